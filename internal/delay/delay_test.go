@@ -1,0 +1,70 @@
+package delay
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// counting is a back-off whose n-th delay is n seconds.
+type counting struct{ n int }
+
+func (c *counting) NextBackOff() time.Duration {
+	c.n++
+	return time.Duration(c.n) * time.Second
+}
+
+func (c *counting) Reset() { c.n = 0 }
+
+func TestAfter(t *testing.T) {
+	made := 0
+	fresh := func() backoff.BackOff { made++; return new(counting) }
+	tests := []struct {
+		name string
+		n    int
+		want time.Duration
+		made int
+	}{
+		{"the first failure asks a new back-off", 1, time.Second, 1},
+		{"the next one asks the same", 2, 2 * time.Second, 1},
+		{"two at once ask twice", 4, 4 * time.Second, 1},
+		{"a first failure after a success begins anew", 1, time.Second, 2},
+		{"so does the same number again", 1, time.Second, 3},
+	}
+	var s Sequence
+	for _, test := range tests {
+		got, err := s.After(test.n, fresh)
+		require.NoError(t, err, test.name)
+		require.Equal(t, test.want, got, test.name)
+		require.Equal(t, test.made, made, test.name)
+	}
+}
+
+func TestAfterOfBadBackOffs(t *testing.T) {
+	var s Sequence
+	_, err := s.After(1, func() backoff.BackOff { return nil })
+	require.EqualError(t, err, "Backoff returned nil")
+	_, err = s.After(1, func() backoff.BackOff { panic("boom") })
+	require.EqualError(t, err, "back-off panicked: boom")
+	got, err := s.After(1, func() backoff.BackOff { return new(counting) })
+	require.NoError(t, err, "a later good one")
+	require.Equal(t, time.Second, got)
+}
+
+func TestSequencesAreSeparate(t *testing.T) {
+	fresh := func() backoff.BackOff { return new(counting) }
+	var s Sequences
+	for want := 1; want <= 3; want++ {
+		for _, key := range []int{-1, 7} {
+			got, err := s.After(key, want, fresh)
+			require.NoError(t, err)
+			require.Equal(t, time.Duration(want)*time.Second, got)
+		}
+	}
+	s.Drop(7)
+	got, err := s.After(7, 1, fresh)
+	require.NoError(t, err)
+	require.Equal(t, time.Second, got)
+}
