@@ -1,0 +1,116 @@
+// Package feed orders the changes of many objects, so that watchers can follow
+// them from any point without a gap.
+//
+// Changes are not stored. Each object has the revision of its latest change,
+// and a watcher asks for the objects that changed after the revision that it
+// knows. Changes of one object that nobody has seen merge into one: a revision
+// is given out anew only when somebody has seen one as high, so an object that
+// changes millions of times a second costs a comparison each.
+package feed
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// keptRemovals is how many removals are remembered.
+const keptRemovals = 1000
+
+// A Feed is a set of objects of type T in the order of their latest changes.
+// Its methods may be called by several goroutines at once. The calls for one
+// entry must come one at a time, but for Since.
+type Feed[T any] struct {
+	seen atomic.Uint64 // the highest revision that anybody has been told
+
+	mu       sync.Mutex // guards the fields below; nothing else is locked under it
+	revision uint64     // the latest
+	floor    uint64     // removals up to here are forgotten
+	newest   *Entry[T]  // of the objects there are, linked by older and newer
+	removals []*Entry[T]
+	watchers map[*Watcher[T]]struct{}
+}
+
+// An Entry is an object's place in a [Feed].
+type Entry[T any] struct {
+	Item T
+
+	older, newer *Entry[T]
+	revision     uint64
+	created      uint64
+	removed      bool
+}
+
+// Add puts in a new object.
+func (f *Feed[T]) Add(e *Entry[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renew(e)
+	e.created = e.revision
+}
+
+// Changed says that the object has changed.
+func (f *Feed[T]) Changed(e *Entry[T]) {
+	if e.revision > f.seen.Load() {
+		return // nobody has seen it since it last changed
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unlink(e)
+	f.renew(e)
+}
+
+// Remove takes the object out. Watchers are told, also later ones, until many
+// others have been removed.
+func (f *Feed[T]) Remove(e *Entry[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unlink(e)
+	f.number(e)
+	e.removed = true
+	if len(f.removals) == keptRemovals {
+		f.floor = f.removals[0].revision
+		f.removals = slices.Delete(f.removals, 0, 1)
+	}
+	f.removals = append(f.removals, e)
+}
+
+// Observe returns the object's revision for somebody who sees it as it is now.
+func (f *Feed[T]) Observe(e *Entry[T]) uint64 {
+	for {
+		seen := f.seen.Load()
+		if seen >= e.revision || f.seen.CompareAndSwap(seen, e.revision) {
+			return e.revision
+		}
+	}
+}
+
+// renew gives e the next revision and makes it the newest.
+func (f *Feed[T]) renew(e *Entry[T]) {
+	f.number(e)
+	e.older, e.newer = f.newest, nil
+	if f.newest != nil {
+		f.newest.newer = e
+	}
+	f.newest = e
+}
+
+func (f *Feed[T]) number(e *Entry[T]) {
+	f.revision++
+	e.revision = f.revision
+	for w := range f.watchers {
+		w.wake()
+	}
+}
+
+func (f *Feed[T]) unlink(e *Entry[T]) {
+	if e.older != nil {
+		e.older.newer = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		f.newest = e.older
+	}
+	e.older, e.newer = nil, nil
+}

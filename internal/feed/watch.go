@@ -1,0 +1,104 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+)
+
+// ErrTooOld is the error of a watcher that asks for changes since a revision
+// after which removals have been forgotten.
+var ErrTooOld = errors.New("revision too old")
+
+// A Watcher follows the changes of a [Feed]. It is for one goroutine.
+type Watcher[T any] struct {
+	feed   *Feed[T]
+	cursor uint64
+	awake  chan struct{} // has room for one
+}
+
+// A Change says that an object was added, changed or removed.
+type Change[T any] struct {
+	Entry    *Entry[T]
+	Revision uint64 // of the change; the entry may have a later one by now
+	Added    bool   // after the revision that the watcher knew
+	Removed  bool
+}
+
+// Watch returns a watcher of the changes since that revision; zero begins with
+// all objects, as added. It must be closed.
+func (f *Feed[T]) Watch(since uint64) (*Watcher[T], error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if since != 0 && since < f.floor {
+		return nil, ErrTooOld
+	}
+	w := &Watcher[T]{feed: f, cursor: since, awake: make(chan struct{}, 1)}
+	if f.watchers == nil {
+		f.watchers = make(map[*Watcher[T]]struct{})
+	}
+	f.watchers[w] = struct{}{}
+	w.wake()
+	return w, nil
+}
+
+// Close ends the watching.
+func (w *Watcher[T]) Close() {
+	w.feed.mu.Lock()
+	defer w.feed.mu.Unlock()
+	delete(w.feed.watchers, w)
+}
+
+func (w *Watcher[T]) wake() {
+	select {
+	case w.awake <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for changes and returns them in the order of their revisions. The
+// error is the cause of ctx, or ErrTooOld if the watcher has been so slow that
+// removals were forgotten. It is nil, with no changes, when stop is closed.
+func (w *Watcher[T]) Next(ctx context.Context, stop <-chan struct{}) ([]Change[T], error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-w.awake:
+		case <-stop:
+			return nil, nil
+		}
+		changes, err := w.collect()
+		if len(changes) > 0 || err != nil {
+			return changes, err
+		}
+	}
+}
+
+// collect returns what changed since the cursor, and moves it.
+func (w *Watcher[T]) collect() ([]Change[T], error) {
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.cursor != 0 && w.cursor < f.floor {
+		return nil, ErrTooOld
+	}
+	var changes []Change[T]
+	for e := f.newest; e != nil && e.revision > w.cursor; e = e.older {
+		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Added: e.created > w.cursor})
+	}
+	for _, e := range slices.Backward(f.removals) {
+		if e.revision <= w.cursor || w.cursor == 0 {
+			break
+		}
+		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Removed: true})
+	}
+	slices.SortFunc(changes, func(a, b Change[T]) int { return cmp.Compare(a.Revision, b.Revision) })
+	w.cursor = f.revision
+	return changes, nil
+}
+
+// Current reports whether the change is still the latest of its object. The
+// caller must keep the object from changing meanwhile.
+func (c Change[T]) Current() bool { return c.Entry.revision == c.Revision }
