@@ -1,0 +1,252 @@
+package engine
+
+import "time"
+
+// The delay before a failed attempt is replaced (R1, R2).
+const maxRetryDelay = 600 * time.Second
+
+// doubling is 10 s after the first failure and twice as long after each
+// further one, up to limit (R180).
+func doubling(n int, limit time.Duration) time.Duration {
+	const first = 10 * time.Second
+	if n <= 0 {
+		return 0
+	}
+	if n > 10 {
+		return limit
+	}
+	return min(first<<(n-1), limit)
+}
+
+// RetryDelay is Kubernetes' delay after the n-th failure in a row (R180).
+func RetryDelay(n int) time.Duration { return doubling(n, maxRetryDelay) }
+
+// A retry is the delay that holds back all new attempts of a job without a
+// per-index limit (R179).
+type retry struct {
+	n       int  // failures since the last success
+	success Time // when that was
+	last    Time // end of the latest failed attempt
+	until   Time // when attempts may be created again; Never while not known
+	wake    Time // until, if something waits for it; Never otherwise
+}
+
+// delayed reports whether creation has to wait.
+func (r *retry) delayed(now Time) bool { return r.n > 0 && now < r.until }
+
+// accountFor counts an attempt that has just ended, if it counts.
+func (j *Job) accountFor(a *Attempt, now Time) {
+	if !j.inRange(a) {
+		j.forget(a)
+		a.account = released
+		return
+	}
+	if a.Phase == Succeeded && (a.account == open || a.retained) {
+		j.forget(a)
+		j.countSuccess(a)
+	}
+	if a.Phase == Failed && a.account == open {
+		j.countFailure(a, now)
+	}
+	if a.Phase == Failed && a.retained && a.countedAt < now && a.retryAt != Never {
+		// It was counted when it was asked to stop; now its end is known.
+		j.retryIndexAt(a, now.Add(time.Duration(a.retryAt-a.countedAt)))
+		a.countedAt = now
+	}
+}
+
+// inRange is R135: an attempt of an index that no longer exists does not count.
+func (j *Job) inRange(a *Attempt) bool {
+	return !j.Spec.Indexed || a.Index < j.Spec.Completions
+}
+
+func (j *Job) countSuccess(a *Attempt) {
+	a.account = counted
+	j.retry = retry{wake: Never, success: a.FinishedAt} // R184
+	if !j.Spec.Indexed {
+		j.Succeeded++
+		return
+	}
+	if j.Completed.Add(a.Index) {
+		j.Succeeded++
+	}
+	a.holding = false
+}
+
+// countFailure counts a failed attempt as the failure policy says.
+func (j *Job) countFailure(a *Attempt, now Time) {
+	a.account = counted
+	rule := j.Spec.match(a)
+	action := Count
+	if rule != None {
+		action = j.Spec.FailureRules[rule].Action
+	} else if a.permanent {
+		action = j.permanentAction()
+	}
+	a.countedAt = a.failedAt(now)
+	if j.Spec.perIndex() {
+		j.failIndexOnce(a, action)
+	} else {
+		j.addFailed(action)
+		j.failOnce(a)
+	}
+	if action == FailJob && j.failJob == nil {
+		j.failJob = j.failJobTarget(a, rule)
+	}
+}
+
+func (j *Job) permanentAction() FailureAction {
+	if j.Spec.perIndex() {
+		return FailIndex
+	}
+	return FailJob
+}
+
+func (j *Job) addFailed(action FailureAction) {
+	if action != Ignore {
+		j.Failed++
+	}
+}
+
+// failedAt is R137, the time from which the retry delay counts.
+func (a *Attempt) failedAt(now Time) Time {
+	switch {
+	case a.Phase == Failed && a.DeletedAt == 0:
+		return now
+	case a.runEndAt > a.runAt: // it was waiting for its restart
+		return a.runEndAt
+	case a.Phase == Failed && a.HasExit:
+		return now
+	case a.StartedAt != 0 && !a.Ready && a.readyAt > a.StartedAt:
+		return a.readyAt
+	}
+	return a.DeletedAt
+}
+
+// failOnce lengthens the job's retry delay; failures that are ignored do too
+// (R183).
+func (j *Job) failOnce(a *Attempt) {
+	if a.countedAt <= j.retry.success {
+		j.noteFailure(a, 1, a.countedAt)
+		return // R184: no failure since the success
+	}
+	j.retry.n++
+	j.retry.last = max(j.retry.last, a.countedAt)
+	j.noteFailure(a, j.retry.n, a.countedAt)
+	if j.Spec.CustomDelay {
+		j.retry.until = Never
+		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
+		return
+	}
+	j.retry.until = j.retry.last.Add(RetryDelay(j.retry.n))
+}
+
+// failIndexOnce counts a failure of an index with a limit of its own: either
+// the index is given up (R210), or the attempt is retained, uncounted, until
+// its replacement has taken over its counts (R213).
+func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
+	n := a.Failures + a.Ignored + 1
+	j.noteFailure(a, n, a.countedAt)
+	switch {
+	case action == FailIndex, action != Ignore && a.Failures >= j.Spec.BackoffLimitPerIndex:
+		j.addFailed(action)
+		j.giveUp(a)
+	case !a.holding: // another attempt of the index is there already
+		j.addFailed(action)
+	default:
+		j.retain(a, action != Ignore)
+		if j.Spec.CustomDelay {
+			a.retryAt = Never
+			j.out = append(j.out, Action{Kind: NeedDelay, Index: a.Index, N: n})
+			return
+		}
+		j.retryIndexAt(a, a.countedAt.Add(RetryDelay(n)))
+	}
+}
+
+// giveUp fails an index for good.
+func (j *Job) giveUp(a *Attempt) {
+	a.holding = false
+	if !j.Completed.Contains(a.Index) {
+		j.GivenUp.Add(a.Index)
+	}
+}
+
+func (j *Job) retain(a *Attempt, counts bool) {
+	if j.retained == nil {
+		j.retained = make(map[int]*Attempt)
+	}
+	j.retained[a.Index] = a
+	a.retained, a.counts = true, counts
+	if counts {
+		j.unrecorded++
+	}
+}
+
+// retryIndexAt sets when the index of a retained attempt may be tried again.
+func (j *Job) retryIndexAt(a *Attempt, t Time) {
+	a.retryAt = t
+	j.retries.Set(a, int64(t))
+}
+
+// forget drops a retained attempt without counting it.
+func (j *Job) forget(a *Attempt) {
+	if !a.retained {
+		return
+	}
+	delete(j.retained, a.Index)
+	j.retries.Remove(a)
+	a.retained, a.retryAt = false, 0
+	if a.counts {
+		j.unrecorded--
+	}
+}
+
+// record counts a retained attempt for good.
+func (j *Job) record(a *Attempt) {
+	j.forget(a)
+	if a.counts {
+		j.Failed++
+	}
+	j.keep(a)
+}
+
+// delayKnown takes in a delay that was asked for with NeedDelay. A negative
+// one means that there is to be no retry: the limit counts as exceeded.
+func (j *Job) delayKnown(index int, n int, delay time.Duration) {
+	if index != None {
+		j.indexDelayKnown(index, n, delay)
+		return
+	}
+	if j.retry.n != n {
+		return // a success or a further failure came in between
+	}
+	if delay < 0 {
+		j.exhausted = true
+		return
+	}
+	j.retry.until = j.retry.last.Add(delay)
+}
+
+func (j *Job) indexDelayKnown(index, n int, delay time.Duration) {
+	a := j.retained[index]
+	if a == nil || a.Failures+a.Ignored+1 != n {
+		return
+	}
+	if delay >= 0 {
+		j.retryIndexAt(a, a.countedAt.Add(delay))
+		return
+	}
+	j.record(a)
+	j.indexes.take(index)
+	j.giveUp(a)
+}
+
+// noteFailure remembers the latest failure for the status.
+func (j *Job) noteFailure(a *Attempt, n int, at Time) {
+	code := None
+	if a.HasExit {
+		code = a.ExitCode
+	}
+	j.LastFailure = Failure{Seq: a.Seq, Index: a.Index, Failures: n, ExitCode: code, At: at}
+}

@@ -1,0 +1,281 @@
+// Package engine decides what a job does next. It is a deterministic state
+// machine: time comes in as a value, what is to be done goes out as actions,
+// and nothing in it reads a clock, starts a goroutine, does I/O or draws a
+// random number. The controller, the replay of recorded answers and the
+// simulation all drive this one engine.
+//
+// A number such as R172 names the requirement that a piece of code meets.
+package engine
+
+import (
+	"time"
+
+	"github.com/runtocompletion/batch/internal/duequeue"
+	"github.com/runtocompletion/batch/internal/indexset"
+)
+
+// Time is an instant in nanoseconds since the Unix epoch. Zero is "not set".
+type Time int64
+
+// Never is later than any other Time.
+const Never Time = 1<<63 - 1
+
+// Add returns the instant d after t.
+func (t Time) Add(d time.Duration) Time {
+	if t == Never || Time(d) > Never-t {
+		return Never
+	}
+	return t + Time(d)
+}
+
+// settleTime is how long a running attempt that somebody else asked to stop
+// may take to do so before it counts as failed for having been asked (R134).
+// It stands in for the second that the reference lets pass before it looks: an
+// attempt that stops right away is judged by how it ended.
+const settleTime = time.Millisecond
+
+// A Job is the state of one job. It is not safe for concurrent use.
+type Job struct {
+	ID   Identity
+	Spec Spec
+
+	CreatedAt  Time
+	StartTime  Time // R272
+	FinishedAt Time // when it became Complete or Failed
+	DeletedAt  Time
+	Conditions []Condition
+
+	// Pending to Abandoned count live attempts; Succeeded and Failed are what
+	// has been counted for good (section 20).
+	Pending, Active, Ready, Terminating, Abandoned int
+	Succeeded, Failed                              int
+	Completed, GivenUp                             indexset.Set
+
+	// LastFailure is the latest failure; its At is zero if there was none.
+	LastFailure Failure
+
+	live     []*Attempt // not terminal; each knows its slot
+	indexes  indexes
+	retained map[int]*Attempt // by index: failed, uncounted until replaced (R213)
+	// unrecorded is how many of the retained count towards the limits.
+	unrecorded int
+	// restarts is the sum of restart counts over the live attempts (R173).
+	restarts int
+
+	retry    retry
+	target   *target                  // the decision that the job is to end
+	decideAt Time                     // when that decision falls, while it is settling
+	failJob  *target                  // what a FailJob rule wants, once one has matched (R207)
+	wakes    duequeue.Queue[*Attempt] // live attempts, by what is due for them
+	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
+	// settling counts the attempts that were asked to stop and do not count
+	// as failed yet; nobody takes their place meanwhile.
+	settling int
+	created  int64 // attempts so far
+	halted   bool
+	gone     bool
+	// exhausted is set when the job's own retry delays say that it is over.
+	exhausted bool
+	// outOfRange is set by an update that may have left active attempts with
+	// indexes that no longer exist (R159).
+	outOfRange bool
+
+	history history
+	events  eventLog
+	out     []Action
+}
+
+// A Failure describes the latest failed attempt of a job.
+type Failure struct {
+	Seq      int64
+	Index    int
+	Failures int
+	ExitCode int // -1: none
+	At       Time
+}
+
+// A target is the decision that a job has failed or succeeded. The terminal
+// condition follows once every attempt has stopped (R258).
+type target struct {
+	success bool
+	reason  string
+	message string
+}
+
+// New returns a job of that spec, before its first step.
+func New(id Identity, spec Spec) *Job {
+	j := &Job{ID: id, Spec: spec}
+	j.wakes = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wake })
+	j.retries = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRetry })
+	j.history.limit = spec.History
+	j.retry.wake = Never
+	return j
+}
+
+// An Event is something that happened, for [Job.Step].
+type Event struct {
+	Kind    EventKind
+	At      Time
+	Attempt *Attempt      // for Started to DelayKnown; nil otherwise
+	Result  Result        // for Ended
+	Delay   time.Duration // for DelayKnown and RestartDelayKnown; negative: no retry
+	Index   int           // for DelayKnown: as in NeedDelay
+	N       int           // for DelayKnown: as in NeedDelay
+	Ready   bool          // for ReadyChanged
+	Reason  string        // for Disrupted
+	Spec    *Spec         // for Updated
+	Orphan  bool          // for Deleted: let the attempts run on
+	Linger  bool          // for Deleted: keep the job until its attempts have ended
+	Cond    Condition     // for ConditionSet
+}
+
+// EventKind is the kind of an [Event].
+type EventKind uint8
+
+const (
+	Created           EventKind = iota // the job was created
+	Started                            // the executor of a Pending attempt got going
+	Ended                              // the executor returned
+	ReadyChanged                       // the attempt said whether it is ready
+	ConditionSet                       // the attempt set a condition
+	AttemptDeleted                     // a user asked the attempt to stop
+	Disrupted                          // the attempt was evicted or lost
+	RestartDelayKnown                  // answers NeedRestartDelay
+	DelayKnown                         // answers NeedDelay
+	Updated                            // the spec was changed
+	Deleted                            // the job was deleted
+	Tick                               // Due has come
+	Halted                             // nothing more is to start
+	Interrupted                        // what runs is to stop, uncounted
+)
+
+// An Action is something that the caller of [Job.Step] is to do.
+type Action struct {
+	Kind    ActionKind
+	Attempt *Attempt
+	Cause   Cause // for Stop
+	Index   int   // for NeedDelay: the index, or -1 for the job
+	N       int   // for NeedDelay and NeedRestartDelay: which failure in a row
+}
+
+// ActionKind is the kind of an [Action].
+type ActionKind uint8
+
+const (
+	Start            ActionKind = iota // run the executor: a new attempt, or a restart of one
+	Stop                               // cancel the attempt's context
+	Close                              // an attempt with Notify has ended
+	Abandon                            // the grace period is over and the executor has not returned
+	NeedDelay                          // find the delay before the next retry, and answer with DelayKnown
+	NeedRestartDelay                   // find the delay before the restart, and answer
+	Finished                           // the job is Complete or Failed
+	Gone                               // the job is removed
+)
+
+// Cause is why an attempt is to stop.
+type Cause uint8
+
+const (
+	CauseDeleted Cause = iota
+	CauseFinished
+	CauseSuspended
+	CauseScaledDown
+	CauseDisrupted
+	CauseTimeout
+	CauseShutdown
+)
+
+// Step takes one event and returns what is to be done. The slice is valid
+// until the next call.
+func (j *Job) Step(ev Event) []Action {
+	j.out = j.out[:0]
+	switch ev.Kind {
+	case Created:
+		j.CreatedAt = ev.At
+	case Started:
+		j.started(ev.Attempt, ev.At)
+	case Ended:
+		j.ended(ev.Attempt, ev.Result, ev.At)
+	case ReadyChanged:
+		j.setReady(ev.Attempt, ev.Ready, ev.At)
+	case ConditionSet:
+		ev.Attempt.setCondition(ev.Cond)
+	case AttemptDeleted:
+		j.askToStop(ev.Attempt, DeletedByUser, CauseDeleted, ev.At)
+	case Disrupted:
+		j.disrupt(ev.Attempt, ev.Reason, ev.At)
+	case RestartDelayKnown:
+		j.restartIn(ev.Attempt, ev.Delay, ev.At)
+	case DelayKnown:
+		j.delayKnown(ev.Index, ev.N, ev.Delay)
+	case Updated:
+		j.update(*ev.Spec, ev.At)
+	case Deleted:
+		j.delete(ev)
+	case Halted:
+		j.halted = true
+	case Interrupted:
+		j.halted = true
+		j.stopAll(DeletedByController, CauseShutdown, ev.At)
+	}
+	j.tick(ev.At)
+	j.reconcile(ev.At)
+	return j.out
+}
+
+// Due is when the job is to be given a Tick, or [Never].
+func (j *Job) Due() Time {
+	due := first(&j.wakes)
+	if j.gone {
+		return due
+	}
+	if j.FinishedAt != 0 {
+		if j.Spec.TTL >= 0 {
+			due = min(due, j.FinishedAt.Add(j.Spec.TTL))
+		}
+		return due
+	}
+	if j.target != nil || j.Spec.Unmanaged {
+		return due
+	}
+	if j.StartTime != 0 && j.Spec.ActiveDeadline >= 0 {
+		due = min(due, j.StartTime.Add(j.Spec.ActiveDeadline))
+	}
+	if j.decideAt != 0 {
+		due = min(due, j.decideAt)
+	}
+	return min(due, j.retry.wake, first(&j.retries))
+}
+
+// first is when something in a queue is due, or Never.
+func first(q *duequeue.Queue[*Attempt]) Time {
+	if due, ok := q.First(); ok {
+		return Time(due)
+	}
+	return Never
+}
+
+// NextRetry is when the next attempt may start that a delay holds back, or
+// zero if none is held back.
+func (j *Job) NextRetry() Time {
+	if j.FinishedAt != 0 || j.gone {
+		return 0
+	}
+	next := min(j.retry.wake, first(&j.retries))
+	if next == Never {
+		return 0
+	}
+	return next
+}
+
+// IsGone reports whether the job was removed; attempts may still be live.
+func (j *Job) IsGone() bool { return j.gone }
+
+// Live returns the attempts that have not ended, in no order. The slice is the
+// job's own.
+func (j *Job) Live() []*Attempt { return j.live }
+
+// emit asks the caller to do something.
+func (j *Job) emit(kind ActionKind, a *Attempt) {
+	j.out = append(j.out, Action{Kind: kind, Attempt: a})
+}

@@ -1,0 +1,133 @@
+package engine
+
+import "github.com/runtocompletion/batch/internal/indexset"
+
+// indexes are the completion indexes that may be started: those that have
+// neither succeeded, nor been given up, nor an attempt that holds them. Fresh
+// ones begin at next; the others came back from an attempt.
+type indexes struct {
+	next int // every index from here on is pending and was never held
+	// returned are pending indexes below next. Those with a retry delay that
+	// has not passed are not in ready.
+	returned, ready indexset.Set
+	// numbers counts the attempts of returned indexes so far.
+	numbers map[int]int
+	// again is the first index that was ever cut off by a resize; it and those
+	// after it go on counting their attempts from againFrom if that is not
+	// zero, so that no two attempts are ever alike (R153).
+	again, againFrom int
+	highest          int // number of any attempt so far
+}
+
+// giveBack makes index i pending again after an attempt with that number.
+func (x *indexes) giveBack(i, number int, delayed bool) {
+	x.returned.Add(i)
+	if !delayed {
+		x.ready.Add(i)
+	}
+	if x.numbers == nil {
+		x.numbers = make(map[int]int)
+	}
+	x.numbers[i] = number + 1
+}
+
+// take removes index i and returns the number of its next attempt.
+func (x *indexes) take(i int) int {
+	if i >= x.next {
+		x.next = i + 1
+	} else {
+		x.returned.Remove(i)
+		x.ready.Remove(i)
+	}
+	n := 0
+	if x.againFrom > 0 && i >= x.again {
+		n = x.againFrom
+	}
+	if len(x.numbers) > 0 {
+		n = max(n, x.numbers[i])
+		delete(x.numbers, i)
+	}
+	x.highest = max(x.highest, n)
+	return n
+}
+
+// candidate returns the lowest index that may start now, if it is among the
+// first n pending ones, of which some were started before; indexes that wait
+// for their delay take up places too (R164, R165).
+func (x *indexes) candidate(n, started, completions int) (int, bool) {
+	if i, ok := x.ready.Min(); ok {
+		return i, x.returned.CountBelow(i)+started < n
+	}
+	return x.next, x.next < completions && x.returned.Len()+started < n
+}
+
+// freeIndex lets another attempt have the index of one that has ended, or that
+// may be replaced while it stops (R241, R242).
+func (j *Job) freeIndex(a *Attempt) {
+	replaceable := a.terminal() || a.account != open && !j.Spec.ReplaceFailed
+	if !a.holding || !replaceable {
+		return
+	}
+	a.holding = false
+	if j.inRange(a) && !j.Completed.Contains(a.Index) && !j.GivenUp.Contains(a.Index) {
+		j.indexes.giveBack(a.Index, a.Number, a.retained && j.delays(a))
+	}
+}
+
+// resize follows a change of the number of completions (R152, R153).
+func (j *Job) resize(from, to int) {
+	if to < from {
+		j.shrink(to)
+	} else {
+		j.grow(from, to)
+	}
+}
+
+func (j *Job) shrink(to int) {
+	x := &j.indexes
+	if x.next > to {
+		if x.againFrom == 0 || to < x.again {
+			x.again = to
+		}
+		x.againFrom = x.highest + 1
+	}
+	j.Completed.Truncate(to)
+	j.GivenUp.Truncate(to)
+	j.Succeeded = j.Completed.Len()
+	x.returned.Truncate(to)
+	x.ready.Truncate(to)
+	for i, a := range j.retained {
+		if i >= to {
+			j.forget(a)
+			j.keep(a)
+		}
+	}
+}
+
+// grow makes indexes that had been cut off pending again, but for those that
+// an old attempt still holds.
+func (j *Job) grow(from, to int) {
+	x := &j.indexes
+	if last := min(x.next, to) - 1; last >= from {
+		x.returned.AddRange(from, last)
+		x.ready.AddRange(from, last)
+	}
+	for _, a := range j.live {
+		if a.holding {
+			x.returned.Remove(a.Index)
+			x.ready.Remove(a.Index)
+		}
+	}
+}
+
+// holdAgain follows a change of the replacement policy: with Failed, an
+// attempt that is stopping keeps its index unless it has been replaced.
+func (j *Job) holdAgain() {
+	x := &j.indexes
+	for _, a := range j.live {
+		if a.terminating() && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
+			x.ready.Remove(a.Index)
+			a.holding = true
+		}
+	}
+}

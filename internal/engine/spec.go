@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/indexset"
+)
+
+// None is the value of an optional number that is not set.
+const None = -1
+
+// A Spec is what a job is to do, with all defaults resolved.
+type Spec struct {
+	Indexed              bool
+	Completions          int // None: a work queue (R147)
+	Parallelism          int
+	OnFailure            bool // restart in place
+	BackoffLimit         int
+	BackoffLimitPerIndex int           // or None
+	MaxFailedIndexes     int           // or None
+	ActiveDeadline       time.Duration // or None
+	AttemptTimeout       time.Duration // or None
+	Grace                time.Duration
+	TTL                  time.Duration // or None
+	Suspend              bool
+	ReplaceFailed        bool // replacement policy Failed
+	FailureRules         []FailureRule
+	SuccessRules         []SuccessRule
+	Unmanaged            bool // another controller's (R294)
+	HoldsPending         bool // new attempts are Pending until Started
+	QueuesStarts         bool // new attempts and restarts alike wait for Started
+	CustomDelay          bool // ask for retry delays with NeedDelay
+	CustomRestartDelay   bool // ask for restart delays with NeedRestartDelay
+	History              int  // how many ended attempts are kept
+	Container, Namespace string
+}
+
+func (s *Spec) perIndex() bool { return s.BackoffLimitPerIndex >= 0 }
+
+// A FailureRule matches by exit code if Codes is set, by condition if
+// Conditions is; otherwise by error, which only the caller can do.
+type FailureRule struct {
+	Action     FailureAction
+	NotIn      bool
+	Codes      []int
+	Conditions []Condition // only Type and Status
+}
+
+// FailureAction is what a failure rule does.
+type FailureAction uint8
+
+const (
+	Count FailureAction = iota
+	Ignore
+	FailIndex
+	FailJob
+)
+
+// A SuccessRule is met when Count indexes of Indexes, or of all if Indexes is
+// nil, have succeeded. A Count of None means every one of Indexes.
+type SuccessRule struct {
+	Indexes *indexset.Set
+	Count   int
+}
+
+// A Result is how an executor ended.
+type Result struct {
+	Code      int
+	ErrorRule int  // the first rule that matched the error, or None
+	Permanent bool // not worth a retry
+}
+
+// match finds the first rule that matches a failed attempt, or None (R196).
+// An attempt that has not ended can match by its conditions only.
+func (s *Spec) match(a *Attempt) int {
+	for i := range s.FailureRules {
+		r := &s.FailureRules[i]
+		if i == a.errorRule || r.matchesCode(a) || r.matchesCondition(a) {
+			return i
+		}
+	}
+	return None
+}
+
+func (r *FailureRule) matchesCode(a *Attempt) bool {
+	if len(r.Codes) == 0 || !a.HasExit || a.ExitCode == 0 {
+		return false // R197: exit code 0 never matches
+	}
+	return slices.Contains(r.Codes, a.ExitCode) != r.NotIn
+}
+
+func (r *FailureRule) matchesCondition(a *Attempt) bool {
+	return slices.ContainsFunc(r.Conditions, func(want Condition) bool {
+		return slices.ContainsFunc(a.Conditions, func(c Condition) bool {
+			return c.Type == want.Type && c.Status == want.Status
+		})
+	})
+}
+
+// successRule finds the first success rule that is met, or None (R221 to R223).
+func (j *Job) successRule() int {
+	if j.Completed.Len() == 0 {
+		return None
+	}
+	for i := range j.Spec.SuccessRules {
+		if j.meets(&j.Spec.SuccessRules[i]) {
+			return i
+		}
+	}
+	return None
+}
+
+func (j *Job) meets(r *SuccessRule) bool {
+	if r.Indexes == nil {
+		return j.Completed.Len() >= r.Count
+	}
+	size, done := 0, 0
+	for first, last := range r.Indexes.Intervals() {
+		last = min(last, j.Spec.Completions-1)
+		if first > last {
+			break
+		}
+		size += last - first + 1
+		done += j.Completed.CountBelow(last+1) - j.Completed.CountBelow(first)
+	}
+	return size > 0 && (done == size || r.Count != None && done >= r.Count)
+}
