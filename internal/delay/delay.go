@@ -16,7 +16,7 @@ type Sequence struct {
 	n       int
 }
 
-var errNoBackOff = errors.New("Backoff returned nil")
+var errNoBackOff = errors.New("no back-off was returned")
 
 // After returns the delay after the n-th failure in a row, counted from 1. A
 // new back-off is made if the sequence is already past that: then it began

@@ -45,7 +45,7 @@ func TestAfter(t *testing.T) {
 func TestAfterOfBadBackOffs(t *testing.T) {
 	var s Sequence
 	_, err := s.After(1, func() backoff.BackOff { return nil })
-	require.EqualError(t, err, "Backoff returned nil")
+	require.EqualError(t, err, "no back-off was returned")
 	_, err = s.After(1, func() backoff.BackOff { panic("boom") })
 	require.EqualError(t, err, "back-off panicked: boom")
 	got, err := s.After(1, func() backoff.BackOff { return new(counting) })

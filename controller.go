@@ -1,0 +1,1230 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runtocompletion/batch/internal/alarm"
+	"github.com/runtocompletion/batch/internal/delay"
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/feed"
+	"github.com/runtocompletion/batch/internal/logtail"
+	"github.com/runtocompletion/batch/internal/turns"
+)
+
+// The errors of a controller's methods.
+var (
+	// ErrExists: a job of that name exists.
+	ErrExists = errors.New("batch: job exists")
+	// ErrNotFound: there is no job, or attempt, of that name.
+	ErrNotFound = errors.New("batch: not found")
+	// ErrShutdown: the controller is shut down, or shutting down. It is also
+	// the cause with which attempts are cancelled then.
+	ErrShutdown = errors.New("batch: controller is shut down")
+	// ErrJobDeleted: the job that was waited for was deleted before it finished.
+	ErrJobDeleted = errors.New("batch: job deleted")
+	// ErrFinished: the attempt has ended already.
+	ErrFinished = errors.New("batch: attempt has finished")
+	// ErrTooOld: deletions since the given revision are no longer known.
+	ErrTooOld = errors.New("batch: revision too old")
+)
+
+// Options configure a [Controller]. The zero value is good.
+type Options struct {
+	// Logger receives starts and ends of jobs (Info), failed attempts (Warn)
+	// and what needs mending, such as an abandoned attempt (Error). Nil means
+	// silence.
+	Logger *slog.Logger
+	// MaxActive is the most executors that run at once over all jobs; attempts
+	// above it are Pending, and jobs take turns. Zero means no limit. A
+	// negative value is an error.
+	MaxActive int
+	// Namespace is what messages call the namespace (R204); empty means
+	// "default".
+	Namespace string
+}
+
+// A Controller runs jobs. Its methods may be called by several goroutines at
+// once, also by executors. What they return are copies.
+type Controller struct {
+	logger    *slog.Logger
+	namespace string
+	values    context.Context // for attempts; never done
+	start     time.Time
+	turns     *turns.Turns[*jobRun] // of Options.MaxActive; nil without a limit
+	alarm     *alarm.Alarm[*jobRun] // one timer for all that is due later
+	feed      feed.Feed[*jobRun]
+
+	attempts errgroup.Group // every goroutine that runs executors
+	running  atomic.Int64   // how many those are
+
+	mu        sync.Mutex // guards the fields below; a jobRun.mu may be held
+	jobs      map[string]*jobRun
+	lingering map[*jobRun]struct{} // removed, with attempts that have not ended
+	stopping  chan struct{}        // closed when Shutdown begins
+	idle      chan struct{}        // closed when stopping, and nothing runs
+
+	becomeIdle sync.Once
+}
+
+// New returns a controller. It has no goroutine until a job runs, but call
+// [Controller.Shutdown] when done with it.
+func New(o Options) (*Controller, error) {
+	if o.MaxActive < 0 {
+		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
+	}
+	return newController(context.Background(), o), nil
+}
+
+func newController(values context.Context, o Options) *Controller {
+	c := &Controller{
+		logger:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		namespace: cmp.Or(o.Namespace, "default"),
+		values:    context.WithoutCancel(values),
+		start:     time.Now(),
+		jobs:      make(map[string]*jobRun),
+		lingering: make(map[*jobRun]struct{}),
+		stopping:  make(chan struct{}),
+		idle:      make(chan struct{}),
+	}
+	c.alarm = alarm.New(func() int64 { return int64(c.now()) }, (*jobRun).tick)
+	if o.MaxActive > 0 {
+		c.turns = turns.New[*jobRun](o.MaxActive)
+	}
+	return c
+}
+
+// now is the time for the engine: it follows the monotonic clock.
+func (c *Controller) now() engine.Time {
+	return engine.Time(c.start.UnixNano()) + engine.Time(time.Since(c.start))
+}
+
+// Create takes a copy of job and starts it. The error is a [*ValidationError],
+// [ErrExists], [ErrShutdown] or that of ctx; then nothing was created.
+func (c *Controller) Create(ctx context.Context, job Job) error {
+	_, err := c.create(ctx, job)
+	return err
+}
+
+func (c *Controller) create(ctx context.Context, job Job) (*jobRun, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	job = job.withDefaults()
+	if err := validationError(job.Name, job.validate()); err != nil {
+		return nil, err
+	}
+	j := newJobRun(c, job)
+	j.mu.Lock()
+	if err := c.add(j); err != nil {
+		j.mu.Unlock()
+		return nil, err
+	}
+	j.do(engine.Event{Kind: engine.Created})
+	j.log(slog.LevelInfo, "job created")
+	return j, nil
+}
+
+func (c *Controller) add(j *jobRun) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isStopping() {
+		return ErrShutdown
+	}
+	if c.jobs[j.id.Job] != nil {
+		return fmt.Errorf("%w: %q", ErrExists, j.id.Job)
+	}
+	c.jobs[j.id.Job] = j
+	c.feed.Add(&j.entry)
+	return nil
+}
+
+func (c *Controller) isStopping() bool {
+	select {
+	case <-c.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// find returns the job of that name.
+func (c *Controller) find(name string) (*jobRun, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if j := c.jobs[name]; j != nil {
+		return j, nil
+	}
+	return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
+}
+
+// change is find for those who want to change the job.
+func (c *Controller) change(ctx context.Context, name string) (*jobRun, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if c.isStopping() {
+		return nil, ErrShutdown
+	}
+	return c.find(name)
+}
+
+// Get returns the status of a job, or [ErrNotFound]. It takes the same short
+// time for a job of any size.
+func (c *Controller) Get(name string) (Status, error) {
+	j, err := c.find(name)
+	if err != nil {
+		return Status{}, err
+	}
+	return j.status(), nil
+}
+
+// Job returns the spec of a job with its defaults resolved, or [ErrNotFound].
+func (c *Controller) Job(name string) (Job, error) {
+	j, err := c.find(name)
+	if err != nil {
+		return Job{}, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.spec.clone(), nil
+}
+
+// All walks over the status of every job, in order of name. Jobs that come and
+// go meanwhile may be missed; nothing waits for the walk.
+func (c *Controller) All() iter.Seq[Status] {
+	return func(yield func(Status) bool) {
+		c.mu.Lock()
+		jobs := slices.Collect(maps.Values(c.jobs))
+		c.mu.Unlock()
+		slices.SortFunc(jobs, func(a, b *jobRun) int { return strings.Compare(a.id.Job, b.id.Job) })
+		for _, j := range jobs {
+			if !yield(j.status()) {
+				return
+			}
+		}
+	}
+}
+
+// Update changes a job: change is called with a copy of its spec, and what it
+// makes of it is validated and takes effect at once. A field that may not
+// change is reported in a [*ValidationError] (R104 to R107); then nothing has
+// changed. If the job was updated meanwhile, change is called again with a
+// newer copy.
+func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
+	for {
+		j, err := c.change(ctx, name)
+		if err != nil {
+			return err
+		}
+		if done, err := j.update(change); done || err != nil {
+			return err
+		}
+	}
+}
+
+// Suspend holds a job: its attempts are stopped, uncounted (R233).
+func (c *Controller) Suspend(ctx context.Context, name string) error {
+	return c.Update(ctx, name, func(j *Job) { j.Suspend = true })
+}
+
+// Resume lets a suspended job go on (R235).
+func (c *Controller) Resume(ctx context.Context, name string) error {
+	return c.Update(ctx, name, func(j *Job) { j.Suspend = false })
+}
+
+// Propagation says what becomes of the attempts of a deleted job.
+type Propagation string
+
+const (
+	// Background removes the job at once and stops its attempts, which may
+	// take their grace period.
+	Background Propagation = "Background"
+	// Foreground stops the attempts and removes the job once they have ended.
+	Foreground Propagation = "Foreground"
+	// Orphan removes the job and lets its attempts run to their end.
+	Orphan Propagation = "Orphan"
+)
+
+// Delete removes a job. Its name is free again as soon as the job is gone.
+func (c *Controller) Delete(ctx context.Context, name string, p Propagation) error {
+	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
+		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
+	}
+	j, err := c.change(ctx, name)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.do(engine.Event{Kind: engine.Deleted, Orphan: p == Orphan, Linger: p == Foreground})
+	j.log(slog.LevelInfo, "job deleted", slog.String("propagation", string(p)))
+	return nil
+}
+
+// Wait waits until a job has finished and returns its final status. The error
+// is nil if the job is Complete, a [*JobError] if it has Failed, and otherwise
+// says why there is nothing to wait for: [ErrNotFound], [ErrJobDeleted],
+// [ErrShutdown], or the error of ctx; the status is then the last one known.
+func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
+	j, err := c.find(name)
+	if err != nil {
+		return Status{}, err
+	}
+	return j.wait(ctx)
+}
+
+// A Change is one step of [Controller.Watch].
+type Change struct {
+	Type   ChangeType
+	Status Status
+}
+
+// ChangeType says what happened to the job of a [Change].
+type ChangeType string
+
+const (
+	Added    ChangeType = "ADDED"
+	Modified ChangeType = "MODIFIED"
+	Deleted  ChangeType = "DELETED"
+)
+
+// Watch walks over the changes of all jobs after revision since, in order of
+// revision: nothing is missed between a [Status] whose Revision is since and
+// the first change. Zero begins with every job there is, as Added.
+//
+// Changes of one job that come faster than they are taken are delivered as
+// one, with the latest status; a job's end and deletion are never left out.
+// So a slow watcher costs nothing and is never cut off. The walk ends with
+// the error of ctx, with [ErrShutdown], or with [ErrTooOld] if deletions since
+// then are no longer known: the newest thousand are. Then list again, and
+// watch from there.
+func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		w, err := c.feed.Watch(since)
+		if err != nil {
+			yield(Change{}, ErrTooOld)
+			return
+		}
+		defer w.Close()
+		for {
+			changes, err := w.Next(ctx, c.idle)
+			if err != nil || changes == nil {
+				yield(Change{}, watchError(err))
+				return
+			}
+			for _, change := range changes {
+				if step, ok := changeOf(change); ok && !yield(step, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func watchError(err error) error {
+	switch {
+	case err == nil:
+		return ErrShutdown
+	case errors.Is(err, feed.ErrTooOld):
+		return ErrTooOld
+	}
+	return err
+}
+
+// changeOf gives a change the status that goes with it; it reports false if a
+// later change will do that.
+func changeOf(change feed.Change[*jobRun]) (Change, bool) {
+	j := change.Entry.Item
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !change.Current() {
+		return Change{}, false
+	}
+	step := Change{Type: Modified, Status: j.statusLocked()}
+	switch {
+	case change.Removed:
+		step.Type = Deleted
+	case change.Added:
+		step.Type = Added
+	}
+	return step, true
+}
+
+// Attempts returns what is known of the attempts of a job in order of
+// creation: those that have not ended, and the newest that have
+// ([Job.History]). Attempts of deleted jobs of that name come first as long as
+// they have not ended; AttemptStatus.JobUID tells them apart. The error is
+// [ErrNotFound] if there is neither.
+func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
+	var list []AttemptStatus
+	jobs := c.named(name)
+	for _, j := range jobs {
+		list = append(list, j.attempts()...)
+	}
+	if len(jobs) == 0 {
+		return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
+	}
+	return list, nil
+}
+
+// named returns all jobs that have or had a name, the present one last.
+func (c *Controller) named(name string) []*jobRun {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var jobs []*jobRun
+	for j := range c.lingering {
+		if j.id.Job == name {
+			jobs = append(jobs, j)
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *jobRun) int { return cmp.Compare(a.created, b.created) })
+	if j := c.jobs[name]; j != nil {
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// Events returns the newest events of a job, oldest first: the last 200 about
+// attempts, and the last 100 about the job. The error is [ErrNotFound].
+func (c *Controller) Events(name string) ([]Event, error) {
+	j, err := c.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return j.events(), nil
+}
+
+// A LogLine is one line an attempt has written.
+type LogLine struct {
+	Time   time.Time
+	Stream string // "stdout" or "stderr"
+	Text   string // without the line's end
+	// Dropped is how many lines just before this one are no longer kept.
+	Dropped int
+}
+
+// LogOptions choose lines of a log.
+type LogOptions struct {
+	// Follow goes on with new lines until the attempt has ended.
+	Follow bool
+	// Tail begins with the last so many lines. Nil means all that are kept.
+	Tail *int
+}
+
+// Logs walks over the lines an attempt has written, oldest first; attempt is
+// its name or its UID. The error is [ErrNotFound], or that of ctx.
+func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions) iter.Seq2[LogLine, error] {
+	return func(yield func(LogLine, error) bool) {
+		log, err := c.attemptLog(job, attempt)
+		if err != nil {
+			yield(LogLine{}, err)
+			return
+		}
+		tail := -1
+		if o.Tail != nil {
+			tail = max(0, *o.Tail)
+		}
+		if o.Follow {
+			for line, err := range log.Follow(ctx, tail) {
+				if !yield(logLine(line), err) {
+					return
+				}
+			}
+			return
+		}
+		for _, line := range log.Lines(tail) {
+			if !yield(logLine(line), context.Cause(ctx)) || ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+func logLine(l logtail.Line) LogLine {
+	return LogLine{Time: l.Time, Stream: l.Stream.String(), Text: l.Text, Dropped: l.Dropped}
+}
+
+func (c *Controller) attemptLog(job, attempt string) (*logtail.Log, error) {
+	for _, j := range c.named(job) {
+		if log := j.attemptLog(attempt); log != nil {
+			return log, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
+}
+
+// DeleteAttempt stops one attempt, given by its name or UID, as deleting its
+// pod would: its context is cancelled with [ErrDeleted]; whether it counts as
+// failed, and when it is replaced, is for the job's policies to say (R241,
+// R242). The error is [ErrNotFound] or [ErrFinished].
+func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
+	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.AttemptDeleted})
+}
+
+// Disrupt ends one attempt, given by its name or UID, for a reason outside of
+// it: one of those of the condition [DisruptionTarget].
+// ReasonTerminationByKubelet makes it Failed with exit code 137 at once, and
+// ReasonDeletionByPodGC without an exit code, as if its node were lost:
+// whatever its executor does later is ignored, and it may still run when the
+// attempt is replaced. Any other reason is an eviction, which stops it
+// gracefully (R177, R178). The errors are those of [Controller.DeleteAttempt].
+func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason Reason) error {
+	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.Disrupted, Reason: string(reason)})
+}
+
+func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev engine.Event) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, j := range slices.Backward(c.named(job)) {
+		if found, err := j.tellAttempt(attempt, ev); found {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
+}
+
+// Shutdown starts no further attempt and waits for those that run. When ctx
+// ends it cancels them with [ErrShutdown] and waits for their grace periods.
+// It returns nil if all have returned, and otherwise an [*AbandonedError] that
+// names those that have not. Interrupted attempts do not count. Jobs can still
+// be read afterwards; everything else answers ErrShutdown. It may be called
+// more than once.
+func (c *Controller) Shutdown(ctx context.Context) error {
+	c.stop()
+	select {
+	case <-c.idle:
+		return c.attempts.Wait()
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(c.interrupt())
+	defer grace.Stop()
+	select {
+	case <-c.idle:
+		return c.attempts.Wait()
+	case <-grace.C:
+	}
+	return c.abandoned()
+}
+
+// stop lets nothing new begin.
+func (c *Controller) stop() {
+	c.mu.Lock()
+	first := !c.isStopping()
+	if first {
+		close(c.stopping)
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	c.running.Add(1) // so that it is not idle before every job has been told
+	for _, j := range c.everyJob() {
+		j.mu.Lock()
+		j.do(engine.Event{Kind: engine.Halted})
+	}
+	c.alarm.Stop()
+	c.leave()
+}
+
+// interrupt cancels what runs, and returns the longest grace period.
+func (c *Controller) interrupt() time.Duration {
+	var longest time.Duration
+	for _, j := range c.everyJob() {
+		j.mu.Lock()
+		if len(j.executing()) > 0 {
+			longest = max(longest, *j.spec.TerminationGracePeriod)
+		}
+		j.do(engine.Event{Kind: engine.Interrupted})
+	}
+	return longest
+}
+
+func (c *Controller) everyJob() []*jobRun {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Keys(c.lingering)), maps.Values(c.jobs))
+}
+
+// abandoned names the attempts whose executors have not returned.
+func (c *Controller) abandoned() error {
+	var names []string
+	for _, j := range c.everyJob() {
+		j.mu.Lock()
+		for _, a := range j.executing() {
+			names = append(names, j.id.Name(a.Seq, a.Index))
+		}
+		j.mu.Unlock()
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return &AbandonedError{Attempts: names}
+}
+
+// An AbandonedError names attempts whose executors have not returned.
+type AbandonedError struct {
+	Attempts []string // their names, sorted
+}
+
+// Error lists the first attempts.
+func (e *AbandonedError) Error() string {
+	const most = 5
+	text := strings.Join(e.Attempts[:min(most, len(e.Attempts))], ", ")
+	if more := len(e.Attempts) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return "batch: executors that have not returned: " + text
+}
+
+// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
+// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
+// the error is the cause of ctx. Attempts see the values of ctx.
+func Run(ctx context.Context, job Job) (Status, error) {
+	c := newController(ctx, Options{})
+	j, err := c.create(ctx, job)
+	if err != nil {
+		return Status{}, err
+	}
+	status, err := j.wait(ctx)
+	if abandoned := c.Shutdown(ctx); abandoned != nil {
+		err = errors.Join(err, abandoned)
+	}
+	if !status.Finished() {
+		status = j.status()
+	}
+	return status, err
+}
+
+// Map applies fn to every item, as one Indexed job with an index for each
+// item, and returns the results in the order of the items. [AttemptFrom] finds
+// the attempt in fn's context.
+//
+// Each item is retried on its own: if job sets neither BackoffLimit nor
+// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
+// CompletionMode and Executor are set by Map and must not be set by the
+// caller; Parallelism nil means 1. If some items fail for good, the others are
+// tried all the same, and the error is a [*JobError]; the results of failed
+// items are then zero values.
+func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
+	if err := checkMapped(&job, fn == nil); err != nil {
+		return nil, err
+	}
+	results := make([]R, len(items))
+	job.CompletionMode, job.Completions = Indexed, new(len(items))
+	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
+		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
+	}
+	var mu sync.Mutex // of overlapping attempts of an item, one result counts
+	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
+		result, err := fn(ctx, items[a.Index])
+		if err == nil {
+			mu.Lock()
+			results[a.Index] = result
+			mu.Unlock()
+		}
+		return err
+	})
+	_, err := Run(ctx, job)
+	mu.Lock() // an abandoned attempt may still come back
+	defer mu.Unlock()
+	return slices.Clone(results), err
+}
+
+func checkMapped(job *Job, noFunction bool) error {
+	var errs []FieldError
+	if noFunction {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
+	}
+	const detail = "is set by Map"
+	if job.Executor != nil {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
+	}
+	if job.Completions != nil {
+		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
+	}
+	if job.CompletionMode == NonIndexed {
+		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
+	}
+	return validationError(job.Name, errs)
+}
+
+// A jobRun is a job under a controller: the engine that decides what it does,
+// and the lock under which it decides.
+type jobRun struct {
+	c        *Controller
+	id       engine.Identity
+	uid      string // of id
+	created  engine.Time
+	executor Executor
+	rules    []FailureRule // those of the failure policy, if one matches errors
+	entry    feed.Entry[*jobRun]
+	alarm    alarm.Entry[*jobRun]
+	retries  delay.Sequences // of a job with a Backoff
+	done     chan struct{}   // closed when the job has finished or is gone
+
+	mu         sync.Mutex // guards the fields below; not held while user code runs
+	spec       Job        // with its defaults
+	generation int64
+	engine     *engine.Job
+	due        engine.Time       // what alarm is set to
+	line       []start           // attempts that wait for the job's turn
+	inLine     bool              // the job is in Controller.turns
+	zombies    map[*run]struct{} // lost attempts whose executors still run
+	failed     *JobError         // once the job is known to have failed
+	lastText   failureText
+}
+
+// A failureText is the text of the latest error, and whose it was.
+type failureText struct {
+	seq  int64
+	text string
+}
+
+// A start is an attempt that is to run.
+type start struct {
+	attempt *engine.Attempt
+	seq     int64
+}
+
+func newJobRun(c *Controller, job Job) *jobRun {
+	j := &jobRun{c: c, executor: job.Executor, spec: job, generation: 1, due: engine.Never,
+		created: c.now(), done: make(chan struct{})}
+	j.id.Job = job.Name
+	rand.Read(j.id.UID[:]) // never fails
+	j.uid = j.id.String()
+	j.entry.Item, j.alarm.Item = j, j
+	if policy := job.FailurePolicy; policy != nil && slices.ContainsFunc(policy.Rules,
+		func(r FailureRule) bool { return r.OnError != nil }) {
+		j.rules = policy.Rules
+	}
+	j.engine = engine.New(j.id, j.engineSpec())
+	return j
+}
+
+// engineSpec is the job's spec as the engine wants it. It needs j.mu, or that
+// nobody else has the job yet.
+func (j *jobRun) engineSpec() engine.Spec {
+	spec := j.spec.engineSpec()
+	spec.Namespace = j.c.namespace
+	spec.QueuesStarts = j.c.turns != nil
+	return spec
+}
+
+// update lets change work on a copy of the spec, and puts that in place unless
+// there was another update meanwhile: then it reports false.
+func (j *jobRun) update(change func(*Job)) (bool, error) {
+	j.mu.Lock()
+	old, generation := j.spec.clone(), j.generation
+	j.mu.Unlock()
+
+	updated := old.clone()
+	change(&updated)
+	updated = updated.withDefaults()
+	if err := validationError(old.Name, updated.validateUpdate(&old)); err != nil {
+		return true, err
+	}
+
+	j.mu.Lock()
+	if j.generation != generation {
+		j.mu.Unlock()
+		return false, nil
+	}
+	j.spec = updated
+	j.generation++
+	spec := j.engineSpec()
+	j.do(engine.Event{Kind: engine.Updated, Spec: &spec})
+	return true, nil
+}
+
+// do gives the engine an event and does what the engine then wants. It is
+// called with j.mu held, and releases it.
+func (j *jobRun) do(ev engine.Event) {
+	w := j.step(ev)
+	j.mu.Unlock()
+	if r := j.carryOut(&w); r != nil {
+		j.c.spawn(func() { j.c.work(r) })
+	}
+}
+
+// tick tells the engine that something is due.
+func (j *jobRun) tick() {
+	j.mu.Lock()
+	j.due = engine.Never
+	j.do(engine.Event{Kind: engine.Tick})
+}
+
+// work runs an attempt, and after it whatever attempt its end makes room for:
+// a goroutine goes on as long as there is something to run, as handing over to
+// another one costs more than a short attempt does.
+func (c *Controller) work(r *run) {
+	for r != nil {
+		err := r.call()
+		r = r.job.ended(r, err)
+	}
+}
+
+// ended takes in how an execution ended and returns the next one for this
+// goroutine, if there is one.
+func (j *jobRun) ended(r *run, err error) *run {
+	res, text := r.result(err), errorText(err)
+	j.mu.Lock()
+	r.err, r.text = err, text
+	if err != nil {
+		j.lastText = failureText{r.attempt.Seq, text}
+	}
+	r.attempt.Pinned = false
+	delete(j.zombies, r)
+	if !r.ctx.untouched() {
+		r.ctx.end(ErrAttemptEnded)
+		r.ctx = &attemptContext{run: r}
+	}
+	current := r.current // the step may give r to the next attempt
+	w := j.step(engine.Event{Kind: engine.Ended, Attempt: r.attempt, Result: res})
+	j.mu.Unlock()
+	if err != nil {
+		j.logFailure(current, text)
+	}
+	if j.c.turns != nil {
+		j.c.turns.Release()
+	}
+	delays := w.delays
+	w.delays = nil // this goroutine is the one for user code
+	next := j.carryOut(&w)
+	if len(delays) == 0 {
+		return next
+	}
+	if next != nil {
+		j.c.spawn(func() { j.c.work(next) })
+	}
+	return j.answer(delays)
+}
+
+// A wishlist is what the engine wants to be done once j.mu is released.
+type wishlist struct {
+	first    *run // to be executed
+	others   []*run
+	dirs     []string        // to be removed
+	delays   []engine.Action // to be found
+	abandons []*run
+	finished bool
+	gone     bool
+}
+
+// step gives the engine an event, with the time. It does what is done under
+// the lock and returns the rest. It needs j.mu.
+func (j *jobRun) step(ev engine.Event) (w wishlist) {
+	ev.At = j.c.now()
+	for _, act := range j.engine.Step(ev) {
+		switch act.Kind {
+		case engine.Start:
+			j.start(act.Attempt, &w)
+		case engine.Stop:
+			j.stop(act.Attempt, act.Cause)
+		case engine.Close:
+			if dir := runOf(act.Attempt).close(); dir != "" {
+				w.dirs = append(w.dirs, dir)
+			}
+		case engine.Abandon:
+			w.abandons = append(w.abandons, runOf(act.Attempt))
+		case engine.NeedDelay, engine.NeedRestartDelay:
+			w.delays = append(w.delays, act)
+		case engine.Finished:
+			w.finished = true
+			j.failed = j.jobError()
+			close(j.done)
+		case engine.Gone:
+			w.gone = true
+			j.leave()
+		}
+	}
+	if !j.engine.IsGone() {
+		j.c.feed.Changed(&j.entry)
+	} else if len(j.engine.Live()) == 0 {
+		j.c.forget(j)
+	}
+	if due := j.engine.Due(); due != j.due {
+		j.due = due
+		j.c.alarm.Set(&j.alarm, int64(due))
+	}
+	return w
+}
+
+func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
+
+// start prepares an execution, or has it wait for the job's turn.
+func (j *jobRun) start(a *engine.Attempt, w *wishlist) {
+	if j.c.turns != nil {
+		j.line = append(j.line, start{a, a.Seq})
+		if !j.inLine {
+			j.inLine = true
+			j.c.turns.Join(j)
+		}
+		return
+	}
+	r := j.prepare(a)
+	if w.first == nil {
+		w.first = r
+	} else {
+		w.others = append(w.others, r)
+	}
+}
+
+func (j *jobRun) prepare(a *engine.Attempt) *run {
+	r, ok := a.Owner.(*run)
+	switch {
+	case !ok:
+		r = &run{job: j, attempt: a}
+		r.ctx = &attemptContext{run: r}
+		a.Owner = r
+	case a.Restarts == 0:
+		r.err, r.text, r.kept = nil, "", nil
+	}
+	a.Pinned = true
+	r.current = r.view()
+	return r
+}
+
+// stop cancels an attempt's context.
+func (j *jobRun) stop(a *engine.Attempt, why engine.Cause) {
+	r := runOf(a)
+	r.ctx.end(stopCauses[why])
+	if a.Phase >= engine.Succeeded { // it was lost, and nobody waits for it
+		if j.zombies == nil {
+			j.zombies = make(map[*run]struct{})
+		}
+		j.zombies[r] = struct{}{}
+	}
+}
+
+var stopCauses = [...]error{
+	engine.CauseDeleted:    ErrDeleted,
+	engine.CauseFinished:   ErrJobFinished,
+	engine.CauseSuspended:  ErrSuspended,
+	engine.CauseScaledDown: ErrScaledDown,
+	engine.CauseDisrupted:  ErrDisrupted,
+	engine.CauseTimeout:    ErrAttemptTimeout,
+	engine.CauseShutdown:   ErrShutdown,
+}
+
+// leave takes a job that is gone out of the controller.
+func (j *jobRun) leave() {
+	select {
+	case <-j.done:
+	default:
+		close(j.done)
+	}
+	j.c.feed.Remove(&j.entry)
+	j.c.mu.Lock()
+	defer j.c.mu.Unlock()
+	delete(j.c.jobs, j.id.Job)
+	j.c.lingering[j] = struct{}{}
+}
+
+// forget lets go of a job that is gone and has no attempts left.
+func (c *Controller) forget(j *jobRun) {
+	if len(j.zombies) > 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.lingering, j)
+}
+
+// carryOut does what is done without the lock. It returns an execution for the
+// calling goroutine; others get goroutines of their own.
+func (j *jobRun) carryOut(w *wishlist) *run {
+	for _, r := range w.others {
+		j.c.spawn(func() { j.c.work(r) })
+	}
+	if len(w.dirs)+len(w.delays)+len(w.abandons) > 0 || w.finished || w.gone {
+		j.carryOutRare(w)
+	}
+	if j.c.turns != nil {
+		return j.c.takeTurns()
+	}
+	return w.first
+}
+
+// carryOutRare is the part of carryOut that most steps do not need.
+func (j *jobRun) carryOutRare(w *wishlist) {
+	for _, dir := range w.dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			j.log(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
+		}
+	}
+	for _, r := range w.abandons {
+		j.logAbandoned(r)
+	}
+	if w.finished {
+		j.logFinished()
+	}
+	if w.gone {
+		j.log(slog.LevelInfo, "job removed")
+	}
+	if len(w.delays) > 0 {
+		acts := w.delays
+		j.c.spawn(func() { j.c.work(j.answer(acts)) }) // a back-off is user code
+	}
+}
+
+// answer finds the delays that the engine asked for, and returns an execution
+// for this goroutine, if they let one begin.
+func (j *jobRun) answer(acts []engine.Action) (next *run) {
+	for _, act := range acts {
+		ev := j.findDelay(act)
+		j.mu.Lock()
+		w := j.step(ev)
+		j.mu.Unlock()
+		r := j.carryOut(&w)
+		if next == nil {
+			next = r
+		} else if r != nil {
+			j.c.spawn(func() { j.c.work(r) })
+		}
+	}
+	return next
+}
+
+// findDelay asks the job's back-off. One that panics is replaced by
+// Kubernetes' own.
+func (j *jobRun) findDelay(act engine.Action) engine.Event {
+	var d time.Duration
+	var err error
+	j.mu.Lock()
+	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
+	j.mu.Unlock()
+	ev := engine.Event{Kind: engine.DelayKnown, Index: act.Index, N: act.N}
+	if act.Kind == engine.NeedDelay {
+		d, err = j.retries.After(act.Index, act.N, retry)
+	} else {
+		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: act.Attempt}
+		d, err = runOf(act.Attempt).restarts(act.N, restart)
+	}
+	if err != nil {
+		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
+		d = engine.RetryDelay(act.N)
+	}
+	if d != backoff.Stop {
+		d = max(d, 0)
+	}
+	ev.Delay = d
+	return ev
+}
+
+// spawn runs f, which runs executors, on a goroutine of its own.
+func (c *Controller) spawn(f func()) {
+	c.running.Add(1)
+	c.attempts.Go(func() error {
+		defer c.leave() // also if f calls runtime.Goexit
+		f()
+		return nil
+	})
+}
+
+// leave says that a goroutine of spawn ends.
+func (c *Controller) leave() {
+	if c.running.Add(-1) == 0 && c.isStopping() {
+		c.becomeIdle.Do(func() { close(c.idle) })
+	}
+}
+
+// takeTurns gives free slots to jobs in turn. It returns one execution for the
+// calling goroutine; the others get goroutines of their own.
+func (c *Controller) takeTurns() (mine *run) {
+	for j, ok := c.turns.Take(); ok; j, ok = c.turns.Take() {
+		r := j.takeTurn()
+		switch {
+		case r == nil:
+			c.turns.Release()
+		case mine == nil:
+			mine = r
+		default:
+			c.spawn(func() { j.c.work(r) })
+		}
+	}
+	return mine
+}
+
+// takeTurn starts the first attempt that still waits for it, and puts the job
+// back in line if there are more.
+func (j *jobRun) takeTurn() *run {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.line) > 0 && !j.c.isStopping() {
+		a, seq := j.line[0].attempt, j.line[0].seq
+		j.line[0] = start{}
+		j.line = j.line[1:]
+		if a.Seq != seq || a.Pinned || !a.AwaitsStart() {
+			continue // it was stopped meanwhile
+		}
+		j.inLine = len(j.line) > 0
+		if j.inLine {
+			j.c.turns.Join(j)
+		}
+		return j.begin(a)
+	}
+	j.inLine = false
+	return nil
+}
+
+// begin starts an attempt that has got its slot. It needs j.mu.
+func (j *jobRun) begin(a *engine.Attempt) *run {
+	r := j.prepare(a)
+	if a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
+		w := j.step(engine.Event{Kind: engine.Started, Attempt: a})
+		r.current = r.view()
+		if !w.empty() {
+			j.c.spawn(func() { j.carryOut(&w) })
+		}
+	}
+	return r
+}
+
+func (w *wishlist) empty() bool {
+	return len(w.dirs)+len(w.delays)+len(w.abandons) == 0 && !w.finished && !w.gone
+}
+
+// wait waits until the job has finished or is gone.
+func (j *jobRun) wait(ctx context.Context) (Status, error) {
+	select {
+	case <-j.done: // first, so that a finished job answers at any time
+		return j.outcome()
+	default:
+	}
+	select {
+	case <-j.done:
+		return j.outcome()
+	case <-ctx.Done():
+		return j.status(), context.Cause(ctx)
+	case <-j.c.idle:
+		return j.status(), ErrShutdown
+	}
+}
+
+// outcome is the answer of wait for a job that has finished or is gone.
+func (j *jobRun) outcome() (Status, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	status := j.statusLocked()
+	switch {
+	case j.failed != nil:
+		return status, j.failed
+	case !status.Finished():
+		return status, ErrJobDeleted
+	}
+	return status, nil
+}
+
+// tellAttempt gives the engine an event of an attempt that has not ended. It
+// reports whether the job has such an attempt at all.
+func (j *jobRun) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
+	j.mu.Lock()
+	a := j.findAttempt(attempt)
+	switch {
+	case a == nil:
+		j.mu.Unlock()
+		return false, nil
+	case a.Phase >= engine.Succeeded:
+		j.mu.Unlock()
+		return true, fmt.Errorf("%w: %q", ErrFinished, attempt)
+	}
+	ev.Attempt = a
+	j.do(ev)
+	return true, nil
+}
+
+// findAttempt finds an attempt by its name or UID. It needs j.mu.
+func (j *jobRun) findAttempt(attempt string) *engine.Attempt {
+	for a := range j.engine.All() {
+		if j.id.Name(a.Seq, a.Index) == attempt || j.id.AttemptUID(a.Seq) == attempt {
+			return a
+		}
+	}
+	return nil
+}
+
+func (j *jobRun) attemptLog(attempt string) *logtail.Log {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a := j.findAttempt(attempt)
+	if a == nil {
+		return nil
+	}
+	r, ok := a.Owner.(*run)
+	if !ok || a.Phase >= engine.Succeeded && r.kept == nil {
+		log := new(logtail.Log) // it has printed nothing, and never will
+		log.Close()
+		return log
+	}
+	return &r.keep().log
+}
+
+// executing returns the attempts whose executors run. It needs j.mu.
+func (j *jobRun) executing() []*engine.Attempt {
+	var list []*engine.Attempt
+	for _, a := range j.engine.Live() {
+		if a.Pinned {
+			list = append(list, a)
+		}
+	}
+	for r := range j.zombies {
+		list = append(list, r.attempt)
+	}
+	return list
+}
+
+// deadline is when the attempt or its job runs out of time; zero if never. It
+// needs j.mu.
+func (j *jobRun) deadline(a *engine.Attempt) time.Time {
+	at := engine.Never
+	if j.spec.ActiveDeadline != nil {
+		at = j.engine.StartTime.Add(*j.spec.ActiveDeadline)
+	}
+	if j.spec.AttemptTimeout != nil {
+		at = min(at, a.StartedAt.Add(*j.spec.AttemptTimeout))
+	}
+	if at == engine.Never {
+		return time.Time{}
+	}
+	return asTime(at)
+}
+
+func (j *jobRun) log(level slog.Level, message string, attrs ...slog.Attr) {
+	j.c.logger.LogAttrs(context.Background(), level, message, append(attrs, slog.String("job", j.id.Job))...)
+}
+
+func (j *jobRun) logFinished() {
+	status := j.status()
+	last := status.Conditions[len(status.Conditions)-1]
+	j.log(slog.LevelInfo, "job finished", slog.String("condition", string(last.Type)), slog.String("reason", string(last.Reason)),
+		slog.Int("succeeded", status.Succeeded), slog.Int("failed", status.Failed))
+}
+
+func (j *jobRun) logFailure(a Attempt, text string) {
+	if j.c.logger.Enabled(context.Background(), slog.LevelWarn) {
+		j.log(slog.LevelWarn, "attempt failed", slog.String("attempt", a.Name()), slog.Int("index", a.Index),
+			slog.Int("restarts", a.Restarts), slog.String("error", text))
+	}
+}
+
+func (j *jobRun) logAbandoned(r *run) {
+	j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
+		slog.String("attempt", r.current.Name()), slog.Int("index", r.current.Index), slog.String("stack", r.stack()))
+}

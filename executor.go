@@ -1,0 +1,624 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/runtocompletion/batch/internal/delay"
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/logtail"
+	"github.com/runtocompletion/batch/internal/names"
+	"github.com/runtocompletion/batch/internal/proc"
+)
+
+// An Executor runs attempts. Execute returns nil if the attempt succeeded; any
+// other result, a panic and a call of [runtime.Goexit] make it fail. It must
+// return soon after ctx is done: context.Cause(ctx) says why it is, for
+// instance [ErrDeleted]. Several goroutines call Execute at once.
+type Executor interface {
+	Execute(ctx context.Context, a Attempt) error
+}
+
+// ExecutorFunc adapts a function to an [Executor].
+type ExecutorFunc func(ctx context.Context, a Attempt) error
+
+// Execute calls f.
+func (f ExecutorFunc) Execute(ctx context.Context, a Attempt) error { return f(ctx, a) }
+
+// A PendingExecutor is an [Executor] that needs time to get going, such as one
+// that hands its work to another machine. While HoldsPending is true its
+// attempts stay Pending after Execute was called, until they call
+// [Attempt.Started].
+type PendingExecutor interface {
+	Executor
+	HoldsPending() bool
+}
+
+// The causes with which an attempt's context is cancelled. They are found by
+// errors.Is in context.Cause(ctx).
+var (
+	// ErrDeleted: the attempt was asked to stop, by a user or because its job
+	// was deleted.
+	ErrDeleted = errors.New("batch: attempt deleted")
+	// ErrJobFinished: the job has failed or succeeded without this attempt.
+	ErrJobFinished = errors.New("batch: job finished")
+	// ErrSuspended: the job was suspended.
+	ErrSuspended = errors.New("batch: job suspended")
+	// ErrScaledDown: the job needs fewer attempts or indexes than it has.
+	ErrScaledDown = errors.New("batch: job scaled down")
+	// ErrDisrupted: the attempt was evicted or lost.
+	ErrDisrupted = errors.New("batch: attempt disrupted")
+	// ErrAttemptTimeout: the attempt has run for [Job.AttemptTimeout].
+	ErrAttemptTimeout = errors.New("batch: attempt timed out")
+	// ErrAttemptEnded: Execute has returned; also the error of what is
+	// attempted through an [Attempt] after its end.
+	ErrAttemptEnded = errors.New("batch: attempt ended")
+)
+
+// An Attempt is what an executor sees of the attempt it runs, and how it
+// speaks about it. It is valid until Execute returns; afterwards its methods
+// do nothing, or return [ErrAttemptEnded]. The zero Attempt is one that has
+// ended. Its methods may be called by several goroutines at once.
+type Attempt struct {
+	// Job is the job's name.
+	Job string
+	// Index is the completion index, or -1 if the job is not Indexed.
+	Index int
+	// Number counts the attempts of the same index from 0; in a job that is
+	// not Indexed it counts all attempts of the job.
+	Number int
+	// Restarts is how often this attempt was restarted in place.
+	Restarts int
+
+	run *run
+	seq int64 // tells the run's attempts apart
+}
+
+// AttemptFrom returns the attempt that ctx was made for. Helpers that are
+// handed only the context, such as the function of [Map], use it.
+func AttemptFrom(ctx context.Context) (Attempt, bool) {
+	a, ok := ctx.Value(attemptKey{}).(Attempt)
+	return a, ok
+}
+
+// Name is the attempt's name: the job's name, the index if there is one, and
+// five random characters (R117).
+func (a Attempt) Name() string {
+	if a.run == nil {
+		return ""
+	}
+	return a.run.job.id.Name(a.seq, a.Index)
+}
+
+// UID tells the attempt from all others. A restart in place keeps it.
+func (a Attempt) UID() string {
+	if a.run == nil {
+		return ""
+	}
+	return a.run.job.id.AttemptUID(a.seq)
+}
+
+// Token names this attempt of this completion for the outside world, as an
+// idempotency key: "<job UID>/<index>/<number>". No two attempts share one; a
+// restart in place keeps it.
+func (a Attempt) Token() string {
+	if a.run == nil {
+		return ""
+	}
+	return a.run.job.id.String() + "/" + strconv.Itoa(a.Index) + "/" + strconv.Itoa(a.Number)
+}
+
+// Logger logs to the controller's logger, with the attempt's attributes, and
+// to the attempt's own log.
+func (a Attempt) Logger() *slog.Logger {
+	own := slog.NewTextHandler(a.Stderr(), nil)
+	if a.run == nil {
+		return slog.New(own)
+	}
+	shared := a.run.job.c.logger.Handler().WithAttrs([]slog.Attr{
+		slog.String("job", a.Job), slog.String("attempt", a.Name()), slog.Int("index", a.Index)})
+	return slog.New(slog.NewMultiHandler(shared, own))
+}
+
+// Stdout and Stderr are writers whose last lines are kept with the attempt
+// (see [Job.LogLimit] and [Controller.Logs]). They split what is written into
+// lines, never wait for a reader, and may be used by several goroutines at once.
+func (a Attempt) Stdout() io.Writer { return a.writer(logtail.Stdout) }
+
+// Stderr is like [Attempt.Stdout].
+func (a Attempt) Stderr() io.Writer { return a.writer(logtail.Stderr) }
+
+func (a Attempt) writer(stream logtail.Stream) io.Writer {
+	var w io.Writer = endedWriter{}
+	a.with(func(r *run) { w = logWriter{r.keep().log.Writer(stream)} })
+	return w
+}
+
+// Progress reports that done of total units are done; a total of zero is
+// unknown. Phase names what is being done and may be empty.
+func (a Attempt) Progress(done, total int64, phase string) {
+	a.with(func(r *run) { r.keep().progress = AttemptProgress{done, total, phase} })
+}
+
+// maxOutput is how much of a termination message is kept, as in Kubernetes.
+const maxOutput = 4096
+
+// SetOutput leaves the attempt's termination message, at most 4096 bytes of
+// it. It is kept with the attempt's status; the last call counts.
+func (a Attempt) SetOutput(message string) {
+	message = shorten(message)
+	a.with(func(r *run) { r.keep().output = message })
+}
+
+// SetReady says whether the attempt can do its work. An attempt is ready from
+// its start unless it says otherwise (R40).
+func (a Attempt) SetReady(ready bool) {
+	a.tell(engine.Event{Kind: engine.ReadyChanged, Ready: ready})
+}
+
+// Started ends the Pending phase of an attempt whose executor is a
+// [PendingExecutor]. Otherwise it does nothing.
+func (a Attempt) Started() { a.tell(engine.Event{Kind: engine.Started}) }
+
+// SetCondition sets a condition of the attempt, which a failure policy may
+// match ([FailureRule.OnConditions]). LastTransitionTime is set by the
+// controller. The error is [ErrAttemptEnded], or says that the type is not a
+// qualified name (R81) or the status none of the three.
+func (a Attempt) SetCondition(c Condition) error {
+	if problems := names.Qualified(string(c.Type)); len(problems) > 0 {
+		return fmt.Errorf("batch: condition type %q: %s", c.Type, strings.Join(problems, "; "))
+	}
+	if !slices.Contains([]ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}, c.Status) {
+		return fmt.Errorf("batch: condition status %q: must be True, False or Unknown", c.Status)
+	}
+	if !a.tell(engine.Event{Kind: engine.ConditionSet, Cond: engine.Condition{
+		Type: string(c.Type), Status: string(c.Status), Reason: string(c.Reason), Message: c.Message}}) {
+		return ErrAttemptEnded
+	}
+	return nil
+}
+
+// Dir is a scratch directory of the attempt's own, made at the first call. It
+// survives restarts in place and is removed when the attempt has ended.
+func (a Attempt) Dir() (string, error) {
+	if dir, ok := a.dir(); !ok || dir != "" {
+		return dir, endedUnless(ok)
+	}
+	made, err := os.MkdirTemp("", "batch-"+a.Job+"-")
+	if err != nil {
+		return "", err
+	}
+	dir := ""
+	a.with(func(r *run) {
+		if k := r.keep(); k.dir == "" {
+			k.dir = made
+		}
+		dir = r.kept.dir
+	})
+	if dir != made { // another goroutine was first, or the attempt has ended
+		return dir, errors.Join(os.RemoveAll(made), endedUnless(dir != ""))
+	}
+	return dir, nil
+}
+
+func (a Attempt) dir() (dir string, ok bool) {
+	ok = a.with(func(r *run) {
+		if r.kept != nil {
+			dir = r.kept.dir
+		}
+	})
+	return dir, ok
+}
+
+func endedUnless(ok bool) error {
+	if ok {
+		return nil
+	}
+	return ErrAttemptEnded
+}
+
+// with calls f under the job's lock if the attempt has not ended, and reports
+// whether it did.
+func (a Attempt) with(f func(r *run)) bool {
+	if a.run == nil {
+		return false
+	}
+	j := a.run.job
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !a.run.runs(a) {
+		return false
+	}
+	f(a.run)
+	return true
+}
+
+// tell gives the engine an event of the attempt, if it has not ended.
+func (a Attempt) tell(ev engine.Event) bool {
+	if a.run == nil {
+		return false
+	}
+	j := a.run.job
+	j.mu.Lock()
+	if !a.run.runs(a) {
+		j.mu.Unlock()
+		return false
+	}
+	ev.Attempt = a.run.attempt
+	if ev.Kind == engine.ConditionSet {
+		ev.Cond.At = j.c.now()
+	}
+	j.do(ev)
+	return true
+}
+
+// A run is one attempt as seen from the goroutine that runs it. It belongs to
+// the engine's record of the attempt and is used again with it.
+type run struct {
+	job     *jobRun
+	attempt *engine.Attempt
+	ctx     *attemptContext
+
+	current Attempt // as its executor sees it
+
+	// The fields below are guarded by job.mu.
+	err  error  // of the last call of the executor
+	text string // of err: a method Error is user code, not to be called under a lock
+	kept *kept  // what the executor has left; nil if nothing
+}
+
+// kept is what an attempt leaves besides its outcome.
+type kept struct {
+	log      logtail.Log
+	output   string
+	progress AttemptProgress
+	dir      string
+	delays   delay.Sequence // before restarts, of a job with a RestartBackoff
+}
+
+// keep returns what the attempt has left, to be added to. It needs job.mu.
+func (r *run) keep() *kept {
+	if r.kept == nil {
+		r.kept = new(kept)
+		r.kept.log.Reset(cmp.Or(*r.job.spec.LogLimit, -1)) // 0 is the log's default
+		r.attempt.Notify = true
+	}
+	return r.kept
+}
+
+// close ends the attempt's log, and returns the directory to be removed. It
+// needs job.mu.
+func (r *run) close() (dir string) {
+	r.kept.log.Close()
+	dir, r.kept.dir = r.kept.dir, ""
+	return dir
+}
+
+// restarts asks for the delay before the n-th restart. It calls user code.
+func (r *run) restarts(n int, fresh Backoff) (time.Duration, error) {
+	r.job.mu.Lock()
+	delays := &r.keep().delays // only this goroutine asks it
+	r.job.mu.Unlock()
+	return delays.After(n, fresh)
+}
+
+// stack finds the stack of the goroutine that runs the executor: the one that
+// has a call of r.call.
+func (r *run) stack() string {
+	all := make([]byte, 1<<20)
+	all = all[:runtime.Stack(all, true)]
+	call := fmt.Sprintf("(*run).call(%p", r)
+	for stack := range strings.SplitSeq(string(all), "\n\n") {
+		if strings.Contains(stack, call) {
+			return stack
+		}
+	}
+	return "not found"
+}
+
+// runs reports whether a is the execution that is going on. It needs job.mu.
+func (r *run) runs(a Attempt) bool {
+	e := r.attempt
+	return e.Pinned && e.Seq == a.seq && e.Restarts == a.Restarts && e.Phase < engine.Succeeded
+}
+
+// view is the attempt as its executor sees it. It needs job.mu.
+func (r *run) view() Attempt {
+	e := r.attempt
+	return Attempt{Job: r.job.id.Job, Index: e.Index, Number: e.Number, Restarts: e.Restarts, run: r, seq: e.Seq}
+}
+
+// call runs the executor. A panic becomes an error; a call of runtime.Goexit
+// ends this goroutine, and the rest is done on another.
+func (r *run) call() (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+			return
+		}
+		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
+		r.job.c.spawn(func() { r.job.c.work(r.job.ended(r, exited)) })
+	}()
+	err = r.job.executor.Execute(r.ctx, r.current)
+	returned = true
+	return err
+}
+
+// result says what a call of the executor came to. It calls user code.
+func (r *run) result(err error) engine.Result {
+	res := engine.Result{ErrorRule: engine.None}
+	if err == nil {
+		return res
+	}
+	res.Code = r.exitCode(err)
+	_, res.Permanent = errors.AsType[*backoff.PermanentError](err)
+	res.ErrorRule = slices.IndexFunc(r.job.rules, func(rule FailureRule) bool {
+		return rule.OnError != nil && r.matches(rule.OnError, err)
+	})
+	return res
+}
+
+// exitCode is ExitCode, but for an attempt that was asked to stop and says no
+// more than that it did: such a container exits with 143.
+func (r *run) exitCode(err error) int {
+	if hasExitCode(err) {
+		return ExitCode(err)
+	}
+	r.job.mu.Lock()
+	cause := r.ctx.cause
+	r.job.mu.Unlock()
+	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, cause)) {
+		return exitTerminated
+	}
+	return ExitCode(err)
+}
+
+func (r *run) matches(match func(error) bool, err error) (matched bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			matched = false
+			r.job.log(slog.LevelError, "failure rule panicked", slog.Any("panic", v))
+		}
+	}()
+	return match(err)
+}
+
+// errorText is the text of err, of bounded length. It calls user code.
+func errorText(err error) (text string) {
+	if err == nil {
+		return ""
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprintf("%T, whose text cannot be had: panic: %v", err, v)
+		}
+	}()
+	return shorten(err.Error())
+}
+
+// shorten cuts a text to what is kept of an output or an error.
+func shorten(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxOutput)], "")
+}
+
+type attemptKey struct{}
+
+// An attemptContext is the context of one attempt. What it takes to cancel it
+// is made when somebody first asks; a context that nobody has asked serves the
+// next attempt of its goroutine too, so an executor that does not look at its
+// context costs nothing for it.
+type attemptContext struct {
+	run   *run
+	live  atomic.Pointer[liveContext]
+	cause error // why it was cancelled; guarded by job.mu
+}
+
+// A liveContext is a context that somebody has asked.
+type liveContext struct {
+	context.Context
+	cancel   context.CancelCauseFunc
+	attempt  Attempt
+	deadline time.Time
+}
+
+func (c *attemptContext) asked() *liveContext {
+	if live := c.live.Load(); live != nil {
+		return live
+	}
+	j := c.run.job
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if live := c.live.Load(); live != nil {
+		return live
+	}
+	ctx, cancel := context.WithCancelCause(j.c.values)
+	live := &liveContext{ctx, cancel, c.run.view(), j.deadline(c.run.attempt)}
+	if c.cause != nil {
+		cancel(c.cause)
+	}
+	c.live.Store(live)
+	return live
+}
+
+// end cancels the context; the first cause counts. It needs job.mu.
+func (c *attemptContext) end(cause error) {
+	c.cause = cmp.Or(c.cause, cause)
+	if live := c.live.Load(); live != nil {
+		live.cancel(cause)
+	}
+}
+
+// untouched reports whether the context may serve another attempt. It needs
+// job.mu.
+func (c *attemptContext) untouched() bool { return c.cause == nil && c.live.Load() == nil }
+
+// Deadline is when the attempt or its job runs out of time.
+func (c *attemptContext) Deadline() (time.Time, bool) {
+	deadline := c.asked().deadline
+	return deadline, !deadline.IsZero()
+}
+
+func (c *attemptContext) Done() <-chan struct{} { return c.asked().Done() }
+func (c *attemptContext) Err() error            { return c.asked().Err() }
+
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c.asked().attempt
+	}
+	return c.asked().Value(key)
+}
+
+// A logWriter is a writer of an attempt's log for its executor.
+type logWriter struct{ w io.Writer }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil {
+		return n, ErrAttemptEnded
+	}
+	return n, nil
+}
+
+type endedWriter struct{}
+
+func (endedWriter) Write([]byte) (int, error) { return 0, ErrAttemptEnded }
+
+// Exit codes that are not the executor's own.
+const (
+	exitError      = 1
+	exitPanic      = 2
+	exitSignal     = 128 // plus the signal's number
+	exitTerminated = 143 // by SIGTERM
+)
+
+// ExitCode is the exit code that err stands for: 0 for nil; the code of the
+// first error in the chain with a method ExitCode() int, such as
+// [*os/exec.ExitError], unless that is 0; 2 for a [PanicError]; otherwise 1. A
+// process ended by signal n has 128+n.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return exitSignal + int(status.Signal())
+		}
+	}
+	if coded, ok := errors.AsType[exitCoder](err); ok && coded.ExitCode() != 0 {
+		return coded.ExitCode()
+	}
+	return exitError
+}
+
+type exitCoder interface {
+	error
+	ExitCode() int
+}
+
+func hasExitCode(err error) bool {
+	_, ok := errors.AsType[exitCoder](err)
+	return ok
+}
+
+// A PanicError is the error of an attempt whose executor panicked, or called
+// [runtime.Goexit]: then Value is [ErrGoexit].
+type PanicError struct {
+	Value any
+	Stack []byte // as [debug.Stack] gives it
+}
+
+// ErrGoexit is the value of a [PanicError] for a call of [runtime.Goexit].
+var ErrGoexit = errors.New("batch: executor called runtime.Goexit")
+
+// Error gives the value, without the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("batch: executor panicked: %v", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// ExitCode is 2, that of a Go program that panics.
+func (e *PanicError) ExitCode() int { return exitPanic }
+
+// A Command is an [Executor] that runs a program. It ends as the program does:
+// its exit code is that of the attempt. When the attempt is to stop, the
+// program's process group gets SIGTERM and, after the grace period, SIGKILL.
+// On systems without process groups the program is killed at once.
+type Command struct {
+	// Args are the program and its arguments. Args[0] is looked up in PATH if
+	// it has no slash. Required.
+	Args []string
+	// Env is added to the environment of this process, "NAME=value". A pod's
+	// own variables come on top unless Env has them: JOB_COMPLETION_INDEX for
+	// an Indexed job (R120) and HOSTNAME, the name that a pod would have.
+	Env []string
+	// Dir is the working directory; empty means that of this process.
+	Dir string
+	// Stdout and Stderr receive the program's output in addition to the
+	// attempt's log; nil means only the log. They must allow concurrent use.
+	Stdout, Stderr io.Writer
+}
+
+// Execute runs the program.
+func (c Command) Execute(ctx context.Context, a Attempt) error {
+	return proc.Run(ctx, proc.Program{
+		Args:   c.Args,
+		Env:    c.environment(a),
+		Dir:    c.Dir,
+		Stdout: tee(a.Stdout(), c.Stdout),
+		Stderr: tee(a.Stderr(), c.Stderr),
+		Grace:  a.grace(),
+	})
+}
+
+// environment puts the pod's variables between those of this process and Env:
+// of two values, the last one counts.
+func (c Command) environment(a Attempt) []string {
+	env := append(os.Environ(), "HOSTNAME="+a.hostname())
+	if a.Index >= 0 {
+		env = append(env, "JOB_COMPLETION_INDEX="+strconv.Itoa(a.Index))
+	}
+	return append(env, c.Env...)
+}
+
+// hostname is R118 for an Indexed job and the attempt's name for others.
+func (a Attempt) hostname() string {
+	if a.Index >= 0 {
+		return a.Job + "-" + strconv.Itoa(a.Index)
+	}
+	return a.Name()
+}
+
+func (a Attempt) grace() (grace time.Duration) {
+	a.with(func(r *run) { grace = *r.job.spec.TerminationGracePeriod })
+	return grace
+}
+
+func tee(log, other io.Writer) io.Writer {
+	if other == nil {
+		return log
+	}
+	return io.MultiWriter(log, other)
+}

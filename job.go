@@ -1,0 +1,647 @@
+// Package batch runs work to completion: Kubernetes Jobs as a Go library.
+//
+// A [Job] says what to run, how many completions it needs, how many attempts
+// may run at once, how often and how they may fail. [Run] runs one job and
+// waits for it; [Map] applies a function to a slice; a [Controller] runs many
+// jobs in a long-lived service. The answer is the one that the Job controller
+// of Kubernetes would give, in this process, without a cluster.
+//
+// An attempt, one call of an [Executor], is what a pod is there. A job may run
+// an executor more than once for a completion, so executors should be
+// idempotent; [Attempt.Token] names a completion's attempt for that purpose.
+//
+// Numbers such as R172 in the documentation refer to the specification of
+// Kubernetes' behaviour that the package is tested against.
+package batch
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/names"
+)
+
+// A Job says what to run to completion, and how. The zero value of every
+// field but Name and Executor is Kubernetes' default. A pointer is used where
+// zero and unset differ: write Completions: new(3).
+//
+// A Job is a plain value: it is copied when a controller takes it, and may be
+// reused or changed afterwards.
+type Job struct {
+	// Name names the job within its controller (metadata.name). It must be a
+	// DNS-1123 subdomain of at most 63 characters and, for an Indexed job, so
+	// short that "<name>-<index>" fits in 63 (R50 to R52). Required.
+	Name string
+	// Labels and Annotations are kept with the job and mean nothing to it.
+	Labels, Annotations map[string]string
+
+	// Executor runs the attempts. Required, and not to be changed: two functions
+	// count as the same if they have the same code, whatever they captured.
+	Executor Executor
+	// ContainerName is what messages of the failure policy call the executor
+	// and what [ExitCodes].ContainerName refers to; empty means "main". It
+	// must be a DNS-1123 label.
+	ContainerName string
+
+	// Completions is how many successes complete the job (spec.completions).
+	// Nil means 1 if Parallelism is nil too; with Parallelism set it makes the
+	// job a work queue, which is complete when one attempt has succeeded and
+	// all others have ended (R35, R147). Zero completes at once (R149).
+	// Required if CompletionMode is Indexed.
+	Completions *int
+	// Parallelism is the most attempts that are active at once
+	// (spec.parallelism). Nil means 1. Zero runs nothing, a pause (R150).
+	Parallelism *int
+	// CompletionMode is NonIndexed, the default, or Indexed
+	// (spec.completionMode).
+	CompletionMode CompletionMode
+	// RestartPolicy is RestartNever, the default, or RestartOnFailure. (In
+	// Kubernetes it has no default, R39.)
+	RestartPolicy RestartPolicy
+
+	// BackoffLimit is how many failed attempts the job survives; one more
+	// fails it with [ReasonBackoffLimitExceeded] (spec.backoffLimit, R172).
+	// Under RestartOnFailure, restarts of running attempts are held against
+	// it too, and reaching it is enough (R173). Nil means 6, or no limit if
+	// BackoffLimitPerIndex is set. Zero means that the first failure is final.
+	BackoffLimit *int
+	// BackoffLimitPerIndex is how many failures each index survives; one more
+	// fails the index, and the others go on (spec.backoffLimitPerIndex, R210).
+	// Nil means that there is no such limit. Indexed jobs only.
+	BackoffLimitPerIndex *int
+	// MaxFailedIndexes is how many failed indexes the job survives before the
+	// rest is stopped; one more fails it with
+	// [ReasonMaxFailedIndexesExceeded] (spec.maxFailedIndexes, R215). Nil
+	// means that all indexes get their chance. Requires BackoffLimitPerIndex.
+	MaxFailedIndexes *int
+	// Backoff makes the delays before failed attempts are replaced. Nil means
+	// Kubernetes' 10 seconds, doubling up to 10 minutes (R180). The delay holds
+	// back every new attempt of the job (R185) or, with BackoffLimitPerIndex,
+	// of the index (R188); a success ends the sequence.
+	Backoff Backoff
+	// RestartBackoff makes the delays before restarts in place. Nil means the
+	// kubelet's: the first restart at once, then 10 seconds, doubling up to 5
+	// minutes, beginning anew after a run of over 10 minutes (R191, R192).
+	RestartBackoff Backoff
+
+	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after
+	// its start or last resumption, whatever it does then
+	// (spec.activeDeadlineSeconds, R228). Nil means never. Zero ends it before
+	// the first attempt.
+	ActiveDeadline *time.Duration
+	// AttemptTimeout ends an attempt that long after its start, restarts in
+	// place included; it then has failed, whatever its executor returns
+	// (spec.template.spec.activeDeadlineSeconds, R231). Nil means never;
+	// otherwise it must be positive.
+	AttemptTimeout *time.Duration
+	// TerminationGracePeriod is how long an attempt may take to return after
+	// its context was cancelled (spec.template.spec.
+	// terminationGracePeriodSeconds, R17). After it a [Command] is killed and a
+	// function is abandoned: reported, and terminating until it returns. Nil
+	// means 30 seconds. Zero means at once.
+	TerminationGracePeriod *time.Duration
+	// TTLAfterFinished removes the job, its attempts and their logs that long
+	// after it finished (spec.ttlSecondsAfterFinished, R291). Nil means never.
+	// Zero means at once; those who wait for the job still get its status.
+	TTLAfterFinished *time.Duration
+
+	// Suspend holds the job: nothing runs until it is resumed (spec.suspend).
+	Suspend bool
+	// ReplacementPolicy says when a stopping attempt may be replaced. Empty
+	// means ReplaceTerminatingOrFailed, or ReplaceFailed if there is a
+	// FailurePolicy (spec.podReplacementPolicy, R32).
+	ReplacementPolicy ReplacementPolicy
+	// FailurePolicy says what each kind of failure means. Nil means that all
+	// count (spec.podFailurePolicy).
+	FailurePolicy *FailurePolicy
+	// SuccessPolicy says when an Indexed job is complete before all indexes
+	// have succeeded. Nil means never (spec.successPolicy).
+	SuccessPolicy *SuccessPolicy
+	// ManagedBy names another controller, as "acme.io/foo": this one then
+	// keeps the job and never touches it (spec.managedBy, R294). Nil and
+	// "kubernetes.io/job-controller" mean this controller.
+	ManagedBy *string
+
+	// History is how many finished attempts are kept with their logs: the
+	// newest, failed ones preferred. Counters do not depend on it. Nil means
+	// 1000. Zero keeps none.
+	History *int
+	// LogLimit is how many bytes of its last output each attempt keeps. Nil
+	// means 64 KiB. Zero keeps none.
+	LogLimit *int
+}
+
+// A ValidationError reports everything that is wrong with a job, or with a
+// change of it. It is found by errors.As.
+type ValidationError struct {
+	Job    string // the job's name
+	Fields []FieldError
+}
+
+// validationError returns a [*ValidationError], or nil if nothing is wrong.
+func validationError(job string, fields []FieldError) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	return &ValidationError{Job: job, Fields: fields}
+}
+
+// Error lists all fields.
+func (e *ValidationError) Error() string {
+	texts := make([]string, len(e.Fields))
+	for i, field := range e.Fields {
+		texts[i] = field.Error()
+	}
+	return fmt.Sprintf("batch: job %q is invalid: %s", e.Job, strings.Join(texts, "; "))
+}
+
+// A FieldError says what is wrong with one field.
+type FieldError struct {
+	// Field is the field's path in a Kubernetes manifest, such as
+	// "spec.podFailurePolicy.rules[0].action"; a field that Kubernetes lacks
+	// has a path of the same form, such as "spec.executor".
+	Field string
+	Kind  ErrorKind
+	// Value is the value at fault: a string, an int, a [time.Duration], or
+	// something that prints as JSON would, "{...}" for an object. It is nil if
+	// there is none to show.
+	Value  any
+	Detail string // what would be right; may be empty
+}
+
+// Error gives the path, the kind, the value and the detail in the form of
+// Kubernetes' field errors. Durations are shown as seconds, as paths say.
+func (e FieldError) Error() string {
+	text := e.Field + ": " + cmp.Or(kindTexts[e.Kind], string(e.Kind))
+	if e.Value != nil {
+		text += ": " + valueText(e.Value)
+	}
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	return text
+}
+
+func valueText(value any) string {
+	switch v := value.(type) {
+	case rawJSON:
+		return string(v)
+	case string:
+		return strconv.Quote(v)
+	case time.Duration:
+		return strconv.FormatFloat(v.Seconds(), 'f', -1, 64)
+	}
+	return fmt.Sprint(value)
+}
+
+// ErrorKind is the kind of a [FieldError].
+type ErrorKind string
+
+// The kinds of a [FieldError].
+const (
+	Required     ErrorKind = "Required"     // a value is missing
+	Invalid      ErrorKind = "Invalid"      // malformed, out of range, or may not change
+	NotSupported ErrorKind = "NotSupported" // not one of the known values
+	Forbidden    ErrorKind = "Forbidden"    // may not be set here
+	TooLong      ErrorKind = "TooLong"
+	TooMany      ErrorKind = "TooMany"
+	Duplicate    ErrorKind = "Duplicate"
+)
+
+var kindTexts = map[ErrorKind]string{
+	Required:     "Required value",
+	Invalid:      "Invalid value",
+	NotSupported: "Unsupported value",
+	Forbidden:    "Forbidden",
+	TooLong:      "Too long",
+	TooMany:      "Too many",
+	Duplicate:    "Duplicate value",
+}
+
+// clone returns a deep copy of j, which shares only functions and the executor.
+func (j *Job) clone() Job {
+	c := *j
+	c.Labels = maps.Clone(j.Labels)
+	c.Annotations = maps.Clone(j.Annotations)
+	for _, p := range []**int{
+		&c.Completions, &c.Parallelism, &c.BackoffLimit, &c.BackoffLimitPerIndex,
+		&c.MaxFailedIndexes, &c.History, &c.LogLimit,
+	} {
+		*p = copyOf(*p)
+	}
+	for _, p := range []**time.Duration{
+		&c.ActiveDeadline, &c.AttemptTimeout, &c.TerminationGracePeriod, &c.TTLAfterFinished,
+	} {
+		*p = copyOf(*p)
+	}
+	c.FailurePolicy = j.FailurePolicy.clone()
+	c.SuccessPolicy = j.SuccessPolicy.clone()
+	c.ManagedBy = copyOf(j.ManagedBy)
+	return c
+}
+
+// The defaults that are numbers.
+const (
+	defaultBackoffLimit = 6
+	noBackoffLimit      = math.MaxInt32 // as in Kubernetes (R10)
+	defaultGracePeriod  = 30 * time.Second
+	defaultHistory      = 1000
+	defaultLogLimit     = 64 << 10
+)
+
+// withDefaults returns a copy of j that shares nothing with it (see clone) and
+// has its defaults resolved. What is nil then stays off: no completions (a work
+// queue), no such limit, no such policy. Backoff and RestartBackoff stay nil,
+// too: the engine knows Kubernetes' own delays without a backoff.BackOff.
+func (j *Job) withDefaults() Job {
+	d := j.clone()
+	if d.Completions == nil && d.Parallelism == nil { // R35
+		d.Completions = new(1)
+	}
+	d.Parallelism = orDefault(d.Parallelism, 1)
+	d.CompletionMode = cmp.Or(d.CompletionMode, NonIndexed)
+	d.RestartPolicy = cmp.Or(d.RestartPolicy, RestartNever)
+	d.ContainerName = cmp.Or(d.ContainerName, "main")
+	if d.BackoffLimitPerIndex != nil {
+		d.BackoffLimit = orDefault(d.BackoffLimit, noBackoffLimit)
+	}
+	d.BackoffLimit = orDefault(d.BackoffLimit, defaultBackoffLimit)
+	d.TerminationGracePeriod = orDefault(d.TerminationGracePeriod, defaultGracePeriod)
+	if d.FailurePolicy != nil { // R32
+		d.FailurePolicy.setDefaults()
+		d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceFailed)
+	}
+	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
+	d.History = orDefault(d.History, defaultHistory)
+	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
+	return d
+}
+
+// validate returns everything that is wrong with j, whose defaults are
+// resolved: metadata first, then what Kubernetes has in the spec, in the order
+// of section 3 of the specification, then what it lacks.
+func (j *Job) validate() []FieldError {
+	return slices.Concat(
+		j.checkName(),
+		j.checkLabels(),
+		j.checkNumbers(),
+		j.checkManagedBy(),
+		j.checkIndexing(),
+		j.FailurePolicy.check(j),
+		j.SuccessPolicy.check(j),
+		j.checkReplacementPolicy(),
+		j.checkTemplate(),
+		checkExecutor(j.Executor),
+		nonNegative("spec.history", j.History),
+		nonNegative("spec.logLimit", j.LogLimit),
+	)
+}
+
+func (j *Job) checkName() []FieldError {
+	errs := invalidEach("metadata.name", j.Name, names.Subdomain(j.Name))
+	if j.Name == "" {
+		errs = []FieldError{required("metadata.name", "name or generateName is required")}
+	}
+	if n := j.Completions; j.CompletionMode == Indexed && n != nil && *n > 0 { // R51
+		last := fmt.Sprintf("%s-%d", j.Name, *n-1)
+		if names.Label(last) != nil {
+			errs = append(errs, invalid("metadata.name", j.Name,
+				"will not able to create pod with invalid DNS label: "+last))
+		}
+	}
+	// R52: the name is the value of a label of every attempt.
+	return append(errs, invalidEach("spec.template.labels", j.Name, names.LabelValue(j.Name))...)
+}
+
+func (j *Job) checkLabels() []FieldError {
+	var errs []FieldError
+	for _, key := range slices.Sorted(maps.Keys(j.Labels)) {
+		value := j.Labels[key]
+		errs = append(errs, invalidEach("metadata.labels", key, names.Qualified(key))...)
+		errs = append(errs, invalidEach("metadata.labels", value, names.LabelValue(value))...)
+	}
+	for _, key := range slices.Sorted(maps.Keys(j.Annotations)) {
+		wrong := names.Qualified(strings.ToLower(key)) // their case is free
+		errs = append(errs, invalidEach("metadata.annotations", key, wrong)...)
+	}
+	return errs
+}
+
+func (j *Job) checkNumbers() []FieldError {
+	errs := slices.Concat(
+		nonNegative("spec.parallelism", j.Parallelism),
+		nonNegative("spec.completions", j.Completions),
+		nonNegative("spec.activeDeadlineSeconds", j.ActiveDeadline),
+		nonNegative("spec.backoffLimit", j.BackoffLimit),
+		nonNegative("spec.ttlSecondsAfterFinished", j.TTLAfterFinished),
+		nonNegative("spec.backoffLimitPerIndex", j.BackoffLimitPerIndex),
+		nonNegative("spec.maxFailedIndexes", j.MaxFailedIndexes),
+	)
+	if j.MaxFailedIndexes != nil && j.BackoffLimitPerIndex == nil {
+		errs = append(errs, required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+	}
+	return errs
+}
+
+// checkManagedBy wants a domain-prefixed path (R56, R57).
+func (j *Job) checkManagedBy() []FieldError {
+	const path = "spec.managedBy"
+	switch {
+	case j.ManagedBy == nil:
+		return nil
+	case *j.ManagedBy == "":
+		return []FieldError{required(path, "")}
+	}
+	host, rest, _ := strings.Cut(*j.ManagedBy, "/")
+	if host == "" || rest == "" {
+		return []FieldError{invalid(path, *j.ManagedBy, `must be a domain-prefixed path (such as "acme.io/foo")`)}
+	}
+	return append(invalidEach(path, host, names.Subdomain(host)), invalidEach(path, rest, names.Path(rest))...)
+}
+
+func (j *Job) checkIndexing() []FieldError {
+	const needsIndexes = "requires indexed completion mode"
+	var errs []FieldError
+	switch j.CompletionMode {
+	case Indexed:
+		if j.Completions == nil {
+			errs = append(errs, required("spec.completions", "when completion mode is Indexed"))
+		} else if j.MaxFailedIndexes != nil && *j.MaxFailedIndexes > *j.Completions {
+			errs = append(errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, "must be less than or equal to completions"))
+		}
+	case NonIndexed:
+		if j.BackoffLimitPerIndex != nil {
+			errs = append(errs, invalid("spec.backoffLimitPerIndex", *j.BackoffLimitPerIndex, needsIndexes))
+		}
+		if j.MaxFailedIndexes != nil {
+			errs = append(errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, needsIndexes))
+		}
+	}
+	return append(errs, oneOf("spec.completionMode", j.CompletionMode, NonIndexed, Indexed)...)
+}
+
+func (j *Job) checkReplacementPolicy() []FieldError {
+	const path = "spec.podReplacementPolicy"
+	if j.FailurePolicy != nil {
+		return oneOf(path, j.ReplacementPolicy, ReplaceFailed)
+	}
+	return oneOf(path, j.ReplacementPolicy, ReplaceFailed, ReplaceTerminatingOrFailed)
+}
+
+func (j *Job) checkTemplate() []FieldError {
+	errs := invalidEach("spec.template.spec.containers[0].name", j.ContainerName, names.Label(j.ContainerName))
+	if j.AttemptTimeout != nil && *j.AttemptTimeout <= 0 {
+		errs = append(errs, invalid("spec.template.spec.activeDeadlineSeconds", *j.AttemptTimeout,
+			"must be between 1 and 2147483647, inclusive"))
+	}
+	errs = append(errs, nonNegative("spec.template.spec.terminationGracePeriodSeconds", j.TerminationGracePeriod)...)
+	return append(errs, j.checkRestartPolicy()...)
+}
+
+func (j *Job) checkRestartPolicy() []FieldError {
+	const path = "spec.template.spec.restartPolicy"
+	switch {
+	case j.RestartPolicy == "Always": // R90
+		return []FieldError{required(path, `valid values: "OnFailure", "Never"`)}
+	case j.RestartPolicy == RestartOnFailure && j.FailurePolicy != nil: // R92
+		return []FieldError{invalid(path, string(j.RestartPolicy), `only "Never" is supported when podFailurePolicy is specified`)}
+	}
+	return oneOf(path, j.RestartPolicy, RestartOnFailure, RestartNever)
+}
+
+// checkExecutor finds executors that cannot run: none at all, a nil function, a
+// command without a program.
+func checkExecutor(e Executor) []FieldError {
+	const noProgram = "Args of a Command must name a program"
+	detail := ""
+	switch e := e.(type) {
+	case nil:
+		detail = "a job needs something to run"
+	case ExecutorFunc:
+		if e == nil {
+			detail = "the function is nil"
+		}
+	case Command:
+		if len(e.Args) == 0 || e.Args[0] == "" {
+			detail = noProgram
+		}
+	case *Command:
+		if e == nil || len(e.Args) == 0 || e.Args[0] == "" {
+			detail = noProgram
+		}
+	}
+	if detail == "" {
+		return nil
+	}
+	return []FieldError{required("spec.executor", detail)}
+}
+
+// validateUpdate returns everything that is wrong with j as a change of old:
+// what is wrong with j itself (R104), and what may not change (R105, R106).
+// Both have their defaults resolved. Of the template, nothing that a Job has
+// may change while it is suspended (R108 to R110).
+func (j *Job) validateUpdate(old *Job) []FieldError {
+	return slices.Concat(
+		j.validate(),
+		immutable("metadata.name", j.Name == old.Name, j.Name),
+		j.checkCompletionsUpdate(old),
+		immutable("spec.template", j.sameTemplate(old), someObject),
+		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, string(j.CompletionMode)),
+		immutable("spec.podFailurePolicy", j.FailurePolicy.equal(old.FailurePolicy), objectOrNull(j.FailurePolicy)),
+		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
+		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
+		immutable("spec.successPolicy", j.SuccessPolicy.equal(old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
+	)
+}
+
+func (j *Job) checkCompletionsUpdate(old *Job) []FieldError {
+	const path = "spec.completions"
+	same := equal(j.Completions, old.Completions)
+	if j.CompletionMode != Indexed {
+		return immutable(path, same, valueOrNull(j.Completions))
+	}
+	// Without completions an Indexed job is invalid already (R60).
+	if same || j.Completions == nil || *j.Completions == *j.Parallelism {
+		return nil
+	}
+	return []FieldError{invalid(path, *j.Completions, "can only be modified in tandem with spec.parallelism")}
+}
+
+func (j *Job) sameTemplate(old *Job) bool {
+	return j.RestartPolicy == old.RestartPolicy &&
+		j.ContainerName == old.ContainerName &&
+		equal(j.AttemptTimeout, old.AttemptTimeout) &&
+		equal(j.TerminationGracePeriod, old.TerminationGracePeriod) &&
+		same(reflect.ValueOf(j.Executor), reflect.ValueOf(old.Executor))
+}
+
+// same reports whether two values are the same as far as can be told without
+// looking behind pointers: functions by their code, maps by their identity,
+// slices by their elements. Unlike ==, it never panics.
+func same(a, b reflect.Value) bool {
+	if !a.IsValid() || !b.IsValid() || a.Type() != b.Type() {
+		return a.IsValid() == b.IsValid() && !a.IsValid()
+	}
+	switch a.Kind() {
+	case reflect.Func, reflect.Map:
+		return a.Pointer() == b.Pointer()
+	case reflect.Interface:
+		return same(a.Elem(), b.Elem())
+	case reflect.Slice, reflect.Array:
+		return a.Len() == b.Len() && all(a.Len(), func(i int) bool { return same(a.Index(i), b.Index(i)) })
+	case reflect.Struct:
+		return all(a.NumField(), func(i int) bool { return same(a.Field(i), b.Field(i)) })
+	}
+	return a.Equal(b)
+}
+
+// all reports whether f holds for every number below n.
+func all(n int, f func(int) bool) bool {
+	for i := range n {
+		if !f(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// rawJSON is a value that a [FieldError] shows as it is.
+type rawJSON string
+
+const (
+	someObject rawJSON = "{...}"
+	null       rawJSON = "null"
+)
+
+func valueOrNull[T any](p *T) any {
+	if p == nil {
+		return null
+	}
+	return *p
+}
+
+func objectOrNull[T any](p *T) any {
+	if p == nil {
+		return null
+	}
+	return someObject
+}
+
+func required(path, detail string) FieldError {
+	return FieldError{Field: path, Kind: Required, Detail: detail}
+}
+
+func invalid(path string, value any, detail string) FieldError {
+	return FieldError{Field: path, Kind: Invalid, Value: value, Detail: detail}
+}
+
+// invalidEach returns an error for each text of a check of package names.
+func invalidEach(path, value string, texts []string) []FieldError {
+	var errs []FieldError
+	for _, text := range texts {
+		errs = append(errs, invalid(path, value, text))
+	}
+	return errs
+}
+
+func nonNegative[T int | time.Duration](path string, value *T) []FieldError {
+	if value == nil || *value >= 0 {
+		return nil
+	}
+	return []FieldError{invalid(path, *value, "must be greater than or equal to 0")}
+}
+
+// oneOf wants one of the known values of an enumeration.
+func oneOf[T ~string](path string, value T, known ...T) []FieldError {
+	switch {
+	case slices.Contains(known, value):
+		return nil
+	case value == "":
+		return []FieldError{required(path, fmt.Sprintf("valid values: %q", known))}
+	}
+	quoted := make([]string, len(known))
+	for i, k := range known {
+		quoted[i] = strconv.Quote(string(k))
+	}
+	return []FieldError{{
+		Field: path, Kind: NotSupported, Value: string(value),
+		Detail: "supported values: " + strings.Join(quoted, ", "),
+	}}
+}
+
+func immutable(path string, same bool, value any) []FieldError {
+	if same {
+		return nil
+	}
+	return []FieldError{invalid(path, value, "field is immutable")}
+}
+
+func copyOf[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return new(*p)
+}
+
+func orDefault[T any](p *T, value T) *T {
+	if p == nil {
+		return new(value)
+	}
+	return p
+}
+
+// equal reports whether both are nil, or both point to the same value.
+func equal[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// engineSpec is j, with its defaults, as the engine wants it. What the
+// controller decides is left out.
+func (j *Job) engineSpec() engine.Spec {
+	return engine.Spec{
+		Indexed:              j.CompletionMode == Indexed,
+		Completions:          valueOr(j.Completions, engine.None),
+		Parallelism:          *j.Parallelism,
+		OnFailure:            j.RestartPolicy == RestartOnFailure,
+		BackoffLimit:         *j.BackoffLimit,
+		BackoffLimitPerIndex: valueOr(j.BackoffLimitPerIndex, engine.None),
+		MaxFailedIndexes:     valueOr(j.MaxFailedIndexes, engine.None),
+		ActiveDeadline:       valueOr(j.ActiveDeadline, engine.None),
+		AttemptTimeout:       valueOr(j.AttemptTimeout, engine.None),
+		Grace:                *j.TerminationGracePeriod,
+		TTL:                  valueOr(j.TTLAfterFinished, engine.None),
+		Suspend:              j.Suspend,
+		ReplaceFailed:        j.ReplacementPolicy == ReplaceFailed,
+		FailureRules:         j.FailurePolicy.engineRules(),
+		SuccessRules:         j.SuccessPolicy.engineRules(),
+		Unmanaged:            j.ManagedBy != nil && *j.ManagedBy != thisController,
+		HoldsPending:         holdsPending(j.Executor),
+		CustomDelay:          j.Backoff != nil,
+		CustomRestartDelay:   j.RestartBackoff != nil,
+		History:              *j.History,
+		Container:            j.ContainerName,
+	}
+}
+
+// thisController is the value of ManagedBy that means this controller (R294).
+const thisController = "kubernetes.io/job-controller"
+
+func holdsPending(e Executor) bool {
+	p, ok := e.(PendingExecutor)
+	return ok && p.HoldsPending()
+}
+
+func valueOr[T any](p *T, unset T) T {
+	if p == nil {
+		return unset
+	}
+	return *p
+}

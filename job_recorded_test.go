@@ -1,0 +1,200 @@
+package batch
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A recordedCase is one line of testdata/validation.json: what the API server
+// of Kubernetes said to a job.
+type recordedCase struct {
+	Name     string
+	Scenario struct {
+		Spec          json.RawMessage
+		RestartPolicy RestartPolicy
+		Meta          struct {
+			Name   *string
+			Labels map[string]string
+		}
+	}
+	Outcome struct {
+		Accepted  bool
+		Errors    []recordedError
+		Defaulted json.RawMessage
+	}
+}
+
+type recordedError struct{ Field, Type, Message string }
+
+// A recordedSpec has the fields of a Kubernetes JobSpec that a [Job] has.
+type recordedSpec struct {
+	Parallelism             *int
+	Completions             *int
+	ActiveDeadlineSeconds   *int64
+	BackoffLimit            *int
+	BackoffLimitPerIndex    *int
+	MaxFailedIndexes        *int
+	TTLSecondsAfterFinished *int64
+	CompletionMode          CompletionMode
+	Suspend                 bool
+	PodReplacementPolicy    ReplacementPolicy
+	PodFailurePolicy        *struct {
+		Rules []struct {
+			Action          FailureAction
+			OnExitCodes     *ExitCodes
+			OnPodConditions []ConditionPattern
+		}
+	}
+	SuccessPolicy *SuccessPolicy
+	ManagedBy     *string
+}
+
+// job reads a spec, strictly: what a Job lacks is an error.
+func (c *recordedCase) job(spec json.RawMessage) (*Job, error) {
+	var s recordedSpec
+	decoder := json.NewDecoder(bytes.NewReader(spec))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return nil, err
+	}
+	seconds := func(n *int64) *time.Duration {
+		if n == nil {
+			return nil
+		}
+		return new(time.Duration(*n) * time.Second)
+	}
+	job := good(func(j *Job) {
+		if name := c.Scenario.Meta.Name; name != nil {
+			j.Name = *name
+		}
+		j.Labels, j.RestartPolicy = c.Scenario.Meta.Labels, cmp.Or(c.Scenario.RestartPolicy, RestartNever)
+		j.Parallelism, j.Completions, j.CompletionMode = s.Parallelism, s.Completions, s.CompletionMode
+		j.BackoffLimit, j.BackoffLimitPerIndex, j.MaxFailedIndexes = s.BackoffLimit, s.BackoffLimitPerIndex, s.MaxFailedIndexes
+		j.ActiveDeadline, j.TTLAfterFinished = seconds(s.ActiveDeadlineSeconds), seconds(s.TTLSecondsAfterFinished)
+		j.Suspend, j.ManagedBy = s.Suspend, s.ManagedBy
+		j.ReplacementPolicy, j.SuccessPolicy = s.PodReplacementPolicy, s.SuccessPolicy
+	})
+	if s.PodFailurePolicy != nil {
+		job.FailurePolicy = &FailurePolicy{}
+		for _, r := range s.PodFailurePolicy.Rules {
+			job.FailurePolicy.Rules = append(job.FailurePolicy.Rules,
+				FailureRule{Action: r.Action, OnExitCodes: r.OnExitCodes, OnConditions: r.OnPodConditions})
+		}
+	}
+	return job, nil
+}
+
+// An answer is a job with its defaults, or what is wrong with it.
+type answer struct {
+	job  Job
+	errs []string // sorted
+}
+
+// recorded is what the API server said.
+func (c *recordedCase) recorded() answer {
+	if c.Outcome.Accepted {
+		spec := bytes.Replace(c.Outcome.Defaulted, []byte(`"manualSelector":false,`), nil, 1)
+		job, err := c.job(spec)
+		if err != nil {
+			return answer{errs: []string{"accepted"}}
+		}
+		job.ContainerName, job.TerminationGracePeriod = "main", new(defaultGracePeriod)
+		job.History, job.LogLimit = new(defaultHistory), new(defaultLogLimit)
+		return answer{job: *job}
+	}
+	var texts []string
+	for _, err := range c.Outcome.Errors {
+		kind := strings.TrimPrefix(err.Type, "FieldValue")
+		texts = append(texts, fmt.Sprintf("%s %s: %s", kind, err.Field, err.Message))
+	}
+	slices.Sort(texts)
+	return answer{errs: texts}
+}
+
+// ours is what we say.
+func (c *recordedCase) ours() answer {
+	job, err := c.job(c.Scenario.Spec)
+	if err != nil {
+		return answer{errs: []string{notAJob}}
+	}
+	defaulted := job.withDefaults()
+	var texts []string
+	for _, err := range defaulted.validate() {
+		texts = append(texts, fmt.Sprintf("%s %s", err.Kind, err))
+	}
+	if texts == nil {
+		return answer{job: defaulted}
+	}
+	slices.Sort(texts)
+	return answer{errs: texts}
+}
+
+// notAJob is our answer to a spec that a Job cannot express.
+const notAJob = "not expressible"
+
+// excuses are the recorded cases in which our answer differs on purpose.
+var excuses = map[string]struct {
+	why  string
+	errs []string // of our answer; none: we accept the job
+}{
+	"completions-not-a-number": {"a type of Go: no Job has it", []string{notAJob}},
+	"completions-fraction":     {"a type of Go: no Job has it", []string{notAJob}},
+	"completions-above-int32":  {"counts are ints", nil},
+	"restart-unset":            {"R39: RestartPolicy has a default here, and a Job has no template", []string{notAJob}},
+	"restart-unknown": {"R89: the pod's own validation reports it a second time", []string{"NotSupported spec.template.spec.restartPolicy: " +
+		`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
+	"template-no-containers":          {"R89: a Job has one executor, and no template", []string{notAJob}},
+	"template-container-no-image":     {"R89: a Job has one executor, and no template", []string{notAJob}},
+	"template-duplicate-containers":   {"R89: a Job has one executor, and no template", []string{notAJob}},
+	"mode-empty":                      {"the zero value means the default", nil},
+	"selector-manual":                 {"R93: no selectors", []string{notAJob}},
+	"selector-manual-mismatch":        {"R95: no selectors", []string{notAJob}},
+	"selector-manual-missing":         {"R93, R95: no selectors", []string{notAJob}},
+	"selector-not-manual":             {"R95, R97: no selectors", []string{notAJob}},
+	"indexed-parallelism-above-limit": {"R61: no size caps", nil},
+	"max-failed-required":             {"R64: no size caps", nil},
+	"max-failed-large-too-many":       {"R66: no size caps", nil},
+	"max-failed-large-parallelism":    {"R65: no size caps", nil},
+	"max-failed-100000":               {"R63: no size caps", []string{"Invalid spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions"}},
+	"policy-21-rules":                 {"R69: no size caps", nil},
+	"policy-256-values":               {"R77: no size caps", nil},
+	"policy-21-conditions":            {"R80: no size caps", nil},
+	"success-21-rules":                {"R83: no size caps", nil},
+	"managed-by-too-long":             {"R14, R58: no size caps", nil},
+}
+
+func TestRecordedValidation(t *testing.T) {
+	data, err := os.ReadFile("testdata/validation.json")
+	require.NoError(t, err)
+	var cases []recordedCase
+	require.NoError(t, json.Unmarshal(data, &cases))
+
+	agree, names := 0, make(map[string]bool)
+	for _, c := range cases {
+		names[c.Name] = true
+		t.Run(c.Name, func(t *testing.T) {
+			want, got := c.recorded(), c.ours()
+			excuse, excused := excuses[c.Name]
+			if !excused {
+				require.Equal(t, want, got)
+				agree++
+				return
+			}
+			require.NotEqual(t, want, got, "no excuse is needed any more: %s", excuse.why)
+			require.Equal(t, excuse.errs, got.errs, "excused: %s", excuse.why)
+		})
+	}
+	for name := range excuses {
+		require.Contains(t, names, name, "no such case is excused")
+	}
+	t.Logf("agree %d of %d, excused %d", agree, len(cases), len(excuses))
+}

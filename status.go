@@ -1,0 +1,740 @@
+package batch
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/indexset"
+)
+
+// A Status is what is known of a job at one moment. It is a copy: nothing that
+// happens later shows in it. Getting one costs the same for a job of any size.
+//
+// Its JSON encoding is stable. The fields of Kubernetes' JobStatus have
+// Kubernetes' names and forms; what Kubernetes does not have is added beside
+// them. Times are RFC 3339, durations are nanoseconds, fields that do not
+// apply are left out.
+type Status struct {
+	// Name is the job's name, and UID tells it from other jobs that had or
+	// will have the same name (R116).
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+	// Generation is 1 for a new job and rises with each change of its spec
+	// (R112).
+	Generation int64 `json:"generation"`
+	// Revision orders everything observed through one controller: a status
+	// with a higher revision is newer. [Controller.Watch] continues from it.
+	Revision uint64 `json:"revision"`
+	// CreatedAt is when the job was created.
+	CreatedAt time.Time `json:"createdAt"`
+	// DeletedAt is when the job's deletion was asked for; zero if it was not.
+	DeletedAt time.Time `json:"deletedAt,omitzero"`
+
+	// Parallelism, Completions, Suspend and ManagedBy repeat the job's spec,
+	// resolved. Completions is nil for a work queue. ManagedBy is empty unless
+	// it names another controller.
+	Parallelism int    `json:"parallelism"`
+	Completions *int   `json:"completions,omitempty"`
+	Suspend     bool   `json:"suspend,omitempty"`
+	ManagedBy   string `json:"managedBy,omitempty"`
+
+	// Active is the number of attempts that have neither ended nor been asked
+	// to stop; Pending and Ready are how many of them have not started, and how
+	// many are ready; Terminating is the number that were asked to stop and
+	// have not ended (R264 to R266).
+	Active      int `json:"active"`
+	Pending     int `json:"pending,omitempty"`
+	Ready       int `json:"ready"`
+	Terminating int `json:"terminating"`
+	// Abandoned is how many of the terminating attempts have outlived their
+	// grace period.
+	Abandoned int `json:"abandoned,omitempty"`
+	// Succeeded is the number of counted successes: for an Indexed job, the
+	// size of CompletedIndexes. Failed is the number of attempts that were
+	// counted as failed; it never decreases (R267, R268).
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+
+	// CompletedIndexes are the indexes that have succeeded. It is empty unless
+	// the job is Indexed (R269).
+	CompletedIndexes IndexSet `json:"completedIndexes,omitzero"`
+	// FailedIndexes are the indexes that were given up. It is nil unless the
+	// job has a per-index back-off limit (R270).
+	FailedIndexes *IndexSet `json:"failedIndexes,omitempty"`
+
+	// StartTime is when the job began to run, or was last resumed; zero while
+	// it has not, or is suspended (R272).
+	StartTime time.Time `json:"startTime,omitzero"`
+	// CompletionTime is when the job became Complete; zero for any other job,
+	// also for a failed one (R273).
+	CompletionTime time.Time `json:"completionTime,omitzero"`
+
+	// Conditions are in the order in which they were first added (R274).
+	Conditions []Condition `json:"conditions,omitempty"`
+
+	// NextRetry is when the next attempt may start that a retry delay holds
+	// back; zero if none does.
+	NextRetry time.Time `json:"nextRetry,omitzero"`
+	// LastFailure describes the latest failed attempt; nil if none failed.
+	LastFailure *Failure `json:"lastFailure,omitempty"`
+	// Progress is how far the job has come.
+	Progress Progress `json:"progress"`
+}
+
+// A Failure tells of one failed attempt.
+type Failure struct {
+	Attempt  string    `json:"attempt"`           // its name
+	Index    int       `json:"index"`             // its index; -1 if the job is not Indexed
+	Failures int       `json:"failures"`          // how often in a row that index, or job, has failed
+	ExitCode int       `json:"exitCode"`          // -1 if it has none, as for a lost attempt
+	Message  string    `json:"message,omitempty"` // the error's text, shortened
+	At       time.Time `json:"at"`                // when it ended
+}
+
+// Progress says how far a job has come.
+type Progress struct {
+	// Done of Total completions have succeeded. Total is 0 for a work queue,
+	// whose end nobody knows.
+	Done  int `json:"done"`
+	Total int `json:"total,omitempty"`
+	// ETA is when the job will be done if it goes on at the rate it had since
+	// its start; zero if that cannot be said.
+	ETA time.Time `json:"eta,omitzero"`
+}
+
+// A Condition is one fact about a job or an attempt, with Kubernetes' types,
+// reasons and messages, letter by letter (section 19 of the specification,
+// R245 to R254).
+type Condition struct {
+	Type    ConditionType   `json:"type"`
+	Status  ConditionStatus `json:"status"`
+	Reason  Reason          `json:"reason,omitempty"`
+	Message string          `json:"message,omitempty"`
+	// LastTransitionTime is when Status last changed.
+	LastTransitionTime time.Time `json:"lastTransitionTime"`
+}
+
+// ConditionType names a condition.
+type ConditionType string
+
+// The conditions of a job, and those of an attempt that the controller sets.
+const (
+	ConditionSuspended          ConditionType = "Suspended"
+	ConditionFailureTarget      ConditionType = "FailureTarget"      // it will fail; attempts are still stopping
+	ConditionSuccessCriteriaMet ConditionType = "SuccessCriteriaMet" // it will complete; attempts are still stopping
+	ConditionFailed             ConditionType = "Failed"             // final
+	ConditionComplete           ConditionType = "Complete"           // final
+
+	ConditionReady   ConditionType = "Ready"            // of an attempt: it can do its work
+	DisruptionTarget ConditionType = "DisruptionTarget" // of an attempt: it ends for no fault of its own
+)
+
+// ConditionStatus is whether a condition holds.
+type ConditionStatus string
+
+const (
+	ConditionTrue    ConditionStatus = "True"
+	ConditionFalse   ConditionStatus = "False"
+	ConditionUnknown ConditionStatus = "Unknown"
+)
+
+// A Reason says in one word why a condition holds or an event happened.
+type Reason string
+
+// The reasons of a job's conditions.
+const (
+	ReasonCompletionsReached       Reason = "CompletionsReached"
+	ReasonSuccessPolicy            Reason = "SuccessPolicy"
+	ReasonPodFailurePolicy         Reason = "PodFailurePolicy"
+	ReasonBackoffLimitExceeded     Reason = "BackoffLimitExceeded"
+	ReasonDeadlineExceeded         Reason = "DeadlineExceeded"
+	ReasonMaxFailedIndexesExceeded Reason = "MaxFailedIndexesExceeded"
+	ReasonFailedIndexes            Reason = "FailedIndexes"
+	ReasonJobSuspended             Reason = "JobSuspended"
+	ReasonJobResumed               Reason = "JobResumed"
+)
+
+// The reasons of the condition [DisruptionTarget] (R178).
+const (
+	ReasonPreemptionByScheduler  Reason = "PreemptionByScheduler"
+	ReasonDeletionByTaintManager Reason = "DeletionByTaintManager"
+	ReasonEvictionByEvictionAPI  Reason = "EvictionByEvictionAPI"
+	ReasonDeletionByPodGC        Reason = "DeletionByPodGC"
+	ReasonTerminationByKubelet   Reason = "TerminationByKubelet"
+)
+
+// The reasons of events (section 22 of the specification, R297 to R306). A
+// failed job's event has the reason of its condition (R304).
+const (
+	ReasonSuccessfulCreate     Reason = "SuccessfulCreate"
+	ReasonSuccessfulDelete     Reason = "SuccessfulDelete"
+	ReasonSuspended            Reason = "Suspended"
+	ReasonResumed              Reason = "Resumed"
+	ReasonCompleted            Reason = "Completed"
+	ReasonTooManySucceededPods Reason = "TooManySucceededPods"
+)
+
+// Condition returns the condition of type t, if the job has it.
+func (s Status) Condition(t ConditionType) (Condition, bool) {
+	for _, c := range s.Conditions {
+		if c.Type == t {
+			return c, true
+		}
+	}
+	return Condition{}, false
+}
+
+// Is reports whether the job has condition t with status True.
+func (s Status) Is(t ConditionType) bool {
+	c, ok := s.Condition(t)
+	return ok && c.Status == ConditionTrue
+}
+
+// Finished reports whether the job is Complete or Failed. Nothing but its
+// removal happens to a finished job (R262).
+func (s Status) Finished() bool {
+	return s.Is(ConditionComplete) || s.Is(ConditionFailed)
+}
+
+// State is the job's state in one word, as kubectl shows it: Complete, Failed,
+// Terminating, Suspended, FailureTarget, SuccessCriteriaMet or Running (R325).
+func (s Status) State() string {
+	switch {
+	case s.Is(ConditionComplete):
+		return string(ConditionComplete)
+	case s.Is(ConditionFailed):
+		return string(ConditionFailed)
+	case !s.DeletedAt.IsZero():
+		return "Terminating"
+	case s.Is(ConditionSuspended):
+		return string(ConditionSuspended)
+	case s.Is(ConditionFailureTarget):
+		return string(ConditionFailureTarget)
+	case s.Is(ConditionSuccessCriteriaMet):
+		return string(ConditionSuccessCriteriaMet)
+	}
+	return "Running"
+}
+
+// Explain says in one sentence why the job waits, what it does, or why it
+// ended.
+func (s Status) Explain() string {
+	if c, ok := s.Condition(ConditionComplete); ok {
+		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
+	}
+	if c, ok := s.Condition(ConditionFailed); ok {
+		return fmt.Sprintf("failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, s.lastFailure("; ", ""))
+	}
+	for _, t := range []ConditionType{ConditionFailureTarget, ConditionSuccessCriteriaMet} {
+		if c, ok := s.Condition(t); ok {
+			return fmt.Sprintf("ending: %s (%s); waits for %s to stop", lower(c.Message), c.Reason, s.stopping())
+		}
+	}
+	switch {
+	case s.ManagedBy != "":
+		return "left to another controller: " + s.ManagedBy
+	case !s.DeletedAt.IsZero():
+		return "being deleted; waits for " + s.stopping() + " to stop"
+	case s.Suspend && s.Terminating > 0:
+		return "suspended; waits to be resumed, while " + s.stopping() + " stop"
+	case s.Suspend:
+		return "suspended; waits to be resumed"
+	case s.Parallelism == 0 && s.Active == 0:
+		return "paused: parallelism is 0"
+	}
+	return s.explainRunning()
+}
+
+func (s Status) explainRunning() string {
+	slots := fmt.Sprintf("%d of %d slots busy", s.Active, s.Parallelism)
+	switch {
+	case !s.NextRetry.IsZero():
+		return fmt.Sprintf("%snext try at %s; %s", s.lastFailure("", ", "), clock(s.NextRetry), slots)
+	case s.Active == 0 && s.Terminating > 0:
+		return "waits for " + s.stopping() + " to stop before it goes on"
+	case s.Pending > 0:
+		return fmt.Sprintf("%s, %d of them not started yet", slots, s.Pending)
+	case s.Active == 0:
+		return "waits: no further attempt can start"
+	}
+	return "running: " + slots + s.done()
+}
+
+// lastFailure describes the latest failure, if there was one.
+func (s Status) lastFailure(before, after string) string {
+	f := s.LastFailure
+	if f == nil {
+		return ""
+	}
+	who := "the job"
+	if f.Index >= 0 {
+		who = "index " + strconv.Itoa(f.Index)
+	}
+	how := "without an exit code"
+	if f.ExitCode >= 0 {
+		how = "with exit code " + strconv.Itoa(f.ExitCode)
+	}
+	return before + who + " failed " + times(f.Failures) + " " + how + after
+}
+
+func (s Status) stopping() string {
+	text := plural(s.Terminating+s.Active, "attempt")
+	if s.Abandoned > 0 {
+		text += fmt.Sprintf(" (%d abandoned)", s.Abandoned)
+	}
+	return text
+}
+
+func (s Status) done() string {
+	if s.Completions == nil {
+		return ""
+	}
+	return fmt.Sprintf(", %d of %d succeeded", s.Succeeded, *s.Completions)
+}
+
+func clock(t time.Time) string { return t.Format(time.TimeOnly) }
+
+// lower puts a message into the middle of a sentence.
+func lower(message string) string {
+	if rest, ok := strings.CutPrefix(message, "Job "); ok {
+		return "the job " + rest
+	}
+	if rest, ok := strings.CutPrefix(message, "Reached "); ok {
+		return "reached " + rest
+	}
+	return message
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return strconv.Itoa(n) + " times"
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// String gives the status in one line, such as
+// "thumbnails: Running, 3/600 succeeded, 1 failed, 8 active".
+func (s Status) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s, %d", s.Name, s.State(), s.Succeeded)
+	if s.Completions != nil {
+		fmt.Fprintf(&b, "/%d", *s.Completions)
+	}
+	fmt.Fprintf(&b, " succeeded, %d failed", s.Failed)
+	if s.Active > 0 {
+		fmt.Fprintf(&b, ", %d active", s.Active)
+	}
+	if s.Terminating > 0 {
+		fmt.Fprintf(&b, ", %d terminating", s.Terminating)
+	}
+	return b.String()
+}
+
+// AttemptPhase is how far an attempt has come (R125).
+type AttemptPhase string
+
+const (
+	AttemptPending   AttemptPhase = "Pending"   // created, but its executor has not started
+	AttemptRunning   AttemptPhase = "Running"   // started, or waiting for a restart in place
+	AttemptSucceeded AttemptPhase = "Succeeded" // final
+	AttemptFailed    AttemptPhase = "Failed"    // final
+)
+
+// An AttemptStatus is what is known of one attempt. It is a copy.
+type AttemptStatus struct {
+	// Name is unique among the job's attempts, and UID among all (R117).
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+	// JobUID is the UID of the attempt's job: attempts of a deleted job may
+	// still be stopping when a new job has its name.
+	JobUID string `json:"jobUID"`
+	// Ordinal is the attempt's place in the order of creation, from 0.
+	Ordinal int `json:"ordinal"`
+	// Index is the completion index, or -1 if the job is not Indexed.
+	Index int `json:"index"`
+	// Number counts the attempts of the same index from 0; in a job that is
+	// not Indexed it equals Ordinal.
+	Number int `json:"number"`
+
+	Phase AttemptPhase `json:"phase"`
+	// Reason and Message say more about the phase, such as
+	// [ReasonDeadlineExceeded] for an attempt that ran into its timeout.
+	Reason  Reason `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// ExitCode is nil while there is none; see [ExitCode].
+	ExitCode *int `json:"exitCode,omitempty"`
+	// Err is the error the executor returned. It is not encoded; its text is
+	// in Message.
+	Err error `json:"-"`
+	// Restarts is how often the attempt was restarted in place.
+	Restarts int `json:"restarts"`
+	// Failures and IgnoredFailures are how often the same index had failed,
+	// counted and ignored, when the attempt was created. Both are 0 unless the
+	// job has a per-index back-off limit (R121).
+	Failures        int `json:"failures"`
+	IgnoredFailures int `json:"ignoredFailures,omitempty"`
+
+	CreatedAt  time.Time `json:"createdAt"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	// RestartAt is when the executor runs again, while it waits for that.
+	RestartAt time.Time `json:"restartAt,omitzero"`
+	// DeletedAt is when the attempt was first asked to stop, and DeletedBy by
+	// whom; zero and empty if it was not.
+	DeletedAt time.Time `json:"deletedAt,omitzero"`
+	DeletedBy Deleter   `json:"deletedBy,omitempty"`
+	// Abandoned is set once the grace period has passed without an answer.
+	Abandoned bool `json:"abandoned,omitempty"`
+	// Ready is whether the attempt says it can do its work.
+	Ready bool `json:"ready"`
+	// Conditions are those set by a disruption or by the executor.
+	Conditions []Condition `json:"conditions,omitempty"`
+
+	// Output is the termination message that the executor left.
+	Output string `json:"output,omitempty"`
+	// Progress is what the executor last reported.
+	Progress AttemptProgress `json:"progress,omitzero"`
+}
+
+// AttemptProgress is how far an attempt says it has come, in units of its own.
+type AttemptProgress struct {
+	Done  int64  `json:"done"`
+	Total int64  `json:"total,omitempty"` // 0: not known
+	Phase string `json:"phase,omitempty"` // such as "verifying"
+}
+
+// A Deleter is who asked an attempt to stop.
+type Deleter string
+
+const (
+	DeletedByController Deleter = "job-controller" // the job ended, was suspended or scaled down
+	DeletedByUser       Deleter = "user"           // [Controller.DeleteAttempt]
+	DeletedByEviction   Deleter = "eviction"       // [Controller.Disrupt]
+	DeletedByPodGC      Deleter = "podgc"          // [Controller.Disrupt] with [ReasonDeletionByPodGC]
+	DeletedByGC         Deleter = "gc"             // the job was deleted
+	DeletedByTimeout    Deleter = "timeout"        // [Job.AttemptTimeout], and the grace period after it
+)
+
+// An Event is one thing that happened to a job, with Kubernetes' texts
+// (section 22 of the specification).
+type Event struct {
+	Type    EventType `json:"type"`
+	Reason  Reason    `json:"reason"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"` // when it happened, or last happened
+}
+
+// EventType is the kind of an event.
+type EventType string
+
+const (
+	EventNormal  EventType = "Normal"
+	EventWarning EventType = "Warning"
+)
+
+// A JobError reports a job that failed. [Controller.Wait], [Run] and [Map]
+// return it; errors.Is and errors.As look through it into the errors that the
+// failed attempts' executors returned.
+type JobError struct {
+	Job     string // the job's name
+	Reason  Reason // such as [ReasonBackoffLimitExceeded]
+	Message string // of the condition Failed
+	// Attempts are the errors of the failed attempts that are still kept,
+	// oldest first.
+	Attempts []*AttemptError
+}
+
+// Error names the job, the reason and the last failed attempt's error.
+func (e *JobError) Error() string {
+	text := "batch: job " + strconv.Quote(e.Job) + " failed: " + string(e.Reason) + ": " + e.Message
+	if n := len(e.Attempts); n > 0 {
+		text += "; last: " + e.Attempts[n-1].Error()
+	}
+	return text
+}
+
+// Unwrap returns the failed attempts' errors.
+func (e *JobError) Unwrap() []error {
+	errs := make([]error, len(e.Attempts))
+	for i, a := range e.Attempts {
+		errs[i] = a
+	}
+	return errs
+}
+
+// An AttemptError is the error of one failed attempt.
+type AttemptError struct {
+	Attempt  string // its name
+	Index    int    // its completion index, or -1
+	ExitCode int    // see [ExitCode]
+	Err      error  // what the executor returned
+}
+
+// Error names the attempt and gives its error.
+func (e *AttemptError) Error() string {
+	return fmt.Sprintf("attempt %s: exit code %d: %v", e.Attempt, e.ExitCode, e.Err)
+}
+
+// Unwrap returns the executor's error.
+func (e *AttemptError) Unwrap() error { return e.Err }
+
+// An IndexSet is a set of completion indexes. The zero value is empty. It is
+// immutable, and safe for use by several goroutines at once.
+type IndexSet struct{ set indexset.Set }
+
+// ParseIndexSet reads the text format of an index set: "0,2-4,9", ascending,
+// without spaces (R102). The empty text is the empty set.
+func ParseIndexSet(text string) (IndexSet, error) {
+	set, err := indexset.Parse(text, -1)
+	if err != nil {
+		return IndexSet{}, fmt.Errorf("batch: index set %q: %w", text, err)
+	}
+	return IndexSet{set}, nil
+}
+
+// Len returns the number of indexes in the set. It costs the same for any set.
+func (s IndexSet) Len() int { return s.set.Len() }
+
+// Contains reports whether index i is in the set.
+func (s IndexSet) Contains(i int) bool { return s.set.Contains(i) }
+
+// All walks over the indexes in ascending order.
+func (s IndexSet) All() iter.Seq[int] { return s.set.All() }
+
+// Intervals walks over the runs of consecutive indexes, first and last.
+func (s IndexSet) Intervals() iter.Seq2[int, int] { return s.set.Intervals() }
+
+// Equal reports whether both sets have the same indexes.
+func (s IndexSet) Equal(t IndexSet) bool { return s.set.Equal(t.set) }
+
+// IsZero reports whether the set is empty.
+func (s IndexSet) IsZero() bool { return s.set.Len() == 0 }
+
+// String gives the text format: runs of three or more are "2-4" (R155).
+func (s IndexSet) String() string { return s.set.String() }
+
+// MarshalText gives the text format.
+func (s IndexSet) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the text format; see [ParseIndexSet].
+func (s *IndexSet) UnmarshalText(text []byte) error {
+	parsed, err := ParseIndexSet(string(text))
+	if err != nil {
+		return err
+	}
+	*s = parsed
+	return nil
+}
+
+// status is the job's status now.
+func (j *jobRun) status() Status {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.statusLocked()
+}
+
+func (j *jobRun) statusLocked() Status {
+	e := j.engine
+	s := Status{
+		Name:             j.id.Job,
+		UID:              j.uid,
+		Generation:       j.generation,
+		Revision:         j.c.feed.Observe(&j.entry),
+		CreatedAt:        asTime(e.CreatedAt),
+		DeletedAt:        asTime(e.DeletedAt),
+		Parallelism:      e.Spec.Parallelism,
+		Suspend:          e.Spec.Suspend,
+		Active:           e.Active,
+		Pending:          e.Pending,
+		Ready:            e.Ready,
+		Terminating:      e.Terminating,
+		Abandoned:        e.Abandoned,
+		Succeeded:        e.Succeeded,
+		Failed:           e.Failed,
+		CompletedIndexes: IndexSet{e.Completed.Snapshot()},
+		StartTime:        asTime(e.StartTime),
+		Conditions:       conditions(e.Conditions),
+		NextRetry:        asTime(e.NextRetry()),
+		LastFailure:      j.lastFailure(),
+	}
+	if e.Spec.Completions != engine.None {
+		s.Completions = new(e.Spec.Completions)
+	}
+	if e.Spec.BackoffLimitPerIndex != engine.None {
+		s.FailedIndexes = &IndexSet{e.GivenUp.Snapshot()}
+	}
+	if e.Spec.Unmanaged {
+		s.ManagedBy = *j.spec.ManagedBy
+	}
+	if s.Is(ConditionComplete) {
+		s.CompletionTime = asTime(e.FinishedAt)
+	}
+	s.Progress = progress(&s, j.c.now())
+	return s
+}
+
+// progress projects the rate since the start.
+func progress(s *Status, now engine.Time) Progress {
+	p := Progress{Done: s.Succeeded}
+	if s.Completions == nil {
+		return p
+	}
+	p.Total = *s.Completions
+	if left := p.Total - p.Done; p.Done > 0 && left > 0 && !s.StartTime.IsZero() && !s.Finished() {
+		elapsed := asTime(now).Sub(s.StartTime)
+		p.ETA = asTime(now).Add(time.Duration(float64(elapsed) / float64(p.Done) * float64(left)))
+	}
+	return p
+}
+
+func (j *jobRun) lastFailure() *Failure {
+	f := j.engine.LastFailure
+	if f.At == 0 {
+		return nil
+	}
+	failure := &Failure{Attempt: j.id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, At: asTime(f.At)}
+	if j.lastText.seq == f.Seq {
+		failure.Message = j.lastText.text
+	}
+	return failure
+}
+
+// asTime is the wall clock's time; zero stays zero.
+func asTime(t engine.Time) time.Time {
+	if t == 0 || t == engine.Never {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(t))
+}
+
+func conditions(list []engine.Condition) []Condition {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]Condition, len(list))
+	for i, c := range list {
+		out[i] = Condition{ConditionType(c.Type), ConditionStatus(c.Status), Reason(c.Reason), c.Message, asTime(c.At)}
+	}
+	return out
+}
+
+// attempts returns the status of every attempt that is live or kept.
+func (j *jobRun) attempts() []AttemptStatus {
+	j.mu.Lock()
+	var list []AttemptStatus
+	for a := range j.engine.All() {
+		list = append(list, j.attemptStatus(a))
+	}
+	j.mu.Unlock()
+	slices.SortFunc(list, func(a, b AttemptStatus) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+	return list
+}
+
+var (
+	attemptPhases = [...]AttemptPhase{AttemptPending, AttemptRunning, AttemptSucceeded, AttemptFailed}
+	deleters      = [...]Deleter{"", DeletedByController, DeletedByUser, DeletedByEviction, DeletedByPodGC, DeletedByGC, DeletedByTimeout}
+)
+
+func (j *jobRun) attemptStatus(a *engine.Attempt) AttemptStatus {
+	s := AttemptStatus{
+		Name:            j.id.Name(a.Seq, a.Index),
+		UID:             j.id.AttemptUID(a.Seq),
+		JobUID:          j.uid,
+		Ordinal:         int(a.Seq),
+		Index:           a.Index,
+		Number:          a.Number,
+		Phase:           attemptPhases[a.Phase],
+		Reason:          Reason(a.Reason),
+		Restarts:        a.Restarts,
+		Failures:        a.Failures,
+		IgnoredFailures: a.Ignored,
+		CreatedAt:       asTime(a.CreatedAt),
+		StartedAt:       asTime(a.StartedAt),
+		FinishedAt:      asTime(a.FinishedAt),
+		RestartAt:       asTime(a.RestartAt),
+		DeletedAt:       asTime(a.DeletedAt),
+		DeletedBy:       deleters[a.DeletedBy],
+		Abandoned:       a.Abandoned,
+		Ready:           a.Ready,
+		Conditions:      conditions(a.Conditions),
+	}
+	if a.HasExit {
+		s.ExitCode = new(a.ExitCode)
+	}
+	if r, ok := a.Owner.(*run); ok {
+		r.describe(&s)
+	}
+	return s
+}
+
+// describe adds what the executor has left. It needs job.mu.
+func (r *run) describe(s *AttemptStatus) {
+	if r.err != nil {
+		s.Err, s.Message = r.err, r.text
+	}
+	if r.kept != nil {
+		s.Output, s.Progress = r.kept.output, r.kept.progress
+	}
+}
+
+// jobError is the error of a job that has failed, or nil. It needs j.mu.
+func (j *jobRun) jobError() *JobError {
+	last := j.engine.Conditions[len(j.engine.Conditions)-1]
+	if last.Type != engine.JobFailed {
+		return nil
+	}
+	e := &JobError{Job: j.id.Job, Reason: Reason(last.Reason), Message: last.Message}
+	var failed []*engine.Attempt
+	for a := range j.engine.All() {
+		if a.Phase == engine.Failed && a.DeletedBy != engine.DeletedByController {
+			failed = append(failed, a)
+		}
+	}
+	slices.SortFunc(failed, func(a, b *engine.Attempt) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, a := range failed {
+		e.Attempts = append(e.Attempts, j.attemptError(a))
+	}
+	return e
+}
+
+func (j *jobRun) attemptError(a *engine.Attempt) *AttemptError {
+	e := &AttemptError{Attempt: j.id.Name(a.Seq, a.Index), Index: a.Index, ExitCode: -1, Err: ErrDisrupted}
+	if a.HasExit {
+		e.ExitCode = a.ExitCode
+	}
+	if r, ok := a.Owner.(*run); ok && r.err != nil {
+		e.Err = r.err
+	}
+	return e
+}
+
+// events returns the events that are kept.
+func (j *jobRun) events() []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var list []Event
+	for _, e := range j.engine.Events() {
+		event := Event{Type: EventNormal, Reason: Reason(e.Reason), Message: e.Message, At: asTime(e.At)}
+		if e.Warning {
+			event.Type = EventWarning
+		}
+		list = append(list, event)
+	}
+	return list
+}
