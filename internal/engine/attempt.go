@@ -144,7 +144,6 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 	j.created++
 	j.Active++
 	j.Pending++
-	j.events.add(eventRecord{kind: eventCreated, at: now, seq: a.Seq, index: index})
 	j.emit(Start, a)
 	if !j.Spec.HoldsPending && !j.Spec.QueuesStarts {
 		j.started(a, now)
@@ -224,7 +223,7 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.noteFailure(a, a.Restarts+1, now)
 	if j.Spec.CustomRestartDelay {
 		a.RestartAt = Never
-		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
+		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: int32(a.Restarts + 1)})
 		return
 	}
 	j.restartIn(a, a.kubeletDelay(now), now)
@@ -379,7 +378,9 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 	a.Ready, a.waiting, a.RestartAt = false, false, 0
 	a.graceAt, a.timeoutAt = 0, 0
 	j.settled(a)
-	j.wakes.Remove(a)
+	if a.wake != 0 {
+		j.wakes.Remove(a)
+	}
 	j.drop(a)
 	j.accountFor(a, now)
 	j.freeIndex(a)

@@ -1,34 +1,268 @@
 package engine
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
-// Check reports the first invariant that does not hold, or nil (R275 to R288).
-// It costs time in proportion to the job's size.
+// Check reports every invariant that does not hold, or nil (R275 to R288). It
+// is to be called between steps, and looks at each attempt that is live or
+// kept and at each index that waits or was given up: it is meant for tests.
 func (j *Job) Check() error {
-	var active, ready, terminating, restarts, settling int
-	for i, a := range j.live {
-		if int(a.slot) != i || a.terminal() {
-			return fmt.Errorf("attempt %d is misplaced", a.Seq)
+	c := checkup{Job: j}
+	c.checkCounters()
+	c.checkLive()
+	c.checkDue()
+	c.checkRetained()
+	c.checkIndexes()
+	c.checkLimits()
+	c.checkConditions()
+	c.checkEnd()
+	c.checkHistory()
+	return errors.Join(c.faults...)
+}
+
+// A checkup collects what is wrong with a job.
+type checkup struct {
+	*Job
+	faults []error
+}
+
+func (c *checkup) want(ok bool, format string, args ...any) {
+	if !ok {
+		c.faults = append(c.faults, fmt.Errorf(format, args...))
+	}
+}
+
+// counters are those of a job's counters that follow from its live attempts.
+type counters struct {
+	Pending, Active, Ready, Terminating, Abandoned, restarts, settling int
+}
+
+// checkCounters compares what is counted with what is there.
+func (c *checkup) checkCounters() {
+	var want counters
+	uncounted := c.unrecorded
+	for _, a := range c.live {
+		want.restarts += a.Restarts
+		addIf(&want.Pending, a.Phase == Pending)
+		addIf(&want.Active, a.active())
+		addIf(&want.Ready, a.active() && a.Ready)
+		addIf(&want.Terminating, a.terminating())
+		addIf(&want.Abandoned, a.Abandoned)
+		addIf(&want.settling, a.settleAt != 0)
+		addIf(&uncounted, a.account == open)
+	}
+	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, c.settling}
+	c.want(have == want, "counters are %+v, want %+v", have, want)
+	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
+	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // R136
+		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
+}
+
+func addIf(n *int, ok bool) {
+	if ok {
+		*n++
+	}
+}
+
+// checkLive looks at each live attempt, and for two that are active with the
+// same index.
+func (c *checkup) checkLive() {
+	byIndex := make(map[int]*Attempt)
+	for i, a := range c.live {
+		c.want(int(a.slot) == i, "attempt %d is at %d, not %d", a.Seq, i, a.slot)
+		c.want(!a.terminal() && a.FinishedAt == 0, "attempt %d has ended and is live", a.Seq)
+		c.want(a.Seq >= 0 && a.Seq < c.created, "attempt %d of %d", a.Seq, c.created)
+		c.want(!a.Ready || a.Phase == Running && !a.waiting, "attempt %d is ready and does not run", a.Seq)
+		c.want(!a.Abandoned || a.terminating(), "attempt %d is abandoned and not terminating", a.Seq)
+		c.want(a.settleAt == 0 || a.terminating() && a.account == open && !c.Spec.ReplaceFailed,
+			"attempt %d settles for nothing", a.Seq)
+		c.want(!a.active() || a.account == open || c.DeletedAt != 0, "attempt %d is counted while active", a.Seq)
+		c.want(a.retained == (c.retained[a.Index] == a), "attempt %d is not where it is retained", a.Seq)
+		c.want(c.Spec.Indexed == (a.Index >= 0), "attempt %d has index %d", a.Seq, a.Index)
+		c.want(!a.holding || a.Index >= 0, "attempt %d holds no index", a.Seq)
+		if a.Index >= 0 && a.active() {
+			c.want(byIndex[a.Index] == nil, "index %d is active twice", a.Index)
+			byIndex[a.Index] = a
 		}
-		if a.active() {
-			active++
-			if a.Ready {
-				ready++
+	}
+}
+
+// checkDue makes sure that whatever is to happen to an attempt will.
+func (c *checkup) checkDue() {
+	next, queued := Never, 0
+	for _, a := range c.live {
+		if a.wake != 0 {
+			queued++
+		}
+		restartAt := a.RestartAt
+		if c.halted {
+			restartAt = 0
+		}
+		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
+			if t != 0 {
+				next = min(next, t)
 			}
-		} else {
-			terminating++
-		}
-		restarts += a.Restarts
-		if a.settleAt != 0 {
-			settling++
 		}
 	}
-	switch {
-	case active != j.Active || ready != j.Ready || terminating != j.Terminating:
-		return fmt.Errorf("counted %d active, %d ready, %d terminating; status has %d, %d, %d",
-			active, ready, terminating, j.Active, j.Ready, j.Terminating)
-	case restarts != j.restarts || settling != j.settling:
-		return fmt.Errorf("counted %d restarts, %d settling; have %d, %d", restarts, settling, j.restarts, j.settling)
+	c.want(c.wakes.Len() == queued, "%d attempts wait to be woken, want %d", c.wakes.Len(), queued)
+	c.want(first(&c.wakes) <= next, "attempts are woken at %d, want %d", first(&c.wakes), next)
+	c.want(c.Due() >= c.now, "due at %d, and it is %d", c.Due(), c.now)
+}
+
+// checkRetained looks at the failed attempts that are counted later (R213).
+func (c *checkup) checkRetained() {
+	next, queued, counting := Never, 0, 0
+	for i, a := range c.retained {
+		c.want(a.Index == i && a.retained && a.account == counted, "attempt %d is retained for index %d", a.Seq, i)
+		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "attempt %d is retained for index %d, which is over", a.Seq, i)
+		if a.counts {
+			counting++
+		}
+		if a.wakeRetry != 0 {
+			queued++
+			next = min(next, a.retryAt)
+		}
+		c.want(a.wakeRetry == 0 || a.retryAt != Never, "attempt %d is queued for no time", a.Seq)
 	}
-	return nil
+	c.want(c.Spec.perIndex() || len(c.retained) == 0, "attempts are retained without a limit per index")
+	c.want(c.unrecorded == counting, "%d unrecorded, want %d", c.unrecorded, counting)
+	c.want(c.retries.Len() == queued, "%d attempts wait for a retry, want %d", c.retries.Len(), queued)
+	c.want(first(&c.retries) == next, "next retry at %d, want %d", first(&c.retries), next)
+}
+
+// checkIndexes makes sure that each index below indexes.next is in exactly one
+// place: completed, given up, returned, or held by an attempt (R285).
+func (c *checkup) checkIndexes() {
+	x := &c.indexes
+	if !c.Spec.Indexed {
+		c.want(c.Completed.Len()+c.GivenUp.Len()+x.returned.Len()+x.next == 0, "indexes of a job without")
+		return
+	}
+	c.want(c.Succeeded == c.Completed.Len(), "%d succeeded, %d completed", c.Succeeded, c.Completed.Len())
+	c.want(c.Spec.perIndex() || c.GivenUp.Len() == 0, "indexes are given up without a limit per index")
+	for i := range c.GivenUp.All() {
+		c.want(!c.Completed.Contains(i), "index %d is completed and given up", i)
+	}
+	if c.target != nil {
+		return // a resize does not matter any more
+	}
+	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.Len()
+	for i := range x.returned.All() {
+		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is to be started and over", i)
+		a := c.retained[i]
+		delayed := a != nil && c.delays(a)
+		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0, "index %d is ready: %v", i, x.ready.Contains(i))
+	}
+	held := make(map[int]bool)
+	for _, a := range c.live {
+		i := a.Index
+		if !a.holding || i >= c.Spec.Completions {
+			continue
+		}
+		c.want(!held[i], "index %d is held twice", i)
+		c.want(!x.returned.Contains(i) && !c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is held and free", i)
+		held[i] = true
+		places++
+	}
+	c.want(places == min(x.next, c.Spec.Completions), "%d indexes are accounted for, want %d of %d",
+		places, x.next, c.Spec.Completions)
+	c.want(x.waiting == x.returned.Len(), "%d indexes wait, want %d", x.waiting, x.returned.Len())
+	for i := range x.ready.All() {
+		c.want(x.returned.Contains(i), "index %d is ready and not returned", i)
+	}
+	limit := min(x.next, c.Spec.Completions)
+	for _, n := range []int{c.Completed.Len() - c.Completed.CountBelow(limit),
+		c.GivenUp.Len() - c.GivenUp.CountBelow(limit), x.returned.Len() - x.returned.CountBelow(limit)} {
+		c.want(n == 0, "%d indexes are not below %d", n, limit)
+	}
+}
+
+// managed reports whether the job's attempts are as its spec wants them: not
+// when its end is near, or when somebody else has taken over.
+func (c *checkup) managed() bool {
+	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.halted && !c.Spec.Unmanaged
+}
+
+// checkLimits is section 10, as far as it does not depend on the time.
+func (c *checkup) checkLimits() {
+	c.want(!c.Spec.Unmanaged || c.created == 0, "attempts of another controller's job")
+	if !c.managed() {
+		return
+	}
+	if c.Spec.Suspend {
+		c.want(c.Active == 0 && c.has(Suspended) && c.StartTime == 0, "suspended with %d active", c.Active)
+		return
+	}
+	c.want(!c.has(Suspended) && c.StartTime != 0, "not started")
+	c.want(c.Active <= c.wanted(), "%d active, want %d", c.Active, c.wanted())
+	c.want(!c.complete(), "complete and not noticed")
+}
+
+// checkConditions is R255 and R279 to R281.
+func (c *checkup) checkConditions() {
+	at := make(map[string]*Condition)
+	for i := range c.Conditions {
+		cond := &c.Conditions[i]
+		c.want(at[cond.Type] == nil, "condition %s is there twice", cond.Type)
+		c.want(cond.Status == True || cond.Type == Suspended, "condition %s is %s", cond.Type, cond.Status)
+		at[cond.Type] = cond
+	}
+	failing, succeeding := at[FailureTarget], at[SuccessCriteriaMet]
+	c.want(failing == nil || succeeding == nil, "conditions for success and failure")
+	c.want((c.target != nil) == (failing != nil || succeeding != nil), "conditions without decision")
+	c.want((c.FinishedAt != 0) == (at[JobFailed] != nil || at[JobComplete] != nil), "finished without condition")
+	for _, pair := range [][2]*Condition{{failing, at[JobFailed]}, {succeeding, at[JobComplete]}} {
+		interim, final := pair[0], pair[1]
+		if final == nil {
+			continue
+		}
+		c.want(interim != nil && interim.Reason == final.Reason && interim.Message == final.Message && interim.At <= final.At,
+			"condition %v follows %v", final, interim)
+		c.want(final.At == c.FinishedAt && final == &c.Conditions[len(c.Conditions)-1], "condition %v is misplaced", final)
+	}
+}
+
+// checkEnd is R282.
+func (c *checkup) checkEnd() {
+	if c.FinishedAt == 0 {
+		return
+	}
+	c.want(len(c.live) == 0 && len(c.retained) == 0, "finished with %d live, %d retained", len(c.live), len(c.retained))
+	c.want(c.StartTime != 0 || c.Spec.Suspend || c.has(Suspended), "finished without a start time")
+}
+
+// checkHistory looks at the records of ended attempts, each of which is in one
+// place.
+func (c *checkup) checkHistory() {
+	h := &c.history
+	c.want(h.plain.n+h.succeeded.n+h.failed.n <= max(h.limit, 0), "%d attempts are kept", h.plain.n+h.succeeded.n+h.failed.n)
+	seen := make(map[*Attempt]bool)
+	for _, a := range slices.Concat(c.live, h.succeeded.all(), h.failed.all(), (&list{first: h.free}).all()) {
+		c.want(!seen[a], "the record of attempt %d is in two places", a.Seq)
+		seen[a] = true
+	}
+	for _, a := range h.succeeded.all() {
+		c.want(a.Phase == Succeeded && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a success", a.Seq)
+	}
+	for _, a := range h.failed.all() {
+		c.want(a.Phase == Failed && !a.retained && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a failure", a.Seq)
+	}
+	for _, l := range []*list{&h.succeeded, &h.failed} {
+		all := l.all()
+		c.want(len(all) == l.n && (l.n == 0 || all[l.n-1] == l.last), "%d attempts are kept, counted %d", len(all), l.n)
+	}
+	for i := range h.plain.n - 1 {
+		c.want(h.plain.at(i).endsAt <= h.plain.at(i+1).endsAt, "plain successes are out of order")
+	}
+}
+
+// all returns the attempts of the list, first to last.
+func (l *list) all() (all []*Attempt) {
+	for a := l.first; a != nil; a = a.next {
+		all = append(all, a)
+	}
+	return all
 }

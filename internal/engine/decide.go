@@ -81,17 +81,23 @@ func (j *Job) deciding(now Time) bool {
 // Failure is looked for first (R142).
 func (j *Job) decide(now Time) *target {
 	s := &j.Spec
-	switch failed := j.GivenUp.Len(); {
+	switch {
 	case j.failJob != nil:
 		return j.failJob
 	case j.exhausted, j.Failed+j.unrecorded > s.BackoffLimit, s.OnFailure && j.restartsExceeded():
 		return &backoffLimitExceeded
 	case s.ActiveDeadline >= 0 && !s.Suspend && j.StartTime != 0 && now >= j.StartTime.Add(s.ActiveDeadline):
 		return &deadlineExceeded
-	case s.MaxFailedIndexes >= 0 && failed > s.MaxFailedIndexes:
-		return &maxFailedIndexesExceeded
-	case failed > 0 && failed+j.Succeeded >= s.Completions:
-		return &failedIndexes
+	}
+	if s.perIndex() {
+		if failed := j.GivenUp.Len(); s.MaxFailedIndexes >= 0 && failed > s.MaxFailedIndexes {
+			return &maxFailedIndexesExceeded
+		} else if failed > 0 && failed+j.Succeeded >= s.Completions {
+			return &failedIndexes
+		}
+	}
+	if len(s.SuccessRules) == 0 {
+		return nil
 	}
 	if rule := j.successRule(); rule != None {
 		return &target{success: true, reason: "SuccessPolicy", message: fmt.Sprintf("Matched rules at index %d", rule)}
@@ -235,15 +241,8 @@ func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
 		return
 	}
 	j.release(a)
-	j.logStop(a, by, now)
 	j.askToStop(a, by, why, now)
 	j.freeIndex(a)
-}
-
-func (j *Job) logStop(a *Attempt, by Deleter, now Time) {
-	if by == DeletedByController {
-		j.events.add(eventRecord{kind: eventDeleted, at: now, seq: a.Seq, index: a.Index})
-	}
 }
 
 // stopSome stops the n active attempts that R162 ranks lowest.
@@ -299,7 +298,7 @@ func (j *Job) pursue(now Time) {
 	}
 	j.FinishedAt = now
 	j.Conditions = append(j.Conditions, Condition{final, True, t.reason, t.message, now})
-	j.logEnd(now)
+	j.addEndEvents(now)
 	j.emit(Finished, nil)
 	j.expire(now)
 }
@@ -317,7 +316,6 @@ func (j *Job) endAttempts(now Time) {
 			j.countUnfinished(a)
 		}
 		if a.active() {
-			j.logStop(a, DeletedByController, now)
 			j.askToStop(a, DeletedByController, CauseFinished, now)
 		}
 	}
@@ -346,11 +344,11 @@ func (j *Job) markSuspended(now Time) {
 	case j.Spec.Suspend && !suspended:
 		j.StartTime = 0
 		j.Conditions = setCondition(j.Conditions, Condition{Suspended, True, "JobSuspended", "Job suspended", now})
-		j.events.add(eventRecord{kind: eventSuspended, at: now})
+		j.addEvent(EventRecord{At: now, Reason: "Suspended", Message: "Job suspended"})
 	case !j.Spec.Suspend && suspended:
 		j.StartTime = now
 		j.Conditions = setCondition(j.Conditions, Condition{Suspended, False, "JobResumed", "Job resumed", now})
-		j.events.add(eventRecord{kind: eventResumed, at: now})
+		j.addEvent(EventRecord{At: now, Reason: "Resumed", Message: "Job resumed"})
 	}
 }
 

@@ -72,6 +72,7 @@ type Job struct {
 	// as failed yet; nobody takes their place meanwhile.
 	settling int
 	created  int64 // attempts so far
+	now      Time  // of the latest event
 	halted   bool
 	gone     bool
 	// exhausted is set when the job's own retry delays say that it is over.
@@ -81,7 +82,7 @@ type Job struct {
 	outOfRange bool
 
 	history history
-	events  eventLog
+	events  []EventRecord // about the job
 	out     []Action
 }
 
@@ -152,10 +153,10 @@ const (
 // An Action is something that the caller of [Job.Step] is to do.
 type Action struct {
 	Kind    ActionKind
-	Attempt *Attempt
 	Cause   Cause // for Stop
-	Index   int   // for NeedDelay: the index, or -1 for the job
-	N       int   // for NeedDelay and NeedRestartDelay: which failure in a row
+	N       int32 // for NeedDelay and NeedRestartDelay: which failure in a row
+	Attempt *Attempt
+	Index   int // for NeedDelay: the index, or -1 for the job
 }
 
 // ActionKind is the kind of an [Action].
@@ -188,14 +189,16 @@ const (
 // Step takes one event and returns what is to be done. The slice is valid
 // until the next call.
 func (j *Job) Step(ev Event) []Action {
+	if ev.Kind == Ended {
+		return j.Ended(ev.Attempt, ev.Result, ev.At)
+	}
+	ev.At = j.advance(ev.At)
 	j.out = j.out[:0]
 	switch ev.Kind {
 	case Created:
 		j.CreatedAt = ev.At
 	case Started:
 		j.started(ev.Attempt, ev.At)
-	case Ended:
-		j.ended(ev.Attempt, ev.Result, ev.At)
 	case ReadyChanged:
 		j.setReady(ev.Attempt, ev.Ready, ev.At)
 	case ConditionSet:
@@ -218,8 +221,31 @@ func (j *Job) Step(ev Event) []Action {
 		j.halted = true
 		j.stopAll(DeletedByController, CauseShutdown, ev.At)
 	}
-	j.tick(ev.At)
-	j.reconcile(ev.At)
+	return j.conclude(ev.At)
+}
+
+// Ended is Step for an event of that kind. It is a function of its own because
+// it is called for every attempt: an Event costs more to pass than to handle.
+func (j *Job) Ended(a *Attempt, r Result, now Time) []Action {
+	now = j.advance(now)
+	j.out = j.out[:0]
+	j.ended(a, r, now)
+	return j.conclude(now)
+}
+
+// advance makes sure that time does not run backwards: callers that race for the
+// job's lock may have looked at the clock in another order.
+func (j *Job) advance(now Time) Time {
+	j.now = max(j.now, now)
+	return j.now
+}
+
+// conclude does what is due, and what the event has made necessary.
+func (j *Job) conclude(now Time) []Action {
+	if j.wakes.Len()+j.retries.Len() > 0 {
+		j.tick(now)
+	}
+	j.reconcile(now)
 	return j.out
 }
 
@@ -267,6 +293,9 @@ func (j *Job) NextRetry() Time {
 	}
 	return next
 }
+
+// IsHalted reports whether the job will not go on although it has not finished.
+func (j *Job) IsHalted() bool { return j.halted && j.FinishedAt == 0 }
 
 // IsGone reports whether the job was removed; attempts may still be live.
 func (j *Job) IsGone() bool { return j.gone }

@@ -5,6 +5,13 @@ import (
 	"slices"
 )
 
+// How many events are told: those about single attempts, which come by the
+// thousand, do not push out those about the job.
+const (
+	toldAttemptEvents = 200
+	keptJobEvents     = 100
+)
+
 // An EventRecord is an entry of a job's event log (section 22).
 type EventRecord struct {
 	At              Time
@@ -12,105 +19,62 @@ type EventRecord struct {
 	Reason, Message string
 }
 
-// eventRecord is one event in the form in which it is kept: its text is made
-// when somebody reads it.
-type eventRecord struct {
-	kind  eventKind
-	at    Time
-	order int64
-	seq   int64
-	index int
-}
-
-type eventKind uint8
-
-const (
-	eventCreated eventKind = iota
-	eventDeleted
-	eventSuspended
-	eventResumed
-	eventTooMany
-	eventEnded
-)
-
-// How many events are kept: those about single attempts, which come by the
-// thousand, do not push out those about the job.
-const (
-	keptAttemptEvents = 200
-	keptJobEvents     = 100
-)
-
-type eventLog struct {
-	next          int64
-	attempts, job ring
-}
-
-// A ring holds the last records; it grows up to its limit only.
-type ring struct {
-	records []eventRecord
-	oldest  int
-}
-
-func (r *ring) add(e eventRecord, limit int) {
-	if len(r.records) < limit {
-		r.records = append(r.records, e)
-		return
-	}
-	r.records[r.oldest] = e
-	r.oldest++
-	if r.oldest == limit {
-		r.oldest = 0
-	}
-}
-
-func (l *eventLog) add(e eventRecord) {
-	e.order = l.next
-	l.next++
-	if e.kind <= eventDeleted {
-		l.attempts.add(e, keptAttemptEvents)
-	} else {
-		l.job.add(e, keptJobEvents)
-	}
-}
-
-// logEnd records the events of a job's end (R303 to R305).
-func (j *Job) logEnd(now Time) {
-	if j.target.success && j.Spec.Completions != None && j.Succeeded > j.Spec.Completions {
-		j.events.add(eventRecord{kind: eventTooMany, at: now})
-	}
-	j.events.add(eventRecord{kind: eventEnded, at: now})
-}
-
-// Events returns the kept events in order.
+// Events returns the newest events in order. Those about attempts are not
+// kept: they are told from the attempts that are.
 func (j *Job) Events() []EventRecord {
-	records := slices.Concat(j.events.attempts.records, j.events.job.records)
-	slices.SortFunc(records, func(a, b eventRecord) int { return cmp.Compare(a.order, b.order) })
-	events := make([]EventRecord, len(records))
-	for i, r := range records {
-		events[i] = j.describe(r)
-	}
+	events := j.attemptEvents()
+	events = append(events[max(0, len(events)-toldAttemptEvents):], j.events...)
+	slices.SortStableFunc(events, func(a, b EventRecord) int { return cmp.Compare(a.At, b.At) })
 	return events
 }
 
-func (j *Job) describe(r eventRecord) EventRecord {
-	e := EventRecord{At: r.at}
-	switch r.kind {
-	case eventCreated:
-		e.Reason, e.Message = "SuccessfulCreate", "Created pod: "+j.ID.Name(r.seq, r.index)
-	case eventDeleted:
-		e.Reason, e.Message = "SuccessfulDelete", "Deleted pod: "+j.ID.Name(r.seq, r.index)
-	case eventSuspended:
-		e.Reason, e.Message = "Suspended", "Job suspended"
-	case eventResumed:
-		e.Reason, e.Message = "Resumed", "Job resumed"
-	case eventTooMany:
-		e.Warning = true
-		e.Reason, e.Message = "TooManySucceededPods", "Too many succeeded pods running after completion count reached"
-	case eventEnded:
-		e.Reason, e.Message = "Completed", "Job completed"
-		if !j.target.success {
-			e.Warning, e.Reason, e.Message = true, j.target.reason, j.target.message
+// attemptEvents returns the events about attempts (R297, R299), those of one
+// instant in the order in which the reference does things (R161).
+func (j *Job) attemptEvents() []EventRecord {
+	type event struct {
+		at      Time
+		created bool
+		seq     int64
+		name    string
+	}
+	var events []event
+	for a := range j.All() {
+		name := j.ID.Name(a.Seq, a.Index)
+		events = append(events, event{a.CreatedAt, true, a.Seq, name})
+		if a.DeletedBy == DeletedByController {
+			events = append(events, event{a.DeletedAt, false, a.Seq, name})
 		}
 	}
-	return e
+	slices.SortFunc(events, func(a, b event) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), compareBool(a.created, b.created), cmp.Compare(a.seq, b.seq))
+	})
+	records := make([]EventRecord, len(events))
+	for i, e := range events {
+		records[i] = EventRecord{At: e.at, Reason: "SuccessfulDelete", Message: "Deleted pod: " + e.name}
+		if e.created {
+			records[i] = EventRecord{At: e.at, Reason: "SuccessfulCreate", Message: "Created pod: " + e.name}
+		}
+	}
+	return records
+}
+
+// addEvent records an event about the job.
+func (j *Job) addEvent(e EventRecord) {
+	if len(j.events) == keptJobEvents {
+		j.events = slices.Delete(j.events, 0, 1)
+	}
+	j.events = append(j.events, e)
+}
+
+// addEndEvents records the events of a job's end (R303 to R305).
+func (j *Job) addEndEvents(now Time) {
+	if !j.target.success {
+		j.addEvent(EventRecord{At: now, Warning: true, Reason: j.target.reason, Message: j.target.message})
+		return
+	}
+	if j.Spec.Completions != None && j.Succeeded > j.Spec.Completions {
+		j.addEvent(EventRecord{At: now, Warning: true, Reason: "TooManySucceededPods",
+			Message: "Too many succeeded pods running after completion count reached"})
+	}
+	j.addEvent(EventRecord{At: now, Reason: "Completed", Message: "Job completed"})
 }

@@ -3,11 +3,76 @@ package engine
 import "iter"
 
 // A history keeps the newest ended attempts, failed ones preferred, and hands
-// the records of those it gives up to new attempts.
+// the records of the others to new attempts.
+//
+// Of a plain success a brief is enough. Its record is then free at once, so
+// that the next attempt finds it in the processor's cache: with records used
+// again only when they leave the history, a short attempt took half as long
+// again.
 type history struct {
-	limit            int
-	succeeded, other list
-	free             *Attempt // linked by next
+	limit             int
+	plain             briefs // successes of which there is little to tell
+	succeeded, failed list   // failed: also lost and stopped ones
+	free              *Attempt
+}
+
+// A brief is what is kept of a plain success.
+type brief struct {
+	seq                          int64
+	index, number                int
+	failures, ignored            int32
+	createdAt, startedAt, endsAt Time
+}
+
+// plain reports whether a brief tells all there is to tell.
+func (a *Attempt) plain() bool {
+	return a.Phase == Succeeded && a.DeletedAt == 0 && a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
+}
+
+func (a *Attempt) brief() brief {
+	return brief{a.Seq, a.Index, a.Number, int32(a.Failures), int32(a.Ignored), a.CreatedAt, a.StartedAt, a.FinishedAt}
+}
+
+// attempt is the record that b is the brief of.
+func (b *brief) attempt() *Attempt {
+	return &Attempt{Seq: b.seq, Index: b.index, Number: b.number, Failures: int(b.failures), Ignored: int(b.ignored),
+		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.endsAt, Phase: Succeeded, HasExit: true, account: counted}
+}
+
+// briefs is a queue in a ring that grows as needed.
+type briefs struct {
+	ring     []brief
+	first, n int
+}
+
+func (q *briefs) push(b brief) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	at := q.first + q.n
+	if at >= len(q.ring) {
+		at -= len(q.ring)
+	}
+	q.ring[at] = b
+	q.n++
+}
+
+func (q *briefs) grow() {
+	ring := make([]brief, max(16, 2*q.n))
+	for i := range q.n {
+		ring[i] = *q.at(i)
+	}
+	q.ring, q.first = ring, 0
+}
+
+func (q *briefs) at(i int) *brief { return &q.ring[(q.first+i)%len(q.ring)] }
+
+func (q *briefs) drop() {
+	q.n--
+	q.first++
+	if q.first == len(q.ring) {
+		q.first = 0
+	}
 }
 
 // A list is a queue of attempts linked by next.
@@ -40,27 +105,40 @@ func (l *list) pop() *Attempt {
 
 // add keeps an ended attempt.
 func (h *history) add(a *Attempt) {
-	if a.Phase == Succeeded {
+	switch {
+	case a.plain():
+		h.plain.push(a.brief())
+		h.recycle(a)
+	case a.Phase == Succeeded:
 		h.succeeded.push(a)
-	} else {
-		h.other.push(a)
+	default:
+		h.failed.push(a)
 	}
-	h.trim(h.limit)
+	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
+		h.trim(h.limit)
+	}
 }
 
-// trim gives up the oldest attempts above the limit.
+// trim gives up the oldest attempts above the limit, failed ones last.
 func (h *history) trim(limit int) {
 	h.limit = limit
-	for h.succeeded.n+h.other.n > limit {
-		oldest := &h.succeeded
-		if oldest.n == 0 {
-			oldest = &h.other
+	for h.plain.n+h.succeeded.n+h.failed.n > limit {
+		switch {
+		case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
+			h.plain.drop()
+		case h.succeeded.n > 0:
+			h.recycle(h.succeeded.pop())
+		default:
+			h.recycle(h.failed.pop())
 		}
-		a := oldest.pop()
-		if !a.Pinned {
-			a.next = h.free
-			h.free = a
-		}
+	}
+}
+
+// recycle makes a record free, unless an executor still runs for it.
+func (h *history) recycle(a *Attempt) {
+	if !a.Pinned {
+		a.next = h.free
+		h.free = a
 	}
 }
 
@@ -74,7 +152,8 @@ func (h *history) reuse() *Attempt {
 	return a
 }
 
-// All walks over every attempt that is live or kept, in no order.
+// All walks over every attempt that is live or kept, in no order. Of an
+// attempt that has ended it may yield a copy without its owner.
 func (j *Job) All() iter.Seq[*Attempt] {
 	return func(yield func(*Attempt) bool) {
 		for _, a := range j.live {
@@ -82,17 +161,26 @@ func (j *Job) All() iter.Seq[*Attempt] {
 				return
 			}
 		}
-		for _, l := range [...]list{j.history.succeeded, j.history.other} {
-			for a := l.first; a != nil; a = a.next {
-				if !yield(a) {
-					return
-				}
-			}
-		}
-		for _, a := range j.retained {
-			if a.terminal() && !yield(a) {
+		j.history.all(yield, j.retained)
+	}
+}
+
+func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
+	for _, l := range [...]list{h.succeeded, h.failed} {
+		for a := l.first; a != nil; a = a.next {
+			if !yield(a) {
 				return
 			}
+		}
+	}
+	for _, a := range retained {
+		if a.terminal() && !yield(a) {
+			return
+		}
+	}
+	for i := range h.plain.n {
+		if !yield(h.plain.at(i).attempt()) {
+			return
 		}
 	}
 }

@@ -10,6 +10,7 @@ type indexes struct {
 	// returned are pending indexes below next. Those with a retry delay that
 	// has not passed are not in ready.
 	returned, ready indexset.Set
+	waiting         int // the number of returned
 	// numbers counts the attempts of returned indexes so far.
 	numbers map[int]int
 	// again is the first index that was ever cut off by a resize; it and those
@@ -22,6 +23,7 @@ type indexes struct {
 // giveBack makes index i pending again after an attempt with that number.
 func (x *indexes) giveBack(i, number int, delayed bool) {
 	x.returned.Add(i)
+	x.waiting = x.returned.Len()
 	if !delayed {
 		x.ready.Add(i)
 	}
@@ -38,6 +40,7 @@ func (x *indexes) take(i int) int {
 	} else {
 		x.returned.Remove(i)
 		x.ready.Remove(i)
+		x.waiting = x.returned.Len()
 	}
 	n := 0
 	if x.againFrom > 0 && i >= x.again {
@@ -55,6 +58,9 @@ func (x *indexes) take(i int) int {
 // first n pending ones, of which some were started before; indexes that wait
 // for their delay take up places too (R164, R165).
 func (x *indexes) candidate(n, started, completions int) (int, bool) {
+	if x.waiting == 0 {
+		return x.next, x.next < completions
+	}
 	if i, ok := x.ready.Min(); ok {
 		return i, x.returned.CountBelow(i)+started < n
 	}
@@ -96,6 +102,7 @@ func (j *Job) shrink(to int) {
 	j.Succeeded = j.Completed.Len()
 	x.returned.Truncate(to)
 	x.ready.Truncate(to)
+	x.waiting = x.returned.Len()
 	for i, a := range j.retained {
 		if i >= to {
 			j.forget(a)
@@ -118,6 +125,7 @@ func (j *Job) grow(from, to int) {
 			x.ready.Remove(a.Index)
 		}
 	}
+	x.waiting = x.returned.Len()
 }
 
 // holdAgain follows a change of the replacement policy: with Failed, an
@@ -130,4 +138,5 @@ func (j *Job) holdAgain() {
 			a.holding = true
 		}
 	}
+	x.waiting = x.returned.Len()
 }
