@@ -270,9 +270,9 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 	if err != nil {
 		return err
 	}
+	j.log(slog.LevelInfo, "job is to be deleted", slog.String("propagation", string(p)))
 	j.mu.Lock()
 	j.do(engine.Event{Kind: engine.Deleted, Orphan: p == Orphan, Linger: p == Foreground})
-	j.log(slog.LevelInfo, "job deleted", slog.String("propagation", string(p)))
 	return nil
 }
 
@@ -758,7 +758,11 @@ func (j *jobRun) update(change func(*Job)) (bool, error) {
 func (j *jobRun) do(ev engine.Event) {
 	w := j.step(ev)
 	j.mu.Unlock()
-	if r := j.carryOut(&w); r != nil {
+	if w.rare != nil && len(w.rare.delays) > 0 {
+		acts := w.rare.delays
+		j.c.spawn(func() { j.c.work(j.answer(acts)) }) // a back-off is user code
+	}
+	if r := j.carryOut(w); r != nil {
 		j.c.spawn(func() { j.c.work(r) })
 	}
 }
@@ -783,81 +787,101 @@ func (c *Controller) work(r *run) {
 // ended takes in how an execution ended and returns the next one for this
 // goroutine, if there is one.
 func (j *jobRun) ended(r *run, err error) *run {
-	res, text := r.result(err), errorText(err)
+	if err != nil {
+		return j.endedWith(r, err)
+	}
+	now := j.c.now()
 	j.mu.Lock()
-	r.err, r.text = err, text
-	if err != nil {
-		j.lastText = failureText{r.attempt.Seq, text}
-	}
-	r.attempt.Pinned = false
-	delete(j.zombies, r)
-	if !r.ctx.untouched() {
-		r.ctx.end(ErrAttemptEnded)
-		r.ctx = &attemptContext{run: r}
-	}
-	current := r.current // the step may give r to the next attempt
-	w := j.step(engine.Event{Kind: engine.Ended, Attempt: r.attempt, Result: res})
+	r.returned()
+	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
 	j.mu.Unlock()
-	if err != nil {
-		j.logFailure(current, text)
-	}
 	if j.c.turns != nil {
 		j.c.turns.Release()
 	}
-	delays := w.delays
-	w.delays = nil // this goroutine is the one for user code
-	next := j.carryOut(&w)
-	if len(delays) == 0 {
+	return j.goOn(w)
+}
+
+// endedWith is ended for an execution that returned an error.
+func (j *jobRun) endedWith(r *run, err error) *run {
+	return j.endedAs(r, err, r.judge(err))
+}
+
+// endedAs is endedWith once it is known what the error came to.
+func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
+	now := j.c.now()
+	j.mu.Lock()
+	a := r.view()
+	stopped := r.ctx.cause != nil
+	r.returned()
+	r.err, r.text = err, v.text
+	j.lastText = failureText{a.seq, v.text}
+	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
+	j.mu.Unlock()
+	j.logFailure(a, stopped, v.text)
+	if j.c.turns != nil {
+		j.c.turns.Release()
+	}
+	return j.goOn(w)
+}
+
+// goOn is carryOut for a goroutine of spawn, which finds the delays itself.
+func (j *jobRun) goOn(w wishes) *run {
+	next := j.carryOut(w)
+	if w.rare == nil || len(w.rare.delays) == 0 {
 		return next
 	}
 	if next != nil {
 		j.c.spawn(func() { j.c.work(next) })
 	}
-	return j.answer(delays)
+	return j.answer(w.rare.delays)
 }
 
-// A wishlist is what the engine wants to be done once j.mu is released.
-type wishlist struct {
-	first    *run // to be executed
-	others   []*run
-	dirs     []string        // to be removed
+// wishes are what the engine wants to be done once j.mu is released.
+type wishes struct {
+	first *run // to be executed
+	rare  *rareWishes
+}
+
+// rareWishes are those that most steps do not have.
+type rareWishes struct {
+	others   []*run          // to be executed, too
 	delays   []engine.Action // to be found
+	dirs     []string        // to be removed
 	abandons []*run
 	finished bool
 	gone     bool
 }
 
-// step gives the engine an event, with the time. It does what is done under
-// the lock and returns the rest. It needs j.mu.
-func (j *jobRun) step(ev engine.Event) (w wishlist) {
+// rarely returns the rare wishes, to be added to.
+func (w *wishes) rarely() *rareWishes {
+	if w.rare == nil {
+		w.rare = new(rareWishes)
+	}
+	return w.rare
+}
+
+// step gives the engine an event, with the time. It needs j.mu.
+func (j *jobRun) step(ev engine.Event) wishes {
 	ev.At = j.c.now()
-	for _, act := range j.engine.Step(ev) {
-		switch act.Kind {
-		case engine.Start:
+	return j.apply(j.engine.Step(ev))
+}
+
+// apply does of the engine's actions what is done under the lock, and returns
+// the rest. It needs j.mu.
+func (j *jobRun) apply(acts []engine.Action) (w wishes) {
+	for i := range acts {
+		if act := &acts[i]; act.Kind == engine.Start {
 			j.start(act.Attempt, &w)
-		case engine.Stop:
-			j.stop(act.Attempt, act.Cause)
-		case engine.Close:
-			if dir := runOf(act.Attempt).close(); dir != "" {
-				w.dirs = append(w.dirs, dir)
-			}
-		case engine.Abandon:
-			w.abandons = append(w.abandons, runOf(act.Attempt))
-		case engine.NeedDelay, engine.NeedRestartDelay:
-			w.delays = append(w.delays, act)
-		case engine.Finished:
-			w.finished = true
-			j.failed = j.jobError()
-			close(j.done)
-		case engine.Gone:
-			w.gone = true
-			j.leave()
+		} else {
+			j.applyRare(act, &w)
 		}
 	}
-	if !j.engine.IsGone() {
+	if j.engine.IsGone() {
+		if len(j.engine.Live()) == 0 {
+			j.c.forget(j)
+		}
+	} else {
 		j.c.feed.Changed(&j.entry)
-	} else if len(j.engine.Live()) == 0 {
-		j.c.forget(j)
 	}
 	if due := j.engine.Due(); due != j.due {
 		j.due = due
@@ -866,10 +890,32 @@ func (j *jobRun) step(ev engine.Event) (w wishlist) {
 	return w
 }
 
+func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
+	switch act.Kind {
+	case engine.Stop:
+		j.stop(act.Attempt, act.Cause)
+	case engine.Close:
+		if dir := runOf(act.Attempt).close(); dir != "" {
+			w.rarely().dirs = append(w.rarely().dirs, dir)
+		}
+	case engine.Abandon:
+		w.rarely().abandons = append(w.rarely().abandons, runOf(act.Attempt))
+	case engine.NeedDelay, engine.NeedRestartDelay:
+		w.rarely().delays = append(w.rarely().delays, *act)
+	case engine.Finished:
+		w.rarely().finished = true
+		j.failed = j.jobError()
+		close(j.done)
+	case engine.Gone:
+		w.rarely().gone = true
+		j.leave()
+	}
+}
+
 func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
 
 // start prepares an execution, or has it wait for the job's turn.
-func (j *jobRun) start(a *engine.Attempt, w *wishlist) {
+func (j *jobRun) start(a *engine.Attempt, w *wishes) {
 	if j.c.turns != nil {
 		j.line = append(j.line, start{a, a.Seq})
 		if !j.inLine {
@@ -882,7 +928,7 @@ func (j *jobRun) start(a *engine.Attempt, w *wishlist) {
 	if w.first == nil {
 		w.first = r
 	} else {
-		w.others = append(w.others, r)
+		w.rarely().others = append(w.rarely().others, r)
 	}
 }
 
@@ -893,11 +939,10 @@ func (j *jobRun) prepare(a *engine.Attempt) *run {
 		r = &run{job: j, attempt: a}
 		r.ctx = &attemptContext{run: r}
 		a.Owner = r
-	case a.Restarts == 0:
+	case a.Restarts == 0 && (r.err != nil || r.kept != nil):
 		r.err, r.text, r.kept = nil, "", nil
 	}
 	a.Pinned = true
-	r.current = r.view()
 	return r
 }
 
@@ -947,14 +992,12 @@ func (c *Controller) forget(j *jobRun) {
 	delete(c.lingering, j)
 }
 
-// carryOut does what is done without the lock. It returns an execution for the
-// calling goroutine; others get goroutines of their own.
-func (j *jobRun) carryOut(w *wishlist) *run {
-	for _, r := range w.others {
-		j.c.spawn(func() { j.c.work(r) })
-	}
-	if len(w.dirs)+len(w.delays)+len(w.abandons) > 0 || w.finished || w.gone {
-		j.carryOutRare(w)
+// carryOut does what is done without the lock, but for finding delays. It
+// returns an execution for the calling goroutine; others get goroutines of
+// their own.
+func (j *jobRun) carryOut(w wishes) *run {
+	if w.rare != nil {
+		j.carryOutRare(w.rare)
 	}
 	if j.c.turns != nil {
 		return j.c.takeTurns()
@@ -962,8 +1005,10 @@ func (j *jobRun) carryOut(w *wishlist) *run {
 	return w.first
 }
 
-// carryOutRare is the part of carryOut that most steps do not need.
-func (j *jobRun) carryOutRare(w *wishlist) {
+func (j *jobRun) carryOutRare(w *rareWishes) {
+	for _, r := range w.others {
+		j.c.spawn(func() { j.c.work(r) })
+	}
 	for _, dir := range w.dirs {
 		if err := os.RemoveAll(dir); err != nil {
 			j.log(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
@@ -978,21 +1023,20 @@ func (j *jobRun) carryOutRare(w *wishlist) {
 	if w.gone {
 		j.log(slog.LevelInfo, "job removed")
 	}
-	if len(w.delays) > 0 {
-		acts := w.delays
-		j.c.spawn(func() { j.c.work(j.answer(acts)) }) // a back-off is user code
-	}
 }
 
 // answer finds the delays that the engine asked for, and returns an execution
 // for this goroutine, if they let one begin.
 func (j *jobRun) answer(acts []engine.Action) (next *run) {
-	for _, act := range acts {
-		ev := j.findDelay(act)
+	for ; len(acts) > 0; acts = acts[1:] {
+		ev := j.findDelay(acts[0])
 		j.mu.Lock()
 		w := j.step(ev)
 		j.mu.Unlock()
-		r := j.carryOut(&w)
+		r := j.carryOut(w)
+		if w.rare != nil {
+			acts = slices.Concat(acts, w.rare.delays)
+		}
 		if next == nil {
 			next = r
 		} else if r != nil {
@@ -1002,30 +1046,45 @@ func (j *jobRun) answer(acts []engine.Action) (next *run) {
 	return next
 }
 
-// findDelay asks the job's back-off. One that panics is replaced by
-// Kubernetes' own.
+// findDelay asks the job's back-off. One that fails is replaced by Kubernetes'
+// own.
 func (j *jobRun) findDelay(act engine.Action) engine.Event {
 	var d time.Duration
-	var err error
+	err := errExited
 	j.mu.Lock()
 	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
 	j.mu.Unlock()
-	ev := engine.Event{Kind: engine.DelayKnown, Index: act.Index, N: act.N}
+	n := int(act.N)
+	ev := engine.Event{Kind: engine.DelayKnown, Index: act.Index, N: n}
+	usual := engine.RetryDelay(n)
 	if act.Kind == engine.NeedDelay {
-		d, err = j.retries.After(act.Index, act.N, retry)
+		apart(func() { d, err = j.retries.After(act.Index, n, retry) })
 	} else {
 		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: act.Attempt}
-		d, err = runOf(act.Attempt).restarts(act.N, restart)
+		usual = engine.RetryDelay(n - 1) // the first restart is immediate
+		apart(func() { d, err = runOf(act.Attempt).restarts(n, restart) })
 	}
 	if err != nil {
 		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
-		d = engine.RetryDelay(act.N)
+		d = usual
 	}
 	if d != backoff.Stop {
 		d = max(d, 0)
 	}
 	ev.Delay = d
 	return ev
+}
+
+var errExited = errors.New("Backoff called runtime.Goexit")
+
+// apart calls f so that runtime.Goexit in it does not end the caller.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // spawn runs f, which runs executors, on a goroutine of its own.
@@ -1088,17 +1147,11 @@ func (j *jobRun) takeTurn() *run {
 func (j *jobRun) begin(a *engine.Attempt) *run {
 	r := j.prepare(a)
 	if a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
-		w := j.step(engine.Event{Kind: engine.Started, Attempt: a})
-		r.current = r.view()
-		if !w.empty() {
-			j.c.spawn(func() { j.carryOut(&w) })
+		if w := j.step(engine.Event{Kind: engine.Started, Attempt: a}); w.rare != nil {
+			j.c.spawn(func() { j.carryOutRare(w.rare); j.c.work(j.answer(w.rare.delays)) })
 		}
 	}
 	return r
-}
-
-func (w *wishlist) empty() bool {
-	return len(w.dirs)+len(w.delays)+len(w.abandons) == 0 && !w.finished && !w.gone
 }
 
 // wait waits until the job has finished or is gone.
@@ -1217,8 +1270,9 @@ func (j *jobRun) logFinished() {
 		slog.Int("succeeded", status.Succeeded), slog.Int("failed", status.Failed))
 }
 
-func (j *jobRun) logFailure(a Attempt, text string) {
-	if j.c.logger.Enabled(context.Background(), slog.LevelWarn) {
+// logFailure tells of an execution that failed by itself, and was not stopped.
+func (j *jobRun) logFailure(a Attempt, stopped bool, text string) {
+	if !stopped && j.c.logger.Enabled(context.Background(), slog.LevelWarn) {
 		j.log(slog.LevelWarn, "attempt failed", slog.String("attempt", a.Name()), slog.Int("index", a.Index),
 			slog.Int("restarts", a.Restarts), slog.String("error", text))
 	}
@@ -1226,5 +1280,6 @@ func (j *jobRun) logFailure(a Attempt, text string) {
 
 func (j *jobRun) logAbandoned(r *run) {
 	j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
-		slog.String("attempt", r.current.Name()), slog.Int("index", r.current.Index), slog.String("stack", r.stack()))
+		slog.String("attempt", j.id.Name(r.attempt.Seq, r.attempt.Index)), slog.Int("index", r.attempt.Index),
+		slog.String("stack", r.stack()))
 }

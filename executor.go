@@ -80,8 +80,9 @@ type Attempt struct {
 	Job string
 	// Index is the completion index, or -1 if the job is not Indexed.
 	Index int
-	// Number counts the attempts of the same index from 0; in a job that is
-	// not Indexed it counts all attempts of the job.
+	// Number counts the attempts of the same index from 0, with a gap where an
+	// index was cut off and added again; in a job that is not Indexed it counts
+	// all attempts of the job.
 	Number int
 	// Restarts is how often this attempt was restarted in place.
 	Restarts int
@@ -275,8 +276,6 @@ type run struct {
 	attempt *engine.Attempt
 	ctx     *attemptContext
 
-	current Attempt // as its executor sees it
-
 	// The fields below are guarded by job.mu.
 	err  error  // of the last call of the executor
 	text string // of err: a method Error is user code, not to be called under a lock
@@ -338,10 +337,23 @@ func (r *run) runs(a Attempt) bool {
 	return e.Pinned && e.Seq == a.seq && e.Restarts == a.Restarts && e.Phase < engine.Succeeded
 }
 
-// view is the attempt as its executor sees it. It needs job.mu.
+// view is the attempt as its executor sees it. It needs job.mu, or that the
+// executor runs: what it reads does not change meanwhile.
 func (r *run) view() Attempt {
 	e := r.attempt
 	return Attempt{Job: r.job.id.Job, Index: e.Index, Number: e.Number, Restarts: e.Restarts, run: r, seq: e.Seq}
+}
+
+// returned takes in that the executor has returned. It needs job.mu.
+func (r *run) returned() {
+	r.attempt.Pinned = false
+	if len(r.job.zombies) > 0 {
+		delete(r.job.zombies, r)
+	}
+	if !r.ctx.untouched() {
+		r.ctx.end(ErrAttemptEnded)
+		r.ctx = &attemptContext{run: r}
+	}
 }
 
 // call runs the executor. A panic becomes an error; a call of runtime.Goexit
@@ -359,17 +371,42 @@ func (r *run) call() (err error) {
 		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
 		r.job.c.spawn(func() { r.job.c.work(r.job.ended(r, exited)) })
 	}()
-	err = r.job.executor.Execute(r.ctx, r.current)
+	err = r.job.executor.Execute(r.ctx, r.view())
 	returned = true
 	return err
 }
 
-// result says what a call of the executor came to. It calls user code.
-func (r *run) result(err error) engine.Result {
-	res := engine.Result{ErrorRule: engine.None}
-	if err == nil {
-		return res
-	}
+// A verdict is what the error of an executor came to.
+type verdict struct {
+	result engine.Result
+	text   string
+}
+
+// judge finds out what an error came to. It calls user code: if that calls
+// runtime.Goexit, this goroutine ends, and the rest is done on another.
+func (r *run) judge(err error) (v verdict) {
+	judged := false
+	defer func() {
+		if !judged {
+			exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
+			v := verdict{engine.Result{Code: exitPanic, ErrorRule: engine.None}, exited.Error()}
+			r.job.c.spawn(func() { r.job.c.work(r.job.endedAs(r, exited, v)) })
+		}
+	}()
+	v = verdict{r.result(err), errorText(err)}
+	judged = true
+	return v
+}
+
+// result says what an error means to the job. It calls user code; an error
+// whose methods panic has exit code 1.
+func (r *run) result(err error) (res engine.Result) {
+	res = engine.Result{Code: exitError, ErrorRule: engine.None}
+	defer func() {
+		if v := recover(); v != nil {
+			r.job.log(slog.LevelError, "error of an executor panicked", slog.Any("panic", v))
+		}
+	}()
 	res.Code = r.exitCode(err)
 	_, res.Permanent = errors.AsType[*backoff.PermanentError](err)
 	res.ErrorRule = slices.IndexFunc(r.job.rules, func(rule FailureRule) bool {

@@ -168,13 +168,14 @@ type FieldError struct {
 	// Field is the field's path in a Kubernetes manifest, such as
 	// "spec.podFailurePolicy.rules[0].action"; a field that Kubernetes lacks
 	// has a path of the same form, such as "spec.executor".
-	Field string
-	Kind  ErrorKind
+	Field string    `json:"field"`
+	Kind  ErrorKind `json:"kind"`
 	// Value is the value at fault: a string, an int, a [time.Duration], or
 	// something that prints as JSON would, "{...}" for an object. It is nil if
 	// there is none to show.
-	Value  any
-	Detail string // what would be right; may be empty
+	Value any `json:"value,omitempty"`
+	// Detail says what would be right; it may be empty.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Error gives the path, the kind, the value and the detail in the form of

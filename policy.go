@@ -132,7 +132,9 @@ type ConditionPattern struct {
 
 // A SuccessPolicy lets an Indexed job succeed before all its indexes have
 // (spec.successPolicy). What still runs when a rule is met is stopped and
-// counts neither as failed nor as succeeded (R224).
+// counts neither as failed nor as succeeded (R224). If the outcome that meets a
+// rule also fails the job, failure wins: a rule that is only met by the last
+// index to finish does not save a job with failed indexes (R227).
 type SuccessPolicy struct {
 	// Rules are tried in order after each success; at least one is required.
 	Rules []SuccessRule

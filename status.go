@@ -43,6 +43,8 @@ type Status struct {
 	Completions *int   `json:"completions,omitempty"`
 	Suspend     bool   `json:"suspend,omitempty"`
 	ManagedBy   string `json:"managedBy,omitempty"`
+	// Halted is set when the controller was shut down before the job's end.
+	Halted bool `json:"halted,omitempty"`
 
 	// Active is the number of attempts that have neither ended nor been asked
 	// to stop; Pending and Ready are how many of them have not started, and how
@@ -241,8 +243,10 @@ func (s Status) Explain() string {
 		return "left to another controller: " + s.ManagedBy
 	case !s.DeletedAt.IsZero():
 		return "being deleted; waits for " + s.stopping() + " to stop"
+	case s.Halted:
+		return "stopped where it was: the controller is shut down"
 	case s.Suspend && s.Terminating > 0:
-		return "suspended; waits to be resumed, while " + s.stopping() + " stop"
+		return "suspended, with " + s.stopping() + " still stopping; waits to be resumed"
 	case s.Suspend:
 		return "suspended; waits to be resumed"
 	case s.Parallelism == 0 && s.Active == 0:
@@ -560,6 +564,7 @@ func (j *jobRun) statusLocked() Status {
 		DeletedAt:        asTime(e.DeletedAt),
 		Parallelism:      e.Spec.Parallelism,
 		Suspend:          e.Spec.Suspend,
+		Halted:           e.IsHalted(),
 		Active:           e.Active,
 		Pending:          e.Pending,
 		Ready:            e.Ready,
