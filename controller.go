@@ -542,17 +542,19 @@ func (c *Controller) stop() {
 	c.leave()
 }
 
-// interrupt cancels what runs, and returns the longest grace period.
+// interrupt cancels what runs, and returns how long that may take.
 func (c *Controller) interrupt() time.Duration {
-	var longest time.Duration
+	last := c.now().Add(10 * time.Millisecond) // what stops at once needs a moment, too
 	for _, j := range c.everyJob() {
 		j.mu.Lock()
-		if len(j.executing()) > 0 {
-			longest = max(longest, *j.spec.TerminationGracePeriod)
+		w := j.step(engine.Event{Kind: engine.Interrupted})
+		for _, a := range j.executing() {
+			last = max(last, a.GraceEnd(*j.spec.TerminationGracePeriod))
 		}
-		j.do(engine.Event{Kind: engine.Interrupted})
+		j.mu.Unlock()
+		j.carryOut(w)
 	}
-	return longest
+	return time.Duration(last - c.now())
 }
 
 func (c *Controller) everyJob() []*jobRun {
@@ -1054,7 +1056,7 @@ func (j *jobRun) findDelay(act engine.Action) engine.Event {
 	j.mu.Lock()
 	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
 	j.mu.Unlock()
-	n := int(act.N)
+	n := act.N
 	ev := engine.Event{Kind: engine.DelayKnown, Index: act.Index, N: n}
 	usual := engine.RetryDelay(n)
 	if act.Kind == engine.NeedDelay {
@@ -1250,7 +1252,7 @@ func (j *jobRun) deadline(a *engine.Attempt) time.Time {
 	if j.spec.ActiveDeadline != nil {
 		at = j.engine.StartTime.Add(*j.spec.ActiveDeadline)
 	}
-	if j.spec.AttemptTimeout != nil {
+	if j.spec.AttemptTimeout != nil && a.StartedAt != 0 {
 		at = min(at, a.StartedAt.Add(*j.spec.AttemptTimeout))
 	}
 	if at == engine.Never {

@@ -44,7 +44,7 @@ func (f ExecutorFunc) Execute(ctx context.Context, a Attempt) error { return f(c
 // A PendingExecutor is an [Executor] that needs time to get going, such as one
 // that hands its work to another machine. While HoldsPending is true its
 // attempts stay Pending after Execute was called, until they call
-// [Attempt.Started].
+// [Attempt.Started]. An executor that wraps another one should pass both on.
 type PendingExecutor interface {
 	Executor
 	HoldsPending() bool
@@ -92,10 +92,13 @@ type Attempt struct {
 }
 
 // AttemptFrom returns the attempt that ctx was made for. Helpers that are
-// handed only the context, such as the function of [Map], use it.
+// handed only the context, such as the function of [Map], use it. Without one
+// it returns an attempt that has ended, with index -1, and false.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
-	a, ok := ctx.Value(attemptKey{}).(Attempt)
-	return a, ok
+	if a, ok := ctx.Value(attemptKey{}).(Attempt); ok {
+		return a, true
+	}
+	return Attempt{Index: -1}, false
 }
 
 // Name is the attempt's name: the job's name, the index if there is one, and
@@ -490,6 +493,10 @@ func (c *attemptContext) asked() *liveContext {
 	}
 	ctx, cancel := context.WithCancelCause(j.c.values)
 	live := &liveContext{ctx, cancel, c.run.view(), j.deadline(c.run.attempt)}
+	if !c.run.attempt.Pinned { // somebody was left behind by the executor
+		cancel(ErrAttemptEnded)
+		return live // not stored: c may serve another attempt
+	}
 	if c.cause != nil {
 		cancel(c.cause)
 	}
@@ -545,6 +552,7 @@ const (
 	exitError      = 1
 	exitPanic      = 2
 	exitSignal     = 128 // plus the signal's number
+	exitKilled     = 137 // by SIGKILL
 	exitTerminated = 143 // by SIGTERM
 )
 

@@ -460,7 +460,8 @@ type JobError struct {
 	Reason  Reason // such as [ReasonBackoffLimitExceeded]
 	Message string // of the condition Failed
 	// Attempts are the errors of the failed attempts that are still kept,
-	// oldest first.
+	// oldest first, without those that did no more than stop when the job
+	// failed.
 	Attempts []*AttemptError
 }
 
@@ -707,7 +708,7 @@ func (j *jobRun) jobError() *JobError {
 	e := &JobError{Job: j.id.Job, Reason: Reason(last.Reason), Message: last.Message}
 	var failed []*engine.Attempt
 	for a := range j.engine.All() {
-		if a.Phase == engine.Failed && a.DeletedBy != engine.DeletedByController {
+		if a.Phase == engine.Failed && !stoppedOnly(a) {
 			failed = append(failed, a)
 		}
 	}
@@ -716,6 +717,12 @@ func (j *jobRun) jobError() *JobError {
 		e.Attempts = append(e.Attempts, j.attemptError(a))
 	}
 	return e
+}
+
+// stoppedOnly reports whether an attempt failed for no other reason than that
+// the controller stopped it.
+func stoppedOnly(a *engine.Attempt) bool {
+	return a.DeletedBy == engine.DeletedByController && (!a.HasExit || a.ExitCode == exitTerminated || a.ExitCode == exitKilled)
 }
 
 func (j *jobRun) attemptError(a *engine.Attempt) *AttemptError {

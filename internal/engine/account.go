@@ -135,7 +135,7 @@ func (j *Job) failOnce(a *Attempt) {
 	j.noteFailure(a, j.retry.n, a.countedAt)
 	if j.Spec.CustomDelay {
 		j.retry.until = Never
-		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: int32(j.retry.n)})
+		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
 		return
 	}
 	j.retry.until = j.retry.last.Add(RetryDelay(j.retry.n))
@@ -157,7 +157,7 @@ func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
 		j.retain(a, action != Ignore)
 		if j.Spec.CustomDelay {
 			a.retryAt = Never
-			j.out = append(j.out, Action{Kind: NeedDelay, Index: a.Index, N: int32(n)})
+			j.out = append(j.out, Action{Kind: NeedDelay, Index: a.Index, N: n})
 			return
 		}
 		j.retryIndexAt(a, a.countedAt.Add(RetryDelay(n)))

@@ -118,6 +118,18 @@ const (
 // for its restart.
 func (a *Attempt) AwaitsStart() bool { return a.Phase == Pending || a.waiting }
 
+// GraceEnd is when an attempt that was asked to stop is given up, with that
+// grace period; zero if it was not asked.
+func (a *Attempt) GraceEnd(grace time.Duration) Time {
+	switch {
+	case a.graceAt != 0:
+		return a.graceAt
+	case a.DeletedAt != 0:
+		return a.DeletedAt.Add(grace)
+	}
+	return a.FinishedAt.Add(grace) // lost; zero plus grace is long past
+}
+
 // terminal reports whether the attempt has ended.
 func (a *Attempt) terminal() bool { return a.Phase >= Succeeded }
 
@@ -223,7 +235,7 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.noteFailure(a, a.Restarts+1, now)
 	if j.Spec.CustomRestartDelay {
 		a.RestartAt = Never
-		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: int32(a.Restarts + 1)})
+		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
 		return
 	}
 	j.restartIn(a, a.kubeletDelay(now), now)
@@ -410,7 +422,11 @@ func (j *Job) drop(a *Attempt) {
 // rearm sets when something is next due for a live attempt.
 func (j *Job) rearm(a *Attempt) {
 	due := Never
-	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, a.RestartAt} {
+	restartAt := a.RestartAt
+	if j.halted {
+		restartAt = 0 // nothing more is to start
+	}
+	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
 		if t != 0 {
 			due = min(due, t)
 		}

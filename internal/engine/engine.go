@@ -154,7 +154,7 @@ const (
 type Action struct {
 	Kind    ActionKind
 	Cause   Cause // for Stop
-	N       int32 // for NeedDelay and NeedRestartDelay: which failure in a row
+	N       int   // for NeedDelay and NeedRestartDelay: which failure in a row
 	Attempt *Attempt
 	Index   int // for NeedDelay: the index, or -1 for the job
 }
