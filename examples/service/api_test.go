@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+func TestAJobFromRequestToLog(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"checksum","name":"sums","path":"docs","shards":1}`)
+	_, err := s.jobs.Wait(t.Context(), "sums")
+	require.NoError(t, err)
+
+	var job struct {
+		Name, State, Explain string
+		Succeeded            int
+	}
+	decode(t, s.want(t, http.StatusOK, "GET", "/jobs/sums", ""), &job)
+	require.Equal(t, "sums", job.Name)
+	require.Equal(t, "Complete", job.State)
+	require.Equal(t, 1, job.Succeeded)
+	require.NotEmpty(t, job.Explain)
+
+	var list []struct{ Name string }
+	decode(t, s.want(t, http.StatusOK, "GET", "/jobs", ""), &list)
+	require.Len(t, list, 1)
+
+	var attempts []batch.AttemptStatus
+	decode(t, s.want(t, http.StatusOK, "GET", "/jobs/sums/attempts", ""), &attempts)
+	require.Len(t, attempts, 1)
+	require.Equal(t, "2 files, 10 bytes", attempts[0].Output)
+
+	var events []batch.Event
+	decode(t, s.want(t, http.StatusOK, "GET", "/jobs/sums/events", ""), &events)
+	require.Equal(t, batch.ReasonCompleted, events[len(events)-1].Reason)
+
+	lines := hashOf("hello") + "  docs/a\n" + hashOf("world") + "  docs/b\n"
+	require.Equal(t, lines, s.want(t, http.StatusOK, "GET", "/jobs/sums/logs", ""))
+	require.Equal(t, lines, s.want(t, http.StatusOK, "GET", "/jobs/sums/logs?follow=1&attempt="+attempts[0].Name, ""))
+	require.Equal(t, lines[len(lines)/2:], s.want(t, http.StatusOK, "GET", "/jobs/sums/logs?tail=1", ""))
+
+	s.want(t, http.StatusNoContent, "DELETE", "/jobs/sums", "")
+	s.want(t, http.StatusNotFound, "GET", "/jobs/sums", "")
+}
+
+func TestAJobThatIsNotKept(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"brief","keepSeconds":0}`)
+	_, err := s.jobs.Wait(t.Context(), "brief")
+	require.True(t, err == nil || errors.Is(err, batch.ErrNotFound), err)
+	s.want(t, http.StatusNotFound, "GET", "/jobs/brief", "")
+}
+
+func TestSuspendAndResume(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"checksum","name":"sums","path":".","suspend":true}`)
+	require.Contains(t, s.want(t, http.StatusOK, "GET", "/jobs/sums", ""), `"state": "Suspended"`)
+	s.want(t, http.StatusNotFound, "GET", "/jobs/sums/logs", "")
+	s.want(t, http.StatusOK, "POST", "/jobs/sums/resume", "")
+	_, err := s.jobs.Wait(t.Context(), "sums")
+	require.NoError(t, err)
+
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"tick","seconds":3600}`)
+	require.Contains(t, s.want(t, http.StatusOK, "POST", "/jobs/tick/suspend", ""), `"state": "Suspended"`)
+}
+
+func TestLogIsFollowed(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"tick","seconds":1}`)
+	require.Equal(t, "1\ndone\n", s.want(t, http.StatusOK, "GET", "/jobs/tick/logs?follow=1", ""))
+}
+
+func TestRequestsThatFail(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"taken"}`)
+	for name, test := range map[string]struct {
+		method, path, body string
+		code               int
+		want               string
+	}{
+		"no JSON":           {"POST", "/jobs", `{`, http.StatusBadRequest, "bad request"},
+		"an unknown field":  {"POST", "/jobs", `{"knid":""}`, http.StatusBadRequest, "knid"},
+		"an unknown kind":   {"POST", "/jobs", `{"kind":"x","name":"x"}`, http.StatusUnprocessableEntity, `"field": "kind"`},
+		"a bad name":        {"POST", "/jobs", `{"kind":"countdown","name":"X y"}`, http.StatusUnprocessableEntity, `"field": "metadata.name"`},
+		"a bad number":      {"POST", "/jobs", `{"kind":"countdown","name":"x","parallelism":-1}`, http.StatusUnprocessableEntity, `"field": "spec.parallelism"`},
+		"a name in use":     {"POST", "/jobs", `{"kind":"countdown","name":"taken"}`, http.StatusConflict, "job exists"},
+		"no such job":       {"GET", "/jobs/none", "", http.StatusNotFound, "not found"},
+		"nothing to delete": {"DELETE", "/jobs/none", "", http.StatusNotFound, "not found"},
+		"how to delete":     {"DELETE", "/jobs/taken?propagation=no", "", http.StatusBadRequest, "no propagation"},
+		"no attempts":       {"GET", "/jobs/none/attempts", "", http.StatusNotFound, "not found"},
+		"no events":         {"GET", "/jobs/none/events", "", http.StatusNotFound, "not found"},
+		"no log":            {"GET", "/jobs/taken/logs?attempt=x", "", http.StatusNotFound, "not found"},
+		"how to follow":     {"GET", "/jobs/taken/logs?follow=maybe", "", http.StatusBadRequest, "follow"},
+		"how many lines":    {"GET", "/jobs/taken/logs?tail=-1", "", http.StatusBadRequest, "tail"},
+		"the wrong method":  {"PUT", "/jobs/taken", "", http.StatusMethodNotAllowed, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Contains(t, s.want(t, test.code, test.method, test.path, test.body), test.want)
+		})
+	}
+}
+
+func TestShutDownControllerStillAnswers(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"early"}`)
+	require.NoError(t, s.jobs.Shutdown(t.Context()))
+	s.want(t, http.StatusServiceUnavailable, "POST", "/jobs", `{"kind":"countdown","name":"late"}`)
+	s.want(t, http.StatusOK, "GET", "/jobs/early", "")
+}
+
+func TestOtherOriginsAreRefused(t *testing.T) {
+	s := newTestService(t)
+	req := httptest.NewRequest("POST", "/jobs", strings.NewReader(`{}`))
+	req.Header.Set("Origin", "https://other.example")
+	w := httptest.NewRecorder()
+	newHandler(s.jobs, smallTree()).ServeHTTP(w, req)
+	require.Equal(t, http.StatusForbidden, w.Code)
+}
+
+func TestStatusOf(t *testing.T) {
+	for want, err := range map[int]error{
+		http.StatusUnprocessableEntity: fmt.Errorf("create: %w", &batch.ValidationError{}),
+		http.StatusConflict:            fmt.Errorf("create: %w", batch.ErrExists),
+		http.StatusNotFound:            fmt.Errorf("get: %w", batch.ErrNotFound),
+		http.StatusServiceUnavailable:  batch.ErrShutdown,
+		http.StatusBadRequest:          errBadRequest,
+		http.StatusInternalServerError: errors.New("anything else"),
+	} {
+		require.Equal(t, want, statusOf(err))
+	}
+}
+
+// A testService is the API on a server of its own.
+type testService struct {
+	jobs *batch.Controller
+	url  string
+}
+
+func newTestService(t *testing.T) testService {
+	t.Helper()
+	c, err := batch.New(batch.Options{})
+	require.NoError(t, err)
+	server := httptest.NewServer(newHandler(c, smallTree()))
+	t.Cleanup(func() {
+		server.Close()
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.NoError(t, c.Shutdown(now))
+	})
+	return testService{jobs: c, url: server.URL}
+}
+
+// want makes a request, checks the code, and returns the body.
+func (s testService) want(t *testing.T, code int, method, path, body string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, code, res.StatusCode, string(text))
+	return string(text)
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(text), into), text)
+}

@@ -1,0 +1,140 @@
+// Service is an HTTP service that runs jobs on request, in its own process.
+//
+//	go run ./examples/service -root $(go env GOROOT)/src
+//
+//	curl -i localhost:8080/jobs -d '{"kind":"checksum","name":"sums","path":"net","shards":4}'
+//	curl localhost:8080/jobs                          # all jobs
+//	curl localhost:8080/jobs/sums                     # one; "explain" says in a sentence how it is
+//	curl localhost:8080/jobs/sums/attempts
+//	curl localhost:8080/jobs/sums/events
+//	curl localhost:8080/jobs/sums/logs                # of the newest attempt, or ?attempt=NAME, ?tail=N
+//
+//	curl localhost:8080/jobs -d '{"kind":"countdown","name":"tick","seconds":60}'
+//	curl -N "localhost:8080/jobs/tick/logs?follow=1"  # until the attempt has ended
+//	curl -X POST localhost:8080/jobs/tick/suspend     # and /resume
+//	curl -X DELETE localhost:8080/jobs/tick           # or ?propagation=Foreground, Orphan
+//
+// What it shows of package batch: one [batch.Controller] for the life of the
+// service; statuses, attempts and events that encode as JSON as they are; logs
+// that can be followed; errors by kind, each with its HTTP status; and an end
+// in good order. On Ctrl-C or SIGTERM the HTTP server stops first, then the
+// controller: running attempts may finish within -grace, and are cancelled
+// after it.
+//
+// The service listens on this machine only, reads nothing outside of -root, and
+// refuses what web pages of other origins ask for. It has no other protection.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runtocompletion/batch"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// A config is what the flags say.
+type config struct {
+	addr, root string
+	maxActive  int
+	grace      time.Duration
+}
+
+// run is the program; it returns the exit code. It serves until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var cfg config
+	flags := flag.NewFlagSet("service", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "the `address` to listen on")
+	flags.StringVar(&cfg.root, "root", ".", "the `folder` whose files jobs may read")
+	flags.IntVar(&cfg.maxActive, "max-active", 8, "how many attempts may run at once over all jobs")
+	flags.DurationVar(&cfg.grace, "grace", 10*time.Second, "how long attempts may go on when the service is to stop")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // flags has told why
+	}
+	if err := serve(ctx, cfg, stdout, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+		fmt.Fprintln(stderr, "service:", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the service until ctx ends and everything has stopped.
+func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) error {
+	root, err := os.OpenRoot(cfg.root) // no path and no link leads out of it
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	c, err := batch.New(batch.Options{Logger: logger, MaxActive: cfg.maxActive})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		return err
+	}
+	server := newServer(c, root.FS())
+	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(listener) })
+	g.Go(func() error {
+		<-ctx.Done()
+		fmt.Fprintln(stdout, "stopping")
+		return stop(ctx, server, c, cfg.grace)
+	})
+	err = g.Wait()
+	fmt.Fprintln(stdout, "stopped")
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func newServer(c *batch.Controller, root fs.FS) *http.Server {
+	// Those who follow a log would keep the server from stopping: the end of
+	// this context, which is that of all requests, ends them.
+	requests, endRequests := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler:           newHandler(c, root),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	server.RegisterOnShutdown(endRequests)
+	return server
+}
+
+// stop ends the server first, so that no job comes in any more, and then the
+// controller: softly while grace lasts, and by force after it.
+func stop(ctx context.Context, server *http.Server, c *batch.Controller, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		server.Close() // whoever still waits for an answer has waited enough
+	}
+	return c.Shutdown(ctx)
+}
