@@ -1,0 +1,178 @@
+// Command pi is the Job of every Kubernetes tutorial, run in this process: Perl
+// computes 2000 digits of π, with a back-off limit of 4. Afterwards it shows
+// the job as kubectl would:
+//
+//	kubectl get jobs
+//	kubectl describe job pi
+//	kubectl get pods
+//	kubectl logs job/pi
+//
+// Run it with
+//
+//	go run ./examples/pi                # perl -Mbignum=bpi -wle 'print bpi(2000)'
+//	go run ./examples/pi -digits 1000
+//	go run ./examples/pi -native        # a Go function instead of a program
+//
+// The Math::BigInt of Perl 5.36 cannot compute more than 1000 digits in this
+// way, which is why Kubernetes' documentation asks for the image perl:5.34.0.
+// With such a Perl the job fails five times, and shows how that looks; give
+// -backoff 1s not to wait two and a half minutes for it.
+//
+// The exit code is 0 if the job is Complete and 1 otherwise.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pi:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	digits  int
+	native  bool
+	backoff time.Duration
+}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("pi", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&o.digits, "digits", 2000, "how many `digits` to compute")
+	flags.BoolVar(&o.native, "native", false, "compute in a Go function instead of perl")
+	flags.DurationVar(&o.backoff, "backoff", 10*time.Second, "`delay` before the first retry; it doubles up to 10m")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.digits < 1 {
+		return o, fmt.Errorf("-digits %d: must be at least 1", o.digits)
+	}
+	return o, nil
+}
+
+// run creates the job, waits for it and shows it. Its error is that of the job.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parseOptions(args, stderr)
+	if err != nil {
+		return err
+	}
+	if !o.native {
+		if err := checkPerl(ctx); err != nil {
+			return err
+		}
+	}
+
+	c, err := batch.New(batch.Options{})
+	if err != nil {
+		return err
+	}
+	// If ctx has ended, Shutdown stops what still runs and waits for it.
+	defer func() { err = errors.Join(err, c.Shutdown(ctx)) }()
+
+	job := o.job()
+	if err := c.Create(ctx, job); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "job.batch/%s created\n", job.Name)
+	_, failure := wait(ctx, c, job.Name, stderr)
+	if ctx.Err() != nil {
+		return failure // there is no result to show
+	}
+	if err := show(ctx, c, job.Name, stdout); err != nil {
+		return err
+	}
+	return o.explain(failure)
+}
+
+// job is the Job of https://kubernetes.io/docs/concepts/workloads/controllers/job.
+func (o options) job() batch.Job {
+	return batch.Job{
+		Name:          "pi",
+		ContainerName: "pi",
+		RestartPolicy: batch.RestartNever,
+		BackoffLimit:  new(4),
+		Backoff:       batch.ExponentialBackoff(o.backoff, 10*time.Minute, 0),
+		LogLimit:      new(64<<10 + o.digits), // all digits are on one line
+		Executor:      o.executor(),
+	}
+}
+
+func (o options) executor() batch.Executor {
+	if o.native {
+		return batch.ExecutorFunc(o.compute)
+	}
+	return batch.Command{Args: []string{
+		"perl", "-Mbignum=bpi", "-wle", "print bpi(" + strconv.Itoa(o.digits) + ")",
+	}}
+}
+
+// compute is the executor of -native.
+func (o options) compute(ctx context.Context, a batch.Attempt) error {
+	digits, err := pi(ctx, o.digits)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.Stdout(), digits)
+	return err
+}
+
+// checkPerl finds out before the job does whether there is a Perl to run: some
+// systems have one without its library.
+func checkPerl(ctx context.Context) error {
+	err := exec.CommandContext(ctx, "perl", "-Mbignum=bpi", "-e", "1").Run()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return errors.New("there is no perl on this machine: install it, or compute the digits in Go with -native")
+	case err != nil && ctx.Err() == nil:
+		return fmt.Errorf("perl cannot load its module bignum (%w): install it, or compute the digits in Go with -native", err)
+	}
+	return ctx.Err()
+}
+
+// wait waits for the job and says on stderr what it waits for when an attempt
+// has failed.
+func wait(ctx context.Context, c *batch.Controller, name string, stderr io.Writer) (batch.Status, error) {
+	var retry time.Time
+	for change, err := range c.Watch(ctx, 0) {
+		if err != nil || change.Status.Finished() {
+			break // Wait knows more
+		}
+		if next := change.Status.NextRetry; !next.IsZero() && !next.Equal(retry) {
+			retry = next
+			fmt.Fprintln(stderr, change.Status.Explain())
+		}
+	}
+	return c.Wait(ctx, name)
+}
+
+// explain adds to the job's error what is known to go wrong with Perl.
+func (o options) explain(failure error) error {
+	_, failed := errors.AsType[*batch.JobError](failure)
+	if !failed || o.native || o.digits <= 1000 {
+		return failure
+	}
+	return fmt.Errorf("%w\nPerl 5.36 cannot compute more than 1000 digits: try -digits 1000, or -native", failure)
+}
