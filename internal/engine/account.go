@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // The delay before a failed attempt is replaced (R1, R2).
 const maxRetryDelay = 600 * time.Second
@@ -42,6 +46,9 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		return
 	}
 	if a.Phase == Succeeded && (a.account == open || a.retained) {
+		if a.retained && !a.holding {
+			j.indexes.take(a.Index) // it was to be tried again
+		}
 		j.forget(a)
 		j.countSuccess(a)
 	}
@@ -75,6 +82,10 @@ func (j *Job) countSuccess(a *Attempt) {
 
 // countFailure counts a failed attempt as the failure policy says.
 func (j *Job) countFailure(a *Attempt, now Time) {
+	if !j.inRange(a) {
+		a.account = released
+		return
+	}
 	a.account = counted
 	rule := j.Spec.match(a)
 	action := Count
@@ -186,6 +197,7 @@ func (j *Job) retain(a *Attempt, counts bool) {
 // retryIndexAt sets when the index of a retained attempt may be tried again.
 func (j *Job) retryIndexAt(a *Attempt, t Time) {
 	a.retryAt = t
+	j.indexes.ready.Remove(a.Index)
 	j.retries.Set(a, int64(t))
 }
 
@@ -209,6 +221,14 @@ func (j *Job) record(a *Attempt) {
 		j.Failed++
 	}
 	j.keep(a)
+}
+
+// recordAll counts every retained attempt, in the order of their indexes: the
+// same events have the same effects.
+func (j *Job) recordAll() {
+	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
+		j.record(j.retained[i])
+	}
 }
 
 // delayKnown takes in a delay that was asked for with NeedDelay. A negative

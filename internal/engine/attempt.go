@@ -12,9 +12,11 @@ type Attempt struct {
 	// Owner belongs to the caller, and stays with the record when it is used
 	// again. The caller sets Pinned while an executor runs for the attempt,
 	// which may outlive the attempt: the record is then not used again; and
-	// Notify if it wants a Close action when the attempt ends.
+	// Notify if it wants a Close action when the attempt ends. Slack is what the
+	// executor needs after its grace period to end by force what it runs.
 	Owner          any
 	Pinned, Notify bool
+	Slack          time.Duration
 
 	Seq      int64 // place in the order of creation, from 0
 	Index    int   // or None
@@ -165,8 +167,8 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 
 // started ends the Pending phase; a restart in place begins another run.
 func (j *Job) started(a *Attempt, now Time) {
-	if a.terminal() || a.Phase == Running && !a.waiting {
-		return
+	if a.terminal() || a.Phase == Running && !a.waiting || a.RestartAt != 0 {
+		return // it has ended, has started, or is not to start yet
 	}
 	if a.waiting {
 		a.waiting, a.HasExit = false, false
@@ -318,7 +320,7 @@ func (j *Job) endIdle(a *Attempt, now Time) {
 // stop cancels the attempt's context and starts its grace period.
 func (j *Job) stop(a *Attempt, why Cause, now Time) {
 	if a.graceAt == 0 {
-		a.graceAt = now.Add(j.Spec.Grace)
+		a.graceAt = now.Add(j.Spec.Grace).Add(a.Slack)
 	}
 	j.out = append(j.out, Action{Kind: Stop, Attempt: a, Cause: why})
 }

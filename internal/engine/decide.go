@@ -148,7 +148,7 @@ func (j *Job) complete() bool {
 // stops first and then starts, as two passes of the reference would (R161).
 func (j *Job) manage(now Time) {
 	j.retry.wake = Never
-	if j.DeletedAt != 0 || j.halted {
+	if j.DeletedAt != 0 {
 		return
 	}
 	if j.Spec.Suspend {
@@ -167,7 +167,7 @@ func (j *Job) manage(now Time) {
 	if j.Spec.ReplaceFailed {
 		missing -= j.Terminating
 	}
-	if missing > 0 {
+	if missing > 0 && !j.halted {
 		j.startSome(missing, now)
 	}
 }
@@ -264,11 +264,19 @@ func compareForRemoval(a, b *Attempt) int {
 	return cmp.Or(
 		cmp.Compare(a.Phase, b.Phase),
 		compareBool(a.Ready, b.Ready),
-		-cmp.Compare(a.readyAt, b.readyAt),
+		compareReadyTime(a, b),
 		-cmp.Compare(a.Restarts, b.Restarts),
 		-cmp.Compare(a.CreatedAt, b.CreatedAt),
 		cmp.Compare(a.Seq, b.Seq),
 	)
+}
+
+// compareReadyTime puts those first that have been ready for a shorter time.
+func compareReadyTime(a, b *Attempt) int {
+	if !a.Ready || !b.Ready {
+		return 0
+	}
+	return cmp.Compare(b.readyAt, a.readyAt)
 }
 
 func compareBool(a, b bool) int {
@@ -307,9 +315,7 @@ func (j *Job) pursue(now Time) {
 // failed, every attempt that has not ended has failed (R170), unless a rule
 // ignores it (R209); when it succeeded, none is counted (R224).
 func (j *Job) endAttempts(now Time) {
-	for _, a := range j.retained {
-		j.record(a)
-	}
+	j.recordAll()
 	for i := len(j.live) - 1; i >= 0; i-- {
 		a := j.live[i]
 		if a.account == open {
@@ -406,9 +412,7 @@ func (j *Job) delete(ev Event) {
 	if j.DeletedAt == 0 {
 		j.DeletedAt = ev.At
 	}
-	for _, a := range j.retained {
-		j.record(a)
-	}
+	j.recordAll()
 	for i := len(j.live) - 1; i >= 0; i-- {
 		a := j.live[i]
 		if !ev.Orphan {

@@ -73,8 +73,10 @@ type Job struct {
 	settling int
 	created  int64 // attempts so far
 	now      Time  // of the latest event
-	halted   bool
-	gone     bool
+	// steadyUntil is when Renew has to leave things to Ended at the latest.
+	steadyUntil Time
+	halted      bool
+	gone        bool
 	// exhausted is set when the job's own retry delays say that it is over.
 	exhausted bool
 	// outOfRange is set by an update that may have left active attempts with
@@ -246,6 +248,7 @@ func (j *Job) conclude(now Time) []Action {
 		j.tick(now)
 	}
 	j.reconcile(now)
+	j.steadyUntil = j.steady()
 	return j.out
 }
 
@@ -264,11 +267,11 @@ func (j *Job) Due() Time {
 	if j.target != nil || j.Spec.Unmanaged {
 		return due
 	}
-	if j.StartTime != 0 && j.Spec.ActiveDeadline >= 0 {
-		due = min(due, j.StartTime.Add(j.Spec.ActiveDeadline))
-	}
 	if j.decideAt != 0 {
-		due = min(due, j.decideAt)
+		return min(due, j.decideAt) // nothing else is looked at until then
+	}
+	if j.StartTime != 0 && !j.Spec.Suspend && j.Spec.ActiveDeadline >= 0 {
+		due = min(due, j.StartTime.Add(j.Spec.ActiveDeadline))
 	}
 	return min(due, j.retry.wake, first(&j.retries))
 }
@@ -284,7 +287,7 @@ func first(q *duequeue.Queue[*Attempt]) Time {
 // NextRetry is when the next attempt may start that a delay holds back, or
 // zero if none is held back.
 func (j *Job) NextRetry() Time {
-	if j.FinishedAt != 0 || j.gone {
+	if j.FinishedAt != 0 || j.gone || j.halted || j.Spec.Suspend {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries))

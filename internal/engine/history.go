@@ -107,13 +107,25 @@ func (l *list) pop() *Attempt {
 func (h *history) add(a *Attempt) {
 	switch {
 	case a.plain():
-		h.plain.push(a.brief())
+		h.addBrief(a)
 		h.recycle(a)
+		return
 	case a.Phase == Succeeded:
 		h.succeeded.push(a)
 	default:
 		h.failed.push(a)
 	}
+	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
+		h.trim(h.limit)
+	}
+}
+
+// addBrief keeps what there is to tell of a plain success.
+func (h *history) addBrief(a *Attempt) {
+	if h.limit == 0 {
+		return
+	}
+	h.plain.push(a.brief())
 	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
 		h.trim(h.limit)
 	}
@@ -151,6 +163,9 @@ func (h *history) reuse() *Attempt {
 	h.free = a.next
 	return a
 }
+
+// DropHistory lets go of all ended attempts.
+func (j *Job) DropHistory() { j.history = history{limit: j.history.limit} }
 
 // All walks over every attempt that is live or kept, in no order. Of an
 // attempt that has ended it may yield a copy without its owner.

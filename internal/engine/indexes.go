@@ -1,6 +1,11 @@
 package engine
 
-import "github.com/runtocompletion/batch/internal/indexset"
+import (
+	"maps"
+	"slices"
+
+	"github.com/runtocompletion/batch/internal/indexset"
+)
 
 // indexes are the completion indexes that may be started: those that have
 // neither succeeded, nor been given up, nor an attempt that holds them. Fresh
@@ -30,7 +35,7 @@ func (x *indexes) giveBack(i, number int, delayed bool) {
 	if x.numbers == nil {
 		x.numbers = make(map[int]int)
 	}
-	x.numbers[i] = number + 1
+	x.numbers[i] = max(x.numbers[i], number+1)
 }
 
 // take removes index i and returns the number of its next attempt.
@@ -103,8 +108,8 @@ func (j *Job) shrink(to int) {
 	x.returned.Truncate(to)
 	x.ready.Truncate(to)
 	x.waiting = x.returned.Len()
-	for i, a := range j.retained {
-		if i >= to {
+	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
+		if a := j.retained[i]; i >= to {
 			j.forget(a)
 			j.keep(a)
 		}
@@ -133,6 +138,7 @@ func (j *Job) grow(from, to int) {
 func (j *Job) holdAgain() {
 	x := &j.indexes
 	for _, a := range j.live {
+		j.settled(a)
 		if a.terminating() && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
 			x.ready.Remove(a.Index)
 			a.holding = true

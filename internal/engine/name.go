@@ -24,11 +24,10 @@ const (
 // Name is the name of an attempt (R117). Names of one job repeat only after
 // 14 million attempts.
 func (id Identity) Name(seq int64, index int) string {
-	tail := "-"
+	base, tail := id.Job+"-", ""
 	if index >= 0 {
-		tail = "-" + strconv.Itoa(index) + "-"
+		base, tail = id.Job, "-"+strconv.Itoa(index)+"-"
 	}
-	base := id.Job
 	if len(base)+len(tail) > maxBase {
 		base = base[:maxBase-len(tail)]
 	}

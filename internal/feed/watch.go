@@ -67,7 +67,7 @@ func (w *Watcher[T]) Next(ctx context.Context, stop <-chan struct{}) ([]Change[T
 			return nil, context.Cause(ctx)
 		case <-w.awake:
 		case <-stop:
-			return nil, nil
+			return w.collect() // what came before, first
 		}
 		changes, err := w.collect()
 		if len(changes) > 0 || err != nil {

@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var someone = Identity{Job: "job", UID: [16]byte{0xf0, 0x9f, 0x90, 0x98, 5: 7, 9: 0xab, 15: 3}}
+
+func TestNamesAreUnique(t *testing.T) {
+	for name, id := range map[string]Identity{
+		"any":       someone,
+		"all zeros": {Job: "job"},
+		"all ones":  {Job: "job", UID: [16]byte([]byte(strings.Repeat("\xff", 16)))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 1_000_000
+			seen := make(map[[suffixLength]byte]bool, n)
+			for seq := range int64(n) {
+				text := id.suffix(seq)
+				seen[[suffixLength]byte([]byte(text))] = true
+			}
+			require.Len(t, seen, n)
+		})
+	}
+}
+
+func TestNamesComeAroundAfterAll(t *testing.T) {
+	require.Equal(t, someone.suffix(0), someone.suffix(suffixes))
+	require.NotEqual(t, someone.suffix(0), someone.suffix(suffixes-1))
+}
+
+func TestNames(t *testing.T) {
+	const letters = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk" // 63
+	for name, c := range map[string]struct {
+		job   string
+		index int
+		base  string
+	}{
+		"R117 without index":            {"job", None, "job-"},
+		"R117 with index":               {"job", 12, "job-12-"},
+		"R15 at the limit":              {letters[:57], None, letters[:57] + "-"},
+		"R15 the base is cut":           {letters[:58], None, letters[:58]},
+		"R15 of the longest name":       {letters, None, letters[:58]},
+		"R117 the index survives":       {letters, 0, letters[:55] + "-0-"},
+		"R117 a long index survives":    {letters, 1234567890, letters[:46] + "-1234567890-"},
+		"R117 an index that just fits":  {letters[:55], 7, letters[:55] + "-7-"},
+		"R117 the largest index of all": {letters, 1<<63 - 1, letters[:37] + "-9223372036854775807-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := Identity{Job: c.job, UID: someone.UID}
+			got := id.Name(5, c.index)
+			require.Equal(t, c.base, got[:len(got)-suffixLength])
+			require.LessOrEqual(t, len(got), 63)
+			require.Regexp(t, "^["+alphabet+"]{5}$", got[len(got)-suffixLength:])
+		})
+	}
+}
+
+func TestUIDs(t *testing.T) {
+	wellFormed := regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+	const n = 100_000
+	seen := map[string]bool{someone.String(): true}
+	require.Regexp(t, wellFormed, someone.String())
+	for seq := range int64(n) {
+		uid := someone.AttemptUID(seq)
+		if !wellFormed.MatchString(uid) {
+			t.Fatalf("AttemptUID(%d) = %q", seq, uid)
+		}
+		seen[uid] = true
+	}
+	require.Len(t, seen, n+1)
+
+	other := someone
+	other.UID[15]++
+	require.NotEqual(t, someone.AttemptUID(0), other.AttemptUID(0))
+	other = someone
+	other.UID[0]++
+	require.NotEqual(t, someone.AttemptUID(0), other.AttemptUID(0))
+	require.Equal(t, someone.AttemptUID(7), someone.AttemptUID(7))
+}

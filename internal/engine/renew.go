@@ -1,0 +1,59 @@
+package engine
+
+// Renew is Ended for a plain success in a steady job, in which a success
+// changes nothing but counts: the next attempt takes over the place and the
+// record of the one that has ended. It is for speed only, and does exactly what
+// Ended would do; it reports false, and has done nothing, where that would be
+// more. The caller makes sure that there is nothing to close (see
+// Attempt.Notify).
+func (j *Job) Renew(a *Attempt, now Time) bool {
+	now = max(j.now, now)
+	if now >= j.steadyUntil || !j.hasMore() || !a.renewable() {
+		return false
+	}
+	j.now = now
+	a.Phase, a.FinishedAt = Succeeded, now
+	j.history.addBrief(a)
+	j.retry.success = now
+	j.Succeeded++
+	a.Number = int(j.created)
+	if j.Spec.Indexed {
+		j.Completed.Add(a.Index)
+		a.Index = j.indexes.next
+		a.Number = j.indexes.take(a.Index)
+	}
+	a.Seq = j.created
+	j.created++
+	a.Phase, a.FinishedAt = Running, 0
+	a.Failures, a.Ignored = 0, 0
+	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
+	return true
+}
+
+// hasMore reports whether the job needs another attempt after a success.
+func (j *Job) hasMore() bool {
+	return j.Succeeded+j.Active < j.Spec.Completions && (!j.Spec.Indexed || j.indexes.next < j.Spec.Completions)
+}
+
+// renewable reports whether there is nothing about an attempt but that it runs.
+func (a *Attempt) renewable() bool {
+	return a.Phase == Running && a.Ready && a.DeletedAt == 0 && a.account == open && !a.waiting && !a.timedOut &&
+		a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
+}
+
+// steady returns until when the job is steady, unless something else than a
+// plain success happens before: zero if it is not, Never if nothing is due.
+func (j *Job) steady() Time {
+	s := &j.Spec
+	switch {
+	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil, j.exhausted,
+		j.DeletedAt != 0, j.halted, j.StartTime == 0, s.Suspend, s.Unmanaged,
+		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.HoldsPending, s.QueuesStarts,
+		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.outOfRange,
+		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:
+		return 0
+	case s.ActiveDeadline >= 0:
+		return j.StartTime.Add(s.ActiveDeadline)
+	}
+	return Never
+}

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestRenewDoesWhatEndedDoes gives two jobs of the same spec the same events,
+// of which one job takes the short way wherever it can.
+func TestRenewDoesWhatEndedDoes(t *testing.T) {
+	renewed := 0
+	for seed := range uint64(120) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		spec := renewSpec(random)
+		short, long := New(Identity{Job: "j"}, spec), New(Identity{Job: "j"}, spec)
+		now := Time(1000)
+		both := func(ev Event, a, b *Attempt) {
+			ev.At = now
+			ev.Attempt = a
+			short.Step(ev)
+			ev.Attempt = b
+			long.Step(ev)
+		}
+		both(Event{Kind: Created}, nil, nil)
+		for step := range 200 {
+			now = now.Add(time.Duration(random.IntN(3)) * time.Second)
+			a, b := sameAttempts(short, long, random)
+			switch {
+			case a == nil:
+				both(Event{Kind: Tick}, nil, nil)
+			case random.IntN(20) == 0:
+				both(Event{Kind: Ended, Result: Result{Code: 1, ErrorRule: None}}, a, b)
+			case random.IntN(30) == 0:
+				both(Event{Kind: AttemptDeleted}, a, b)
+			case random.IntN(30) == 0:
+				updated := short.Spec
+				updated.Parallelism = 1 + random.IntN(5)
+				both(Event{Kind: Updated, Spec: &updated}, nil, nil)
+			default:
+				ok := Result{ErrorRule: None}
+				if short.Renew(a, now) {
+					renewed++
+				} else {
+					short.Ended(a, ok, now)
+				}
+				long.Ended(b, ok, now)
+			}
+			require.Equal(t, told(long), told(short), "seed %d, step %d", seed, step)
+			require.NoError(t, short.Check(), "seed %d, step %d", seed, step)
+		}
+	}
+	require.Greater(t, renewed, 5_000, "the short way was hardly taken")
+}
+
+func renewSpec(random *rand.Rand) Spec {
+	spec := Spec{Indexed: random.IntN(2) == 0, Completions: 50 + random.IntN(200), Parallelism: 1 + random.IntN(5),
+		BackoffLimit: 1000, BackoffLimitPerIndex: None, MaxFailedIndexes: None, ActiveDeadline: None, AttemptTimeout: None,
+		TTL: None, Grace: 30 * time.Second, History: []int{0, 3, 20}[random.IntN(3)]}
+	if spec.Indexed && random.IntN(2) == 0 {
+		spec.BackoffLimitPerIndex = random.IntN(3)
+	}
+	if random.IntN(3) == 0 {
+		spec.ActiveDeadline = time.Duration(random.IntN(200)) * time.Second
+	}
+	return spec
+}
+
+// sameAttempts picks a live attempt of one job at random, and that of the same
+// number of the other.
+func sameAttempts(j, other *Job, random *rand.Rand) (a, b *Attempt) {
+	if len(j.Live()) == 0 {
+		return nil, nil
+	}
+	a = j.Live()[random.IntN(len(j.Live()))]
+	for _, b := range other.Live() {
+		if b.Seq == a.Seq {
+			return a, b
+		}
+	}
+	return a, nil
+}
+
+// told is everything a job can be asked.
+func told(j *Job) string {
+	attempts := make(map[int64]string)
+	for a := range j.All() {
+		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.Phase, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
+			a.FinishedAt, a.DeletedAt, a.HasExit, a.ExitCode)
+	}
+	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp,
+		j.StartTime, j.FinishedAt, j.Conditions, j.NextRetry(), j.Due(), j.Events(), attempts)
+}
