@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +68,7 @@ type Controller struct {
 	namespace string
 	values    context.Context // for attempts; never done
 	start     time.Time
+	startedAt engine.Time           // start, on the wall clock
 	turns     *turns.Turns[*jobRun] // of Options.MaxActive; nil without a limit
 	alarm     *alarm.Alarm[*jobRun] // one timer for all that is due later
 	feed      feed.Feed[*jobRun]
@@ -78,8 +81,9 @@ type Controller struct {
 	lingering map[*jobRun]struct{} // removed, with attempts that have not ended
 	stopping  chan struct{}        // closed when Shutdown begins
 	idle      chan struct{}        // closed when stopping, and nothing runs
+	over      chan struct{}        // closed when Shutdown has done what it can
 
-	becomeIdle sync.Once
+	becomeIdle, becomeOver sync.Once
 }
 
 // New returns a controller. It has no goroutine until a job runs, but call
@@ -101,7 +105,9 @@ func newController(values context.Context, o Options) *Controller {
 		lingering: make(map[*jobRun]struct{}),
 		stopping:  make(chan struct{}),
 		idle:      make(chan struct{}),
+		over:      make(chan struct{}),
 	}
+	c.startedAt = engine.Time(c.start.UnixNano())
 	c.alarm = alarm.New(func() int64 { return int64(c.now()) }, (*jobRun).tick)
 	if o.MaxActive > 0 {
 		c.turns = turns.New[*jobRun](o.MaxActive)
@@ -111,7 +117,7 @@ func newController(values context.Context, o Options) *Controller {
 
 // now is the time for the engine: it follows the monotonic clock.
 func (c *Controller) now() engine.Time {
-	return engine.Time(c.start.UnixNano()) + engine.Time(time.Since(c.start))
+	return c.startedAt + engine.Time(time.Since(c.start))
 }
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
@@ -305,7 +311,8 @@ const (
 
 // Watch walks over the changes of all jobs after revision since, in order of
 // revision: nothing is missed between a [Status] whose Revision is since and
-// the first change. Zero begins with every job there is, as Added.
+// the first change. Zero begins with every job there is, as Added. What an
+// attempt reports, such as its progress, is a change of its job.
 //
 // Changes of one job that come faster than they are taken are delivered as
 // one, with the latest status; a job's end and deletion are never left out.
@@ -322,7 +329,7 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 		}
 		defer w.Close()
 		for {
-			changes, err := w.Next(ctx, c.idle)
+			changes, err := w.Next(ctx, c.over)
 			if err != nil || changes == nil {
 				yield(Change{}, watchError(err))
 				return
@@ -491,6 +498,9 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if c.isStopping() {
+		return ErrShutdown
+	}
 	for _, j := range slices.Backward(c.named(job)) {
 		if found, err := j.tellAttempt(attempt, ev); found {
 			return err
@@ -506,9 +516,11 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 // be read afterwards; everything else answers ErrShutdown. It may be called
 // more than once.
 func (c *Controller) Shutdown(ctx context.Context) error {
+	defer c.becomeOver.Do(func() { close(c.over) })
 	c.stop()
 	select {
 	case <-c.idle:
+		c.interrupt() // what waits for its start or restart ends, too
 		return c.attempts.Wait()
 	case <-ctx.Done():
 	}
@@ -527,18 +539,17 @@ func (c *Controller) stop() {
 	c.mu.Lock()
 	first := !c.isStopping()
 	if first {
+		c.running.Add(1) // so that it is not idle before every job has been told
 		close(c.stopping)
 	}
 	c.mu.Unlock()
 	if !first {
 		return
 	}
-	c.running.Add(1) // so that it is not idle before every job has been told
 	for _, j := range c.everyJob() {
 		j.mu.Lock()
 		j.do(engine.Event{Kind: engine.Halted})
 	}
-	c.alarm.Stop()
 	c.leave()
 }
 
@@ -679,11 +690,13 @@ type jobRun struct {
 	entry    feed.Entry[*jobRun]
 	alarm    alarm.Entry[*jobRun]
 	retries  delay.Sequences // of a job with a Backoff
-	done     chan struct{}   // closed when the job has finished or is gone
+	done     chan struct{}   // closed, by end, when the job has finished or is gone
+	end      sync.Once
 
 	mu         sync.Mutex // guards the fields below; not held while user code runs
 	spec       Job        // with its defaults
 	generation int64
+	updates    int64 // of the spec, also those that change nothing
 	engine     *engine.Job
 	due        engine.Time       // what alarm is set to
 	line       []start           // attempts that wait for the job's turn
@@ -716,43 +729,60 @@ func newJobRun(c *Controller, job Job) *jobRun {
 		func(r FailureRule) bool { return r.OnError != nil }) {
 		j.rules = policy.Rules
 	}
-	j.engine = engine.New(j.id, j.engineSpec())
+	j.engine = engine.New(j.id, c.engineSpec(&job))
 	return j
 }
 
-// engineSpec is the job's spec as the engine wants it. It needs j.mu, or that
-// nobody else has the job yet.
-func (j *jobRun) engineSpec() engine.Spec {
-	spec := j.spec.engineSpec()
-	spec.Namespace = j.c.namespace
-	spec.QueuesStarts = j.c.turns != nil
+// engineSpec is a job's spec as the engine wants it. It calls user code, a
+// [PendingExecutor].
+func (c *Controller) engineSpec(job *Job) engine.Spec {
+	spec := job.engineSpec()
+	spec.Namespace = c.namespace
+	spec.QueuesStarts = c.turns != nil
 	return spec
 }
 
 // update lets change work on a copy of the spec, and puts that in place unless
-// there was another update meanwhile: then it reports false.
+// there was another update meanwhile, or the job was removed: then it reports
+// false.
 func (j *jobRun) update(change func(*Job)) (bool, error) {
 	j.mu.Lock()
-	old, generation := j.spec.clone(), j.generation
+	old, updates := j.spec.clone(), j.updates
 	j.mu.Unlock()
 
-	updated := old.clone()
-	change(&updated)
-	updated = updated.withDefaults()
+	changed := old.clone()
+	change(&changed)
+	updated := changed.withDefaults() // a copy: change may have kept the pointer
 	if err := validationError(old.Name, updated.validateUpdate(&old)); err != nil {
 		return true, err
 	}
 
+	spec := j.c.engineSpec(&updated)
+
 	j.mu.Lock()
-	if j.generation != generation {
+	if j.updates != updates || j.engine.IsGone() {
 		j.mu.Unlock()
 		return false, nil
 	}
 	j.spec = updated
-	j.generation++
-	spec := j.engineSpec()
+	j.updates++
+	if !sameSpec(old, updated) { // R112
+		j.generation++
+	}
 	j.do(engine.Event{Kind: engine.Updated, Spec: &spec})
 	return true, nil
+}
+
+// sameSpec reports whether two specs of one job are the same, as far as can be
+// told: functions are if they have the same code.
+func sameSpec(a, b Job) bool {
+	functions := same(reflect.ValueOf(a.Backoff), reflect.ValueOf(b.Backoff)) &&
+		same(reflect.ValueOf(a.RestartBackoff), reflect.ValueOf(b.RestartBackoff))
+	for _, j := range []*Job{&a, &b} {
+		j.Labels, j.Annotations = nil, nil                                            // metadata
+		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
+	}
+	return functions && reflect.DeepEqual(a, b)
 }
 
 // do gives the engine an event and does what the engine then wants. It is
@@ -761,8 +791,8 @@ func (j *jobRun) do(ev engine.Event) {
 	w := j.step(ev)
 	j.mu.Unlock()
 	if w.rare != nil && len(w.rare.delays) > 0 {
-		acts := w.rare.delays
-		j.c.spawn(func() { j.c.work(j.answer(acts)) }) // a back-off is user code
+		questions := w.rare.delays
+		j.c.spawn(func() { j.c.work(j.answer(questions)) }) // a back-off is user code
 	}
 	if r := j.carryOut(w); r != nil {
 		j.c.spawn(func() { j.c.work(r) })
@@ -781,9 +811,34 @@ func (j *jobRun) tick() {
 // another one costs more than a short attempt does.
 func (c *Controller) work(r *run) {
 	for r != nil {
-		err := r.call()
+		r = c.workUntilPanic(r)
+	}
+}
+
+// workUntilPanic is work until an executor panics. It then returns what is to
+// be run next. If an executor calls runtime.Goexit, this goroutine ends and
+// another one goes on. To defer this once, and not for each attempt, saves a
+// tenth of what a short one costs.
+func (c *Controller) workUntilPanic(r *run) (next *run) {
+	executing := false
+	defer func() {
+		if !executing {
+			return
+		}
+		if v := recover(); v != nil {
+			next = r.job.ended(r, &PanicError{Value: v, Stack: debug.Stack()})
+			return
+		}
+		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
+		c.spawn(func() { c.work(r.job.ended(r, exited)) })
+	}()
+	for r != nil {
+		executing = true
+		err := r.call(stackMark{r, r})
+		executing = false
 		r = r.job.ended(r, err)
 	}
+	return nil
 }
 
 // ended takes in how an execution ended and returns the next one for this
@@ -794,7 +849,16 @@ func (j *jobRun) ended(r *run, err error) *run {
 	}
 	now := j.c.now()
 	j.mu.Lock()
+	if r.plain() && j.engine.Renew(r.attempt, now) {
+		r.seq = r.attempt.Seq
+		j.c.feed.Changed(&j.entry)
+		j.mu.Unlock()
+		return r
+	}
 	r.returned()
+	if r.err != nil { // of an execution before a restart in place
+		r.err, r.text = nil, ""
+	}
 	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
 	j.mu.Unlock()
 	if j.c.turns != nil {
@@ -816,8 +880,10 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	stopped := r.ctx.cause != nil
 	r.returned()
 	r.err, r.text = err, v.text
-	j.lastText = failureText{a.seq, v.text}
 	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
+	if j.engine.LastFailure.Seq == a.seq { // it may have been stopped, and not count
+		j.lastText = failureText{a.seq, v.text}
+	}
 	j.mu.Unlock()
 	j.logFailure(a, stopped, v.text)
 	if j.c.turns != nil {
@@ -846,12 +912,18 @@ type wishes struct {
 
 // rareWishes are those that most steps do not have.
 type rareWishes struct {
-	others   []*run          // to be executed, too
-	delays   []engine.Action // to be found
-	dirs     []string        // to be removed
+	others   []*run     // to be executed, too
+	delays   []question // to be answered
+	dirs     []string   // to be removed
 	abandons []*run
 	finished bool
 	gone     bool
+}
+
+// A question is an action that asks for a delay.
+type question struct {
+	engine.Action
+	seq int64 // of the attempt, whose record may serve another one by the time
 }
 
 // rarely returns the rare wishes, to be added to.
@@ -903,11 +975,14 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 	case engine.Abandon:
 		w.rarely().abandons = append(w.rarely().abandons, runOf(act.Attempt))
 	case engine.NeedDelay, engine.NeedRestartDelay:
-		w.rarely().delays = append(w.rarely().delays, *act)
+		q := question{Action: *act}
+		if act.Attempt != nil {
+			q.seq = act.Attempt.Seq
+		}
+		w.rarely().delays = append(w.rarely().delays, q)
 	case engine.Finished:
 		w.rarely().finished = true
 		j.failed = j.jobError()
-		close(j.done)
 	case engine.Gone:
 		w.rarely().gone = true
 		j.leave()
@@ -918,6 +993,7 @@ func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
 
 // start prepares an execution, or has it wait for the job's turn.
 func (j *jobRun) start(a *engine.Attempt, w *wishes) {
+	r := j.own(a)
 	if j.c.turns != nil {
 		j.line = append(j.line, start{a, a.Seq})
 		if !j.inLine {
@@ -926,7 +1002,7 @@ func (j *jobRun) start(a *engine.Attempt, w *wishes) {
 		}
 		return
 	}
-	r := j.prepare(a)
+	a.Pinned = true
 	if w.first == nil {
 		w.first = r
 	} else {
@@ -934,17 +1010,19 @@ func (j *jobRun) start(a *engine.Attempt, w *wishes) {
 	}
 }
 
-func (j *jobRun) prepare(a *engine.Attempt) *run {
+// own returns the run of an attempt that is to start, or to start again. One
+// whose record served another attempt before has nothing of that any more.
+func (j *jobRun) own(a *engine.Attempt) *run {
 	r, ok := a.Owner.(*run)
 	switch {
 	case !ok:
 		r = &run{job: j, attempt: a}
 		r.ctx = &attemptContext{run: r}
 		a.Owner = r
-	case a.Restarts == 0 && (r.err != nil || r.kept != nil):
+	case r.seq != a.Seq && (r.err != nil || r.kept != nil):
 		r.err, r.text, r.kept = nil, "", nil
 	}
-	a.Pinned = true
+	r.seq = a.Seq
 	return r
 }
 
@@ -972,11 +1050,6 @@ var stopCauses = [...]error{
 
 // leave takes a job that is gone out of the controller.
 func (j *jobRun) leave() {
-	select {
-	case <-j.done:
-	default:
-		close(j.done)
-	}
 	j.c.feed.Remove(&j.entry)
 	j.c.mu.Lock()
 	defer j.c.mu.Unlock()
@@ -989,6 +1062,7 @@ func (c *Controller) forget(j *jobRun) {
 	if len(j.zombies) > 0 {
 		return
 	}
+	j.engine.DropHistory() // watchers may keep j for long
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.lingering, j)
@@ -1016,8 +1090,11 @@ func (j *jobRun) carryOutRare(w *rareWishes) {
 			j.log(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
 		}
 	}
-	for _, r := range w.abandons {
-		j.logAbandoned(r)
+	if w.finished || w.gone { // those who wait find everything cleared away
+		j.end.Do(func() { close(j.done) })
+	}
+	if len(w.abandons) > 0 {
+		j.logAbandoned(w.abandons)
 	}
 	if w.finished {
 		j.logFinished()
@@ -1029,15 +1106,20 @@ func (j *jobRun) carryOutRare(w *rareWishes) {
 
 // answer finds the delays that the engine asked for, and returns an execution
 // for this goroutine, if they let one begin.
-func (j *jobRun) answer(acts []engine.Action) (next *run) {
-	for ; len(acts) > 0; acts = acts[1:] {
-		ev := j.findDelay(acts[0])
+func (j *jobRun) answer(questions []question) (next *run) {
+	for ; len(questions) > 0; questions = questions[1:] {
+		q := questions[0]
+		ev := j.findDelay(q)
 		j.mu.Lock()
+		if q.Attempt != nil && q.Attempt.Seq != q.seq {
+			j.mu.Unlock()
+			continue // it has ended meanwhile
+		}
 		w := j.step(ev)
 		j.mu.Unlock()
 		r := j.carryOut(w)
 		if w.rare != nil {
-			acts = slices.Concat(acts, w.rare.delays)
+			questions = slices.Concat(questions, w.rare.delays)
 		}
 		if next == nil {
 			next = r
@@ -1050,21 +1132,21 @@ func (j *jobRun) answer(acts []engine.Action) (next *run) {
 
 // findDelay asks the job's back-off. One that fails is replaced by Kubernetes'
 // own.
-func (j *jobRun) findDelay(act engine.Action) engine.Event {
+func (j *jobRun) findDelay(q question) engine.Event {
 	var d time.Duration
 	err := errExited
 	j.mu.Lock()
 	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
 	j.mu.Unlock()
-	n := act.N
-	ev := engine.Event{Kind: engine.DelayKnown, Index: act.Index, N: n}
+	n := q.N
+	ev := engine.Event{Kind: engine.DelayKnown, Index: q.Index, N: n}
 	usual := engine.RetryDelay(n)
-	if act.Kind == engine.NeedDelay {
-		apart(func() { d, err = j.retries.After(act.Index, n, retry) })
+	if q.Kind == engine.NeedDelay {
+		apart(func() { d, err = j.retries.After(q.Index, n, retry) })
 	} else {
-		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: act.Attempt}
+		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: q.Attempt}
 		usual = engine.RetryDelay(n - 1) // the first restart is immediate
-		apart(func() { d, err = runOf(act.Attempt).restarts(n, restart) })
+		apart(func() { d, err = runOf(q.Attempt).restarts(q.seq, n, restart) })
 	}
 	if err != nil {
 		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
@@ -1102,7 +1184,10 @@ func (c *Controller) spawn(f func()) {
 // leave says that a goroutine of spawn ends.
 func (c *Controller) leave() {
 	if c.running.Add(-1) == 0 && c.isStopping() {
-		c.becomeIdle.Do(func() { close(c.idle) })
+		c.becomeIdle.Do(func() {
+			c.alarm.Stop()
+			close(c.idle)
+		})
 	}
 }
 
@@ -1147,8 +1232,10 @@ func (j *jobRun) takeTurn() *run {
 
 // begin starts an attempt that has got its slot. It needs j.mu.
 func (j *jobRun) begin(a *engine.Attempt) *run {
-	r := j.prepare(a)
-	if a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
+	r := runOf(a)
+	a.Pinned = true
+	restart := a.HasExit // it ends the Pending phase in any case
+	if restart || a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
 		if w := j.step(engine.Event{Kind: engine.Started, Attempt: a}); w.rare != nil {
 			j.c.spawn(func() { j.carryOutRare(w.rare); j.c.work(j.answer(w.rare.delays)) })
 		}
@@ -1168,7 +1255,7 @@ func (j *jobRun) wait(ctx context.Context) (Status, error) {
 		return j.outcome()
 	case <-ctx.Done():
 		return j.status(), context.Cause(ctx)
-	case <-j.c.idle:
+	case <-j.c.over:
 		return j.status(), ErrShutdown
 	}
 }
@@ -1180,7 +1267,7 @@ func (j *jobRun) outcome() (Status, error) {
 	status := j.statusLocked()
 	switch {
 	case j.failed != nil:
-		return status, j.failed
+		return status, j.failed.clone()
 	case !status.Finished():
 		return status, ErrJobDeleted
 	}
@@ -1280,8 +1367,17 @@ func (j *jobRun) logFailure(a Attempt, stopped bool, text string) {
 	}
 }
 
-func (j *jobRun) logAbandoned(r *run) {
-	j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
-		slog.String("attempt", j.id.Name(r.attempt.Seq, r.attempt.Index)), slog.Int("index", r.attempt.Index),
-		slog.String("stack", r.stack()))
+// logAbandoned tells of executors that have not returned within their grace
+// period. Taking stacks stops the world, so many at once share one look.
+func (j *jobRun) logAbandoned(runs []*run) {
+	const most = 10
+	stacks := allStacks()
+	for _, r := range runs[:min(most, len(runs))] {
+		j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
+			slog.String("attempt", j.id.Name(r.attempt.Seq, r.attempt.Index)), slog.Int("index", r.attempt.Index),
+			slog.String("stack", r.stackIn(stacks)))
+	}
+	if more := len(runs) - most; more > 0 {
+		j.log(slog.LevelError, "more attempts abandoned", slog.Int("attempts", more))
+	}
 }

@@ -157,7 +157,10 @@ func (a Attempt) writer(stream logtail.Stream) io.Writer {
 // Progress reports that done of total units are done; a total of zero is
 // unknown. Phase names what is being done and may be empty.
 func (a Attempt) Progress(done, total int64, phase string) {
-	a.with(func(r *run) { r.keep().progress = AttemptProgress{done, total, phase} })
+	a.with(func(r *run) {
+		r.keep().progress = AttemptProgress{done, total, phase}
+		r.job.c.feed.Changed(&r.job.entry)
+	})
 }
 
 // maxOutput is how much of a termination message is kept, as in Kubernetes.
@@ -167,7 +170,10 @@ const maxOutput = 4096
 // it. It is kept with the attempt's status; the last call counts.
 func (a Attempt) SetOutput(message string) {
 	message = shorten(message)
-	a.with(func(r *run) { r.keep().output = message })
+	a.with(func(r *run) {
+		r.keep().output = message
+		r.job.c.feed.Changed(&r.job.entry)
+	})
 }
 
 // SetReady says whether the attempt can do its work. An attempt is ready from
@@ -280,6 +286,7 @@ type run struct {
 	ctx     *attemptContext
 
 	// The fields below are guarded by job.mu.
+	seq  int64  // of the attempt that they belong to
 	err  error  // of the last call of the executor
 	text string // of err: a method Error is user code, not to be called under a lock
 	kept *kept  // what the executor has left; nil if nothing
@@ -312,26 +319,40 @@ func (r *run) close() (dir string) {
 	return dir
 }
 
-// restarts asks for the delay before the n-th restart. It calls user code.
-func (r *run) restarts(n int, fresh Backoff) (time.Duration, error) {
+// restarts asks for the delay before the n-th restart of an attempt, if this is
+// still its run. It calls user code.
+func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
 	r.job.mu.Lock()
+	if r.seq != seq {
+		r.job.mu.Unlock()
+		return 0, nil
+	}
 	delays := &r.keep().delays // only this goroutine asks it
 	r.job.mu.Unlock()
 	return delays.After(n, fresh)
 }
 
-// stack finds the stack of the goroutine that runs the executor: the one that
-// has a call of r.call.
-func (r *run) stack() string {
-	all := make([]byte, 1<<20)
-	all = all[:runtime.Stack(all, true)]
-	call := fmt.Sprintf("(*run).call(%p", r)
-	for stack := range strings.SplitSeq(string(all), "\n\n") {
-		if strings.Contains(stack, call) {
+// A stackMark is an argument that shows in a stack trace as it is: arrays are
+// passed on the stack, where other arguments are in registers, of which a trace
+// shows what is left in them.
+type stackMark [2]*run
+
+// stackIn finds the stack of the goroutine that runs the executor among those
+// of allStacks: the one with the mark of r.
+func (r *run) stackIn(stacks string) string {
+	mark := fmt.Sprintf("{%p, %p}", r, r)
+	for stack := range strings.SplitSeq(stacks, "\n\n") {
+		if strings.Contains(stack, mark) {
 			return stack
 		}
 	}
 	return "not found"
+}
+
+// allStacks returns the stacks of all goroutines, as far as a megabyte goes.
+func allStacks() string {
+	text := make([]byte, 1<<20)
+	return string(text[:runtime.Stack(text, true)])
 }
 
 // runs reports whether a is the execution that is going on. It needs job.mu.
@@ -359,24 +380,15 @@ func (r *run) returned() {
 	}
 }
 
-// call runs the executor. A panic becomes an error; a call of runtime.Goexit
-// ends this goroutine, and the rest is done on another.
-func (r *run) call() (err error) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-			return
-		}
-		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
-		r.job.c.spawn(func() { r.job.c.work(r.job.ended(r, exited)) })
-	}()
-	err = r.job.executor.Execute(r.ctx, r.view())
-	returned = true
-	return err
+// call runs the executor. It is a function of its own for stackIn to find.
+//
+//go:noinline
+func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.view()) }
+
+// plain reports whether there is nothing to put in order before the run can
+// serve another attempt. It needs job.mu.
+func (r *run) plain() bool {
+	return r.err == nil && r.kept == nil && len(r.job.zombies) == 0 && r.ctx.untouched()
 }
 
 // A verdict is what the error of an executor came to.
@@ -656,8 +668,17 @@ func (a Attempt) hostname() string {
 	return a.Name()
 }
 
+// killTime is what it takes, at most, to kill a program and to read the rest of
+// its output.
+const killTime = 2 * time.Second
+
+// grace is how long a program may take to stop. It is killed then, so that the
+// attempt is not to be given up just yet.
 func (a Attempt) grace() (grace time.Duration) {
-	a.with(func(r *run) { grace = *r.job.spec.TerminationGracePeriod })
+	a.with(func(r *run) {
+		grace = *r.job.spec.TerminationGracePeriod
+		r.attempt.Slack = killTime
+	})
 	return grace
 }
 

@@ -1,44 +1,44 @@
 package batch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/runtocompletion/batch"
 )
 
-// create stands for Controller.Create with a job that is wrong in two places.
-func create() error {
-	return &batch.ValidationError{Job: "thumbnails", Fields: []batch.FieldError{
-		{Field: "spec.completions", Kind: batch.Required, Detail: "when completion mode is Indexed"},
-		{Field: "spec.backoffLimit", Kind: batch.Invalid, Value: -1, Detail: "must be greater than or equal to 0"},
-	}}
-}
-
-// All that is wrong with a job is reported at once.
+// All that is wrong with a job is reported at once, and nothing was created.
 func ExampleValidationError() {
-	err := create()
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name:           "thumbnails",
+		CompletionMode: batch.Indexed,
+		Parallelism:    new(4),
+		BackoffLimit:   new(-1),
+		Executor:       batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil }),
+	})
 	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
 		for _, field := range invalid.Fields {
 			fmt.Println(field)
 		}
 	}
 	// Output:
-	// spec.completions: Required value: when completion mode is Indexed
 	// spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0
+	// spec.completions: Required value: when completion mode is Indexed
 }
 
 // A form that asks for a job's fields can show each error beside its field.
 func ExampleFieldError() {
 	hints := map[string]string{}
-	if invalid, ok := errors.AsType[*batch.ValidationError](create()); ok {
+	_, err := batch.Run(context.Background(), batch.Job{Name: "thumbnails", Parallelism: new(-1)})
+	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
 		for _, field := range invalid.Fields {
-			hints[field.Field] = field.Detail
+			hints[field.Field] = fmt.Sprintf("%s, %s", field.Kind, field.Detail)
 		}
 	}
-	fmt.Println("Completions:", hints["spec.completions"])
-	fmt.Println("Retries:", hints["spec.backoffLimit"])
+	fmt.Println("Workers:", hints["spec.parallelism"])
+	fmt.Println("Program:", hints["spec.executor"])
 	// Output:
-	// Completions: when completion mode is Indexed
-	// Retries: must be greater than or equal to 0
+	// Workers: Invalid, must be greater than or equal to 0
+	// Program: Required, a job needs something to run
 }

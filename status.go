@@ -474,6 +474,16 @@ func (e *JobError) Error() string {
 	return text
 }
 
+// clone returns a copy, which shares only what executors returned.
+func (e *JobError) clone() *JobError {
+	c := *e
+	c.Attempts = slices.Clone(e.Attempts)
+	for i, a := range c.Attempts {
+		c.Attempts[i] = new(*a)
+	}
+	return &c
+}
+
 // Unwrap returns the failed attempts' errors.
 func (e *JobError) Unwrap() []error {
 	errs := make([]error, len(e.Attempts))
@@ -640,12 +650,15 @@ func conditions(list []engine.Condition) []Condition {
 	return out
 }
 
-// attempts returns the status of every attempt that is live or kept.
+// attempts returns the status of every attempt that is live or, as long as the
+// job is there, kept.
 func (j *jobRun) attempts() []AttemptStatus {
 	j.mu.Lock()
 	var list []AttemptStatus
 	for a := range j.engine.All() {
-		list = append(list, j.attemptStatus(a))
+		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
+			list = append(list, j.attemptStatus(a))
+		}
 	}
 	j.mu.Unlock()
 	slices.SortFunc(list, func(a, b AttemptStatus) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
@@ -733,8 +746,25 @@ func (j *jobRun) attemptError(a *engine.Attempt) *AttemptError {
 	if r, ok := a.Owner.(*run); ok && r.err != nil {
 		e.Err = r.err
 	}
+	if a.Reason == string(ReasonDeadlineExceeded) {
+		e.Err = timedOut(e.Err)
+	}
 	return e
 }
+
+// A timeoutError is what an attempt returned after its timeout. Its parts are
+// not looked at before somebody asks: they are user code.
+type timeoutError struct{ err error }
+
+func timedOut(err error) error {
+	if err == ErrAttemptTimeout || err == ErrDisrupted {
+		return ErrAttemptTimeout // there is nothing to add
+	}
+	return &timeoutError{err}
+}
+
+func (e *timeoutError) Error() string   { return ErrAttemptTimeout.Error() + ": " + e.err.Error() }
+func (e *timeoutError) Unwrap() []error { return []error{ErrAttemptTimeout, e.err} }
 
 // events returns the events that are kept.
 func (j *jobRun) events() []Event {
