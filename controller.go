@@ -48,13 +48,13 @@ var (
 
 // Options configure a [Controller]. The zero value is good.
 type Options struct {
-	// Logger receives starts and ends of jobs (Info), failed attempts (Warn)
-	// and what needs mending, such as an abandoned attempt (Error). Nil means
-	// silence.
+	// Logger receives starts and ends of jobs (Info), failed attempts (Warn),
+	// what needs mending, such as an abandoned attempt (Error), and what attempts
+	// log. Nil means silence.
 	Logger *slog.Logger
 	// MaxActive is the most executors that run at once over all jobs; attempts
-	// above it are Pending, and jobs take turns. Zero means no limit. A
-	// negative value is an error.
+	// above it are Pending, and jobs take turns. An attempt that waits for its
+	// restart is not counted. Zero means no limit. A negative value is an error.
 	MaxActive int
 	// Namespace is what messages call the namespace (R204); empty means
 	// "default".
@@ -121,7 +121,9 @@ func (c *Controller) now() engine.Time {
 }
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
-// [ErrExists], [ErrShutdown] or that of ctx; then nothing was created.
+// [ErrExists], [ErrShutdown] or that of ctx; then nothing was created. Ctx is
+// looked at only at the start: the job does not end with it, and attempts do
+// not see its values.
 func (c *Controller) Create(ctx context.Context, job Job) error {
 	_, err := c.create(ctx, job)
 	return err
@@ -231,7 +233,9 @@ func (c *Controller) All() iter.Seq[Status] {
 // makes of it is validated and takes effect at once. A field that may not
 // change is reported in a [*ValidationError] (R104 to R107); then nothing has
 // changed. If the job was updated meanwhile, change is called again with a
-// newer copy.
+// newer copy; no lock is held while it runs, and it must not keep its argument.
+// A finished job accepts changes, but only that of TTLAfterFinished has an
+// effect (R107). Other errors are [ErrNotFound], [ErrShutdown] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
 		j, err := c.change(ctx, name)
@@ -244,12 +248,14 @@ func (c *Controller) Update(ctx context.Context, name string, change func(*Job))
 	}
 }
 
-// Suspend holds a job: its attempts are stopped, uncounted (R233).
+// Suspend holds a job: its attempts are stopped, uncounted (R233). Doing it
+// again changes nothing. The errors are those of [Controller.Update].
 func (c *Controller) Suspend(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = true })
 }
 
-// Resume lets a suspended job go on (R235).
+// Resume lets a suspended job go on (R235). Doing it again changes nothing. The
+// errors are those of [Controller.Update].
 func (c *Controller) Resume(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = false })
 }
@@ -268,6 +274,8 @@ const (
 )
 
 // Delete removes a job. Its name is free again as soon as the job is gone.
+// Attempts that are stopped see [ErrDeleted]. An unknown propagation is an error;
+// others are [ErrNotFound], [ErrShutdown] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name string, p Propagation) error {
 	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
 		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
@@ -304,9 +312,9 @@ type Change struct {
 type ChangeType string
 
 const (
-	Added    ChangeType = "ADDED"
-	Modified ChangeType = "MODIFIED"
-	Deleted  ChangeType = "DELETED"
+	Added    ChangeType = "ADDED"    // it is new since the revision the watcher knew
+	Modified ChangeType = "MODIFIED" // its status has changed
+	Deleted  ChangeType = "DELETED"  // it is gone; the status is its last
 )
 
 // Watch walks over the changes of all jobs after revision since, in order of
@@ -319,7 +327,9 @@ const (
 // So a slow watcher costs nothing and is never cut off. The walk ends with
 // the error of ctx, with [ErrShutdown], or with [ErrTooOld] if deletions since
 // then are no longer known: the newest thousand are. Then list again, and
-// watch from there.
+// watch from there. Revisions belong to one controller: one that it has not
+// given out is too old as well. The loop may be left at any time, and several
+// watchers do not disturb each other.
 func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		w, err := c.feed.Watch(since)
@@ -429,12 +439,14 @@ type LogLine struct {
 type LogOptions struct {
 	// Follow goes on with new lines until the attempt has ended.
 	Follow bool
-	// Tail begins with the last so many lines. Nil means all that are kept.
+	// Tail begins with the last so many lines. Nil means all that are kept;
+	// zero or less, none of them.
 	Tail *int
 }
 
 // Logs walks over the lines an attempt has written, oldest first; attempt is
-// its name or its UID. The error is [ErrNotFound], or that of ctx.
+// its name or its UID. The error is [ErrNotFound], also for an attempt that is
+// no longer kept, or that of ctx.
 func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
 		log, err := c.attemptLog(job, attempt)
@@ -513,8 +525,8 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 // ends it cancels them with [ErrShutdown] and waits for their grace periods.
 // It returns nil if all have returned, and otherwise an [*AbandonedError] that
 // names those that have not. Interrupted attempts do not count. Jobs can still
-// be read afterwards; everything else answers ErrShutdown. It may be called
-// more than once.
+// be read afterwards; what would create or change one answers ErrShutdown. It
+// may be called more than once.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	defer c.becomeOver.Do(func() { close(c.over) })
 	c.stop()
@@ -608,7 +620,10 @@ func (e *AbandonedError) Error() string {
 
 // Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
 // job's attempts are cancelled and waited for as by [Controller.Shutdown], and
-// the error is the cause of ctx. Attempts see the values of ctx.
+// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
+// logged, and attempts, events and logs are not kept: use a [Controller] to see
+// them. A job that is suspended or managed by another controller keeps Run
+// waiting until ctx ends.
 func Run(ctx context.Context, job Job) (Status, error) {
 	c := newController(ctx, Options{})
 	j, err := c.create(ctx, job)
@@ -632,9 +647,10 @@ func Run(ctx context.Context, job Job) (Status, error) {
 // Each item is retried on its own: if job sets neither BackoffLimit nor
 // BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
 // CompletionMode and Executor are set by Map and must not be set by the
-// caller; Parallelism nil means 1. If some items fail for good, the others are
-// tried all the same, and the error is a [*JobError]; the results of failed
-// items are then zero values.
+// caller; Parallelism nil means 1. With a limit per index, items that fail for
+// good do not stop the others; with BackoffLimit alone the job ends when it is
+// exceeded. Either way the error is a [*JobError], and items without a success
+// have zero results. No items are a success.
 func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
 	if err := checkMapped(&job, fn == nil); err != nil {
 		return nil, err
@@ -706,9 +722,10 @@ type jobRun struct {
 	lastText   failureText
 }
 
-// A failureText is the text of the latest error, and whose it was.
+// A failureText is the latest error with its text, and whose it was.
 type failureText struct {
 	seq  int64
+	err  error
 	text string
 }
 
@@ -880,9 +897,11 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	stopped := r.ctx.cause != nil
 	r.returned()
 	r.err, r.text = err, v.text
+	before := j.lastText
+	j.lastText = failureText{a.seq, err, v.text}
 	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
-	if j.engine.LastFailure.Seq == a.seq { // it may have been stopped, and not count
-		j.lastText = failureText{a.seq, v.text}
+	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
+		j.lastText = before
 	}
 	j.mu.Unlock()
 	j.logFailure(a, stopped, v.text)

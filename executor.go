@@ -44,14 +44,16 @@ func (f ExecutorFunc) Execute(ctx context.Context, a Attempt) error { return f(c
 // A PendingExecutor is an [Executor] that needs time to get going, such as one
 // that hands its work to another machine. While HoldsPending is true its
 // attempts stay Pending after Execute was called, until they call
-// [Attempt.Started]. An executor that wraps another one should pass both on.
+// [Attempt.Started]. It is asked when the job is created. Time spent Pending does
+// not count towards [Job.AttemptTimeout]. An executor that wraps another one
+// should pass both methods on.
 type PendingExecutor interface {
 	Executor
 	HoldsPending() bool
 }
 
 // The causes with which an attempt's context is cancelled. They are found by
-// errors.Is in context.Cause(ctx).
+// errors.Is in context.Cause(ctx). [ErrShutdown] is one more.
 var (
 	// ErrDeleted: the attempt was asked to stop, by a user or because its job
 	// was deleted.
@@ -118,9 +120,11 @@ func (a Attempt) UID() string {
 	return a.run.job.id.AttemptUID(a.seq)
 }
 
-// Token names this attempt of this completion for the outside world, as an
-// idempotency key: "<job UID>/<index>/<number>". No two attempts share one; a
-// restart in place keeps it.
+// Token tells this attempt from every other of any job, in a form that says
+// where it belongs: "<job UID>/<index>/<number>". A restart in place keeps it, a
+// retry has another one. Use it to name what an attempt writes, such as a
+// staging file. What must happen once for a completion needs a key that its
+// retries share, such as the record that the index stands for.
 func (a Attempt) Token() string {
 	if a.run == nil {
 		return ""
@@ -128,8 +132,9 @@ func (a Attempt) Token() string {
 	return a.run.job.id.String() + "/" + strconv.Itoa(a.Index) + "/" + strconv.Itoa(a.Number)
 }
 
-// Logger logs to the controller's logger, with the attempt's attributes, and
-// to the attempt's own log.
+// Logger returns a logger to the controller's logger, with the attributes job,
+// attempt and index (-1 if the job is not Indexed), and to the attempt's own
+// log, there from level Info on. It is made anew at each call.
 func (a Attempt) Logger() *slog.Logger {
 	own := slog.NewTextHandler(a.Stderr(), nil)
 	if a.run == nil {
@@ -143,6 +148,8 @@ func (a Attempt) Logger() *slog.Logger {
 // Stdout and Stderr are writers whose last lines are kept with the attempt
 // (see [Job.LogLimit] and [Controller.Logs]). They split what is written into
 // lines, never wait for a reader, and may be used by several goroutines at once.
+// Lines over 16 KiB are cut. After the attempt's end, Write returns
+// [ErrAttemptEnded].
 func (a Attempt) Stdout() io.Writer { return a.writer(logtail.Stdout) }
 
 // Stderr is like [Attempt.Stdout].
@@ -317,6 +324,18 @@ func (r *run) close() (dir string) {
 	r.kept.log.Close()
 	dir, r.kept.dir = r.kept.dir, ""
 	return dir
+}
+
+// lastLines are the last lines that the attempt printed. It needs job.mu.
+func (r *run) lastLines() []LogLine {
+	if r.kept == nil {
+		return nil
+	}
+	var lines []LogLine
+	for _, line := range r.kept.log.Lines(10) {
+		lines = append(lines, logLine(line))
+	}
+	return lines
 }
 
 // restarts asks for the delay before the n-th restart of an attempt, if this is
@@ -623,9 +642,13 @@ func (e *PanicError) ExitCode() int { return exitPanic }
 // its exit code is that of the attempt. When the attempt is to stop, the
 // program's process group gets SIGTERM and, after the grace period, SIGKILL.
 // On systems without process groups the program is killed at once.
+//
+// Its standard input is empty. A program that is not found has exit code 127,
+// one that cannot be started 126, and one ended by signal n 128+n; errors.As
+// finds the [*exec.ExitError] of one that ran. A running program costs a thread.
 type Command struct {
 	// Args are the program and its arguments. Args[0] is looked up in PATH if
-	// it has no slash. Required.
+	// it has no slash: that of this process, not of Env. Required.
 	Args []string
 	// Env is added to the environment of this process, "NAME=value". A pod's
 	// own variables come on top unless Env has them: JOB_COMPLETION_INDEX for

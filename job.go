@@ -8,7 +8,8 @@
 //
 // An attempt, one call of an [Executor], is what a pod is there. A job may run
 // an executor more than once for a completion, so executors should be
-// idempotent; [Attempt.Token] names a completion's attempt for that purpose.
+// idempotent; [Attempt.Token] tells a completion's attempts apart. All state is in
+// memory: a process that ends takes its jobs with it.
 //
 // Numbers such as R172 in the documentation refer to the specification of
 // Kubernetes' behaviour that the package is tested against.
@@ -33,14 +34,15 @@ import (
 // field but Name and Executor is Kubernetes' default. A pointer is used where
 // zero and unset differ: write Completions: new(3).
 //
-// A Job is a plain value: it is copied when a controller takes it, and may be
-// reused or changed afterwards.
+// A Job is a plain value: a controller takes a copy, but for the executor and
+// the functions, which are shared. Negative numbers and durations are errors.
 type Job struct {
 	// Name names the job within its controller (metadata.name). It must be a
 	// DNS-1123 subdomain of at most 63 characters and, for an Indexed job, so
 	// short that "<name>-<index>" fits in 63 (R50 to R52). Required.
 	Name string
-	// Labels and Annotations are kept with the job and mean nothing to it.
+	// Labels and Annotations are kept with the job and mean nothing to it. Their
+	// keys, and the values of labels, must have Kubernetes' form.
 	Labels, Annotations map[string]string
 
 	// Executor runs the attempts. Required, and not to be changed: two functions
@@ -55,7 +57,7 @@ type Job struct {
 	// Nil means 1 if Parallelism is nil too; with Parallelism set it makes the
 	// job a work queue, which is complete when one attempt has succeeded and
 	// all others have ended (R35, R147). Zero completes at once (R149).
-	// Required if CompletionMode is Indexed.
+	// Required if CompletionMode is Indexed and Parallelism is set.
 	Completions *int
 	// Parallelism is the most attempts that are active at once
 	// (spec.parallelism). Nil means 1. Zero runs nothing, a pause (R150).
@@ -70,7 +72,8 @@ type Job struct {
 	// BackoffLimit is how many failed attempts the job survives; one more
 	// fails it with [ReasonBackoffLimitExceeded] (spec.backoffLimit, R172).
 	// Under RestartOnFailure, restarts of running attempts are held against
-	// it too, and reaching it is enough (R173). Nil means 6, or no limit if
+	// it too, and reaching it is enough, so that 0 and 1 mean the same there: the
+	// first restart fails the job (R173). Nil means 6, or no limit if
 	// BackoffLimitPerIndex is set. Zero means that the first failure is final.
 	BackoffLimit *int
 	// BackoffLimitPerIndex is how many failures each index survives; one more
@@ -80,14 +83,16 @@ type Job struct {
 	// MaxFailedIndexes is how many failed indexes the job survives before the
 	// rest is stopped; one more fails it with
 	// [ReasonMaxFailedIndexesExceeded] (spec.maxFailedIndexes, R215). Nil
-	// means that all indexes get their chance. Requires BackoffLimitPerIndex.
+	// means that all indexes get their chance. It must not exceed Completions,
+	// and requires BackoffLimitPerIndex.
 	MaxFailedIndexes *int
 	// Backoff makes the delays before failed attempts are replaced. Nil means
 	// Kubernetes' 10 seconds, doubling up to 10 minutes (R180). The delay holds
 	// back every new attempt of the job (R185) or, with BackoffLimitPerIndex,
 	// of the index (R188); a success ends the sequence.
 	Backoff Backoff
-	// RestartBackoff makes the delays before restarts in place. Nil means the
+	// RestartBackoff makes the delays before restarts in place; it is used under
+	// RestartOnFailure only. Nil means the
 	// kubelet's: the first restart at once, then 10 seconds, doubling up to 5
 	// minutes, beginning anew after a run of over 10 minutes (R191, R192).
 	RestartBackoff Backoff
@@ -95,7 +100,8 @@ type Job struct {
 	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after
 	// its start or last resumption, whatever it does then
 	// (spec.activeDeadlineSeconds, R228). Nil means never. Zero ends it before
-	// the first attempt.
+	// the first attempt. Executors see it, or the end of AttemptTimeout if that is
+	// earlier, as the deadline of their context.
 	ActiveDeadline *time.Duration
 	// AttemptTimeout ends an attempt that long after its start, restarts in
 	// place included; it then has failed, whatever its executor returns
@@ -110,10 +116,13 @@ type Job struct {
 	TerminationGracePeriod *time.Duration
 	// TTLAfterFinished removes the job, its attempts and their logs that long
 	// after it finished (spec.ttlSecondsAfterFinished, R291). Nil means never.
-	// Zero means at once; those who wait for the job still get its status.
+	// Zero means at once; those who wait for the job still get its status. It may
+	// be changed after the job has finished.
 	TTLAfterFinished *time.Duration
 
 	// Suspend holds the job: nothing runs until it is resumed (spec.suspend).
+	// Attempts that run are stopped, uncounted, and ActiveDeadline begins anew
+	// with the resumption (R233, R234).
 	Suspend bool
 	// ReplacementPolicy says when a stopping attempt may be replaced. Empty
 	// means ReplaceTerminatingOrFailed, or ReplaceFailed if there is a
@@ -127,15 +136,16 @@ type Job struct {
 	SuccessPolicy *SuccessPolicy
 	// ManagedBy names another controller, as "acme.io/foo": this one then
 	// keeps the job and never touches it (spec.managedBy, R294). Nil and
-	// "kubernetes.io/job-controller" mean this controller.
+	// "kubernetes.io/job-controller" mean this controller. Waiting for a job of
+	// another one ends with the context, or the job's deletion.
 	ManagedBy *string
 
 	// History is how many finished attempts are kept with their logs: the
 	// newest, failed ones preferred. Counters do not depend on it. Nil means
 	// 1000. Zero keeps none.
 	History *int
-	// LogLimit is how many bytes of its last output each attempt keeps. Nil
-	// means 64 KiB. Zero keeps none.
+	// LogLimit is how many bytes of its last output each attempt keeps; a line
+	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
 }
 

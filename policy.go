@@ -181,12 +181,15 @@ func Permanent(err error) error {
 // job with [Job.BackoffLimitPerIndex], and for each attempt under
 // [RestartOnFailure]; NextBackOff is called once for each failure. A delay of
 // [backoff.Stop] means that there is to be no retry. The calls for one job
-// come one at a time, on the goroutine of the failed attempt, so that a slow
-// NextBackOff delays only its own job's retries.
+// come one at a time, with no lock held that others need, so that a slow
+// NextBackOff delays only its own job's retries. If a call panics, or there is no
+// BackOff, that is logged and Kubernetes' delay is used. A changed Backoff
+// serves the next sequence.
 //
-// Any constructor of github.com/cenkalti/backoff/v4 fits:
+// Any constructor of github.com/cenkalti/backoff/v4 fits. Its exponential one
+// gives up after 15 minutes unless told otherwise:
 //
-//	Backoff: func() backoff.BackOff { return backoff.NewExponentialBackOff() },
+//	Backoff: func() backoff.BackOff { return backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0)) },
 type Backoff = func() backoff.BackOff
 
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
@@ -198,11 +201,12 @@ func ConstantBackoff(d time.Duration) Backoff {
 // after each further one, up to limit. Each delay is spread at random by the
 // factor jitter in both directions: 0 means not at all, which makes it
 // deterministic, and 0.5 between half and one and a half times the delay.
+// Jitter may exceed limit. Negative arguments count as 0, a jitter above 1 as 1.
 // ExponentialBackoff(10*time.Second, 10*time.Minute, 0) is Kubernetes' default.
 func ExponentialBackoff(initial, limit time.Duration, jitter float64) Backoff {
 	return func() backoff.BackOff {
 		return backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(max(initial, 0)),
+			backoff.WithInitialInterval(max(min(initial, limit), 0)),
 			backoff.WithMaxInterval(max(limit, 0)),
 			backoff.WithMultiplier(2),
 			backoff.WithRandomizationFactor(min(max(jitter, 0), 1)),

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -182,5 +183,43 @@ func TestBackoffs(t *testing.T) {
 	for _, d := range delays(ExponentialBackoff(10*s, 10*s, 0.5), 100) {
 		require.GreaterOrEqual(t, d, 5*s)
 		require.LessOrEqual(t, d, 15*s)
+	}
+}
+
+func TestExponentialBackoff(t *testing.T) {
+	tests := map[string]struct {
+		initial, limit time.Duration
+		want           []time.Duration
+	}{
+		"doubles up to the limit": {10 * time.Second, time.Minute,
+			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute}},
+		"begins with the limit if that is less": {time.Minute, time.Second, []time.Duration{time.Second, time.Second}},
+		"negative counts as zero":               {-1, -1, []time.Duration{0, 0}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := ExponentialBackoff(test.initial, test.limit, 0)()
+			for i, want := range test.want {
+				require.Equal(t, want, b.NextBackOff(), "delay %d", i)
+			}
+		})
+	}
+}
+
+func TestJobErrorKeepsTheLastFailure(t *testing.T) {
+	broken := errors.New("broken")
+	for _, history := range []int{0, 1} {
+		_, err := Run(t.Context(), Job{Name: "j", BackoffLimit: new(1), Backoff: ConstantBackoff(0), History: &history,
+			Executor: ExecutorFunc(func(_ context.Context, a Attempt) error {
+				fmt.Fprintln(a.Stderr(), "cannot open the archive")
+				return broken
+			})})
+		require.ErrorIs(t, err, broken, "history %d", history)
+		failed, ok := errors.AsType[*JobError](err)
+		require.True(t, ok)
+		require.Len(t, failed.Attempts, 1, "history %d", history)
+		if history > 0 {
+			require.Equal(t, "cannot open the archive", failed.Attempts[0].Log[0].Text)
+		}
 	}
 }

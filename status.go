@@ -225,7 +225,8 @@ func (s Status) State() string {
 }
 
 // Explain says in one sentence why the job waits, what it does, or why it
-// ended.
+// ended. Times are of the local clock, without the date. The wording may change:
+// programs should decide by conditions.
 func (s Status) Explain() string {
 	if c, ok := s.Condition(ConditionComplete); ok {
 		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
@@ -461,7 +462,7 @@ type JobError struct {
 	Message string // of the condition Failed
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
-	// failed.
+	// failed. [Job.History] says how many are kept; the last one always is.
 	Attempts []*AttemptError
 }
 
@@ -497,8 +498,10 @@ func (e *JobError) Unwrap() []error {
 type AttemptError struct {
 	Attempt  string // its name
 	Index    int    // its completion index, or -1
-	ExitCode int    // see [ExitCode]
-	Err      error  // what the executor returned
+	ExitCode int    // see [ExitCode]; -1 if it has none
+	Err      error  // what the executor returned; [ErrDisrupted] if it was lost and returned nothing
+	// Log are the last lines that the attempt printed, at most ten.
+	Log []LogLine
 }
 
 // Error names the attempt and gives its error.
@@ -729,6 +732,9 @@ func (j *jobRun) jobError() *JobError {
 	for _, a := range failed {
 		e.Attempts = append(e.Attempts, j.attemptError(a))
 	}
+	if f := j.engine.LastFailure; len(failed) == 0 && j.lastText.err != nil && j.lastText.seq == f.Seq { // no history
+		e.Attempts = []*AttemptError{{j.id.Name(f.Seq, f.Index), f.Index, f.ExitCode, j.lastText.err, nil}}
+	}
 	return e
 }
 
@@ -743,8 +749,9 @@ func (j *jobRun) attemptError(a *engine.Attempt) *AttemptError {
 	if a.HasExit {
 		e.ExitCode = a.ExitCode
 	}
-	if r, ok := a.Owner.(*run); ok && r.err != nil {
-		e.Err = r.err
+	if r, ok := a.Owner.(*run); ok {
+		e.Err = cmp.Or(r.err, e.Err)
+		e.Log = r.lastLines()
 	}
 	if a.Reason == string(ReasonDeadlineExceeded) {
 		e.Err = timedOut(e.Err)

@@ -54,6 +54,11 @@ var accountPlays = map[string]play{
 			1s: fail 0 => start= retry=11s
 			2s: ok 1   => start=2,3 retry=no
 			3s: fail 2 => retry=13s`},
+	"R184 a failure that is no later than a success has no delay": {"P=2 C=3", `
+			0s: create
+			1s: ok 0; fail 1 => start=2,3 failed=1 retry=no
+			1s: fail 2       => start=4 failed=2
+			2s: fail 3       => start= retry=12s`},
 	"R185 the delay blocks growth too": {"P=2 C=9", `
 			0s:  create
 			1s:  fail 0

@@ -111,3 +111,31 @@ func BenchmarkFailure(b *testing.B) {
 		})
 	}
 }
+
+func (m *treadmill) renew() {
+	m.now++
+	if !m.job.Renew(m.running[m.oldest], m.now) {
+		panic("a plain success is not plain")
+	}
+	m.oldest = (m.oldest + 1) % len(m.running)
+}
+
+func BenchmarkRenew(b *testing.B) {
+	for _, name := range []string{"NonIndexed", "Indexed", "PerIndex"} {
+		b.Run(name, func(b *testing.B) {
+			m := newTreadmill(b, benchSpecs[name])
+			b.ReportAllocs()
+			for b.Loop() {
+				m.renew()
+			}
+		})
+	}
+}
+
+func TestRenewDoesNotAllocate(t *testing.T) {
+	for _, name := range []string{"NonIndexed", "Indexed", "PerIndex"} {
+		m := newTreadmill(t, benchSpecs[name])
+		require.Zero(t, testing.AllocsPerRun(20_000, m.renew), name)
+		require.NoError(t, m.job.Check())
+	}
+}

@@ -109,6 +109,7 @@ func (c *checkup) checkDue() {
 	}
 	c.want(c.wakes.Len() == queued, "%d attempts wait to be woken, want %d", c.wakes.Len(), queued)
 	c.want(first(&c.wakes) <= next, "attempts are woken at %d, want %d", first(&c.wakes), next)
+	c.want(c.steadyUntil <= c.steady(), "steady until %d, want %d", c.steadyUntil, c.steady())
 	c.want(c.Due() >= c.now, "due at %d, and it is %d", c.Due(), c.now)
 }
 

@@ -315,7 +315,10 @@ func (f *fuzzer) apply(o op, spec Spec) {
 		if k.a.Seq != k.seq {
 			return // the record is another attempt's now
 		}
-		ev.Attempt = k.a
+		if ev.Attempt = k.a; ev.Kind == Ended && !o.flag && f.executing[k.seq] == k.a {
+			f.end(k.seq, o.result())
+			return
+		}
 	case byte(Updated):
 		ev.Spec = &spec
 	}
@@ -354,13 +357,14 @@ func (o op) event(ev Event) Event {
 func fuzz(data []byte) error {
 	c := codec{data: data}
 	var spec Spec
-	exact := false
-	c.flags(&exact)
+	exact, renews := false, false
+	c.flags(&exact, &renews)
 	c.spec(&spec)
 	if exact {
 		spec.History = 1 << 20
 	}
 	f := fuzzer{world: newWorld(spec, exact)}
+	f.renews = renews
 	f.step(Event{Kind: Created})
 	for n := 0; len(c.data) > 0 && f.err == nil && n < 300; n++ {
 		var o op
@@ -383,7 +387,8 @@ func fuzz(data []byte) error {
 // encode writes down what happened in a world as input for the fuzzer.
 func encode(first Spec, events []Event) []byte {
 	c := codec{writing: true}
-	c.flags(new(bool))
+	renews := true
+	c.flags(new(bool), &renews)
 	c.spec(&first)
 	last := epoch
 	for _, ev := range events {

@@ -42,6 +42,7 @@ func newSimulation(seed uint64) *simulation {
 		spec.History = 1 << 20
 	}
 	s.world = newWorld(spec, exact)
+	s.renews = s.chance(0.5)
 	return s
 }
 

@@ -19,6 +19,7 @@ type world struct {
 	asked     []Action           // NeedDelay and NeedRestartDelay, unanswered
 	askedOf   []int64
 	notify    bool // every attempt wants a Close
+	renews    bool // Renew is tried for successes
 
 	events []Event  // all of them
 	trace  []string // every event and action, for comparisons
@@ -61,12 +62,16 @@ func (w *world) step(ev Event) {
 		text += fmt.Sprintf(" %d %+v", ev.Attempt.Seq, ev.Result)
 	}
 	w.trace = append(w.trace, text)
-	actions := slices.Clone(w.job.Step(ev))
+	w.finish(ev, slices.Clone(w.job.Step(ev)))
+}
+
+// finish does what the job wants, and has the checker look at it.
+func (w *world) finish(ev Event, actions []Action) {
 	for _, act := range actions {
 		w.do(act)
 	}
 	if err := w.checker.after(ev, actions); err != nil && w.err == nil {
-		w.err = fmt.Errorf("at %v, after %s: %w", w.since(w.now), text, err)
+		w.err = fmt.Errorf("after %s: %w", w.trace[len(w.trace)-1-len(actions)], err)
 	}
 }
 
@@ -131,8 +136,14 @@ func (w *world) end(seq int64, r Result) {
 	if a.Seq != seq {
 		return // it was ended before, and the record is another attempt's
 	}
+	ev := Event{Kind: Ended, At: w.now, Attempt: a, Result: r}
+	if w.renews && r.Code == 0 && !a.Notify && w.job.Renew(a, w.now) {
+		w.trace = append(w.trace, fmt.Sprintf("%v renewed %d", w.since(w.now), seq))
+		w.finish(ev, []Action{{Kind: Start, Attempt: a}})
+		return
+	}
 	a.Pinned = false
-	w.step(Event{Kind: Ended, Attempt: a, Result: r})
+	w.step(ev)
 }
 
 // answer answers the i-th open question.

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrTooOld is the error of a watcher that asks for changes since a revision
-// after which removals have been forgotten.
+// after which removals have been forgotten, or that is of another feed.
 var ErrTooOld = errors.New("revision too old")
 
 // A Watcher follows the changes of a [Feed]. It is for one goroutine.
@@ -31,7 +31,7 @@ type Change[T any] struct {
 func (f *Feed[T]) Watch(since uint64) (*Watcher[T], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if since != 0 && since < f.floor {
+	if since > f.revision || since != 0 && since < f.floor {
 		return nil, ErrTooOld
 	}
 	w := &Watcher[T]{feed: f, cursor: since, awake: make(chan struct{}, 1)}

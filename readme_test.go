@@ -1,0 +1,479 @@
+package batch_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
+)
+
+// The tests of this file hold README.md to what it says. Its fenced blocks are
+//
+//	go       a whole program, which is run, or text of a test file
+//	text     the output of the program before it
+//	sh       commands; see readmeCommands
+//	console  commands, each after "$ ", with their output
+//
+// In an output, "..." stands for any text, and for any lines if it is a line.
+
+// A block is a fenced block of README.md.
+type block struct {
+	kind, text string
+	line       int // of its first line
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// blocks returns the fenced blocks, without the indentation of their fences.
+func blocks(t *testing.T) []block {
+	var list []block
+	var open *block
+	indent := ""
+	n := 0
+	for line := range strings.Lines(readme(t)) {
+		n++
+		before, kind, isFence := strings.Cut(strings.TrimRight(line, "\n"), "```")
+		switch {
+		case !isFence && open != nil:
+			open.text += strings.TrimPrefix(line, indent)
+		case isFence && open == nil:
+			require.Empty(t, strings.TrimSpace(before), "line %d", n)
+			open, indent = &block{kind: kind, line: n + 1}, before
+		case isFence:
+			list = append(list, *open)
+			open = nil
+		}
+	}
+	require.Nil(t, open, "a block is not closed")
+	return list
+}
+
+func (b block) isProgram() bool { return b.kind == "go" && strings.HasPrefix(b.text, "package ") }
+
+func TestReadmeBlocks(t *testing.T) {
+	list := blocks(t)
+	programs := 0
+	for i, b := range list {
+		require.Contains(t, []string{"go", "text", "sh", "console"}, b.kind, "line %d", b.line)
+		if b.kind == "text" {
+			require.True(t, i > 0 && list[i-1].isProgram(), "line %d: output of no program", b.line)
+		}
+		if b.isProgram() {
+			programs++
+		}
+	}
+	require.NotZero(t, programs)
+}
+
+func TestReadmePrograms(t *testing.T) {
+	t.Parallel()
+	list := blocks(t)
+	for i, b := range list {
+		if !b.isProgram() {
+			continue
+		}
+		require.True(t, i+1 < len(list) && list[i+1].kind == "text", "line %d: a program without its output", b.line)
+		file := filepath.Join(t.TempDir(), "main.go")
+		require.NoError(t, os.WriteFile(file, []byte(b.text), 0o600))
+		wantOutput(t, list[i+1].text, command(t, "go", "run", file))
+	}
+}
+
+// TestReadmeFragments wants those parts of a program that are shown to be parts
+// of a test that runs.
+func TestReadmeFragments(t *testing.T) {
+	var tests strings.Builder
+	for _, folder := range []string{".", "batchtest"} {
+		files, err := filepath.Glob(folder + "/*_test.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			tests.Write(text)
+		}
+	}
+	for _, b := range blocks(t) {
+		if b.kind == "go" && !b.isProgram() {
+			require.True(t, containsIndented(tests.String(), b.text), "line %d: in no test:\n%s", b.line, b.text)
+		}
+	}
+}
+
+// containsIndented reports whether the text has the part at any indentation.
+func containsIndented(text, part string) bool {
+	const deepest = 5
+	for range deepest {
+		if strings.Contains(text, "\n"+part) {
+			return true
+		}
+		part = "\t" + strings.ReplaceAll(strings.TrimSuffix(part, "\n"), "\n", "\n\t") + "\n"
+		part = strings.ReplaceAll(part, "\n\t\n", "\n\n")
+	}
+	return false
+}
+
+// readmeCommands has a check for each command of the sh blocks.
+var readmeCommands = map[string]func(t *testing.T){
+	"go run ./examples/backup": func(t *testing.T) { // of a smaller tree
+		out := command(t, "go", "run", "./examples/backup", "-src", "batchtest", "-dst", t.TempDir())
+		require.Contains(t, out, "backup: Complete, 16/16 succeeded, 0 failed")
+	},
+	"go test work": func(t *testing.T) { // this very test is part of it
+		script, err := os.ReadFile(".ci/run")
+		require.NoError(t, err)
+		require.Contains(t, string(script), "\ngo test work\n")
+	},
+	"go get github.com/runtocompletion/batch": func(t *testing.T) {
+		mod, err := os.ReadFile("go.mod")
+		require.NoError(t, err)
+		require.Contains(t, string(mod), "module github.com/runtocompletion/batch\n")
+	},
+}
+
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	for _, b := range blocks(t) {
+		switch b.kind {
+		case "sh":
+			for line := range strings.Lines(b.text) {
+				line = strings.TrimSpace(line)
+				require.Contains(t, readmeCommands, line, "line %d", b.line)
+				t.Run(line, readmeCommands[line])
+			}
+		case "console":
+			t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) {
+				t.Parallel()
+				runSession(t, b.text)
+			})
+		}
+	}
+}
+
+// runSession runs the commands of a console block and compares their output.
+func runSession(t *testing.T, text string) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("needs a POSIX shell: ", err)
+	}
+	text = strings.ReplaceAll(text, "/tmp/backup", filepath.Join(t.TempDir(), "backup"))
+	for step := range strings.SplitSeq(strings.TrimPrefix(text, "$ "), "\n$ ") {
+		line, want, _ := strings.Cut(step, "\n")
+		wantOutput(t, want, command(t, "sh", "-c", line))
+	}
+}
+
+// command runs a program in the root of the repository and returns its output.
+func command(t *testing.T, args ...string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs other programs: ", args)
+	}
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%v: %s", args, out)
+	return string(out)
+}
+
+func wantOutput(t testing.TB, want, got string) {
+	t.Helper()
+	pattern := regexp.QuoteMeta(strings.TrimSpace(want))
+	pattern = regexp.MustCompile(`(?m)^\\\.\\\.\\\.\n`).ReplaceAllString(pattern+"\n", `(?:.*\n)*?`)
+	pattern = strings.ReplaceAll(pattern, `\.\.\.`, `.*`)
+	require.Regexp(t, `\A`+pattern+`\z`, strings.TrimSpace(got)+"\n")
+}
+
+func TestWantOutput(t *testing.T) {
+	wantOutput(t, "one\n...\nfour", "one\ntwo\nthree\nfour\n")
+	wantOutput(t, "one\n...\ntwo", "one\ntwo")
+	wantOutput(t, "one\n...", "one\ntwo\nthree")
+	wantOutput(t, "after ... s (all)", "after 3.14 s (all)")
+
+	failing := &recordedTB{TB: t}
+	wantOutput(failing, "one\ntwo", "one\ntwo\nthree")
+	wantOutput(failing, "two ...", "one\ntwo three")
+	require.Equal(t, 2, failing.failures)
+}
+
+// A recordedTB counts failures in place of failing.
+type recordedTB struct {
+	testing.TB
+	failures int
+}
+
+func (r *recordedTB) Errorf(string, ...any) { r.failures++ }
+func (r *recordedTB) FailNow()              {}
+
+// section returns what is below a heading of the second level.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(readme(t), "\n## "+heading+"\n")
+	require.True(t, ok, "no section %q", heading)
+	text, _, _ := strings.Cut(rest, "\n## ")
+	return text
+}
+
+// rows returns the cells of the tables in a text, without their heads.
+func rows(text string) [][]string {
+	var list [][]string
+	head := true
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			head = true
+		case strings.HasPrefix(line, "|---"):
+			head = false
+		case !head:
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			list = append(list, cells)
+		}
+	}
+	return list
+}
+
+var codeSpan = regexp.MustCompile("`([^`\n]+)`")
+
+// spans returns the texts between back quotes, outside of blocks.
+func spans(text string) []string {
+	var list []string
+	for _, match := range codeSpan.FindAllStringSubmatch(text, -1) {
+		list = append(list, match[1])
+	}
+	return list
+}
+
+// TestReadmeFields compares the table of fields with the fields there are, and
+// with the fields of the specification of Kubernetes' Job.
+func TestReadmeFields(t *testing.T) {
+	var fields []string
+	for _, s := range []struct {
+		prefix string
+		of     reflect.Type
+	}{
+		{"", reflect.TypeFor[batch.Job]()},
+		{"FailurePolicy.", reflect.TypeFor[batch.FailurePolicy]()},
+		{"FailureRule.", reflect.TypeFor[batch.FailureRule]()},
+		{"ExitCodes.", reflect.TypeFor[batch.ExitCodes]()},
+		{"ConditionPattern.", reflect.TypeFor[batch.ConditionPattern]()},
+		{"SuccessPolicy.", reflect.TypeFor[batch.SuccessPolicy]()},
+		{"SuccessRule.", reflect.TypeFor[batch.SuccessRule]()},
+	} {
+		for field := range s.of.Fields() {
+			fields = append(fields, s.prefix+field.Name)
+		}
+	}
+	var kubernetes, told []string
+	for _, row := range rows(section(t, "Every field")) {
+		require.Len(t, row, 3)
+		kubernetes = append(kubernetes, spans(row[0])...)
+		told = append(told, spans(row[1])...)
+		require.NotEmpty(t, row[2], "%v", row)
+	}
+	require.ElementsMatch(t, fields, told)
+
+	for _, name := range strings.Fields(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules
+		successPolicy.rules backoffLimit backoffLimitPerIndex maxFailedIndexes selector manualSelector template
+		ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy scheduling`) {
+		require.Contains(t, kubernetes, "spec."+name)
+	}
+}
+
+// TestReadmeNames looks up the exported names between back quotes.
+func TestReadmeNames(t *testing.T) {
+	known := exported(t)
+	for field := range reflect.TypeFor[batch.Job]().Fields() {
+		known[field.Name] = true
+	}
+	known["Always"] = true // the restart policy that is refused
+	name := regexp.MustCompile(`^\*?(batch\.)?([A-Z]\w*(\.[A-Z]\w*)?)$`)
+	for _, span := range spans(withoutBlocks(t)) {
+		if match := name.FindStringSubmatch(span); match != nil {
+			require.True(t, known[match[2]], "there is no %s", span)
+		}
+	}
+}
+
+// TestReadmeErrors wants every error of the package to be explained.
+func TestReadmeErrors(t *testing.T) {
+	told := spans(section(t, "Errors"))
+	for name := range exported(t) {
+		isType := strings.HasSuffix(name, "Error") && !strings.Contains(name, ".")
+		if strings.HasPrefix(name, "Err") && name != "ErrorKind" && name != "ErrorIs" && name != "ErrorAs" {
+			require.Contains(t, told, name)
+		} else if isType && name != "FieldError" {
+			require.Contains(t, told, "*"+name)
+		}
+	}
+}
+
+// exported returns the exported names of package batch, with methods and fields
+// as "Type.Name", and the values of its string constants.
+func exported(t *testing.T) map[string]bool {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+	fset := token.NewFileSet()
+	var parsed []*ast.File
+	for _, file := range files {
+		f, err := parser.ParseFile(fset, file, nil, parser.ParseComments)
+		require.NoError(t, err)
+		parsed = append(parsed, f)
+	}
+	pkg, err := doc.NewFromFiles(fset, parsed, "github.com/runtocompletion/batch")
+	require.NoError(t, err)
+
+	names := make(map[string]bool)
+	addValues := func(values []*doc.Value) {
+		for _, value := range values {
+			for _, spec := range value.Decl.Specs {
+				addValueSpec(names, spec.(*ast.ValueSpec))
+			}
+		}
+	}
+	addFuncs := func(prefix string, funcs []*doc.Func) {
+		for _, f := range funcs {
+			names[prefix+f.Name] = true
+		}
+	}
+	addValues(pkg.Consts)
+	addValues(pkg.Vars)
+	addFuncs("", pkg.Funcs)
+	for _, typ := range pkg.Types {
+		names[typ.Name] = true
+		addValues(typ.Consts)
+		addValues(typ.Vars)
+		addFuncs("", typ.Funcs)
+		addFuncs(typ.Name+".", typ.Methods)
+		if s, ok := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(*ast.StructType); ok {
+			for _, field := range s.Fields.List {
+				for _, name := range field.Names {
+					names[typ.Name+"."+name.Name] = true
+				}
+			}
+		}
+	}
+	return names
+}
+
+func addValueSpec(names map[string]bool, spec *ast.ValueSpec) {
+	for i, name := range spec.Names {
+		names[name.Name] = true
+		if i < len(spec.Values) {
+			if value, ok := spec.Values[i].(*ast.BasicLit); ok && value.Kind == token.STRING {
+				text, _ := strconv.Unquote(value.Value) // the parser has read it
+				names[text] = true
+			}
+		}
+	}
+}
+
+func withoutBlocks(t *testing.T) string {
+	text := readme(t)
+	for _, b := range blocks(t) {
+		text = strings.Replace(text, b.text, "", 1)
+	}
+	return strings.ReplaceAll(text, "```", "")
+}
+
+// TestReadmeLinks follows the links within the repository. Others would need a
+// network, and are left alone.
+func TestReadmeLinks(t *testing.T) {
+	anchors := make(map[string]bool)
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutBlocks(t), -1) {
+		anchor := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		anchors["#"+strings.ReplaceAll(anchor, " ", "-")] = true
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(withoutBlocks(t), -1) {
+		switch target := link[1]; {
+		case strings.HasPrefix(target, "https://"):
+		case strings.HasPrefix(target, "#"):
+			require.True(t, anchors[target], "no heading for %s", target)
+		default:
+			require.FileExists(t, existing(target))
+		}
+	}
+}
+
+// existing gives a file that is there if the path is a file or a Go package.
+func existing(path string) string {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		files, _ := filepath.Glob(path + "/*.go")
+		return strings.Join(files[:min(1, len(files))], "")
+	}
+	return path
+}
+
+// TestReadmeExamples wants each example to be in the table with its command.
+// The commands themselves are run by the tests of the examples, which is
+// quicker and sees more.
+func TestReadmeExamples(t *testing.T) {
+	folders, err := filepath.Glob("examples/*/main.go")
+	require.NoError(t, err)
+	var commands []string
+	for _, row := range rows(section(t, "Examples")) {
+		command, _, _ := strings.Cut(spans(row[1])[0], " -")
+		commands = append(commands, command)
+	}
+	var want []string
+	for _, folder := range folders {
+		folder = filepath.ToSlash(filepath.Dir(folder))
+		want = append(want, "go run ./"+folder)
+		tests, err := filepath.Glob(folder + "/*_test.go")
+		require.NoError(t, err)
+		require.NotEmpty(t, tests, "%s has no tests", folder)
+	}
+	require.ElementsMatch(t, want, commands)
+}
+
+// TestReadmeCounts wants the number of recordings to be that of the cases.
+func TestReadmeCounts(t *testing.T) {
+	sum := 0
+	for _, match := range regexp.MustCompile(`\.json: agree \d+ of (\d+)`).FindAllStringSubmatch(readme(t), -1) {
+		n, err := strconv.Atoi(match[1])
+		require.NoError(t, err)
+		sum += n
+	}
+	require.Equal(t, []string{fmt.Sprintf("%d,%03d", sum/1000, sum%1000)},
+		slices.Compact(regexp.MustCompile(`\d+,\d{3}`).FindAllString(readme(t), -1)))
+}
+
+// TestNightlyReport is what README shows of package batchtest.
+func TestNightlyReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		status, err := batchtest.Run(t, batch.Job{
+			Name: "nightly-report",
+			Executor: batchtest.Script{
+				batchtest.Exit(3).Times(2), // two failures,
+				batchtest.Succeed(),        // and all is well
+			},
+		})
+		require.NoError(t, err)
+		batchtest.WantComplete(t, status)
+		require.Equal(t, 30*time.Second, time.Since(start)) // 10 s, then 20 s
+	})
+}
