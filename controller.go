@@ -345,7 +345,10 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 				return
 			}
 			for _, change := range changes {
-				if step, ok := changeOf(change); ok && !yield(step, nil) {
+				step, ok := changeOf(change)
+				if !ok {
+					w.Superseded(change)
+				} else if !yield(step, nil) {
 					return
 				}
 			}
@@ -503,8 +506,14 @@ func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) err
 // attempt is replaced. Any other reason is an eviction, which stops it
 // gracefully (R177, R178). The errors are those of [Controller.DeleteAttempt].
 func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason Reason) error {
+	if !slices.Contains(disruptions, reason) {
+		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)
+	}
 	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.Disrupted, Reason: string(reason)})
 }
+
+var disruptions = []Reason{ReasonPreemptionByScheduler, ReasonDeletionByTaintManager, ReasonEvictionByEvictionAPI,
+	ReasonDeletionByPodGC, ReasonTerminationByKubelet}
 
 func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev engine.Event) error {
 	if ctx.Err() != nil {
@@ -872,12 +881,17 @@ func (j *jobRun) ended(r *run, err error) *run {
 		j.mu.Unlock()
 		return r
 	}
+	index, failed := r.attempt.Index, r.attempt.Failures+r.attempt.Ignored
 	r.returned()
 	if r.err != nil { // of an execution before a restart in place
 		r.err, r.text = nil, ""
 	}
 	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
+	over := failed > 0 && j.indexIsOver(index)
 	j.mu.Unlock()
+	if over {
+		j.retries.Drop(index)
+	}
 	if j.c.turns != nil {
 		j.c.turns.Release()
 	}
@@ -903,7 +917,11 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before
 	}
+	over := j.indexIsOver(a.Index)
 	j.mu.Unlock()
+	if over {
+		j.retries.Drop(a.Index)
+	}
 	j.logFailure(a, stopped, v.text)
 	if j.c.turns != nil {
 		j.c.turns.Release()
@@ -923,6 +941,13 @@ func (j *jobRun) goOn(w wishes) *run {
 	return j.answer(w.rare.delays)
 }
 
+// indexIsOver reports whether an index needs no more delays from a back-off of
+// its own. It needs j.mu.
+func (j *jobRun) indexIsOver(index int) bool {
+	e := j.engine
+	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
+}
+
 // wishes are what the engine wants to be done once j.mu is released.
 type wishes struct {
 	first *run // to be executed
@@ -934,7 +959,7 @@ type rareWishes struct {
 	others   []*run     // to be executed, too
 	delays   []question // to be answered
 	dirs     []string   // to be removed
-	abandons []*run
+	abandons []abandoned
 	finished bool
 	gone     bool
 }
@@ -943,6 +968,13 @@ type rareWishes struct {
 type question struct {
 	engine.Action
 	seq int64 // of the attempt, whose record may serve another one by the time
+}
+
+// An abandoned attempt, as it was when it was abandoned.
+type abandoned struct {
+	run   *run
+	seq   int64
+	index int
 }
 
 // rarely returns the rare wishes, to be added to.
@@ -992,7 +1024,8 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 			w.rarely().dirs = append(w.rarely().dirs, dir)
 		}
 	case engine.Abandon:
-		w.rarely().abandons = append(w.rarely().abandons, runOf(act.Attempt))
+		a := act.Attempt
+		w.rarely().abandons = append(w.rarely().abandons, abandoned{runOf(a), a.Seq, a.Index})
 	case engine.NeedDelay, engine.NeedRestartDelay:
 		q := question{Action: *act}
 		if act.Attempt != nil {
@@ -1388,15 +1421,15 @@ func (j *jobRun) logFailure(a Attempt, stopped bool, text string) {
 
 // logAbandoned tells of executors that have not returned within their grace
 // period. Taking stacks stops the world, so many at once share one look.
-func (j *jobRun) logAbandoned(runs []*run) {
+func (j *jobRun) logAbandoned(list []abandoned) {
 	const most = 10
 	stacks := allStacks()
-	for _, r := range runs[:min(most, len(runs))] {
+	for _, a := range list[:min(most, len(list))] {
 		j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
-			slog.String("attempt", j.id.Name(r.attempt.Seq, r.attempt.Index)), slog.Int("index", r.attempt.Index),
-			slog.String("stack", r.stackIn(stacks)))
+			slog.String("attempt", j.id.Name(a.seq, a.index)), slog.Int("index", a.index),
+			slog.String("stack", a.run.stackIn(stacks)))
 	}
-	if more := len(runs) - most; more > 0 {
+	if more := len(list) - most; more > 0 {
 		j.log(slog.LevelError, "more attempts abandoned", slog.Int("attempts", more))
 	}
 }

@@ -30,7 +30,9 @@ import (
 // An Executor runs attempts. Execute returns nil if the attempt succeeded; any
 // other result, a panic and a call of [runtime.Goexit] make it fail. It must
 // return soon after ctx is done: context.Cause(ctx) says why it is, for
-// instance [ErrDeleted]. Several goroutines call Execute at once.
+// instance [ErrDeleted]. Several goroutines call Execute at once. Ctx ends with
+// Execute; one that is first looked at later, by a goroutine left behind, may
+// end with another attempt.
 type Executor interface {
 	Execute(ctx context.Context, a Attempt) error
 }
@@ -407,7 +409,8 @@ func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.v
 // plain reports whether there is nothing to put in order before the run can
 // serve another attempt. It needs job.mu.
 func (r *run) plain() bool {
-	return r.err == nil && r.kept == nil && len(r.job.zombies) == 0 && r.ctx.untouched()
+	a := r.attempt
+	return r.err == nil && r.kept == nil && len(r.job.zombies) == 0 && a.Failures+a.Ignored == 0 && r.ctx.untouched()
 }
 
 // A verdict is what the error of an executor came to.
@@ -442,7 +445,8 @@ func (r *run) result(err error) (res engine.Result) {
 		}
 	}()
 	res.Code = r.exitCode(err)
-	_, res.Permanent = errors.AsType[*backoff.PermanentError](err)
+	permanent, _ := errors.AsType[*backoff.PermanentError](err)
+	res.Permanent = permanent != nil
 	res.ErrorRule = slices.IndexFunc(r.job.rules, func(rule FailureRule) bool {
 		return rule.OnError != nil && r.matches(rule.OnError, err)
 	})
@@ -452,8 +456,11 @@ func (r *run) result(err error) (res engine.Result) {
 // exitCode is ExitCode, but for an attempt that was asked to stop and says no
 // more than that it did: such a container exits with 143.
 func (r *run) exitCode(err error) int {
-	if hasExitCode(err) {
-		return ExitCode(err)
+	if code, ok := exitCodeIn(err); ok {
+		return code
+	}
+	if r.ctx.live.Load() == nil {
+		return exitError // it cannot know that it was asked to stop
 	}
 	r.job.mu.Lock()
 	cause := r.ctx.cause
@@ -461,7 +468,7 @@ func (r *run) exitCode(err error) int {
 	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, cause)) {
 		return exitTerminated
 	}
-	return ExitCode(err)
+	return exitError
 }
 
 func (r *run) matches(match func(error) bool, err error) (matched bool) {
@@ -595,25 +602,29 @@ func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	if e, ok := errors.AsType[*exec.ExitError](err); ok {
-		if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return exitSignal + int(status.Signal())
-		}
-	}
-	if coded, ok := errors.AsType[exitCoder](err); ok && coded.ExitCode() != 0 {
-		return coded.ExitCode()
+	if code, ok := exitCodeIn(err); ok {
+		return code
 	}
 	return exitError
+}
+
+// exitCodeIn finds the exit code that err carries, if it does.
+func exitCodeIn(err error) (code int, ok bool) {
+	coded, ok := errors.AsType[exitCoder](err)
+	if !ok {
+		return 0, false
+	}
+	if e, ok := coded.(*exec.ExitError); ok {
+		if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return exitSignal + int(status.Signal()), true
+		}
+	}
+	return cmp.Or(coded.ExitCode(), exitError), true
 }
 
 type exitCoder interface {
 	error
 	ExitCode() int
-}
-
-func hasExitCode(err error) bool {
-	_, ok := errors.AsType[exitCoder](err)
-	return ok
 }
 
 // A PanicError is the error of an attempt whose executor panicked, or called

@@ -90,10 +90,10 @@ func TestHowExecutorsFail(t *testing.T) {
 		"an error whose text exits":              {func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil},
 		"an error whose exit code panics":        {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
 		"an error whose exit code exits":         {func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil},
-		"an error whose As panics":               {func() error { return hostile{as: panics[bool]} }, 1, "hostile", nil},
+		"an error whose As panics":               {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
 		"an error whose Is panics":               {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
-		"an error whose As lies":                 {func() error { return hostile{as: func() bool { return true }} }, 1, "hostile", nil},
-		"a panic with an error whose As panics":  {func() error { panic(hostile{as: panics[bool]}) }, 1, "panicked", nil},
+		"an error whose As lies":                 {func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil},
+		"a panic with an error whose As panics":  {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
 		"an error with a text without end":       {func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7, strings.Repeat("x", 4096), nil},
 		"an error whose text is cut in a letter": {func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil},
 	}

@@ -193,8 +193,24 @@ func Permanent(err error) error {
 type Backoff = func() backoff.BackOff
 
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
+//
+//go:noinline
 func ConstantBackoff(d time.Duration) Backoff {
 	return func() backoff.BackOff { return backoff.NewConstantBackOff(max(d, 0)) }
+}
+
+// constantCode tells the functions that ConstantBackoff returns from others, as
+// long as it is not inlined. Their delays need not be asked for, which is what a
+// retry would mostly cost.
+var constantCode = reflect.ValueOf(ConstantBackoff(0)).Pointer()
+
+func isConstant(b Backoff) bool { return b != nil && reflect.ValueOf(b).Pointer() == constantCode }
+
+func constantDelay(b Backoff) time.Duration {
+	if !isConstant(b) {
+		return 0
+	}
+	return b().NextBackOff()
 }
 
 // ExponentialBackoff waits initial after the first failure and twice as long

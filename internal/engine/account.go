@@ -25,6 +25,14 @@ func doubling(n int, limit time.Duration) time.Duration {
 // RetryDelay is Kubernetes' delay after the n-th failure in a row (R180).
 func RetryDelay(n int) time.Duration { return doubling(n, maxRetryDelay) }
 
+// retryDelay is the delay after the n-th failure in a row, if the engine knows.
+func (s *Spec) retryDelay(n int) time.Duration {
+	if s.FixedDelay {
+		return s.Delay
+	}
+	return RetryDelay(n)
+}
+
 // A retry is the delay that holds back all new attempts of a job without a
 // per-index limit (R179).
 type retry struct {
@@ -149,7 +157,7 @@ func (j *Job) failOnce(a *Attempt) {
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
 		return
 	}
-	j.retry.until = j.retry.last.Add(RetryDelay(j.retry.n))
+	j.retry.until = j.retry.last.Add(j.Spec.retryDelay(j.retry.n))
 }
 
 // failIndexOnce counts a failure of an index with a limit of its own: either
@@ -171,7 +179,7 @@ func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
 			j.out = append(j.out, Action{Kind: NeedDelay, Index: a.Index, N: n})
 			return
 		}
-		j.retryIndexAt(a, a.countedAt.Add(RetryDelay(n)))
+		j.retryIndexAt(a, a.countedAt.Add(j.Spec.retryDelay(n)))
 	}
 }
 

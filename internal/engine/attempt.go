@@ -221,7 +221,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	case r.Code == 0:
 		a.ExitCode, a.HasExit = 0, true
 		j.end(a, Succeeded, now)
-	case j.Spec.OnFailure && a.DeletedAt == 0 && !r.Permanent && !j.halted:
+	case j.Spec.OnFailure && a.DeletedAt == 0 && !r.Permanent:
 		a.ExitCode, a.HasExit = r.Code, true
 		j.awaitRestart(a, now)
 	default:

@@ -31,6 +31,8 @@ type Spec struct {
 	HoldsPending         bool // new attempts are Pending until Started
 	QueuesStarts         bool // new attempts and restarts alike wait for Started
 	CustomDelay          bool // ask for retry delays with NeedDelay
+	FixedDelay           bool // every retry delay is Delay
+	Delay                time.Duration
 	CustomRestartDelay   bool // ask for restart delays with NeedRestartDelay
 	History              int  // how many ended attempts are kept
 	Container, Namespace string

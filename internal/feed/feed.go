@@ -19,7 +19,7 @@ const keptRemovals = 1000
 
 // A Feed is a set of objects of type T in the order of their latest changes.
 // Its methods may be called by several goroutines at once. The calls for one
-// entry must come one at a time, but for Since.
+// entry must come one at a time.
 type Feed[T any] struct {
 	seen atomic.Uint64 // the highest revision that anybody has been told
 

@@ -15,7 +15,8 @@ var ErrTooOld = errors.New("revision too old")
 type Watcher[T any] struct {
 	feed   *Feed[T]
 	cursor uint64
-	awake  chan struct{} // has room for one
+	awake  chan struct{}      // has room for one
+	added  map[*Entry[T]]bool // additions that were superseded
 }
 
 // A Change says that an object was added, changed or removed.
@@ -86,7 +87,7 @@ func (w *Watcher[T]) collect() ([]Change[T], error) {
 	}
 	var changes []Change[T]
 	for e := f.newest; e != nil && e.revision > w.cursor; e = e.older {
-		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Added: e.created > w.cursor})
+		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Added: e.created > w.cursor || w.added[e]})
 	}
 	for _, e := range slices.Backward(f.removals) {
 		if e.revision <= w.cursor || w.cursor == 0 {
@@ -96,7 +97,20 @@ func (w *Watcher[T]) collect() ([]Change[T], error) {
 	}
 	slices.SortFunc(changes, func(a, b Change[T]) int { return cmp.Compare(a.Revision, b.Revision) })
 	w.cursor = f.revision
+	clear(w.added)
 	return changes, nil
+}
+
+// Superseded tells the watcher that a change was not told to anybody because a
+// later one will be: if it was an addition, that one is.
+func (w *Watcher[T]) Superseded(c Change[T]) {
+	if !c.Added {
+		return
+	}
+	if w.added == nil {
+		w.added = make(map[*Entry[T]]bool)
+	}
+	w.added[c.Entry] = true
 }
 
 // Current reports whether the change is still the latest of its object. The

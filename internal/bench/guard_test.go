@@ -1,0 +1,153 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if runIfChild(os.Stdout) {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A guard fails when something has become much dearer than it is meant to be.
+// Its limits are ratios of times measured in one run, about twice the budgets,
+// so that a busy machine does not cross them; sizes and allocations are exact.
+type guard struct {
+	name    string
+	limit   float64
+	format  func(float64) string
+	measure func() (float64, error)
+}
+
+// tries is how often a guard measures before it fails: a machine that is busy
+// with something else is not a regression.
+const tries = 3
+
+func TestBudgets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures times")
+	}
+	if raceEnabled {
+		t.Skip("the race detector changes what things cost")
+	}
+	for _, g := range slices.Concat(timeGuards(), growthGuards(), memoryGuards(), allocGuards()) {
+		t.Run(g.name, func(t *testing.T) {
+			least := 0.0
+			for i := range tries {
+				got, err := g.measure()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("measured %s, the limit is %s", g.format(got), g.format(g.limit))
+				if got <= g.limit {
+					return
+				}
+				if i == 0 || got < least {
+					least = got
+				}
+			}
+			t.Errorf("%s: at least %s in %d tries, want at most %s", g.name, g.format(least), tries, g.format(g.limit))
+		})
+	}
+}
+
+// against measures how much longer one contender takes than another.
+func against(w work, this, other contender) func() (float64, error) {
+	return func() (float64, error) {
+		c := &comparison{work: &w, contenders: []contender{this, other}, rounds: 5, results: make(map[string]series)}
+		if err := c.measure(); err != nil {
+			return 0, err
+		}
+		return c.ratio(this.name, other.name).median, nil
+	}
+}
+
+func timeGuards() []guard {
+	plain := contender{nameBatch, library{}.run}
+	indexed := contender{"batch, Indexed", library{indexed: true, perIndex: true}.run}
+	raw, channel, group := contender{nameRaw, runRaw}, contender{nameChannel, runChannel(100)}, contender{nameErrgroup, runErrgroup}
+	looked := contender{"looked on", library{watched: true, polled: true}.run}
+	noop2, noop64 := work{n: 100_000, p: 2, do: nothing}, work{n: 100_000, p: 64, do: nothing}
+	return []guard{
+		{"no-op p=2 against errgroup", 0.5, times, against(noop2, plain, group)},
+		{"no-op p=64 against errgroup", 0.5, times, against(noop64, plain, group)},
+		{"no-op p=2 Indexed with a limit per index against errgroup", 0.6, times, against(noop2, indexed, group)},
+		{"no-op p=2 against a channel-fed pool", 2, times, against(noop2, plain, channel)},
+		{"no-op p=64 against a channel-fed pool", 2, times, against(noop64, plain, channel)},
+		{"10 µs of CPU against goroutines", 1.15, times, against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw)},
+		{"failing twice against errgroup and backoff", 1, times,
+			against(work{n: 20_000, p: 2, do: nothing, fails: 2},
+				contender{nameBatch, library{indexed: true, perIndex: true}.run}, contender{nameBackoff, runBackoff})},
+		{"watched and polled against alone", 3, times, against(noop2, looked, plain)},
+	}
+}
+
+// steeper measures how much more a unit of work costs at the large size than at
+// the small one. The small one is done so often that a sample has enough units.
+func steeper(small, large, enough int, do func(int) error) func() (float64, error) {
+	return func() (float64, error) {
+		c, err := grow(3, []int{small, large}, enough, itself, do)
+		if err != nil {
+			return 0, err
+		}
+		return c.ratio(1, 0).median, nil
+	}
+}
+
+func growthGuards() []guard {
+	return []guard{
+		{"growth of an Indexed job", 1.6, times, steeper(10_000, 500_000, 100_000, func(n int) error {
+			return library{indexed: true}.run(&work{n: n, p: 2, do: nothing})
+		})},
+		{"growth with scattered failures", 1.6, times, steeper(10_000, 200_000, 100_000, scattered)},
+		{"growth by fragments", 1.8, times, steeper(10_000, 200_000, 100_000, alternating)},
+		{"growth by jobs", 3, times, steeper(100, 10_000, 10_000, manyJobs)},
+	}
+}
+
+// ofChildren measures how much more memory one child takes for each of n things
+// than another.
+func ofChildren(n int, this, other string) func() (float64, error) {
+	return func() (float64, error) {
+		a, err := askChild(this, n)
+		if err != nil {
+			return 0, err
+		}
+		b, err := askChild(other, n)
+		return a["inuse"] / b["inuse"], err
+	}
+}
+
+func ofChild(name string, n int, figure string) func() (float64, error) {
+	return func() (float64, error) {
+		f, err := askChild(name, n)
+		return f[figure], err
+	}
+}
+
+func memoryGuards() []guard {
+	return []guard{
+		{"memory of blocked attempts", 2, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
+		{"memory of attempts blocked on their contexts", 2, times, ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context")},
+		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},
+		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 5_000, "inuse")},
+		{"memory of a million completions", 32 << 20, bytesText, ofChild("completions", 1_000_000, "peak")},
+	}
+}
+
+func allocGuards() []guard {
+	var guards []guard
+	for _, job := range steady {
+		if job.fails == 0 {
+			guards = append(guards, guard{"allocations per completion, " + job.name, allocLimit, fraction, func() (float64, error) {
+				return allocsPerCompletion(job.library, 100_000, 2, 0)
+			}})
+		}
+	}
+	return guards
+}
