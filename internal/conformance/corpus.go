@@ -108,13 +108,14 @@ type Term struct {
 	Exit  int     `json:"exit"`
 }
 
-// The grace period of a deleted pod, and the exit codes of containers that
-// were ended by SIGTERM and SIGKILL. A pod that ends without ever having
-// started is given the latter too.
+// GracePeriod is that of a deleted pod.
+const GracePeriod Seconds = 30
+
+// The exit codes of containers that were ended by SIGTERM and SIGKILL. A pod
+// that ends without ever having started is given the latter too.
 const (
-	GracePeriod Seconds = 30
-	ExitTerm            = 143
-	ExitKill            = 137
+	ExitTerm = 143
+	ExitKill = 137
 )
 
 // An Action is one thing the user does. One of Patch, Delete and DeletePod is

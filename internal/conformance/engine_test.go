@@ -49,7 +49,6 @@ type benchPod struct {
 	a       *engine.Attempt
 	plan    Plan
 	stopped bool
-	ended   bool
 	record  Pod
 }
 
