@@ -29,8 +29,8 @@ type Entry[T any] struct {
 	place duequeue.Place
 }
 
-// New returns an alarm. Times are nanoseconds as given by now; ring is called
-// on a goroutine of the timer's, one entry after the other.
+// New returns an alarm. Times are nanoseconds as given by now. Ring is called on
+// goroutines of the timer's, for what is due at once one after the other.
 func New[T any](now func() int64, ring func(T)) *Alarm[T] {
 	return &Alarm[T]{
 		now:   now,

@@ -3,6 +3,7 @@ package alarm
 import (
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,13 +12,23 @@ import (
 // A recorder notes what rings, and when.
 type recorder struct {
 	start time.Time
+
+	mu    sync.Mutex // guards rings
 	rings []string
 }
 
 func (r *recorder) now() int64 { return int64(time.Since(r.start)) }
 
 func (r *recorder) ring(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.rings = append(r.rings, name+"@"+time.Since(r.start).String())
+}
+
+func (r *recorder) heard() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.rings)
 }
 
 func TestRing(t *testing.T) {
@@ -65,8 +76,8 @@ func TestRing(t *testing.T) {
 				r := &recorder{start: time.Now()}
 				test.set(New(r.now, r.ring), &Entry[string]{Item: "x"}, &Entry[string]{Item: "y"})
 				time.Sleep(time.Hour)
-				if !slices.Equal(r.rings, test.want) {
-					t.Errorf("rang %v, want %v", r.rings, test.want)
+				if got := r.heard(); !slices.Equal(got, test.want) {
+					t.Errorf("rang %v, want %v", got, test.want)
 				}
 			})
 		})
@@ -80,14 +91,14 @@ func TestSetWhileRinging(t *testing.T) {
 		var a *Alarm[string]
 		a = New(r.now, func(name string) {
 			r.ring(name)
-			if len(r.rings) < 3 {
+			if len(r.heard()) < 3 {
 				a.Set(e, r.now()+int64(time.Second))
 			}
 		})
 		a.Set(e, int64(time.Second))
 		time.Sleep(time.Minute)
-		if want := []string{"again@1s", "again@2s", "again@3s"}; !slices.Equal(r.rings, want) {
-			t.Errorf("rang %v, want %v", r.rings, want)
+		if got, want := r.heard(), []string{"again@1s", "again@2s", "again@3s"}; !slices.Equal(got, want) {
+			t.Errorf("rang %v, want %v", got, want)
 		}
 	})
 }
