@@ -956,12 +956,19 @@ type wishes struct {
 
 // rareWishes are those that most steps do not have.
 type rareWishes struct {
+	cancels  []cancellation
 	others   []*run     // to be executed, too
 	delays   []question // to be answered
 	dirs     []string   // to be removed
 	abandons []abandoned
 	finished bool
 	gone     bool
+}
+
+// A cancellation ends a context.
+type cancellation struct {
+	ctx *liveContext
+	why engine.Cause
 }
 
 // A question is an action that asks for a delay.
@@ -1018,7 +1025,7 @@ func (j *jobRun) apply(acts []engine.Action) (w wishes) {
 func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 	switch act.Kind {
 	case engine.Stop:
-		j.stop(act.Attempt, act.Cause)
+		j.stop(act.Attempt, act.Cause, w)
 	case engine.Close:
 		if dir := runOf(act.Attempt).close(); dir != "" {
 			w.rarely().dirs = append(w.rarely().dirs, dir)
@@ -1078,10 +1085,12 @@ func (j *jobRun) own(a *engine.Attempt) *run {
 	return r
 }
 
-// stop cancels an attempt's context.
-func (j *jobRun) stop(a *engine.Attempt, why engine.Cause) {
+// stop ends an attempt's context.
+func (j *jobRun) stop(a *engine.Attempt, why engine.Cause, w *wishes) {
 	r := runOf(a)
-	r.ctx.end(stopCauses[why])
+	if live := r.ctx.stop(stopCauses[why]); live != nil {
+		w.rarely().cancels = append(w.rarely().cancels, cancellation{live, why})
+	}
 	if a.Phase >= engine.Succeeded { // it was lost, and nobody waits for it
 		if j.zombies == nil {
 			j.zombies = make(map[*run]struct{})
@@ -1134,6 +1143,9 @@ func (j *jobRun) carryOut(w wishes) *run {
 }
 
 func (j *jobRun) carryOutRare(w *rareWishes) {
+	for _, c := range w.cancels {
+		c.ctx.cancel(stopCauses[c.why])
+	}
 	for _, r := range w.others {
 		j.c.spawn(func() { j.c.work(r) })
 	}

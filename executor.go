@@ -396,7 +396,7 @@ func (r *run) returned() {
 		delete(r.job.zombies, r)
 	}
 	if !r.ctx.untouched() {
-		r.ctx.end(ErrAttemptEnded)
+		r.ctx.end()
 		r.ctx = &attemptContext{run: r}
 	}
 }
@@ -542,11 +542,22 @@ func (c *attemptContext) asked() *liveContext {
 	return live
 }
 
-// end cancels the context; the first cause counts. It needs job.mu.
-func (c *attemptContext) end(cause error) {
-	c.cause = cmp.Or(c.cause, cause)
+// stop says why the context ends, and returns what is to be cancelled as soon as
+// job.mu is released: whoever wakes up wants it. It is nil if nobody has asked,
+// or the context has been stopped before. It needs job.mu.
+func (c *attemptContext) stop(cause error) *liveContext {
+	if c.cause != nil {
+		return nil
+	}
+	c.cause = cause
+	return c.live.Load()
+}
+
+// end cancels the context of an attempt that has ended. It needs job.mu.
+func (c *attemptContext) end() {
+	c.cause = cmp.Or(c.cause, ErrAttemptEnded)
 	if live := c.live.Load(); live != nil {
-		live.cancel(cause)
+		live.cancel(c.cause)
 	}
 }
 
