@@ -205,8 +205,15 @@ func (j *Job) retain(a *Attempt, counts bool) {
 // retryIndexAt sets when the index of a retained attempt may be tried again.
 func (j *Job) retryIndexAt(a *Attempt, t Time) {
 	a.retryAt = t
-	j.indexes.ready.Remove(a.Index)
-	j.retries.Set(a, int64(t))
+	if t > j.now {
+		j.indexes.ready.Remove(a.Index)
+		j.retries.Set(a, int64(t))
+		return
+	}
+	j.retries.Remove(a)
+	if j.indexes.returned.Contains(a.Index) {
+		j.indexes.ready.Add(a.Index)
+	}
 }
 
 // forget drops a retained attempt without counting it.

@@ -211,6 +211,8 @@ func (j *Job) createIndex(i int, now Time) {
 		return
 	}
 	if old := j.retained[i]; old != nil {
+		a.Number = max(a.Number, old.Number+1)
+		j.indexes.highest = max(j.indexes.highest, a.Number)
 		a.Failures, a.Ignored = old.Failures, old.Ignored
 		if old.counts {
 			a.Failures++

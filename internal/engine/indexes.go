@@ -25,17 +25,21 @@ type indexes struct {
 	highest          int // number of any attempt so far
 }
 
-// giveBack makes index i pending again after an attempt with that number.
-func (x *indexes) giveBack(i, number int, delayed bool) {
+// giveBack makes index i pending again.
+func (x *indexes) giveBack(i int, delayed bool) {
 	x.returned.Add(i)
 	x.waiting = x.returned.Len()
 	if !delayed {
 		x.ready.Add(i)
 	}
+}
+
+// count makes number the least that the next attempt of index i has.
+func (x *indexes) count(i, number int) {
 	if x.numbers == nil {
 		x.numbers = make(map[int]int)
 	}
-	x.numbers[i] = max(x.numbers[i], number+1)
+	x.numbers[i] = max(x.numbers[i], number)
 }
 
 // take removes index i and returns the number of its next attempt.
@@ -81,7 +85,10 @@ func (j *Job) freeIndex(a *Attempt) {
 	}
 	a.holding = false
 	if j.inRange(a) && !j.Completed.Contains(a.Index) && !j.GivenUp.Contains(a.Index) {
-		j.indexes.giveBack(a.Index, a.Number, a.retained && j.delays(a))
+		j.indexes.giveBack(a.Index, a.retained && j.delays(a))
+		if !a.retained { // of one that is, its successor takes the number
+			j.indexes.count(a.Index, a.Number+1)
+		}
 	}
 }
 
