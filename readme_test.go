@@ -295,7 +295,7 @@ func TestReadmeFields(t *testing.T) {
 	}
 	require.ElementsMatch(t, fields, told)
 
-	for _, name := range strings.Fields(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules
+	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules
 		successPolicy.rules backoffLimit backoffLimitPerIndex maxFailedIndexes selector manualSelector template
 		ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy scheduling`) {
 		require.Contains(t, kubernetes, "spec."+name)

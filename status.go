@@ -313,6 +313,9 @@ func lower(message string) string {
 	if rest, ok := strings.CutPrefix(message, "Reached "); ok {
 		return "reached " + rest
 	}
+	if rule, ok := strings.CutPrefix(message, "Matched rules at index "); ok {
+		return "rule " + rule + " of the success policy is met"
+	}
 	return message
 }
 

@@ -129,7 +129,7 @@ func TestExplain(t *testing.T) {
 		"it is succeeding": {
 			job: indexed(2, batch.Job{SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(1)}}}, Executor: only(succeed.Execute, slow.Execute)}), after: 10 * time.Second,
 			state: "SuccessCriteriaMet", line: "j: SuccessCriteriaMet, 1/2 succeeded, 0 failed, 1 terminating",
-			want: "ending: Matched rules at index 0 (SuccessPolicy); waits for 1 attempt to stop",
+			want: "ending: rule 0 of the success policy is met (SuccessPolicy); waits for 1 attempt to stop",
 		},
 		"it is complete": {
 			job: batch.Job{Executor: takes(time.Minute)}, after: time.Hour, state: "Complete", line: "j: Complete, 1/1 succeeded, 0 failed",

@@ -126,6 +126,8 @@ func (a *Attempt) GraceEnd(grace time.Duration) Time {
 	switch {
 	case a.graceAt != 0:
 		return a.graceAt
+	case a.Abandoned:
+		return a.DeletedAt // whatever it was, it is over
 	case a.DeletedAt != 0:
 		return a.DeletedAt.Add(grace)
 	}
