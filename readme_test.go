@@ -145,6 +145,9 @@ var readmeCommands = map[string]func(t *testing.T){
 		require.NoError(t, err)
 		require.Contains(t, string(script), "\ngo test work\n")
 	},
+	"go -C internal/bench run .": func(t *testing.T) { // which takes minutes
+		require.Contains(t, command(t, "go", "-C", "internal/bench", "run", ".", "-list"), "noop")
+	},
 	"go get github.com/runtocompletion/batch": func(t *testing.T) {
 		mod, err := os.ReadFile("go.mod")
 		require.NoError(t, err)
