@@ -371,11 +371,13 @@ func watchError(err error) error {
 func changeOf(change feed.Change[*jobRun]) (Change, bool) {
 	j := change.Entry.Item
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	if !change.Current() {
+		j.mu.Unlock()
 		return Change{}, false
 	}
 	step := Change{Type: Modified, Status: j.statusLocked()}
+	j.mu.Unlock()
+	step.Status.Progress = step.Status.progress(j.c.now())
 	switch {
 	case change.Removed:
 		step.Type = Deleted
@@ -1326,9 +1328,9 @@ func (j *jobRun) wait(ctx context.Context) (Status, error) {
 
 // outcome is the answer of wait for a job that has finished or is gone.
 func (j *jobRun) outcome() (Status, error) {
+	status := j.status()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	status := j.statusLocked()
 	switch {
 	case j.failed != nil:
 		return status, j.failed.clone()

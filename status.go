@@ -566,10 +566,14 @@ func (s *IndexSet) UnmarshalText(text []byte) error {
 // status is the job's status now.
 func (j *jobRun) status() Status {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.statusLocked()
+	s := j.statusLocked()
+	j.mu.Unlock()
+	s.Progress = s.progress(j.c.now())
+	return s
 }
 
+// statusLocked is the status but for the progress, which needs no lock: a look
+// at the clock under it would hold up the job for as long as an attempt does.
 func (j *jobRun) statusLocked() Status {
 	e := j.engine
 	s := Status{
@@ -607,12 +611,11 @@ func (j *jobRun) statusLocked() Status {
 	if s.Is(ConditionComplete) {
 		s.CompletionTime = asTime(e.FinishedAt)
 	}
-	s.Progress = progress(&s, j.c.now())
 	return s
 }
 
 // progress projects the rate since the start.
-func progress(s *Status, now engine.Time) Progress {
+func (s *Status) progress(now engine.Time) Progress {
 	p := Progress{Done: s.Succeeded}
 	if s.Completions == nil {
 		return p
