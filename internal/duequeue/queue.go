@@ -1,27 +1,24 @@
 // Package duequeue holds things by the time at which they are due.
 package duequeue
 
-import "cmp"
-
 // A Place is where an item is in a [Queue]: each item has one for each queue
 // it can be in. The zero value is in none.
 type Place int32
 
 // A Queue is a binary heap of items in which each knows its place, so that an
 // item whose time changes is moved and one that is no longer due is taken out:
-// the queue never holds more than what waits. Items due at the same time come
-// in the order in which they were set. Setting and removing cost time in the
-// logarithm of the length. It is not safe for concurrent use.
+// the queue never holds more than what waits. Setting and removing cost time in
+// the logarithm of the length, and next to nothing among items that are due at
+// the same time: those come in no particular order, though always in the same
+// one. It is not safe for concurrent use.
 type Queue[T any] struct {
 	place func(T) *Place
 	heap  []entry[T]
-	sets  uint64
 }
 
 type entry[T any] struct {
-	due   int64
-	order uint64
-	item  T
+	due  int64
+	item T
 }
 
 // New returns an empty queue of items whose places are found by place.
@@ -55,9 +52,8 @@ func (q *Queue[T]) Set(item T, due int64) {
 		q.heap = append(q.heap, entry[T]{})
 		*at = Place(len(q.heap))
 	}
-	q.sets++
 	i := int(*at) - 1
-	q.heap[i] = entry[T]{due, q.sets, item}
+	q.heap[i] = entry[T]{due, item}
 	q.down(q.up(i))
 }
 
@@ -83,10 +79,7 @@ func (q *Queue[T]) swap(i, k int) {
 	*q.place(q.heap[k].item) = Place(k + 1)
 }
 
-func (q *Queue[T]) before(i, k int) bool {
-	a, b := &q.heap[i], &q.heap[k]
-	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.order, b.order)) < 0
-}
+func (q *Queue[T]) before(i, k int) bool { return q.heap[i].due < q.heap[k].due }
 
 func (q *Queue[T]) up(i int) int {
 	for i > 0 && q.before(i, (i-1)/2) {
