@@ -823,7 +823,7 @@ func (j *jobRun) do(ev engine.Event) {
 		j.c.spawn(func() { j.c.work(j.answer(questions)) }) // a back-off is user code
 	}
 	if r := j.carryOut(w); r != nil {
-		j.c.spawn(func() { j.c.work(r) })
+		j.c.spawnRun(r)
 	}
 }
 
@@ -891,13 +891,7 @@ func (j *jobRun) ended(r *run, err error) *run {
 	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
 	over := failed > 0 && j.indexIsOver(index)
 	j.mu.Unlock()
-	if over {
-		j.retries.Drop(index)
-	}
-	if j.c.turns != nil {
-		j.c.turns.Release()
-	}
-	return j.goOn(w)
+	return j.afterwards(index, over, w)
 }
 
 // endedWith is ended for an execution that returned an error.
@@ -921,10 +915,15 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	}
 	over := j.indexIsOver(a.Index)
 	j.mu.Unlock()
-	if over {
-		j.retries.Drop(a.Index)
-	}
 	j.logFailure(a, stopped, v.text)
+	return j.afterwards(a.Index, over, w)
+}
+
+// afterwards gives back what an execution had taken, and goes on.
+func (j *jobRun) afterwards(index int, over bool, w wishes) *run {
+	if over {
+		j.retries.Drop(index)
+	}
 	if j.c.turns != nil {
 		j.c.turns.Release()
 	}
@@ -938,7 +937,7 @@ func (j *jobRun) goOn(w wishes) *run {
 		return next
 	}
 	if next != nil {
-		j.c.spawn(func() { j.c.work(next) })
+		j.c.spawnRun(next)
 	}
 	return j.answer(w.rare.delays)
 }
@@ -1149,7 +1148,7 @@ func (j *jobRun) carryOutRare(w *rareWishes) {
 		c.ctx.cancel(stopCauses[c.why])
 	}
 	for _, r := range w.others {
-		j.c.spawn(func() { j.c.work(r) })
+		j.c.spawnRun(r)
 	}
 	for _, dir := range w.dirs {
 		if err := os.RemoveAll(dir); err != nil {
@@ -1190,7 +1189,7 @@ func (j *jobRun) answer(questions []question) (next *run) {
 		if next == nil {
 			next = r
 		} else if r != nil {
-			j.c.spawn(func() { j.c.work(r) })
+			j.c.spawnRun(r)
 		}
 	}
 	return next
@@ -1247,6 +1246,9 @@ func (c *Controller) spawn(f func()) {
 	})
 }
 
+// spawnRun runs an attempt, and those after it, on a goroutine of its own.
+func (c *Controller) spawnRun(r *run) { c.spawn(func() { c.work(r) }) }
+
 // leave says that a goroutine of spawn ends.
 func (c *Controller) leave() {
 	if c.running.Add(-1) == 0 && c.isStopping() {
@@ -1268,7 +1270,7 @@ func (c *Controller) takeTurns() (mine *run) {
 		case mine == nil:
 			mine = r
 		default:
-			c.spawn(func() { j.c.work(r) })
+			c.spawnRun(r)
 		}
 	}
 	return mine

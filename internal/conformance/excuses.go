@@ -19,10 +19,10 @@ type Excuse struct {
 }
 
 const (
-	oneLook    = "the controller sees two ends in one look; the library looks after each"
+	oneLook    = "the controller sees two ends in one look; the library looks after each (R3)"
 	sizeCap    = "size caps (R11 to R14, R61 to R66) apply to imported manifests only"
-	noTemplate = "the library has no pod template"
-	noSelector = "the library has no selectors"
+	noTemplate = "the library has no pod template (R28, R89, R109)"
+	noSelector = "the library has no selectors (R93 to R97)"
 	wholeTimes = "the library does not cut times to seconds (R138)"
 )
 
@@ -40,8 +40,8 @@ var Excuses = map[string]Excuse{
 
 	"update-template": {Reason: noTemplate, Fields: []string{"actions[].accepted", "actions[].errors"}},
 
-	"restart-unset": {Reason: "Job.RestartPolicy has a default"},
-	"mode-empty":    {Reason: "the zero value of Job.CompletionMode is its default"},
+	"restart-unset": {Reason: "Job.RestartPolicy has a default (R39)"},
+	"mode-empty":    {Reason: "the zero value of Job.CompletionMode is its default (R30)"},
 
 	"template-no-containers":        {Reason: noTemplate},
 	"template-container-no-image":   {Reason: noTemplate},

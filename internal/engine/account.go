@@ -170,8 +170,6 @@ func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
 	case action == FailIndex, action != Ignore && a.Failures >= j.Spec.BackoffLimitPerIndex:
 		j.addFailed(action)
 		j.giveUp(a)
-	case !a.holding: // another attempt of the index is there already
-		j.addFailed(action)
 	default:
 		j.retain(a, action != Ignore)
 		if j.Spec.CustomDelay {
