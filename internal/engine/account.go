@@ -94,6 +94,7 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 		a.account = released
 		return
 	}
+	j.touch(a)
 	a.account = counted
 	rule := j.Spec.match(a)
 	action := Count
@@ -202,6 +203,7 @@ func (j *Job) retain(a *Attempt, counts bool) {
 
 // retryIndexAt sets when the index of a retained attempt may be tried again.
 func (j *Job) retryIndexAt(a *Attempt, t Time) {
+	j.touch(a)
 	a.retryAt = t
 	if t > j.now {
 		j.indexes.ready.Remove(a.Index)

@@ -60,6 +60,8 @@ type Attempt struct {
 	errorRule int            // see Result.ErrorRule
 	permanent bool
 	restartNo int      // restarts since the restart delay began anew
+	touched   bool     // since the job was saved
+	saved     bool     // there is a record of it
 	next      *Attempt // in the history
 }
 
@@ -160,6 +162,7 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 	j.created++
 	j.Active++
 	j.Pending++
+	j.touch(a)
 	j.emit(Start, a)
 	if !j.Spec.HoldsPending && !j.Spec.QueuesStarts {
 		j.started(a, now)
@@ -235,6 +238,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 // awaitRestart lets a failed run be followed by another in the same attempt.
 func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.setReady(a, false, now)
+	j.touch(a)
 	a.waiting, a.runEndAt = true, now
 	j.noteFailure(a, a.Restarts+1, now)
 	if j.Spec.CustomRestartDelay {
@@ -285,6 +289,7 @@ func (j *Job) askToStop(a *Attempt, by Deleter, why Cause, now Time) {
 	if a.terminal() || a.DeletedAt != 0 {
 		return
 	}
+	j.touch(a)
 	a.DeletedAt, a.DeletedBy = now, by
 	j.Active--
 	j.Terminating++
@@ -330,6 +335,7 @@ func (j *Job) stop(a *Attempt, why Cause, now Time) {
 // release is R163: the attempt will not be counted, however it ends.
 func (j *Job) release(a *Attempt) {
 	if a.account == open {
+		j.touch(a)
 		a.account = released
 		j.settled(a)
 		j.freeIndex(a)
@@ -339,6 +345,7 @@ func (j *Job) release(a *Attempt) {
 // settled ends the time in which a stop does not count yet.
 func (j *Job) settled(a *Attempt) {
 	if a.settleAt != 0 {
+		j.touch(a)
 		a.settleAt = 0
 		j.settling--
 	}
@@ -375,6 +382,7 @@ func (j *Job) disrupt(a *Attempt, reason string, now Time) {
 
 // end makes an attempt terminal and counts it, if it counts.
 func (j *Job) end(a *Attempt, phase Phase, now Time) {
+	j.touch(a)
 	if a.DeletedAt == 0 {
 		j.Active--
 		if a.Ready {
@@ -410,6 +418,7 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 // history.
 func (j *Job) keep(a *Attempt) {
 	if a.terminal() && !a.retained {
+		j.untouch(a)
 		j.history.add(a)
 	}
 }
@@ -427,7 +436,7 @@ func (j *Job) drop(a *Attempt) {
 func (j *Job) rearm(a *Attempt) {
 	due := Never
 	restartAt := a.RestartAt
-	if j.halted {
+	if j.isHeld() {
 		restartAt = 0 // nothing more is to start
 	}
 	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
@@ -471,6 +480,7 @@ func due(t *Time, now Time) bool {
 }
 
 func (j *Job) wakeUp(a *Attempt, now Time) {
+	j.touch(a)
 	if a.settleAt != 0 && a.settleAt <= now {
 		j.settled(a)
 		j.countFailure(a, now)
@@ -479,7 +489,7 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	if due(&a.timeoutAt, now) && !a.timedOut {
 		j.timeOut(a, now)
 	}
-	if a.waiting && a.RestartAt != 0 && a.RestartAt <= now && !j.halted {
+	if a.waiting && a.RestartAt != 0 && a.RestartAt <= now && !j.isHeld() {
 		j.restart(a, now)
 	}
 	if !a.terminal() && due(&a.graceAt, now) && !a.Abandoned {

@@ -98,7 +98,7 @@ func (c *checkup) checkDue() {
 			queued++
 		}
 		restartAt := a.RestartAt
-		if c.halted {
+		if c.isHeld() {
 			restartAt = 0
 		}
 		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
@@ -184,7 +184,7 @@ func (c *checkup) checkIndexes() {
 // managed reports whether the job's attempts are as its spec wants them: not
 // when its end is near, or when somebody else has taken over.
 func (c *checkup) managed() bool {
-	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.halted && !c.Spec.Unmanaged
+	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.isHeld() && !c.Spec.Unmanaged
 }
 
 // checkLimits is section 10, as far as it does not depend on the time.

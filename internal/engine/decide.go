@@ -167,7 +167,7 @@ func (j *Job) manage(now Time) {
 	if j.Spec.ReplaceFailed {
 		missing -= j.Terminating
 	}
-	if missing > 0 && !j.halted {
+	if missing > 0 && !j.isHeld() {
 		j.startSome(missing, now)
 	}
 }
@@ -330,6 +330,7 @@ func (j *Job) endAttempts(now Time) {
 }
 
 func (j *Job) countUnfinished(a *Attempt) {
+	j.touch(a)
 	rule := j.Spec.match(a)
 	ignored := rule != None && j.Spec.FailureRules[rule].Action == Ignore
 	if !j.target.success && !ignored && j.inRange(a) {

@@ -76,6 +76,7 @@ type Job struct {
 	// steadyUntil is when Renew has to leave things to Ended at the latest.
 	steadyUntil Time
 	halted      bool
+	paused      bool // for now, nothing is to start
 	gone        bool
 	// exhausted is set when the job's own retry delays say that it is over.
 	exhausted bool
@@ -86,6 +87,7 @@ type Job struct {
 	history history
 	events  []EventRecord // about the job
 	out     []Action
+	tracker *tracker // nil unless the job is saved
 }
 
 // A Failure describes the latest failed attempt of a job.
@@ -127,6 +129,7 @@ type Event struct {
 	Ready   bool          // for ReadyChanged
 	Reason  string        // for Disrupted
 	Spec    *Spec         // for Updated
+	Pause   bool          // for Paused: whether to, or to go on
 	Orphan  bool          // for Deleted: let the attempts run on
 	Linger  bool          // for Deleted: keep the job until its attempts have ended
 	Cond    Condition     // for ConditionSet
@@ -150,6 +153,8 @@ const (
 	Tick                               // Due has come
 	Halted                             // nothing more is to start
 	Interrupted                        // what runs is to stop, uncounted
+	Paused                             // nothing is to start for now, or may again
+	Recovered                          // the job was loaded: what ran then does not run any more
 )
 
 // An Action is something that the caller of [Job.Step] is to do.
@@ -196,6 +201,9 @@ func (j *Job) Step(ev Event) []Action {
 	}
 	ev.At = j.advance(ev.At)
 	j.out = j.out[:0]
+	if ev.Attempt != nil {
+		j.touch(ev.Attempt)
+	}
 	switch ev.Kind {
 	case Created:
 		j.CreatedAt = ev.At
@@ -222,6 +230,10 @@ func (j *Job) Step(ev Event) []Action {
 	case Interrupted:
 		j.halted = true
 		j.stopAll(DeletedByController, CauseShutdown, ev.At)
+	case Paused:
+		j.pause(ev.Pause)
+	case Recovered:
+		j.recover(ev.At)
 	}
 	return j.conclude(ev.At)
 }
@@ -287,7 +299,7 @@ func first(q *duequeue.Queue[*Attempt]) Time {
 // NextRetry is when the next attempt may start that a delay holds back, or
 // zero if none is held back.
 func (j *Job) NextRetry() Time {
-	if j.FinishedAt != 0 || j.gone || j.halted || j.Spec.Suspend {
+	if j.FinishedAt != 0 || j.gone || j.isHeld() || j.Spec.Suspend {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries))
@@ -299,6 +311,23 @@ func (j *Job) NextRetry() Time {
 
 // IsHalted reports whether the job will not go on although it has not finished.
 func (j *Job) IsHalted() bool { return j.halted && j.FinishedAt == 0 }
+
+// isHeld reports whether nothing is to start.
+func (j *Job) isHeld() bool { return j.halted || j.paused }
+
+// pause holds back what has not started, or lets it go on: starts that were asked
+// for and not made are asked for again.
+func (j *Job) pause(pause bool) {
+	j.paused = pause
+	for _, a := range j.live {
+		switch {
+		case a.waiting && a.RestartAt != 0:
+			j.rearm(a)
+		case a.AwaitsStart() && !a.Pinned && !j.isHeld():
+			j.emit(Start, a)
+		}
+	}
+}
 
 // IsGone reports whether the job was removed; attempts may still be live.
 func (j *Job) IsGone() bool { return j.gone }

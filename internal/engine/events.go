@@ -60,6 +60,9 @@ func (j *Job) attemptEvents() []EventRecord {
 
 // addEvent records an event about the job.
 func (j *Job) addEvent(e EventRecord) {
+	if j.tracker != nil {
+		j.tracker.events = true
+	}
 	if len(j.events) == keptJobEvents {
 		j.events = slices.Delete(j.events, 0, 1)
 	}

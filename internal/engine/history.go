@@ -43,6 +43,7 @@ func (b *brief) attempt() *Attempt {
 type briefs struct {
 	ring     []brief
 	first, n int
+	pushed   int64 // so far; the place of the next one in the order of all
 }
 
 func (q *briefs) push(b brief) {
@@ -55,6 +56,7 @@ func (q *briefs) push(b brief) {
 	}
 	q.ring[at] = b
 	q.n++
+	q.pushed++
 }
 
 func (q *briefs) grow() {
@@ -79,6 +81,7 @@ func (q *briefs) drop() {
 type list struct {
 	first, last *Attempt
 	n           int
+	pushed      int64 // so far
 }
 
 func (l *list) push(a *Attempt) {
@@ -90,6 +93,7 @@ func (l *list) push(a *Attempt) {
 	}
 	l.last = a
 	l.n++
+	l.pushed++
 }
 
 func (l *list) pop() *Attempt {

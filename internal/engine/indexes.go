@@ -23,6 +23,9 @@ type indexes struct {
 	// zero, so that no two attempts are ever alike (R153).
 	again, againFrom int
 	highest          int // number of any attempt so far
+	// touched are the pages of numbers that have changed; nil if the job is not
+	// saved.
+	touched map[int]struct{}
 }
 
 // giveBack makes index i pending again.
@@ -40,6 +43,7 @@ func (x *indexes) count(i, number int) {
 		x.numbers = make(map[int]int)
 	}
 	x.numbers[i] = max(x.numbers[i], number)
+	x.touch(i)
 }
 
 // take removes index i and returns the number of its next attempt.
@@ -58,6 +62,7 @@ func (x *indexes) take(i int) int {
 	if len(x.numbers) > 0 {
 		n = max(n, x.numbers[i])
 		delete(x.numbers, i)
+		x.touch(i)
 	}
 	x.highest = max(x.highest, n)
 	return n
@@ -83,6 +88,7 @@ func (j *Job) freeIndex(a *Attempt) {
 	if !a.holding || !replaceable {
 		return
 	}
+	j.touch(a)
 	a.holding = false
 	if j.inRange(a) && !j.Completed.Contains(a.Index) && !j.GivenUp.Contains(a.Index) {
 		j.indexes.giveBack(a.Index, a.retained && j.delays(a))
@@ -145,6 +151,7 @@ func (j *Job) grow(from, to int) {
 func (j *Job) holdAgain() {
 	x := &j.indexes
 	for _, a := range j.live {
+		j.touch(a)
 		j.settled(a)
 		if a.terminating() && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
 			x.ready.Remove(a.Index)

@@ -13,6 +13,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	}
 	j.now = now
 	a.Phase, a.FinishedAt = Succeeded, now
+	j.untouch(a)
 	j.history.addBrief(a)
 	j.retry.success = now
 	j.Succeeded++
@@ -27,6 +28,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	a.Phase, a.FinishedAt = Running, 0
 	a.Failures, a.Ignored = 0, 0
 	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
+	j.touch(a)
 	return true
 }
 
@@ -47,7 +49,7 @@ func (j *Job) steady() Time {
 	s := &j.Spec
 	switch {
 	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil, j.exhausted,
-		j.DeletedAt != 0, j.halted, j.StartTime == 0, s.Suspend, s.Unmanaged,
+		j.DeletedAt != 0, j.isHeld(), j.StartTime == 0, s.Suspend, s.Unmanaged,
 		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.HoldsPending, s.QueuesStarts,
 		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.outOfRange,
 		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:

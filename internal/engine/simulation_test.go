@@ -24,7 +24,8 @@ type simulation struct {
 	r      *rand.Rand
 	todo   []errand // in order of time
 	events int
-	user   bool // the user still interferes
+	user   bool   // the user still interferes
+	after  func() // called after each event, if not nil
 }
 
 // An errand is something that happens at a time.
@@ -165,6 +166,9 @@ func (s *simulation) tell(do func()) {
 	s.did = s.did[:before]
 	if s.err == nil {
 		s.err = s.stuck()
+	}
+	if s.err == nil && s.after != nil {
+		s.after()
 	}
 }
 

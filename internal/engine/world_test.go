@@ -46,6 +46,7 @@ var kindNames = [...]string{
 	Created: "created", Started: "started", Ended: "ended", ReadyChanged: "ready", ConditionSet: "condition",
 	AttemptDeleted: "delete", Disrupted: "disrupted", RestartDelayKnown: "restartdelay", DelayKnown: "delay",
 	Updated: "updated", Deleted: "deleted", Tick: "tick", Halted: "halted", Interrupted: "interrupted",
+	Paused: "paused", Recovered: "recovered",
 }
 
 var causeNames = [...]string{
@@ -191,7 +192,7 @@ func (w *world) attempt(seq int64) *Attempt {
 // reached its end and that nobody holds back.
 func (w *world) stuck() error {
 	j := w.job
-	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.halted || j.Spec.Suspend || j.Spec.Unmanaged || j.Spec.Parallelism == 0 {
+	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.isHeld() || j.Spec.Suspend || j.Spec.Unmanaged || j.Spec.Parallelism == 0 {
 		return nil
 	}
 	waits := len(w.executing) + len(w.asked) + len(w.line)

@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/runtocompletion/batch/internal/indexset"
+)
+
+// ByCrash is the reason of the condition DisruptionTarget of an attempt whose
+// process is gone.
+const ByCrash = "TerminationByProcessExit"
+
+// Load returns a job as it was saved, or an error that says which record is
+// wrong. It is tracked, as with Track; restore gives an attempt its owner, from
+// what was saved with it. The first step is to be Recovered. The job is paused:
+// nothing starts before it is told to go on.
+func Load(id Identity, spec Spec, records iter.Seq2[string, []byte], describe func(*Attempt) []byte,
+	restore func(a *Attempt, data []byte)) (*Job, error) {
+	j := New(id, spec)
+	j.Track(describe)
+	j.paused = true
+	l := loader{Job: j, restore: restore}
+	for key, value := range records {
+		if err := l.take(key, value); err != nil {
+			return nil, fmt.Errorf("record %q: %w", key, err)
+		}
+	}
+	if err := l.finish(); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// A loader puts a job together from its records, which come in any order.
+type loader struct {
+	*Job
+	restore           func(*Attempt, []byte)
+	head              *head
+	attempts          []savedAttempt
+	plain             map[int64][]brief
+	succeeded, failed map[int64][]savedAttempt
+}
+
+func (l *loader) take(key string, value []byte) error {
+	switch key {
+	case keyHead:
+		l.tracker.head = value
+		return json.Unmarshal(value, &l.head)
+	case keyEvents:
+		l.tracker.events = false
+		return json.Unmarshal(value, &l.events)
+	}
+	kind, n, ok := number(key)
+	if !ok {
+		return errors.New("not known")
+	}
+	switch kind {
+	case keyAttempt:
+		l.attempts = append(l.attempts, savedAttempt{})
+		return json.Unmarshal(value, &l.attempts[len(l.attempts)-1])
+	case keyCompleted:
+		return takePage(&l.Completed, n, value)
+	case keyGivenUp:
+		return takePage(&l.GivenUp, n, value)
+	case keyNumbers:
+		return json.Unmarshal(value, &l.indexes.numbers)
+	case keyPlain:
+		return takeBriefs(&l.plain, n, value)
+	case keySucceeded:
+		return takeEnded(&l.succeeded, n, value)
+	case keyFailed:
+		return takeEnded(&l.failed, n, value)
+	}
+	return errors.New("not known")
+}
+
+func takePage(set *indexset.Set, n int64, value []byte) error {
+	var page indexset.Page
+	if err := page.UnmarshalBinary(value); err != nil {
+		return err
+	}
+	set.SetPage(int(n), page)
+	return nil
+}
+
+func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
+	var list []brief
+	for len(value) > 0 {
+		var numbers [8]int64
+		for i := range numbers {
+			number, size := binary.Varint(value)
+			if size <= 0 {
+				return errors.New("cut short")
+			}
+			numbers[i], value = number, value[size:]
+		}
+		created := Time(numbers[5])
+		started := created + Time(numbers[6])
+		list = append(list, brief{numbers[0], int(numbers[1]), int(numbers[2]), int32(numbers[3]), int32(numbers[4]),
+			created, started, started + Time(numbers[7])})
+	}
+	put(runs, n, list)
+	return nil
+}
+
+func takeEnded(runs *map[int64][]savedAttempt, n int64, value []byte) error {
+	var list []savedAttempt
+	if err := json.Unmarshal(value, &list); err != nil {
+		return err
+	}
+	put(runs, n, list)
+	return nil
+}
+
+func put[T any](runs *map[int64][]T, n int64, list []T) {
+	if *runs == nil {
+		*runs = make(map[int64][]T)
+	}
+	(*runs)[n] = list
+}
+
+// finish puts the parts together.
+func (l *loader) finish() error {
+	if l.head == nil {
+		return fmt.Errorf("no record %q", keyHead)
+	}
+	l.takeHead()
+	l.tracker.completed, l.tracker.givenUp = l.Completed.Snapshot(), l.GivenUp.Snapshot()
+	slices.SortFunc(l.attempts, func(a, b savedAttempt) int { return cmp.Compare(a.Seq, b.Seq) })
+	for i := range l.attempts {
+		l.takeAttempt(l.revive(&l.attempts[i]))
+	}
+	if l.Spec.Indexed && l.target == nil {
+		l.findReturned()
+	}
+	h, t := &l.history, l.tracker
+	errs := errors.Join(
+		replay(l.plain, l.head.OldestPlain, &h.plain.pushed, &t.plain, func(b *brief) { h.plain.push(*b) }),
+		replay(l.succeeded, l.head.OldestSucceeded, &h.succeeded.pushed, &t.succeeded, func(s *savedAttempt) { h.succeeded.push(l.revive(s)) }),
+		replay(l.failed, l.head.OldestFailed, &h.failed.pushed, &t.failed, func(s *savedAttempt) { h.failed.push(l.revive(s)) }),
+	)
+	h.trim(h.limit)
+	return errs
+}
+
+func (l *loader) takeHead() {
+	h, j := l.head, l.Job
+	j.now, j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt = h.Now, h.CreatedAt, h.StartTime, h.FinishedAt, h.DeletedAt
+	j.Conditions, j.Succeeded, j.Failed, j.LastFailure, j.created = h.Conditions, h.Succeeded, h.Failed, h.LastFailure, h.Attempts
+	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil, wake: Never}
+	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
+	j.exhausted, j.outOfRange = h.Exhausted, h.OutOfRange
+	x := &j.indexes
+	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
+}
+
+func (s *savedTarget) target() *target {
+	if s == nil {
+		return nil
+	}
+	return &target{s.Success, s.Reason, s.Message}
+}
+
+func (l *loader) revive(s *savedAttempt) *Attempt {
+	a := s.attempt()
+	l.restore(a, s.Owner)
+	return a
+}
+
+// takeAttempt takes in an attempt that is live or retained, with what follows
+// from it.
+func (l *loader) takeAttempt(a *Attempt) {
+	if a.retained {
+		l.retain(a, a.counts)
+		if a.retryAt > l.now && a.retryAt != Never {
+			l.retries.Set(a, int64(a.retryAt))
+		}
+	}
+	if a.terminal() {
+		return
+	}
+	a.slot = int32(len(l.live))
+	l.live = append(l.live, a)
+	l.restarts += a.Restarts
+	if a.settleAt != 0 {
+		l.settling++
+	}
+	if a.Abandoned {
+		l.Abandoned++
+	}
+	if a.Phase == Pending {
+		l.Pending++
+	}
+	if a.terminating() {
+		l.Terminating++
+	} else if l.Active++; a.Ready {
+		l.Ready++
+	}
+	l.rearm(a)
+}
+
+// findReturned finds the indexes below indexes.next that are nowhere else.
+func (l *loader) findReturned() {
+	x := &l.indexes
+	end := min(x.next, l.Spec.Completions)
+	from := 0
+	for first, last := range l.Completed.Intervals() {
+		x.returned.AddRange(from, min(first, end)-1)
+		from = last + 1
+	}
+	x.returned.AddRange(from, end-1)
+	for i := range l.GivenUp.All() {
+		x.returned.Remove(i)
+	}
+	for _, a := range l.live {
+		if a.holding {
+			x.returned.Remove(a.Index)
+		}
+	}
+	x.waiting = x.returned.Len()
+	x.ready = x.returned.Snapshot()
+	for i, a := range l.retained {
+		if l.delays(a) {
+			x.ready.Remove(i)
+		}
+	}
+}
+
+// replay puts the runs of a list in again, from the place of the oldest that was
+// kept.
+func replay[T any](saved map[int64][]T, oldest int64, pushed *int64, r *runs, push func(*T)) error {
+	*pushed = oldest
+	for _, first := range slices.Sorted(maps.Keys(saved)) {
+		list := saved[first]
+		r.list = append(r.list, run{first, first + int64(len(list))})
+		if first > *pushed {
+			return fmt.Errorf("record %q: no attempts from %d to %d", numbered(r.kind, first), *pushed, first)
+		}
+		for i := *pushed - first; i < int64(len(list)); i++ {
+			push(&list[i])
+		}
+	}
+	return nil
+}
+
+// recover goes on with a job that was loaded. Whatever ran has been lost with
+// its process, and questions that were not answered are asked again.
+func (j *Job) recover(now Time) {
+	for _, a := range slices.Clone(j.live) {
+		if a.Pinned || a.Phase == Running && !a.waiting {
+			j.lose(a, now)
+		} else if a.waiting && a.RestartAt == Never {
+			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
+		}
+	}
+	if j.retry.n > 0 && j.retry.until == Never {
+		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
+	}
+	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
+		if a := j.retained[i]; a.retryAt == Never {
+			j.out = append(j.out, Action{Kind: NeedDelay, Index: i, N: a.Failures + a.Ignored + 1})
+		}
+	}
+}
+
+// lose ends an attempt whose executor is gone.
+func (j *Job) lose(a *Attempt, now Time) {
+	a.Pinned = false
+	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: ByCrash, At: now})
+	a.HasExit = false
+	j.end(a, Failed, now)
+}
