@@ -25,6 +25,7 @@ import (
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/feed"
+	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/turns"
 )
@@ -59,6 +60,132 @@ type Options struct {
 	// Namespace is what messages call the namespace (R204); empty means
 	// "default".
 	Namespace string
+	// Store keeps the jobs, so that they survive the process: see [Store]. Nil
+	// keeps them in memory only, at no cost. A store serves one controller at a
+	// time; whoever opened it closes it, after Shutdown.
+	Store Store
+}
+
+// A Store keeps the jobs of a [Controller]. What a caller has been told, by
+// [Controller.Wait], [Controller.Get], [Controller.Watch] or an event, is in the
+// store before it is told; so [Controller.Get] may be a commit behind what runs.
+// Jobs do not wait for the store: many changes share a commit.
+//
+// A controller that finds jobs in its store goes on with them, after a shutdown
+// as after a crash: counters, conditions, index sets, retries, deadlines and
+// suspension are what they were, by the wall clock. Attempts that ran when the
+// process ended are disrupted, with [ReasonTerminationByProcessExit], and count
+// as the failure policy says; those interrupted by [Controller.Shutdown] do not
+// count. A completion that was told is never run again. One that was not may be:
+// executors run at least once, and what they do should be safe to do twice.
+//
+// Executors and other functions are code and not stored: a job waits, with the
+// condition [ConditionStalled], until [Controller.Apply] declares it again. Logs
+// are not stored either, and of errors only their texts.
+//
+// While the store fails, jobs start no attempts and have the condition
+// [ConditionStalled]; what is called for gets a [*StoreError]. The store is
+// tried again by and by, and jobs go on when it works.
+//
+// A Store is a map of two levels: the records of each job, under keys. What is
+// in them is the controller's business. To write one, see the test suite in
+// package batchtest; contrib/boltstore keeps jobs in one file.
+type Store interface {
+	// Load walks over all records there are, once, job by job in any order. An
+	// error ends it; then nothing is used.
+	Load(ctx context.Context) iter.Seq2[Record, error]
+	// Commit applies the records in order, all of them or none, and returns when
+	// they are durable. After an error nobody knows whether they are: they are
+	// committed again, with what has changed since. A commit of nothing shows
+	// whether the store works. There is one call at a time; the records and their
+	// values are only lent.
+	Commit(ctx context.Context, records []Record) error
+}
+
+// A Record is a value in a [Store].
+type Record struct {
+	Job   string // the job's UID; empty for what belongs to the whole store
+	Key   string // at most 100 bytes; empty, with a nil Value: the job with all its records
+	Value []byte // nil removes the record; an empty value is one
+}
+
+// A MemoryStore is a [Store] in memory: jobs survive their controller, but not the
+// process. Tests restart controllers with it. The zero value is empty. Its
+// methods may be called by several goroutines at once.
+type MemoryStore struct {
+	mu   sync.Mutex
+	jobs map[string]map[string][]byte
+}
+
+// Load walks over a copy of what there is.
+func (s *MemoryStore) Load(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		s.mu.Lock()
+		var records []Record
+		for job, values := range s.jobs {
+			for key, value := range values {
+				records = append(records, Record{job, key, slices.Clone(value)})
+			}
+		}
+		s.mu.Unlock()
+		for _, r := range records {
+			if !yield(r, context.Cause(ctx)) || ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// Commit applies the records. The error is that of ctx.
+func (s *MemoryStore) Commit(ctx context.Context, records []Record) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.jobs == nil {
+		s.jobs = make(map[string]map[string][]byte)
+	}
+	for _, r := range records {
+		s.apply(r)
+	}
+	return nil
+}
+
+// apply needs s.mu.
+func (s *MemoryStore) apply(r Record) {
+	switch {
+	case r.Value != nil && s.jobs[r.Job] == nil:
+		s.jobs[r.Job] = make(map[string][]byte)
+		fallthrough
+	case r.Value != nil:
+		s.jobs[r.Job][r.Key] = append([]byte{}, r.Value...)
+	case r.Key == "":
+		delete(s.jobs, r.Job)
+	default:
+		delete(s.jobs[r.Job], r.Key)
+	}
+}
+
+// A StoreError reports that the [Store] failed. What was called for may have been
+// done, but it is not known to be durable.
+type StoreError struct{ Err error }
+
+// Error gives the store's error.
+func (e *StoreError) Error() string { return "batch: store: " + e.Err.Error() }
+
+// Unwrap returns the store's error.
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// A FormatError reports a [Store] written in another format than this version of
+// the package has.
+type FormatError struct {
+	Have, Want string // Have is empty for something that is no store at all
+}
+
+// Error names both formats.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("batch: the store has format %q, this version needs %q", e.Have, e.Want)
 }
 
 // A Controller runs jobs. Its methods may be called by several goroutines at
@@ -72,12 +199,16 @@ type Controller struct {
 	turns     *turns.Turns[*jobRun] // of Options.MaxActive; nil without a limit
 	alarm     *alarm.Alarm[*jobRun] // one timer for all that is due later
 	feed      feed.Feed[*jobRun]
+	store     Store
+	journal   *journal.Journal // nil without a store
+	trouble   atomic.Pointer[trouble]
 
 	attempts errgroup.Group // every goroutine that runs executors
 	running  atomic.Int64   // how many those are
 
 	mu        sync.Mutex // guards the fields below; a jobRun.mu may be held
 	jobs      map[string]*jobRun
+	creating  map[string]struct{}  // names of jobs that are being stored
 	lingering map[*jobRun]struct{} // removed, with attempts that have not ended
 	stopping  chan struct{}        // closed when Shutdown begins
 	idle      chan struct{}        // closed when stopping, and nothing runs
@@ -87,12 +218,20 @@ type Controller struct {
 }
 
 // New returns a controller. It has no goroutine until a job runs, but call
-// [Controller.Shutdown] when done with it.
+// [Controller.Shutdown] when done with it. The error names a bad option, or is
+// that of Options.Store, such as a [*FormatError].
 func New(o Options) (*Controller, error) {
 	if o.MaxActive < 0 {
 		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
 	}
-	return newController(context.Background(), o), nil
+	c := newController(context.Background(), o)
+	if o.Store == nil {
+		return c, nil
+	}
+	if err := c.open(o.Store); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func newController(values context.Context, o Options) *Controller {
@@ -102,6 +241,7 @@ func newController(values context.Context, o Options) *Controller {
 		values:    context.WithoutCancel(values),
 		start:     time.Now(),
 		jobs:      make(map[string]*jobRun),
+		creating:  make(map[string]struct{}),
 		lingering: make(map[*jobRun]struct{}),
 		stopping:  make(chan struct{}),
 		idle:      make(chan struct{}),
@@ -121,9 +261,9 @@ func (c *Controller) now() engine.Time {
 }
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
-// [ErrExists], [ErrShutdown] or that of ctx; then nothing was created. Ctx is
-// looked at only at the start: the job does not end with it, and attempts do
-// not see its values.
+// [ErrExists], [ErrShutdown], a [*StoreError] or that of ctx; then nothing was
+// created. Ctx is looked at only at the start: the job does not end with it, and
+// attempts do not see its values.
 func (c *Controller) Create(ctx context.Context, job Job) error {
 	_, err := c.create(ctx, job)
 	return err
@@ -138,12 +278,18 @@ func (c *Controller) create(ctx context.Context, job Job) (*jobRun, error) {
 		return nil, err
 	}
 	j := newJobRun(c, job)
-	j.mu.Lock()
-	if err := c.add(j); err != nil {
-		j.mu.Unlock()
-		return nil, err
+	if c.journal != nil {
+		if err := c.createStored(j); err != nil {
+			return nil, err
+		}
+	} else {
+		j.mu.Lock()
+		if err := c.add(j); err != nil {
+			j.mu.Unlock()
+			return nil, err
+		}
+		j.do(engine.Event{Kind: engine.Created})
 	}
-	j.do(engine.Event{Kind: engine.Created})
 	j.log(slog.LevelInfo, "job created")
 	return j, nil
 }
@@ -151,15 +297,208 @@ func (c *Controller) create(ctx context.Context, job Job) (*jobRun, error) {
 func (c *Controller) add(j *jobRun) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.isStopping() {
-		return ErrShutdown
-	}
-	if c.jobs[j.id.Job] != nil {
-		return fmt.Errorf("%w: %q", ErrExists, j.id.Job)
+	if err := c.mayAdd(j.id.Job); err != nil {
+		return err
 	}
 	c.jobs[j.id.Job] = j
 	c.feed.Add(&j.entry)
 	return nil
+}
+
+// mayAdd reports why a job of that name may not be added. It needs c.mu.
+func (c *Controller) mayAdd(name string) error {
+	if c.isStopping() {
+		return ErrShutdown
+	}
+	if c.jobs[name] != nil {
+		return fmt.Errorf("%w: %q", ErrExists, name)
+	}
+	if _, creating := c.creating[name]; creating {
+		return fmt.Errorf("%w: %q", ErrExists, name)
+	}
+	return nil
+}
+
+// createStored stores a job before anybody can see it, and then starts it.
+func (c *Controller) createStored(j *jobRun) error {
+	if err := c.reserve(j.id.Job); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.engine.Track(describeAttempt)
+	j.holds = creatingHold
+	w := j.step(engine.Event{Kind: engine.Created, Pause: true})
+	var records []journal.Record
+	j.collect(func(r journal.Record) { records = append(records, r) })
+	j.mu.Unlock()
+	if err := c.journal.Put(records, []journal.Record{{Job: j.uid}}); err != nil {
+		c.alarm.Set(&j.alarm, int64(engine.Never))
+		c.unreserve(j.id.Job, nil)
+		return storeError(err)
+	}
+	j.mu.Lock()
+	if c.unreserve(j.id.Job, j); c.isStopping() {
+		j.step(engine.Event{Kind: engine.Halted})
+	}
+	tooLate := j.hold(storeHold, c.journal.Failing() != nil)
+	begin := j.hold(creatingHold, false)
+	j.changed()
+	j.mu.Unlock()
+	j.Stored()
+	j.perform(w)
+	j.perform(tooLate)
+	j.perform(begin)
+	return nil
+}
+
+// reserve takes a name for a job that is being stored.
+func (c *Controller) reserve(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.mayAdd(name); err != nil {
+		return err
+	}
+	c.creating[name] = struct{}{}
+	return nil
+}
+
+// unreserve gives a name back, or to its job.
+func (c *Controller) unreserve(name string, j *jobRun) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.creating, name)
+	if j != nil {
+		c.jobs[name] = j
+		c.feed.Add(&j.entry)
+	}
+}
+
+// The record of a store that says how all others are written.
+const (
+	formatKey = "format"
+	format    = "batch/1"
+)
+
+// open takes over a store: its jobs wait to be declared.
+func (c *Controller) open(store Store) error {
+	c.store = store
+	c.journal = journal.New(c.commit, c.storeTrouble)
+	c.feed.Begin(uint64(c.start.UnixMicro())) // beyond what an earlier process gave out
+	jobs, err := c.load()
+	if err != nil {
+		return err
+	}
+	if err := c.journal.Put([]journal.Record{{Key: formatKey, Value: []byte(format)}}, nil); err != nil {
+		return errors.Join(storeError(err), c.closeJournal())
+	}
+	for _, j := range jobs {
+		c.unreserve(j.id.Job, j)
+		j.goOnAfterLoad()
+	}
+	if err := c.durable(context.Background()); err != nil {
+		return errors.Join(err, c.closeJournal())
+	}
+	return nil
+}
+
+func (c *Controller) commit(records []journal.Record) error {
+	lent := make([]Record, len(records))
+	for i, r := range records {
+		lent[i] = Record(r)
+	}
+	return c.store.Commit(context.Background(), lent)
+}
+
+// load reads the store.
+func (c *Controller) load() ([]*jobRun, error) {
+	have := ""
+	saved := make(map[string]map[string][]byte)
+	for r, err := range c.store.Load(context.Background()) {
+		switch {
+		case err != nil:
+			return nil, storeError(err)
+		case r.Job == "" && r.Key == formatKey:
+			have = string(r.Value)
+		case saved[r.Job] == nil:
+			saved[r.Job] = make(map[string][]byte)
+			fallthrough
+		default:
+			saved[r.Job][r.Key] = slices.Clone(r.Value)
+		}
+	}
+	if have != format && (have != "" || len(saved) > 0) {
+		return nil, &FormatError{Have: have, Want: format}
+	}
+	var jobs []*jobRun
+	for uid, records := range saved {
+		j, err := c.loadJob(records)
+		if err != nil {
+			return nil, storeError(fmt.Errorf("job %s: %w", uid, err))
+		}
+		jobs = append(jobs, j)
+	}
+	slices.SortFunc(jobs, func(a, b *jobRun) int { return cmp.Compare(a.created, b.created) })
+	return jobs, nil
+}
+
+// storeTrouble holds all jobs back while the store fails.
+func (c *Controller) storeTrouble(err error) {
+	if err != nil {
+		c.logger.Error("store fails, jobs start nothing", slog.Any("error", err))
+		c.trouble.Store(&trouble{err, time.Now()})
+	} else {
+		c.logger.Info("store works again")
+		c.trouble.Store(nil)
+	}
+	for _, j := range c.everyJob() {
+		j.mu.Lock()
+		w := j.hold(storeHold, err != nil)
+		if !j.engine.IsGone() {
+			c.feed.Changed(&j.entry)
+		}
+		j.mu.Unlock()
+		j.perform(w)
+	}
+}
+
+// A trouble is that the store fails.
+type trouble struct {
+	err   error
+	since time.Time
+}
+
+// failing returns a [*StoreError] while the store fails.
+func (c *Controller) failing() error {
+	if c.journal == nil {
+		return nil
+	}
+	return storeError(c.journal.Failing())
+}
+
+// durable waits until all that has happened is stored.
+func (c *Controller) durable(ctx context.Context) error {
+	if c.journal == nil {
+		return nil
+	}
+	err := c.journal.Sync(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return storeError(err)
+}
+
+// closeJournal makes the last changes durable.
+func (c *Controller) closeJournal() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastCommitTime)
+	defer cancel()
+	return storeError(c.journal.Close(ctx))
+}
+
+func storeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &StoreError{err}
 }
 
 func (c *Controller) isStopping() bool {
@@ -168,6 +507,45 @@ func (c *Controller) isStopping() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// Apply makes sure that there is a job as declared, and returns its status: it is
+// meant to be called for each job when a service starts. A new job is created. One
+// that is there, such as one found in the store, gets its executor and other
+// functions from the declaration and goes on; a finished one keeps its outcome
+// and does not run again.
+//
+// If the declaration has changed since Create or Apply was last given it, each
+// field that has is updated by the rules of [Controller.Update]: what may not
+// change is reported in a [*ValidationError] that names the field, and the job
+// stays as it was. Fields that Update has changed meanwhile, such as Suspend,
+// stay if their declaration does. An executor that has been declared in this
+// process is kept. Other errors are those of [Controller.Create].
+func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
+	job = job.withDefaults()
+	if err := validationError(job.Name, job.validate()); err != nil {
+		return Status{}, err
+	}
+	for {
+		j, err := c.change(ctx, job.Name)
+		if errors.Is(err, ErrNotFound) {
+			if j, err = c.create(ctx, job); err == nil {
+				return j.status(), nil
+			} else if errors.Is(err, ErrExists) {
+				continue // somebody else was faster
+			}
+		}
+		if err != nil {
+			return Status{}, err
+		}
+		done, err := j.declare(job)
+		if err != nil {
+			return j.status(), err
+		}
+		if err := c.durable(ctx); done || err != nil {
+			return j.status(), err
+		}
 	}
 }
 
@@ -188,6 +566,9 @@ func (c *Controller) change(ctx context.Context, name string) (*jobRun, error) {
 	}
 	if c.isStopping() {
 		return nil, ErrShutdown
+	}
+	if err := c.failing(); err != nil {
+		return nil, err
 	}
 	return c.find(name)
 }
@@ -210,7 +591,11 @@ func (c *Controller) Job(name string) (Job, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.spec.clone(), nil
+	spec := j.spec.clone()
+	if j.holds&undeclaredHold != 0 {
+		spec.declare(&Job{}) // stand-ins are nobody's business
+	}
+	return spec, nil
 }
 
 // All walks over the status of every job, in order of name. Jobs that come and
@@ -235,14 +620,19 @@ func (c *Controller) All() iter.Seq[Status] {
 // changed. If the job was updated meanwhile, change is called again with a
 // newer copy; no lock is held while it runs, and it must not keep its argument.
 // A finished job accepts changes, but only that of TTLAfterFinished has an
-// effect (R107). Other errors are [ErrNotFound], [ErrShutdown] or that of ctx.
+// effect (R107). Other errors are [ErrNotFound], [ErrShutdown], a [*StoreError]
+// or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
 		j, err := c.change(ctx, name)
 		if err != nil {
 			return err
 		}
-		if done, err := j.update(change); done || err != nil {
+		done, err := j.update(change)
+		if err != nil {
+			return err
+		}
+		if err := c.durable(ctx); done || err != nil {
 			return err
 		}
 	}
@@ -275,7 +665,7 @@ const (
 
 // Delete removes a job. Its name is free again as soon as the job is gone.
 // Attempts that are stopped see [ErrDeleted]. An unknown propagation is an error;
-// others are [ErrNotFound], [ErrShutdown] or that of ctx.
+// others are [ErrNotFound], [ErrShutdown], a [*StoreError] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name string, p Propagation) error {
 	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
 		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
@@ -287,7 +677,7 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 	j.log(slog.LevelInfo, "job is to be deleted", slog.String("propagation", string(p)))
 	j.mu.Lock()
 	j.do(engine.Event{Kind: engine.Deleted, Orphan: p == Orphan, Linger: p == Foreground})
-	return nil
+	return c.durable(ctx)
 }
 
 // Wait waits until a job has finished and returns its final status. The error
@@ -391,7 +781,7 @@ func changeOf(change feed.Change[*jobRun]) (Change, bool) {
 // creation: those that have not ended, and the newest that have
 // ([Job.History]). Attempts of deleted jobs of that name come first as long as
 // they have not ended; AttemptStatus.JobUID tells them apart. The error is
-// [ErrNotFound] if there is neither.
+// [ErrNotFound] if there is neither, or a [*StoreError].
 func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
 	jobs := c.named(name)
@@ -401,7 +791,7 @@ func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
 	if len(jobs) == 0 {
 		return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
 	}
-	return list, nil
+	return list, c.durable(context.Background())
 }
 
 // named returns all jobs that have or had a name, the present one last.
@@ -422,13 +812,14 @@ func (c *Controller) named(name string) []*jobRun {
 }
 
 // Events returns the newest events of a job, oldest first: the last 200 about
-// attempts, and the last 100 about the job. The error is [ErrNotFound].
+// attempts, and the last 100 about the job. The error is [ErrNotFound] or a
+// [*StoreError].
 func (c *Controller) Events(name string) ([]Event, error) {
 	j, err := c.find(name)
 	if err != nil {
 		return nil, err
 	}
-	return j.events(), nil
+	return j.events(), c.durable(context.Background())
 }
 
 // A LogLine is one line an attempt has written.
@@ -495,7 +886,8 @@ func (c *Controller) attemptLog(job, attempt string) (*logtail.Log, error) {
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
 // pod would: its context is cancelled with [ErrDeleted]; whether it counts as
 // failed, and when it is replaced, is for the job's policies to say (R241,
-// R242). The error is [ErrNotFound] or [ErrFinished].
+// R242). The error is [ErrNotFound], [ErrFinished], [ErrShutdown], a
+// [*StoreError] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
 	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.AttemptDeleted})
 }
@@ -524,9 +916,12 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 	if c.isStopping() {
 		return ErrShutdown
 	}
+	if err := c.failing(); err != nil {
+		return err
+	}
 	for _, j := range slices.Backward(c.named(job)) {
 		if found, err := j.tellAttempt(attempt, ev); found {
-			return err
+			return cmp.Or(err, c.durable(ctx))
 		}
 	}
 	return fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
@@ -537,13 +932,29 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 // It returns nil if all have returned, and otherwise an [*AbandonedError] that
 // names those that have not. Interrupted attempts do not count. Jobs can still
 // be read afterwards; what would create or change one answers ErrShutdown. It
-// may be called more than once.
+// may be called more than once. With a [Store], the error may be a [*StoreError]
+// as well: then the last changes are not durable.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	defer c.becomeOver.Do(func() { close(c.over) })
+	err := c.windDown(ctx)
+	if c.journal == nil {
+		return err
+	}
+	if unsaved := c.closeJournal(); unsaved != nil {
+		return errors.Join(err, unsaved)
+	}
+	return err
+}
+
+// lastCommitTime is how long a store may take to make the last changes durable.
+const lastCommitTime = 30 * time.Second
+
+// windDown lets what runs come to its end, or ends it.
+func (c *Controller) windDown(ctx context.Context) error {
 	c.stop()
 	select {
 	case <-c.idle:
-		c.interrupt() // what waits for its start or restart ends, too
+		c.interrupt() // what waits for its start or restart ends, too, unless it is stored
 		return c.attempts.Wait()
 	case <-ctx.Done():
 	}
@@ -581,7 +992,7 @@ func (c *Controller) interrupt() time.Duration {
 	last := c.now().Add(10 * time.Millisecond) // what stops at once needs a moment, too
 	for _, j := range c.everyJob() {
 		j.mu.Lock()
-		w := j.step(engine.Event{Kind: engine.Interrupted})
+		w := j.step(engine.Event{Kind: engine.Interrupted, Keep: c.journal != nil})
 		for _, a := range j.executing() {
 			last = max(last, a.GraceEnd(*j.spec.TerminationGracePeriod))
 		}
@@ -629,82 +1040,6 @@ func (e *AbandonedError) Error() string {
 	return "batch: executors that have not returned: " + text
 }
 
-// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
-// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
-// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
-// logged, and attempts, events and logs are not kept: use a [Controller] to see
-// them. A job that is suspended or managed by another controller keeps Run
-// waiting until ctx ends.
-func Run(ctx context.Context, job Job) (Status, error) {
-	c := newController(ctx, Options{})
-	j, err := c.create(ctx, job)
-	if err != nil {
-		return Status{}, err
-	}
-	status, err := j.wait(ctx)
-	if abandoned := c.Shutdown(ctx); abandoned != nil {
-		err = errors.Join(err, abandoned)
-	}
-	if !status.Finished() {
-		status = j.status()
-	}
-	return status, err
-}
-
-// Map applies fn to every item, as one Indexed job with an index for each
-// item, and returns the results in the order of the items. [AttemptFrom] finds
-// the attempt in fn's context.
-//
-// Each item is retried on its own: if job sets neither BackoffLimit nor
-// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
-// CompletionMode and Executor are set by Map and must not be set by the
-// caller; Parallelism nil means 1. With a limit per index, items that fail for
-// good do not stop the others; with BackoffLimit alone the job ends when it is
-// exceeded. Either way the error is a [*JobError], and items without a success
-// have zero results. No items are a success.
-func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
-	if err := checkMapped(&job, fn == nil); err != nil {
-		return nil, err
-	}
-	results := make([]R, len(items))
-	job.CompletionMode, job.Completions = Indexed, new(len(items))
-	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
-		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
-	}
-	var mu sync.Mutex // of overlapping attempts of an item, one result counts
-	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
-		result, err := fn(ctx, items[a.Index])
-		if err == nil {
-			mu.Lock()
-			results[a.Index] = result
-			mu.Unlock()
-		}
-		return err
-	})
-	_, err := Run(ctx, job)
-	mu.Lock() // an abandoned attempt may still come back
-	defer mu.Unlock()
-	return slices.Clone(results), err
-}
-
-func checkMapped(job *Job, noFunction bool) error {
-	var errs []FieldError
-	if noFunction {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
-	}
-	const detail = "is set by Map"
-	if job.Executor != nil {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
-	}
-	if job.Completions != nil {
-		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
-	}
-	if job.CompletionMode == NonIndexed {
-		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
-	}
-	return validationError(job.Name, errs)
-}
-
 // A jobRun is a job under a controller: the engine that decides what it does,
 // and the lock under which it decides.
 type jobRun struct {
@@ -715,13 +1050,17 @@ type jobRun struct {
 	executor Executor
 	rules    []FailureRule // those of the failure policy, if one matches errors
 	entry    feed.Entry[*jobRun]
+	place    journal.Place
 	alarm    alarm.Entry[*jobRun]
 	retries  delay.Sequences // of a job with a Backoff
 	done     chan struct{}   // closed, by end, when the job has finished or is gone
 	end      sync.Once
+	cleared  atomic.Bool // when it has, nothing is left to be done
+	endTold  atomic.Bool // when it has, that is stored
 
 	mu         sync.Mutex // guards the fields below; not held while user code runs
 	spec       Job        // with its defaults
+	declared   Job        // what Create or Apply was given last, with its defaults
 	generation int64
 	updates    int64 // of the spec, also those that change nothing
 	engine     *engine.Job
@@ -731,7 +1070,19 @@ type jobRun struct {
 	zombies    map[*run]struct{} // lost attempts whose executors still run
 	failed     *JobError         // once the job is known to have failed
 	lastText   failureText
+	holds      hold
+	unasked    []question // of a job whose back-off has not been declared
+	stored     stored     // of a job in a store
 }
+
+// A hold is a reason for a job to start nothing.
+type hold uint8
+
+const (
+	creatingHold   hold = 1 << iota // it is not stored yet
+	undeclaredHold                  // its executor has not been declared
+	storeHold                       // the store fails
+)
 
 // A failureText is the latest error with its text, and whose it was.
 type failureText struct {
@@ -747,18 +1098,28 @@ type start struct {
 }
 
 func newJobRun(c *Controller, job Job) *jobRun {
-	j := &jobRun{c: c, executor: job.Executor, spec: job, generation: 1, due: engine.Never,
-		created: c.now(), done: make(chan struct{})}
-	j.id.Job = job.Name
-	rand.Read(j.id.UID[:]) // never fails
-	j.uid = j.id.String()
-	j.entry.Item, j.alarm.Item = j, j
-	if policy := job.FailurePolicy; policy != nil && slices.ContainsFunc(policy.Rules,
-		func(r FailureRule) bool { return r.OnError != nil }) {
-		j.rules = policy.Rules
-	}
+	id := engine.Identity{Job: job.Name}
+	rand.Read(id.UID[:]) // never fails
+	j := emptyJobRun(c, id, job)
 	j.engine = engine.New(j.id, c.engineSpec(&job))
 	return j
+}
+
+// emptyJobRun is a jobRun without its engine.
+func emptyJobRun(c *Controller, id engine.Identity, job Job) *jobRun {
+	j := &jobRun{c: c, id: id, uid: id.String(), spec: job, declared: job, generation: 1, due: engine.Never,
+		created: c.now(), done: make(chan struct{}), stored: stored{specChanged: true}}
+	j.entry.Item, j.alarm.Item, j.place.Source = j, j, j
+	j.employ(job.Executor, job.FailurePolicy)
+	return j
+}
+
+// employ puts the code of a job in place.
+func (j *jobRun) employ(executor Executor, policy *FailurePolicy) {
+	j.executor = executor
+	if policy != nil && slices.ContainsFunc(policy.Rules, func(r FailureRule) bool { return r.OnError != nil }) {
+		j.rules = policy.Rules
+	}
 }
 
 // engineSpec is a job's spec as the engine wants it. It calls user code, a
@@ -792,13 +1153,56 @@ func (j *jobRun) update(change func(*Job)) (bool, error) {
 		j.mu.Unlock()
 		return false, nil
 	}
-	j.spec = updated
-	j.updates++
-	if !sameSpec(old, updated) { // R112
-		j.generation++
-	}
+	j.respecify(updated, sameSpec(old, updated))
 	j.do(engine.Event{Kind: engine.Updated, Spec: &spec})
 	return true, nil
+}
+
+// declare is update with a whole declaration, and makes the job's functions
+// those of it if it has none.
+func (j *jobRun) declare(declared Job) (bool, error) {
+	j.mu.Lock()
+	old, before, updates, isNew := j.spec.clone(), j.declared.clone(), j.updates, j.holds&undeclaredHold != 0
+	j.mu.Unlock()
+	if isNew {
+		old.declare(&declared)
+	} else {
+		declared.Executor = old.Executor
+	}
+	updated := declared.apply(&old, &before)
+	if err := validationError(old.Name, updated.validateUpdate(&old)); err != nil {
+		return true, err
+	}
+	spec := j.c.engineSpec(&updated)
+
+	j.mu.Lock()
+	if j.updates != updates || j.engine.IsGone() {
+		j.mu.Unlock()
+		return false, nil
+	}
+	j.respecify(updated, sameSpec(old, updated))
+	j.declared = declared
+	if isNew {
+		j.employ(declared.Executor, declared.FailurePolicy)
+	}
+	w := j.step(engine.Event{Kind: engine.Updated, Spec: &spec})
+	begin := j.hold(undeclaredHold, false)
+	begin.ask(j.unasked)
+	j.unasked = nil
+	j.mu.Unlock()
+	j.perform(w)
+	j.perform(begin)
+	return true, nil
+}
+
+// respecify replaces the spec; the engine is to be told. It needs j.mu.
+func (j *jobRun) respecify(spec Job, same bool) {
+	j.spec = spec
+	j.updates++
+	if !same { // R112
+		j.generation++
+	}
+	j.stored.specChanged = true
 }
 
 // sameSpec reports whether two specs of one job are the same, as far as can be
@@ -818,9 +1222,15 @@ func sameSpec(a, b Job) bool {
 func (j *jobRun) do(ev engine.Event) {
 	w := j.step(ev)
 	j.mu.Unlock()
+	j.perform(w)
+}
+
+// perform does what the engine wants, on other goroutines as far as that is user
+// code.
+func (j *jobRun) perform(w wishes) {
 	if w.rare != nil && len(w.rare.delays) > 0 {
 		questions := w.rare.delays
-		j.c.spawn(func() { j.c.work(j.answer(questions)) }) // a back-off is user code
+		j.c.spawn(func() { j.c.work(j.answer(questions)) })
 	}
 	if r := j.carryOut(w); r != nil {
 		j.c.spawnRun(r)
@@ -879,7 +1289,7 @@ func (j *jobRun) ended(r *run, err error) *run {
 	j.mu.Lock()
 	if r.plain() && j.engine.Renew(r.attempt, now) {
 		r.seq = r.attempt.Seq
-		j.c.feed.Changed(&j.entry)
+		j.changed()
 		j.mu.Unlock()
 		return r
 	}
@@ -985,6 +1395,13 @@ type abandoned struct {
 	index int
 }
 
+// ask adds questions.
+func (w *wishes) ask(questions []question) {
+	if len(questions) > 0 {
+		w.rarely().delays = append(w.rarely().delays, questions...)
+	}
+}
+
 // rarely returns the rare wishes, to be added to.
 func (w *wishes) rarely() *rareWishes {
 	if w.rare == nil {
@@ -1009,13 +1426,7 @@ func (j *jobRun) apply(acts []engine.Action) (w wishes) {
 			j.applyRare(act, &w)
 		}
 	}
-	if j.engine.IsGone() {
-		if len(j.engine.Live()) == 0 {
-			j.c.forget(j)
-		}
-	} else {
-		j.c.feed.Changed(&j.entry)
-	}
+	j.changed()
 	if due := j.engine.Due(); due != j.due {
 		j.due = due
 		j.c.alarm.Set(&j.alarm, int64(due))
@@ -1035,18 +1446,62 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 		a := act.Attempt
 		w.rarely().abandons = append(w.rarely().abandons, abandoned{runOf(a), a.Seq, a.Index})
 	case engine.NeedDelay, engine.NeedRestartDelay:
-		q := question{Action: *act}
-		if act.Attempt != nil {
-			q.seq = act.Attempt.Seq
-		}
-		w.rarely().delays = append(w.rarely().delays, q)
+		j.ask(act, w)
 	case engine.Finished:
 		w.rarely().finished = true
 		j.failed = j.jobError()
 	case engine.Gone:
 		w.rarely().gone = true
-		j.leave()
+		if j.c.journal == nil {
+			j.leave()
+		}
 	}
+}
+
+// ask puts a question to the job's back-off, or keeps it until there is one.
+func (j *jobRun) ask(act *engine.Action, w *wishes) {
+	q := question{Action: *act}
+	if act.Attempt != nil {
+		q.seq = act.Attempt.Seq
+	}
+	if j.holds&undeclaredHold != 0 {
+		j.unasked = append(j.unasked, q)
+	} else {
+		w.ask([]question{q})
+	}
+}
+
+// changed lets watchers see that the job has changed, as soon as that is
+// durable. It needs j.mu.
+func (j *jobRun) changed() {
+	switch {
+	case j.c.journal != nil:
+		if j.holds&creatingHold == 0 {
+			j.c.journal.Changed(&j.place)
+		}
+	case !j.engine.IsGone():
+		j.c.feed.Changed(&j.entry)
+	case len(j.engine.Live()) == 0:
+		j.c.forget(j)
+	}
+}
+
+// hold begins or ends a reason for the job to start nothing. It needs j.mu, and
+// returns what is then to be done.
+func (j *jobRun) hold(reason hold, on bool) (w wishes) {
+	before := j.holds
+	j.holds &^= reason
+	if on {
+		j.holds |= reason
+	}
+	switch {
+	case before == 0 && on:
+		j.line = nil // they will be asked for again
+		return j.step(engine.Event{Kind: engine.Paused, Pause: true})
+	case before != 0 && j.holds == 0:
+		return j.step(engine.Event{Kind: engine.Paused})
+	}
+	return w
 }
 
 func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
@@ -1156,16 +1611,35 @@ func (j *jobRun) carryOutRare(w *rareWishes) {
 		}
 	}
 	if w.finished || w.gone { // those who wait find everything cleared away
-		j.end.Do(func() { close(j.done) })
+		j.cleared.Store(true)
+		if j.c.journal == nil {
+			j.announce(w.finished, w.gone)
+		} else {
+			j.endIfTold()
+		}
 	}
 	if len(w.abandons) > 0 {
 		j.logAbandoned(w.abandons)
 	}
-	if w.finished {
+}
+
+// announce tells of the job's end, or removal.
+func (j *jobRun) announce(finished, gone bool) {
+	j.endTold.Store(true)
+	j.endIfTold()
+	if finished {
 		j.logFinished()
 	}
-	if w.gone {
+	if gone {
 		j.log(slog.LevelInfo, "job removed")
+	}
+}
+
+// endIfTold lets go those who wait for the end, if everything is as they will be
+// told.
+func (j *jobRun) endIfTold() {
+	if j.cleared.Load() && j.endTold.Load() {
+		j.end.Do(func() { close(j.done) })
 	}
 }
 
@@ -1422,7 +1896,10 @@ func (j *jobRun) log(level slog.Level, message string, attrs ...slog.Attr) {
 
 func (j *jobRun) logFinished() {
 	status := j.status()
-	last := status.Conditions[len(status.Conditions)-1]
+	last, ok := status.Condition(ConditionFailed)
+	if !ok {
+		last, _ = status.Condition(ConditionComplete)
+	}
 	j.log(slog.LevelInfo, "job finished", slog.String("condition", string(last.Type)), slog.String("reason", string(last.Reason)),
 		slog.Int("succeeded", status.Succeeded), slog.Int("failed", status.Failed))
 }

@@ -168,7 +168,7 @@ func (a Attempt) writer(stream logtail.Stream) io.Writer {
 func (a Attempt) Progress(done, total int64, phase string) {
 	a.with(func(r *run) {
 		r.keep().progress = AttemptProgress{done, total, phase}
-		r.job.c.feed.Changed(&r.job.entry)
+		r.job.changed()
 	})
 }
 
@@ -181,7 +181,7 @@ func (a Attempt) SetOutput(message string) {
 	message = shorten(message)
 	a.with(func(r *run) {
 		r.keep().output = message
-		r.job.c.feed.Changed(&r.job.entry)
+		r.job.changed()
 	})
 }
 

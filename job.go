@@ -8,8 +8,8 @@
 //
 // An attempt, one call of an [Executor], is what a pod is there. A job may run
 // an executor more than once for a completion, so executors should be
-// idempotent; [Attempt.Token] tells a completion's attempts apart. All state is in
-// memory: a process that ends takes its jobs with it.
+// idempotent; [Attempt.Token] tells a completion's attempts apart. State is in memory,
+// and a process that ends takes its jobs with it, unless there is a [Store].
 //
 // Numbers such as R172 in the documentation refer to the specification of
 // Kubernetes' behaviour that the package is tested against.
@@ -17,6 +17,9 @@ package batch
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -24,7 +27,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+	"unicode/utf8"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/names"
@@ -47,7 +54,7 @@ type Job struct {
 
 	// Executor runs the attempts. Required, and not to be changed: two functions
 	// count as the same if they have the same code, whatever they captured.
-	Executor Executor
+	Executor Executor `json:"-"`
 	// ContainerName is what messages of the failure policy call the executor
 	// and what [ExitCodes].ContainerName refers to; empty means "main". It
 	// must be a DNS-1123 label.
@@ -90,12 +97,12 @@ type Job struct {
 	// Kubernetes' 10 seconds, doubling up to 10 minutes (R180). The delay holds
 	// back every new attempt of the job (R185) or, with BackoffLimitPerIndex,
 	// of the index (R188); a success ends the sequence.
-	Backoff Backoff
+	Backoff Backoff `json:"-"`
 	// RestartBackoff makes the delays before restarts in place; it is used under
 	// RestartOnFailure only. Nil means the
 	// kubelet's: the first restart at once, then 10 seconds, doubling up to 5
 	// minutes, beginning anew after a run of over 10 minutes (R191, R192).
-	RestartBackoff Backoff
+	RestartBackoff Backoff `json:"-"`
 
 	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after
 	// its start or last resumption, whatever it does then
@@ -147,6 +154,82 @@ type Job struct {
 	// LogLimit is how many bytes of its last output each attempt keeps; a line
 	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
+}
+
+// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
+// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
+// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
+// logged, and attempts, events and logs are not kept: use a [Controller] to see
+// them. A job that is suspended or managed by another controller keeps Run
+// waiting until ctx ends.
+func Run(ctx context.Context, job Job) (Status, error) {
+	c := newController(ctx, Options{})
+	j, err := c.create(ctx, job)
+	if err != nil {
+		return Status{}, err
+	}
+	status, err := j.wait(ctx)
+	if abandoned := c.Shutdown(ctx); abandoned != nil {
+		err = errors.Join(err, abandoned)
+	}
+	if !status.Finished() {
+		status = j.status()
+	}
+	return status, err
+}
+
+// Map applies fn to every item, as one Indexed job with an index for each
+// item, and returns the results in the order of the items. [AttemptFrom] finds
+// the attempt in fn's context.
+//
+// Each item is retried on its own: if job sets neither BackoffLimit nor
+// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
+// CompletionMode and Executor are set by Map and must not be set by the
+// caller; Parallelism nil means 1. With a limit per index, items that fail for
+// good do not stop the others; with BackoffLimit alone the job ends when it is
+// exceeded. Either way the error is a [*JobError], and items without a success
+// have zero results. No items are a success.
+func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
+	if err := checkMapped(&job, fn == nil); err != nil {
+		return nil, err
+	}
+	results := make([]R, len(items))
+	job.CompletionMode, job.Completions = Indexed, new(len(items))
+	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
+		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
+	}
+	var mu sync.Mutex // of overlapping attempts of an item, one result counts
+	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
+		result, err := fn(ctx, items[a.Index])
+		if err == nil {
+			mu.Lock()
+			results[a.Index] = result
+			mu.Unlock()
+		}
+		return err
+	})
+	_, err := Run(ctx, job)
+	mu.Lock() // an abandoned attempt may still come back
+	defer mu.Unlock()
+	return slices.Clone(results), err
+}
+
+func checkMapped(job *Job, noFunction bool) error {
+	var errs []FieldError
+	if noFunction {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
+	}
+	const detail = "is set by Map"
+	if job.Executor != nil {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
+	}
+	if job.Completions != nil {
+		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
+	}
+	if job.CompletionMode == NonIndexed {
+		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
+	}
+	return validationError(job.Name, errs)
 }
 
 // A ValidationError reports everything that is wrong with a job, or with a
@@ -342,6 +425,9 @@ func (j *Job) checkLabels() []FieldError {
 	for _, key := range slices.Sorted(maps.Keys(j.Annotations)) {
 		wrong := names.Qualified(strings.ToLower(key)) // their case is free
 		errs = append(errs, invalidEach("metadata.annotations", key, wrong)...)
+		if value := j.Annotations[key]; !utf8.ValidString(value) {
+			errs = append(errs, invalid("metadata.annotations", value, "must be valid UTF-8"))
+		}
 	}
 	return errs
 }
@@ -657,4 +743,114 @@ func valueOr[T any](p *T, unset T) T {
 		return unset
 	}
 	return *p
+}
+
+// A savedJob is what a [Store] has of a job besides its state.
+type savedJob struct {
+	UID        [16]byte
+	Spec       Job // with its defaults
+	Declared   Job // as it was last declared; see Controller.Apply
+	Generation int64
+
+	// Functions are not stored. These say which ones there were.
+	HoldsPending            bool          `json:",omitzero"`
+	Backoff, RestartBackoff *savedBackoff `json:",omitempty"`
+	ErrorRules              []int         `json:",omitempty"` // of the failure policy
+}
+
+// A savedBackoff is a constant one, or one that is not known.
+type savedBackoff struct{ Constant *time.Duration }
+
+func (j *Job) save(uid [16]byte, declared Job, generation int64) []byte {
+	saved := savedJob{UID: uid, Spec: *j, Declared: declared, Generation: generation,
+		HoldsPending: holdsPending(j.Executor), Backoff: saveBackoff(j.Backoff), RestartBackoff: saveBackoff(j.RestartBackoff)}
+	if j.FailurePolicy != nil {
+		for i, rule := range j.FailurePolicy.Rules {
+			if rule.OnError != nil {
+				saved.ErrorRules = append(saved.ErrorRules, i)
+			}
+		}
+	}
+	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing that JSON lacks but functions
+	return data
+}
+
+func saveBackoff(b Backoff) *savedBackoff {
+	switch {
+	case b == nil:
+		return nil
+	case isConstant(b):
+		return &savedBackoff{new(constantDelay(b))}
+	}
+	return &savedBackoff{}
+}
+
+// loadJob is the reverse of save: stand-ins take the places of functions.
+func loadJob(data []byte) (s savedJob, err error) {
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, err
+	}
+	s.Spec.Executor = undeclared{s.HoldsPending}
+	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
+	for _, i := range s.ErrorRules {
+		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy.Rules) {
+			return s, fmt.Errorf("no failure rule %d", i)
+		}
+		s.Spec.FailurePolicy.Rules[i].OnError = undeclaredRule
+	}
+	return s, nil
+}
+
+func (s *savedBackoff) load() Backoff {
+	switch {
+	case s == nil:
+		return nil
+	case s.Constant != nil:
+		return ConstantBackoff(*s.Constant)
+	}
+	return undeclaredBackoff
+}
+
+// An undeclared executor stands in for one that has not been declared yet.
+type undeclared struct{ pending bool }
+
+func (undeclared) Execute(context.Context, Attempt) error {
+	return errors.New("batch: executor not declared") // it is never called
+}
+
+func (u undeclared) HoldsPending() bool { return u.pending }
+
+func undeclaredBackoff() backoff.BackOff { return nil }
+
+func undeclaredRule(error) bool { return false }
+
+// declare gives j, as it was stored, the functions of a declaration.
+func (j *Job) declare(d *Job) {
+	j.Executor, j.Backoff, j.RestartBackoff = d.Executor, d.Backoff, d.RestartBackoff
+	if j.FailurePolicy == nil || d.FailurePolicy == nil {
+		return
+	}
+	for i, rule := range d.FailurePolicy.Rules {
+		if i < len(j.FailurePolicy.Rules) && j.FailurePolicy.Rules[i].OnError != nil && rule.OnError != nil {
+			j.FailurePolicy.Rules[i].OnError = rule.OnError
+		}
+	}
+}
+
+// apply returns live with the changes that were made to its declaration since
+// before: what was changed by an update stays, as with kubectl apply.
+func (j *Job) apply(live, before *Job) Job {
+	merged := live.clone()
+	to, now, was := reflect.ValueOf(&merged).Elem(), reflect.ValueOf(j).Elem(), reflect.ValueOf(before).Elem()
+	for i := range to.NumField() {
+		switch to.Type().Field(i).Name {
+		case "Executor", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
+			to.Field(i).Set(now.Field(i))
+		default:
+			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
+				to.Field(i).Set(now.Field(i))
+			}
+		}
+	}
+	return merged.clone()
 }

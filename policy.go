@@ -83,7 +83,7 @@ type FailureRule struct {
 	// the usual matchers; any predicate will do. It is called on the attempt's
 	// goroutine, never with a nil error, possibly by several goroutines at
 	// once. A predicate that panics does not match, and the panic is logged.
-	OnError func(error) bool
+	OnError func(error) bool `json:"-"`
 }
 
 // FailureAction is what a [FailureRule] does when it matches.

@@ -2,8 +2,11 @@ package batch
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/indexset"
+	"github.com/runtocompletion/batch/internal/journal"
 )
 
 // A Status is what is known of a job at one moment. It is a copy: nothing that
@@ -132,6 +136,9 @@ const (
 	ConditionSuccessCriteriaMet ConditionType = "SuccessCriteriaMet" // it will complete; attempts are still stopping
 	ConditionFailed             ConditionType = "Failed"             // final
 	ConditionComplete           ConditionType = "Complete"           // final
+	// ConditionStalled: the job waits for something outside of it, its executor
+	// or the [Store]. It is not stored.
+	ConditionStalled ConditionType = "Stalled"
 
 	ConditionReady   ConditionType = "Ready"            // of an attempt: it can do its work
 	DisruptionTarget ConditionType = "DisruptionTarget" // of an attempt: it ends for no fault of its own
@@ -160,6 +167,8 @@ const (
 	ReasonFailedIndexes            Reason = "FailedIndexes"
 	ReasonJobSuspended             Reason = "JobSuspended"
 	ReasonJobResumed               Reason = "JobResumed"
+	ReasonExecutorNotDeclared      Reason = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]
+	ReasonStoreFailed              Reason = "StoreFailed"         // of Stalled: see [Store]
 )
 
 // The reasons of the condition [DisruptionTarget] (R178).
@@ -169,6 +178,9 @@ const (
 	ReasonEvictionByEvictionAPI  Reason = "EvictionByEvictionAPI"
 	ReasonDeletionByPodGC        Reason = "DeletionByPodGC"
 	ReasonTerminationByKubelet   Reason = "TerminationByKubelet"
+	// ReasonTerminationByProcessExit: the process in which the attempt ran has
+	// ended without a shutdown; see [Store].
+	ReasonTerminationByProcessExit Reason = engine.ByCrash
 )
 
 // The reasons of events (section 22 of the specification, R297 to R306). A
@@ -239,6 +251,9 @@ func (s Status) Explain() string {
 			return fmt.Sprintf("ending: %s (%s); waits for %s to stop", lower(c.Message), c.Reason, s.stopping())
 		}
 	}
+	if c, ok := s.Condition(ConditionStalled); ok {
+		return stalledTexts[c.Reason] + c.Message
+	}
 	switch {
 	case s.ManagedBy != "":
 		return "left to another controller: " + s.ManagedBy
@@ -254,6 +269,11 @@ func (s Status) Explain() string {
 		return "paused: parallelism is 0"
 	}
 	return s.explainRunning()
+}
+
+var stalledTexts = map[Reason]string{
+	ReasonExecutorNotDeclared: "waits to be declared: ",
+	ReasonStoreFailed:         "starts nothing, as the store fails: ",
 }
 
 func (s Status) explainRunning() string {
@@ -574,13 +594,25 @@ func (j *jobRun) status() Status {
 
 // statusLocked is the status but for the progress, which needs no lock: a look
 // at the clock under it would hold up the job for as long as an attempt does.
+// With a store, it is the latest one that is durable.
 func (j *jobRun) statusLocked() Status {
+	var s Status
+	if j.c.journal == nil {
+		s = j.present()
+	} else {
+		s = j.stored.tell(j)
+	}
+	s.Revision = j.c.feed.Observe(&j.entry)
+	return s
+}
+
+// present is the status as it is, known to be durable or not. It needs j.mu.
+func (j *jobRun) present() Status {
 	e := j.engine
 	s := Status{
 		Name:             j.id.Job,
 		UID:              j.uid,
 		Generation:       j.generation,
-		Revision:         j.c.feed.Observe(&j.entry),
 		CreatedAt:        asTime(e.CreatedAt),
 		DeletedAt:        asTime(e.DeletedAt),
 		Parallelism:      e.Spec.Parallelism,
@@ -792,4 +824,163 @@ func (j *jobRun) events() []Event {
 		list = append(list, event)
 	}
 	return list
+}
+
+// jobKey is the record of a job's spec.
+const jobKey = "job"
+
+// stored is what a job knows of its records in a store.
+type stored struct {
+	specChanged             bool
+	collected, told         Status // as of the latest commit, begun and done
+	gone, finishTold, isOut bool
+}
+
+// tell returns the status that is durable, and says what is the matter if the
+// job starts nothing.
+func (s *stored) tell(j *jobRun) Status {
+	status := s.told
+	status.Conditions = slices.Clone(status.Conditions)
+	status.Completions, status.FailedIndexes = copyOf(status.Completions), copyOf(status.FailedIndexes)
+	status.LastFailure = copyOf(status.LastFailure)
+	trouble := j.c.trouble.Load()
+	switch {
+	case status.Finished():
+	case trouble != nil:
+		status.Conditions = append(status.Conditions,
+			Condition{ConditionStalled, ConditionTrue, ReasonStoreFailed, trouble.err.Error(), trouble.since})
+	case j.holds&undeclaredHold != 0:
+		status.Conditions = append(status.Conditions,
+			Condition{ConditionStalled, ConditionTrue, ReasonExecutorNotDeclared, "no executor has been declared with Apply", j.c.start})
+	}
+	return status
+}
+
+// Collect puts what has to be stored.
+func (j *jobRun) Collect(put func(journal.Record)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.place.Taken()
+	j.collect(put)
+}
+
+// collect is Collect under j.mu.
+func (j *jobRun) collect(put func(journal.Record)) {
+	s := &j.stored
+	if s.gone {
+		return
+	}
+	s.collected = j.present()
+	if s.gone = j.engine.IsGone(); s.gone {
+		put(journal.Record{Job: j.uid})
+		return
+	}
+	if s.specChanged {
+		s.specChanged = false
+		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, j.declared, j.generation)})
+	}
+	j.engine.Save(func(key string, value []byte) {
+		put(journal.Record{Job: j.uid, Key: key, Value: value})
+	})
+}
+
+// Stored lets everybody see what Collect has put.
+func (j *jobRun) Stored() {
+	j.mu.Lock()
+	s := &j.stored
+	s.told = s.collected
+	finished := s.told.Finished() && !s.finishTold
+	s.finishTold = s.finishTold || finished
+	gone := s.gone && !s.isOut
+	switch {
+	case gone:
+		s.isOut = true
+		j.leave()
+	case !s.gone:
+		j.c.feed.Changed(&j.entry)
+	}
+	if s.isOut && len(j.engine.Live()) == 0 {
+		j.c.forget(j)
+	}
+	j.mu.Unlock()
+	if finished || gone {
+		j.announce(finished, gone)
+	}
+}
+
+// A savedRun is what is stored of an attempt's run.
+type savedRun struct {
+	Error, Output string `json:",omitzero"`
+}
+
+func describeAttempt(a *engine.Attempt) []byte {
+	r, ok := a.Owner.(*run)
+	if !ok {
+		return nil
+	}
+	saved := savedRun{Error: r.text}
+	if r.kept != nil {
+		saved.Output = r.kept.output
+	}
+	if saved == (savedRun{}) {
+		return nil
+	}
+	data, _ := json.Marshal(saved) // cannot fail
+	return data
+}
+
+// restoreRun gives an attempt back what describeAttempt has told.
+func (j *jobRun) restoreRun(a *engine.Attempt, data []byte) {
+	var saved savedRun
+	if json.Unmarshal(data, &saved) != nil || saved == (savedRun{}) {
+		return // nothing was told
+	}
+	r := j.own(a)
+	if r.text = saved.Error; r.text != "" {
+		r.err = errors.New(r.text)
+	}
+	if saved.Output != "" {
+		r.keep().output = saved.Output
+		r.kept.log.Close()
+	}
+}
+
+// loadJob makes a job of its records.
+func (c *Controller) loadJob(records map[string][]byte) (*jobRun, error) {
+	saved, err := loadJob(records[jobKey])
+	if err != nil {
+		return nil, fmt.Errorf("record %q: %w", jobKey, err)
+	}
+	delete(records, jobKey)
+	j := emptyJobRun(c, engine.Identity{Job: saved.Spec.Name, UID: saved.UID}, saved.Spec)
+	j.declared, j.generation, j.holds = saved.Declared, saved.Generation, undeclaredHold
+	j.engine, err = engine.Load(j.id, c.engineSpec(&j.spec), maps.All(records), describeAttempt, j.restoreRun)
+	if err != nil {
+		return nil, err
+	}
+	j.created, j.stored.specChanged = j.engine.CreatedAt, false
+	return j, nil
+}
+
+// goOnAfterLoad takes up a job where it was left, as far as that is possible
+// without its executor.
+func (j *jobRun) goOnAfterLoad() {
+	j.mu.Lock()
+	for a := range j.engine.All() {
+		if r, ok := a.Owner.(*run); ok && a.Seq == j.engine.LastFailure.Seq {
+			j.lastText = failureText{a.Seq, r.err, r.text}
+		}
+	}
+	if j.engine.FinishedAt == 0 {
+		j.do(engine.Event{Kind: engine.Recovered})
+		return
+	}
+	j.failed = j.jobError()
+	j.stored.told, j.stored.finishTold = j.present(), true
+	j.cleared.Store(true)
+	j.endTold.Store(true)
+	j.endIfTold()
+	j.due = j.engine.Due()
+	j.c.alarm.Set(&j.alarm, int64(j.due))
+	j.mu.Unlock()
 }

@@ -230,6 +230,16 @@ func (j *Job) stopAll(by Deleter, why Cause, now Time) {
 	}
 }
 
+// interrupt stops what runs, and with it what waits to run, unless that is to be
+// kept for another process.
+func (j *Job) interrupt(ev Event) {
+	for i := len(j.live) - 1; i >= 0; i-- {
+		if a := j.live[i]; !ev.Keep || !j.idle(a) {
+			j.stopUncounted(a, DeletedByController, CauseShutdown, ev.At)
+		}
+	}
+}
+
 func (j *Job) stopOutOfRange(now Time) {
 	for i := len(j.live) - 1; i >= 0; i-- {
 		if a := j.live[i]; !j.inRange(a) {

@@ -129,9 +129,10 @@ type Event struct {
 	Ready   bool          // for ReadyChanged
 	Reason  string        // for Disrupted
 	Spec    *Spec         // for Updated
-	Pause   bool          // for Paused: whether to, or to go on
+	Pause   bool          // for Paused: whether to, or to go on; for Created: begin so
 	Orphan  bool          // for Deleted: let the attempts run on
 	Linger  bool          // for Deleted: keep the job until its attempts have ended
+	Keep    bool          // for Interrupted: leave attempts alone of which nothing runs
 	Cond    Condition     // for ConditionSet
 }
 
@@ -206,7 +207,7 @@ func (j *Job) Step(ev Event) []Action {
 	}
 	switch ev.Kind {
 	case Created:
-		j.CreatedAt = ev.At
+		j.CreatedAt, j.paused = ev.At, ev.Pause
 	case Started:
 		j.started(ev.Attempt, ev.At)
 	case ReadyChanged:
@@ -229,7 +230,7 @@ func (j *Job) Step(ev Event) []Action {
 		j.halted = true
 	case Interrupted:
 		j.halted = true
-		j.stopAll(DeletedByController, CauseShutdown, ev.At)
+		j.interrupt(ev)
 	case Paused:
 		j.pause(ev.Pause)
 	case Recovered:

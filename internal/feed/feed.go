@@ -41,6 +41,10 @@ type Entry[T any] struct {
 	removed      bool
 }
 
+// Begin makes all revisions up to this one too old. It is to be called before
+// anything else.
+func (f *Feed[T]) Begin(revision uint64) { f.revision, f.floor = revision, revision }
+
 // Add puts in a new object.
 func (f *Feed[T]) Add(e *Entry[T]) {
 	f.mu.Lock()
