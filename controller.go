@@ -1068,11 +1068,15 @@ type jobRun struct {
 	line       []start           // attempts that wait for the job's turn
 	inLine     bool              // the job is in Controller.turns
 	zombies    map[*run]struct{} // lost attempts whose executors still run
-	failed     *JobError         // once the job is known to have failed
-	lastText   failureText
-	holds      hold
-	unasked    []question // of a job whose back-off has not been declared
-	stored     stored     // of a job in a store
+	// checkpoints are by their number; of those that are left, no attempt has
+	// taken over yet.
+	checkpoints map[int64]*checkpoint
+	left        []*checkpoint
+	failed      *JobError // once the job is known to have failed
+	lastText    failureText
+	holds       hold
+	unasked     []question // of a job whose back-off has not been declared
+	stored      stored     // of a job in a store
 }
 
 // A hold is a reason for a job to start nothing.
@@ -1300,6 +1304,9 @@ func (j *jobRun) ended(r *run, err error) *run {
 	}
 	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
 	over := failed > 0 && j.indexIsOver(index)
+	if len(j.checkpoints) > 0 && j.engine.Completed.Contains(index) {
+		j.dropCheckpoint(int64(index))
+	}
 	j.mu.Unlock()
 	return j.afterwards(index, over, w)
 }
@@ -1450,6 +1457,7 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 	case engine.Finished:
 		w.rarely().finished = true
 		j.failed = j.jobError()
+		j.dropCheckpoints()
 	case engine.Gone:
 		w.rarely().gone = true
 		if j.c.journal == nil {

@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/names"
 	"github.com/runtocompletion/batch/internal/proc"
@@ -213,6 +216,68 @@ func (a Attempt) SetCondition(c Condition) error {
 	return nil
 }
 
+// Checkpoint returns what an attempt has saved last with SaveCheckpoint for the
+// same index: this one, or one before it. In a job that is not Indexed, an
+// attempt takes over from one that has ended without success, if there is one
+// whose checkpoint no other attempt has taken. It is nil if there is none, and a
+// copy. A checkpoint lasts until its index has succeeded or the job has finished;
+// with a [Store], also across processes.
+func (a Attempt) Checkpoint() (data []byte) {
+	a.with(func(r *run) {
+		if c := r.checkpoint(); c != nil {
+			data = bytes.Clone(c.data)
+		}
+	})
+	return data
+}
+
+// SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint].
+// With a [Store], it returns when that is durable, which takes as long as a
+// commit. The error is a [*CheckpointSizeError], or [ErrAttemptEnded], also if a
+// newer attempt has saved one for the index or the index has succeeded: then
+// nothing has changed. After a [*StoreError] it is kept in this process, but not
+// known to be durable.
+func (a Attempt) SaveCheckpoint(data []byte) error {
+	err := ErrAttemptEnded
+	var durable <-chan error
+	a.with(func(r *run) { durable, err = r.saveCheckpoint(a, bytes.Clone(data)) })
+	if err != nil || durable == nil {
+		return err
+	}
+	return storeError(<-durable)
+}
+
+// A CheckpointSizeError reports a checkpoint that is too large.
+type CheckpointSizeError struct {
+	Size, Limit int // in bytes; see [Job.CheckpointLimit]
+}
+
+// Error gives both sizes.
+func (e *CheckpointSizeError) Error() string {
+	return fmt.Sprintf("batch: checkpoint of %d bytes: at most %d are allowed", e.Size, e.Limit)
+}
+
+// LoadCheckpoint decodes [Attempt.Checkpoint] from JSON; ok is false if there is
+// none. The error is that of [json.Unmarshal].
+func LoadCheckpoint[T any](a Attempt) (value T, ok bool, err error) {
+	data := a.Checkpoint()
+	if data == nil {
+		return value, false, nil
+	}
+	err = json.Unmarshal(data, &value)
+	return value, err == nil, err
+}
+
+// SaveCheckpoint saves a value as JSON with [Attempt.SaveCheckpoint]. The error
+// is its, or that of [json.Marshal].
+func SaveCheckpoint[T any](a Attempt, value T) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return a.SaveCheckpoint(data)
+}
+
 // Dir is a scratch directory of the attempt's own, made at the first call. It
 // survives restarts in place and is removed when the attempt has ended.
 func (a Attempt) Dir() (string, error) {
@@ -307,6 +372,7 @@ type kept struct {
 	output   string
 	progress AttemptProgress
 	dir      string
+	saved    *checkpoint    // of a job that is not Indexed, the one it has taken
 	delays   delay.Sequence // before restarts, of a job with a RestartBackoff
 }
 
@@ -320,10 +386,18 @@ func (r *run) keep() *kept {
 	return r.kept
 }
 
-// close ends the attempt's log, and returns the directory to be removed. It
-// needs job.mu.
+// close ends the attempt's log, lets go of its checkpoint, and returns the
+// directory to be removed. It needs job.mu.
 func (r *run) close() (dir string) {
 	r.kept.log.Close()
+	if c := r.kept.saved; c != nil {
+		r.kept.saved = nil
+		if r.attempt.Phase == engine.Succeeded {
+			r.job.dropCheckpoint(c.id)
+		} else {
+			r.job.left = append(r.job.left, c)
+		}
+	}
 	dir, r.kept.dir = r.kept.dir, ""
 	return dir
 }
@@ -351,6 +425,119 @@ func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
 	delays := &r.keep().delays // only this goroutine asks it
 	r.job.mu.Unlock()
 	return delays.After(n, fresh)
+}
+
+// A checkpoint is what attempts of one index have saved. In a job that is not
+// Indexed, it goes from one attempt to another.
+type checkpoint struct {
+	id   int64 // the index; or the ordinal of the attempt that saved it first
+	data []byte
+	by   int64 // the attempt that has saved it last
+}
+
+// checkpoint finds what the attempt goes on from. It needs job.mu.
+func (r *run) checkpoint() *checkpoint {
+	j := r.job
+	c := r.ownCheckpoint()
+	if c == nil && len(j.left) > 0 {
+		c, j.left = j.left[0], j.left[1:]
+		r.keep().saved = c
+	}
+	return c
+}
+
+// ownCheckpoint is the one that the attempt has, without taking over one. It
+// needs job.mu.
+func (r *run) ownCheckpoint() *checkpoint {
+	switch {
+	case r.attempt.Index >= 0:
+		return r.job.checkpoints[int64(r.attempt.Index)]
+	case r.kept != nil:
+		return r.kept.saved
+	}
+	return nil
+}
+
+// saveCheckpoint returns a channel that tells when it is durable. It needs
+// job.mu.
+func (r *run) saveCheckpoint(a Attempt, data []byte) (<-chan error, error) {
+	j := r.job
+	if limit := *j.spec.CheckpointLimit; len(data) > limit {
+		return nil, &CheckpointSizeError{len(data), limit}
+	}
+	c := r.ownCheckpoint()
+	if c != nil && c.by > a.seq || j.engine.Completed.Contains(a.Index) {
+		return nil, ErrAttemptEnded
+	}
+	if c == nil {
+		c = j.newCheckpoint(r)
+	}
+	c.data, c.by = data, a.seq
+	if data == nil {
+		c.data = []byte{}
+	}
+	if j.c.journal == nil {
+		return nil, nil
+	}
+	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id), Value: c.data}}, nil), nil
+}
+
+func (j *jobRun) newCheckpoint(r *run) *checkpoint {
+	c := &checkpoint{id: int64(r.attempt.Index)}
+	if c.id < 0 {
+		c.id = r.attempt.Seq
+		r.keep().saved = c
+	}
+	if j.checkpoints == nil {
+		j.checkpoints = make(map[int64]*checkpoint)
+	}
+	j.checkpoints[c.id] = c
+	return c
+}
+
+// dropCheckpoint forgets one that is not needed any more. It needs j.mu.
+func (j *jobRun) dropCheckpoint(id int64) {
+	if j.checkpoints[id] != nil {
+		delete(j.checkpoints, id)
+		j.stored.dropped = append(j.stored.dropped, id)
+	}
+}
+
+// dropCheckpoints forgets all. It needs j.mu.
+func (j *jobRun) dropCheckpoints() {
+	for id := range j.checkpoints {
+		j.dropCheckpoint(id)
+	}
+	j.left = nil
+}
+
+const checkpointPrefix = "checkpoint/"
+
+func checkpointKey(id int64) string { return checkpointPrefix + strconv.FormatInt(id, 10) }
+
+// loadCheckpoints takes the checkpoints out of a job's records.
+func (j *jobRun) loadCheckpoints(records map[string][]byte) error {
+	for key, data := range records {
+		text, ok := strings.CutPrefix(key, checkpointPrefix)
+		if !ok {
+			continue
+		}
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("record %q: %w", key, err)
+		}
+		delete(records, key)
+		c := &checkpoint{id: id, data: data, by: -1}
+		if j.checkpoints == nil {
+			j.checkpoints = make(map[int64]*checkpoint)
+		}
+		j.checkpoints[id] = c
+		if j.spec.CompletionMode != Indexed {
+			j.left = append(j.left, c)
+		}
+	}
+	slices.SortFunc(j.left, func(a, b *checkpoint) int { return cmp.Compare(a.id, b.id) })
+	return nil
 }
 
 // A stackMark is an argument that shows in a stack trace as it is: arrays are
@@ -410,7 +597,7 @@ func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.v
 // serve another attempt. It needs job.mu.
 func (r *run) plain() bool {
 	a := r.attempt
-	return r.err == nil && r.kept == nil && len(r.job.zombies) == 0 && a.Failures+a.Ignored == 0 && r.ctx.untouched()
+	return r.err == nil && r.kept == nil && len(r.job.zombies)+len(r.job.checkpoints) == 0 && a.Failures+a.Ignored == 0 && r.ctx.untouched()
 }
 
 // A verdict is what the error of an executor came to.

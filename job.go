@@ -151,6 +151,9 @@ type Job struct {
 	// newest, failed ones preferred. Counters do not depend on it. Nil means
 	// 1000. Zero keeps none.
 	History *int
+	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil
+	// means 1 MiB. Zero means none.
+	CheckpointLimit *int
 	// LogLimit is how many bytes of its last output each attempt keeps; a line
 	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
@@ -327,7 +330,7 @@ func (j *Job) clone() Job {
 	c.Annotations = maps.Clone(j.Annotations)
 	for _, p := range []**int{
 		&c.Completions, &c.Parallelism, &c.BackoffLimit, &c.BackoffLimitPerIndex,
-		&c.MaxFailedIndexes, &c.History, &c.LogLimit,
+		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit,
 	} {
 		*p = copyOf(*p)
 	}
@@ -349,6 +352,7 @@ const (
 	defaultGracePeriod  = 30 * time.Second
 	defaultHistory      = 1000
 	defaultLogLimit     = 64 << 10
+	defaultCheckpoint   = 1 << 20
 )
 
 // withDefaults returns a copy of j that shares nothing with it (see clone) and
@@ -376,6 +380,7 @@ func (j *Job) withDefaults() Job {
 	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
 	d.History = orDefault(d.History, defaultHistory)
 	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
+	d.CheckpointLimit = orDefault(d.CheckpointLimit, defaultCheckpoint)
 	return d
 }
 
@@ -396,6 +401,7 @@ func (j *Job) validate() []FieldError {
 		checkExecutor(j.Executor),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
+		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
 	)
 }
 
@@ -790,6 +796,7 @@ func loadJob(data []byte) (s savedJob, err error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return s, err
 	}
+	s.Spec, s.Declared = s.Spec.withDefaults(), s.Declared.withDefaults() // of fields that were not known then
 	s.Spec.Executor = undeclared{s.HoldsPending}
 	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
 	for _, i := range s.ErrorRules {

@@ -108,7 +108,7 @@ func (c *recordedCase) recorded() answer {
 			return answer{errs: []string{"accepted"}}
 		}
 		job.ContainerName, job.TerminationGracePeriod = "main", new(defaultGracePeriod)
-		job.History, job.LogLimit = new(defaultHistory), new(defaultLogLimit)
+		job.History, job.LogLimit, job.CheckpointLimit = new(defaultHistory), new(defaultLogLimit), new(defaultCheckpoint)
 		return answer{job: *job}
 	}
 	var texts []string

@@ -70,7 +70,7 @@ func TestWithDefaults(t *testing.T) {
 			want := Job{
 				Completions: new(1), Parallelism: new(1), CompletionMode: NonIndexed, RestartPolicy: RestartNever,
 				ContainerName: "main", BackoffLimit: new(6), TerminationGracePeriod: new(30 * time.Second),
-				ReplacementPolicy: ReplaceTerminatingOrFailed, History: new(1000), LogLimit: new(65536),
+				ReplacementPolicy: ReplaceTerminatingOrFailed, History: new(1000), LogLimit: new(65536), CheckpointLimit: new(1 << 20),
 			}
 			test.want(&want)
 			got := test.job.withDefaults()
@@ -96,7 +96,7 @@ func full() *Job {
 		}},
 		SuccessPolicy: &SuccessPolicy{Rules: []SuccessRule{{SucceededIndexes: new("0-2"), SucceededCount: new(1)}}},
 		ManagedBy:     new("acme.io/foo"),
-		History:       new(10), LogLimit: new(100),
+		History:       new(10), LogLimit: new(100), CheckpointLimit: new(1000),
 	}
 }
 
@@ -108,7 +108,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	original.Labels["a"], original.Annotations["c"] = "x", "x"
 	for _, p := range []*int{
 		original.Completions, original.Parallelism, original.BackoffLimit, original.BackoffLimitPerIndex,
-		original.MaxFailedIndexes, original.History, original.LogLimit, original.SuccessPolicy.Rules[0].SucceededCount,
+		original.MaxFailedIndexes, original.History, original.LogLimit, original.CheckpointLimit, original.SuccessPolicy.Rules[0].SucceededCount,
 	} {
 		*p = 99
 	}

@@ -832,7 +832,8 @@ const jobKey = "job"
 // stored is what a job knows of its records in a store.
 type stored struct {
 	specChanged             bool
-	collected, told         Status // as of the latest commit, begun and done
+	dropped                 []int64 // checkpoints
+	collected, told         Status  // as of the latest commit, begun and done
 	gone, finishTold, isOut bool
 }
 
@@ -879,6 +880,10 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		s.specChanged = false
 		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, j.declared, j.generation)})
 	}
+	for _, id := range s.dropped {
+		put(journal.Record{Job: j.uid, Key: checkpointKey(id)})
+	}
+	s.dropped = nil
 	j.engine.Save(func(key string, value []byte) {
 		put(journal.Record{Job: j.uid, Key: key, Value: value})
 	})
@@ -954,6 +959,9 @@ func (c *Controller) loadJob(records map[string][]byte) (*jobRun, error) {
 	delete(records, jobKey)
 	j := emptyJobRun(c, engine.Identity{Job: saved.Spec.Name, UID: saved.UID}, saved.Spec)
 	j.declared, j.generation, j.holds = saved.Declared, saved.Generation, undeclaredHold
+	if err := j.loadCheckpoints(records); err != nil {
+		return nil, err
+	}
 	j.engine, err = engine.Load(j.id, c.engineSpec(&j.spec), maps.All(records), describeAttempt, j.restoreRun)
 	if err != nil {
 		return nil, err

@@ -28,11 +28,14 @@ func (b *batch) put(r Record) { b.records = append(b.records, r) }
 
 // with returns all records of a commit.
 func (b *batch) with(r round) []Record {
-	records := b.records
+	if len(r.requests) == 0 {
+		return b.records
+	}
+	var records []Record
 	for _, request := range r.requests {
 		records = append(records, request.records...)
 	}
-	return records
+	return append(records, b.records...)
 }
 
 // withdraw takes in that a commit has failed: what was asked for is not to be,

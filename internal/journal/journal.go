@@ -107,14 +107,20 @@ func (j *Journal) Sync(ctx context.Context) error {
 // fails, they are not tried again; undo is written with what comes next, as
 // nobody knows whether they have been stored.
 func (j *Journal) Put(records, undo []Record) error {
+	return <-j.Ask(records, undo)
+}
+
+// Ask is Put without waiting. Records are written in the order of the calls, and
+// before those that sources have collected.
+func (j *Journal) Ask(records, undo []Record) <-chan error {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.failed != nil {
-		defer j.mu.Unlock()
-		return j.failed
+		refused := make(chan error, 1)
+		refused <- j.failed
+		return refused
 	}
-	done := j.ask(&request{records: records, undo: undo})
-	j.mu.Unlock()
-	return <-done
+	return j.ask(&request{records: records, undo: undo})
 }
 
 // Failing returns the error of the latest commit, if it failed.

@@ -1,0 +1,213 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A relay is what attempts found and saved, in order.
+type relay struct {
+	mu    sync.Mutex
+	found []string
+}
+
+func (r *relay) run(a batch.Attempt, save string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.found = append(r.found, fmt.Sprintf("%d.%d:%s", a.Index, a.Number+a.Restarts, a.Checkpoint()))
+	if save == "" {
+		return nil
+	}
+	return a.SaveCheckpoint([]byte(save))
+}
+
+var errAgain = errors.New("again")
+
+func TestNextAttemptReceivesTheCheckpoint(t *testing.T) {
+	tests := map[string]struct {
+		job  batch.Job
+		want []string
+	}{
+		"of an index": {
+			batch.Job{CompletionMode: batch.Indexed, Completions: new(2)},
+			[]string{"0.0:", "0.1:0.0", "0.2:0.1", "1.0:", "1.1:1.0", "1.2:1.1"},
+		},
+		"of an index with a limit of its own": {
+			batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(5)},
+			[]string{"0.0:", "0.1:0.0", "0.2:0.1"},
+		},
+		"of a job without indexes": {batch.Job{}, []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
+		"of a restart in place":    {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0)}, []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var r relay
+			job := test.job
+			job.Name, job.Backoff = "job", batch.ConstantBackoff(0)
+			job.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				n := a.Number + a.Restarts
+				if err := r.run(a, fmt.Sprintf("%d.%d", a.Index, n)); err != nil || n == 2 {
+					return err
+				}
+				return errAgain
+			})
+			_, err := batch.Run(t.Context(), job)
+			require.NoError(t, err)
+			require.Equal(t, test.want, r.found)
+		})
+	}
+}
+
+// TestCheckpointsGoToOneAttemptEach has attempts without an index fail together.
+func TestCheckpointsGoToOneAttemptEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r relay
+		_, err := batch.Run(t.Context(), batch.Job{Name: "job", Completions: new(3), Parallelism: new(3), Backoff: batch.ConstantBackoff(time.Second),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Number >= 3 {
+					return r.run(a, "")
+				}
+				err := r.run(a, fmt.Sprint("of ", a.Number))
+				time.Sleep(time.Duration(1+a.Number) * time.Millisecond)
+				return errors.Join(err, errAgain)
+			})})
+		require.NoError(t, err)
+		found := make([]string, len(r.found))
+		for i, text := range r.found {
+			found[i] = text[strings.Index(text, ":"):]
+		}
+		require.ElementsMatch(t, []string{":", ":", ":", ":of 0", ":of 1", ":of 2"}, found)
+	})
+}
+
+func TestCheckpointSurvivesTheController(t *testing.T) {
+	for _, mode := range []batch.CompletionMode{batch.Indexed, batch.NonIndexed} {
+		synctest.Test(t, func(t *testing.T) {
+			var store batch.MemoryStore
+			var r relay
+			job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(1),
+				Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+					if err := r.run(a, fmt.Sprint("of ", a.Number)); err != nil || a.Number == 2 {
+						return err
+					}
+					<-ctx.Done()
+					return ctx.Err()
+				})}
+			for range 3 {
+				c, err := batch.New(batch.Options{Store: &store})
+				require.NoError(t, err)
+				_, err = c.Apply(t.Context(), job)
+				require.NoError(t, err)
+				synctest.Wait()
+				ended, cancel := context.WithCancel(t.Context())
+				cancel()
+				require.NoError(t, c.Shutdown(ended))
+			}
+			index := map[batch.CompletionMode]int{batch.Indexed: 0, batch.NonIndexed: -1}[mode]
+			require.Equal(t, []string{fmt.Sprintf("%d.0:", index), fmt.Sprintf("%d.1:of 0", index), fmt.Sprintf("%d.2:of 1", index)}, r.found)
+			for record, err := range store.Load(t.Context()) {
+				require.NoError(t, err)
+				require.NotContains(t, record.Key, "checkpoint", "a finished job needs none")
+			}
+		})
+	}
+}
+
+func TestCheckpointLimits(t *testing.T) {
+	run := func(job batch.Job, f func(a batch.Attempt) error) {
+		job.Name, job.BackoffLimit = "job", new(0)
+		job.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { return f(a) })
+		_, err := batch.Run(t.Context(), job)
+		require.NoError(t, err)
+	}
+	run(batch.Job{CheckpointLimit: new(3)}, func(a batch.Attempt) error {
+		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint([]byte("four")))
+		require.True(t, ok)
+		require.Equal(t, batch.CheckpointSizeError{Size: 4, Limit: 3}, *tooLarge)
+		require.EqualError(t, tooLarge, "batch: checkpoint of 4 bytes: at most 3 are allowed")
+		require.Nil(t, a.Checkpoint(), "nothing has changed")
+		require.NoError(t, a.SaveCheckpoint(nil))
+		require.Equal(t, []byte{}, a.Checkpoint(), "an empty one is one")
+		return nil
+	})
+	run(batch.Job{}, func(a batch.Attempt) error {
+		require.NoError(t, a.SaveCheckpoint(make([]byte, 1<<20)))
+		require.Error(t, a.SaveCheckpoint(make([]byte, 1<<20+1)))
+		return nil
+	})
+	require.ErrorIs(t, batch.Attempt{}.SaveCheckpoint(nil), batch.ErrAttemptEnded)
+	require.Nil(t, batch.Attempt{}.Checkpoint())
+}
+
+func TestCheckpointIsACopy(t *testing.T) {
+	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		data := []byte("before")
+		require.NoError(t, a.SaveCheckpoint(data))
+		copy(data, "change")
+		copy(a.Checkpoint(), "change")
+		require.Equal(t, "before", string(a.Checkpoint()))
+		return nil
+	})})
+	require.NoError(t, err)
+}
+
+// TestOldAttemptDoesNotOverwriteACheckpoint has two attempts of an index overlap.
+func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := batch.New(batch.Options{})
+		require.NoError(t, err)
+		late := make(chan error, 1)
+		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), Backoff: batch.ConstantBackoff(0),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				if a.Number == 0 {
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					late <- a.SaveCheckpoint([]byte("late"))
+					return ctx.Err()
+				}
+				require.NoError(t, a.SaveCheckpoint([]byte("newer")))
+				time.Sleep(2 * time.Second)
+				require.Equal(t, "newer", string(a.Checkpoint()))
+				return nil
+			})}))
+		synctest.Wait()
+		attempts, err := c.Attempts("job")
+		require.NoError(t, err)
+		require.NoError(t, c.DeleteAttempt(t.Context(), "job", attempts[0].Name))
+		_, err = c.Wait(t.Context(), "job")
+		require.NoError(t, err)
+		require.ErrorIs(t, <-late, batch.ErrAttemptEnded)
+		require.NoError(t, c.Shutdown(t.Context()))
+	})
+}
+
+func TestTypedCheckpoints(t *testing.T) {
+	type place struct{ File, Line int }
+	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Backoff: batch.ConstantBackoff(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			at, ok, err := batch.LoadCheckpoint[place](a)
+			require.NoError(t, err)
+			require.Equal(t, a.Number == 1, ok)
+			if ok {
+				require.Equal(t, place{3, 4}, at)
+				_, ok, err := batch.LoadCheckpoint[string](a)
+				require.False(t, ok)
+				require.Error(t, err)
+				return nil
+			}
+			require.Error(t, batch.SaveCheckpoint(a, func() {}))
+			require.NoError(t, batch.SaveCheckpoint(a, place{3, 4}))
+			return errAgain
+		})})
+	require.NoError(t, err)
+}
