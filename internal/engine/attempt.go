@@ -152,7 +152,7 @@ func (a *Attempt) setCondition(c Condition) {
 func (j *Job) create(index, number int, now Time) *Attempt {
 	a := j.history.reuse()
 	conditions := a.Conditions[:0:0]
-	*a = Attempt{Owner: a.Owner, Conditions: conditions}
+	*a = Attempt{Owner: a.Owner, Conditions: conditions, touched: a.touched}
 	a.Seq, a.Index, a.Number = j.created, index, number
 	a.CreatedAt = now
 	a.holding = index >= 0

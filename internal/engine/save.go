@@ -51,7 +51,7 @@ func number(key string) (kind byte, n int64, ok bool) {
 // A tracker knows what has changed since a job was saved.
 type tracker struct {
 	describe           func(*Attempt) []byte
-	attempts           []*Attempt // touched; of those used again since, too
+	attempts           []*Attempt // touched; some have ended since, or are others now
 	ended              []int64    // attempts with a record that are kept in the history now
 	completed, givenUp indexset.Set
 	events             bool
@@ -87,10 +87,6 @@ func (j *Job) touch(a *Attempt) {
 
 // untouch notes that an attempt goes into the history.
 func (j *Job) untouch(a *Attempt) {
-	if j.tracker == nil {
-		return
-	}
-	a.touched = false
 	if a.saved {
 		a.saved = false
 		j.tracker.ended = append(j.tracker.ended, a.Seq)
@@ -141,8 +137,9 @@ func (j *Job) saveAttempts(put func(string, []byte)) {
 		put(numbered(keyAttempt, seq), nil)
 	}
 	for _, a := range t.attempts {
-		if a.touched {
-			a.touched, a.saved = false, true
+		a.touched = false
+		if !a.terminal() || a.retained {
+			a.saved = true
 			put(numbered(keyAttempt, a.Seq), asJSON(t.saved(a)))
 		}
 	}
