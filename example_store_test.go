@@ -1,0 +1,122 @@
+package batch_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A service declares its jobs when it starts. Those it finds in its store go on
+// where they were.
+func ExampleController_Apply() {
+	var store batch.MemoryStore // contrib/boltstore keeps jobs in a file
+	ctx := context.Background()
+	report := batch.Job{
+		Name: "report", CompletionMode: batch.Indexed, Completions: new(5),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index == 3 && a.Number == 0 {
+				<-ctx.Done() // until the shutdown
+				return ctx.Err()
+			}
+			fmt.Println("page", a.Index)
+			return nil
+		}),
+	}
+
+	serve := func(uptime time.Duration) {
+		c, err := batch.New(batch.Options{Store: &store})
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := c.Apply(ctx, report); err != nil {
+			log.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, uptime)
+		defer cancel()
+		status, _ := c.Wait(ctx, "report")
+		fmt.Println(status)
+		if err := c.Shutdown(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	serve(50 * time.Millisecond)
+	fmt.Println("-- the service starts again")
+	serve(time.Minute)
+	fmt.Println("-- and again")
+	serve(time.Minute)
+	// Output:
+	// page 0
+	// page 1
+	// page 2
+	// report: Running, 3/5 succeeded, 0 failed, 1 active
+	// -- the service starts again
+	// page 3
+	// page 4
+	// report: Complete, 5/5 succeeded, 0 failed
+	// -- and again
+	// report: Complete, 5/5 succeeded, 0 failed
+}
+
+// A job whose code has not been declared again waits, and says so.
+func ExampleStore() {
+	var store batch.MemoryStore
+	ctx := context.Background()
+	c, err := batch.New(batch.Options{Store: &store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Create(ctx, batch.Job{Name: "reindex", Suspend: true, Executor: batch.Command{Args: []string{"true"}}}); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	if c, err = batch.New(batch.Options{Store: &store}); err != nil {
+		log.Fatal(err)
+	}
+	for status := range c.All() {
+		fmt.Println(status)
+		fmt.Println(status.Explain())
+	}
+	if err := c.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// reindex: Suspended, 0/1 succeeded, 0 failed
+	// waits to be declared: no executor has been declared with Apply
+}
+
+// An attempt says how far it has come, and the next one goes on from there.
+func ExampleAttempt_SaveCheckpoint() {
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name:    "copy",
+		Backoff: batch.ConstantBackoff(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			done, _, err := batch.LoadCheckpoint[int](a)
+			if err != nil {
+				return batch.Permanent(err)
+			}
+			for part := done; part < 4; part++ {
+				if part == 2 && a.Number == 0 {
+					return fmt.Errorf("part %d: connection lost", part)
+				}
+				fmt.Println("attempt", a.Number, "copies part", part)
+				if err := batch.SaveCheckpoint(a, part+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	})
+	fmt.Println(err)
+	// Output:
+	// attempt 0 copies part 0
+	// attempt 0 copies part 1
+	// attempt 1 copies part 2
+	// attempt 1 copies part 3
+	// <nil>
+}
