@@ -2,8 +2,11 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"log"
+	"strconv"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -119,4 +122,58 @@ func ExampleAttempt_SaveCheckpoint() {
 	// attempt 1 copies part 2
 	// attempt 1 copies part 3
 	// <nil>
+}
+
+// Numbers are summed up. One line is malformed and skipped; a broken connection
+// ends the first attempt, and the second goes on behind the last line done.
+func ExampleIteration() {
+	lines := []string{"3", "1", "4", "one", "5", "9"}
+	type line struct {
+		number int // from 1: 0 is the place before all lines
+		text   string
+	}
+	sum, attempts := 0, 0
+	sums := batch.Iteration[line, int]{
+		Items: func(ctx context.Context, after int) iter.Seq2[line, error] {
+			return func(yield func(line, error) bool) {
+				for i, text := range lines[after:] {
+					if !yield(line{after + i + 1, text}, nil) {
+						return
+					}
+				}
+			}
+		},
+		Cursor: func(l line) int { return l.number },
+		Do: func(ctx context.Context, l line) error {
+			n, err := strconv.Atoi(l.text)
+			if err != nil {
+				return err
+			}
+			if attempts == 1 && n == 5 {
+				return errors.New("connection reset")
+			}
+			sum += n
+			return nil
+		},
+		MaxSkipped: 10,
+		SkipOn:     batch.ErrorAs[*strconv.NumError](),
+	}
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name: "sum", Backoff: batch.ConstantBackoff(0),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			attempts++
+			result, err := sums.Run(ctx, a)
+			if result.ResumedFrom != nil {
+				fmt.Println("went on behind line", *result.ResumedFrom)
+			}
+			fmt.Println(result.Done, "done, skipped:", result.Skipped, "error:", err)
+			return err
+		}),
+	})
+	fmt.Println(sum, err)
+	// Output:
+	// 3 done, skipped: [{4 strconv.Atoi: parsing "one": invalid syntax}] error: batch: item at cursor 5 (1 skipped before): connection reset
+	// went on behind line 4
+	// 5 done, skipped: [{4 strconv.Atoi: parsing "one": invalid syntax}] error: <nil>
+	// 22 <nil>
 }

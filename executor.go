@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/iterate"
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/names"
@@ -222,10 +225,13 @@ func (a Attempt) SetCondition(c Condition) error {
 // whose checkpoint no other attempt has taken. It is nil if there is none, and a
 // copy. A checkpoint lasts until its index has succeeded or the job has finished;
 // with a [Store], also across processes.
-func (a Attempt) Checkpoint() (data []byte) {
+func (a Attempt) Checkpoint() []byte { return a.checkpoint("") }
+
+// checkpoint is Checkpoint for one of several things that an attempt saves.
+func (a Attempt) checkpoint(name string) (data []byte) {
 	a.with(func(r *run) {
 		if c := r.checkpoint(); c != nil {
-			data = bytes.Clone(c.data)
+			data = bytes.Clone(c.values[name])
 		}
 	})
 	return data
@@ -237,10 +243,12 @@ func (a Attempt) Checkpoint() (data []byte) {
 // newer attempt has saved one for the index or the index has succeeded: then
 // nothing has changed. After a [*StoreError] it is kept in this process, but not
 // known to be durable.
-func (a Attempt) SaveCheckpoint(data []byte) error {
+func (a Attempt) SaveCheckpoint(data []byte) error { return a.saveCheckpoint("", data) }
+
+func (a Attempt) saveCheckpoint(name string, data []byte) error {
 	err := ErrAttemptEnded
 	var durable <-chan error
-	a.with(func(r *run) { durable, err = r.saveCheckpoint(a, bytes.Clone(data)) })
+	a.with(func(r *run) { durable, err = r.saveCheckpoint(a, name, append([]byte{}, data...)) })
 	if err != nil || durable == nil {
 		return err
 	}
@@ -430,9 +438,9 @@ func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
 // A checkpoint is what attempts of one index have saved. In a job that is not
 // Indexed, it goes from one attempt to another.
 type checkpoint struct {
-	id   int64 // the index; or the ordinal of the attempt that saved it first
-	data []byte
-	by   int64 // the attempt that has saved it last
+	id     int64 // the index; or the ordinal of the attempt that saved it first
+	values map[string][]byte
+	by     int64 // the attempt that has saved it last
 }
 
 // checkpoint finds what the attempt goes on from. It needs job.mu.
@@ -460,7 +468,7 @@ func (r *run) ownCheckpoint() *checkpoint {
 
 // saveCheckpoint returns a channel that tells when it is durable. It needs
 // job.mu.
-func (r *run) saveCheckpoint(a Attempt, data []byte) (<-chan error, error) {
+func (r *run) saveCheckpoint(a Attempt, name string, data []byte) (<-chan error, error) {
 	j := r.job
 	if limit := *j.spec.CheckpointLimit; len(data) > limit {
 		return nil, &CheckpointSizeError{len(data), limit}
@@ -472,34 +480,39 @@ func (r *run) saveCheckpoint(a Attempt, data []byte) (<-chan error, error) {
 	if c == nil {
 		c = j.newCheckpoint(r)
 	}
-	c.data, c.by = data, a.seq
-	if data == nil {
-		c.data = []byte{}
-	}
+	c.values[name], c.by = data, a.seq
 	if j.c.journal == nil {
 		return nil, nil
 	}
-	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id), Value: c.data}}, nil), nil
+	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id, name), Value: data}}, nil), nil
 }
 
 func (j *jobRun) newCheckpoint(r *run) *checkpoint {
-	c := &checkpoint{id: int64(r.attempt.Index)}
-	if c.id < 0 {
-		c.id = r.attempt.Seq
-		r.keep().saved = c
+	if r.attempt.Index >= 0 {
+		return j.addCheckpoint(int64(r.attempt.Index))
 	}
+	r.keep().saved = j.addCheckpoint(r.attempt.Seq)
+	return r.kept.saved
+}
+
+func (j *jobRun) addCheckpoint(id int64) *checkpoint {
 	if j.checkpoints == nil {
 		j.checkpoints = make(map[int64]*checkpoint)
 	}
-	j.checkpoints[c.id] = c
+	c := &checkpoint{id: id, values: make(map[string][]byte), by: -1}
+	j.checkpoints[id] = c
 	return c
 }
 
 // dropCheckpoint forgets one that is not needed any more. It needs j.mu.
 func (j *jobRun) dropCheckpoint(id int64) {
-	if j.checkpoints[id] != nil {
-		delete(j.checkpoints, id)
-		j.stored.dropped = append(j.stored.dropped, id)
+	c := j.checkpoints[id]
+	if c == nil {
+		return
+	}
+	delete(j.checkpoints, id)
+	for name := range c.values {
+		j.stored.dropped = append(j.stored.dropped, checkpointKey(id, name))
 	}
 }
 
@@ -513,7 +526,9 @@ func (j *jobRun) dropCheckpoints() {
 
 const checkpointPrefix = "checkpoint/"
 
-func checkpointKey(id int64) string { return checkpointPrefix + strconv.FormatInt(id, 10) }
+func checkpointKey(id int64, name string) string {
+	return checkpointPrefix + strconv.FormatInt(id, 10) + "/" + name
+}
 
 // loadCheckpoints takes the checkpoints out of a job's records.
 func (j *jobRun) loadCheckpoints(records map[string][]byte) error {
@@ -522,19 +537,20 @@ func (j *jobRun) loadCheckpoints(records map[string][]byte) error {
 		if !ok {
 			continue
 		}
-		id, err := strconv.ParseInt(text, 10, 64)
+		number, name, _ := strings.Cut(text, "/")
+		id, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
 			return fmt.Errorf("record %q: %w", key, err)
 		}
 		delete(records, key)
-		c := &checkpoint{id: id, data: data, by: -1}
-		if j.checkpoints == nil {
-			j.checkpoints = make(map[int64]*checkpoint)
+		c := j.checkpoints[id]
+		if c == nil {
+			c = j.addCheckpoint(id)
 		}
-		j.checkpoints[id] = c
-		if j.spec.CompletionMode != Indexed {
-			j.left = append(j.left, c)
-		}
+		c.values[name] = data
+	}
+	if j.spec.CompletionMode != Indexed {
+		j.left = slices.Collect(maps.Values(j.checkpoints))
 	}
 	slices.SortFunc(j.left, func(a, b *checkpoint) int { return cmp.Compare(a.id, b.id) })
 	return nil
@@ -846,6 +862,173 @@ func (e *PanicError) Unwrap() error {
 
 // ExitCode is 2, that of a Go program that panics.
 func (e *PanicError) ExitCode() int { return exitPanic }
+
+// An Iteration works through a long sequence inside an attempt, so that the next
+// attempt goes on where this one stopped: after a failure, a shutdown, a
+// disruption or, with a [Store], a crash. Every item is done at least once, or
+// recorded as skipped. What was at work at a crash, or done since the last
+// checkpoint, is done again, so Do should be idempotent. Without a Store it
+// resumes within the process.
+//
+// Several attempts may use one at once if its functions may be called so. It
+// holds at most about 4 × Parallelism × ChunkSize items, however long the
+// sequence is.
+type Iteration[T, C any] struct {
+	// Name tells the iterations of an attempt apart; it may be empty if there is
+	// only one. An iteration over another sequence needs another name. At most 50
+	// bytes.
+	Name string
+	// Items returns the items behind the place that the cursor marks, in an order
+	// that does not change. The zero C is the place before all items; if an item
+	// may have that as its cursor, let C be a pointer. Items is called once, its
+	// iterator is driven by the goroutine of Run, and both should end soon after
+	// ctx does. An error that the iterator yields ends the iteration, once the
+	// items before it are done. Required.
+	Items func(ctx context.Context, after C) iter.Seq2[T, error]
+	// Cursor returns the place behind an item, such as its key, the offset of its
+	// end or, for an index, the index plus one. It is saved as JSON and must come
+	// back unchanged: keys that are not UTF-8 need []byte. Items in a row may
+	// share a cursor, such as the token of the next page: it is saved when all of
+	// them are done. Required.
+	Cursor func(item T) C
+
+	// Do works on one item, DoChunk on up to ChunkSize at once; at least one is
+	// required. If DoChunk fails, its items are tried again one by one, with Do if
+	// it is set. A panic is an error like others. An error marked by [Permanent]
+	// ends the iteration at once: nothing is tried again or skipped.
+	Do      func(ctx context.Context, item T) error
+	DoChunk func(ctx context.Context, items []T) error
+
+	// ChunkSize is how many items one goroutine takes at a time. Zero means 100
+	// with DoChunk and 1 without. A negative value is an error.
+	ChunkSize int
+	// Parallelism is how many chunks are worked on at once, up to 1,048,576. Zero
+	// means 1. A negative value is an error.
+	Parallelism int
+	// MaxSkipped is how many failing items may be skipped, in all attempts
+	// together. Zero means that the first item that fails ends the iteration with
+	// an [*ItemError]; the next attempt begins with it. Each skipped item is kept
+	// in the checkpoint, with up to 256 bytes of its error, and logged.
+	MaxSkipped int
+	// SkipOn says which errors permit to skip an item, such as
+	// ErrorAs[*json.SyntaxError](). Nil means all.
+	SkipOn func(err error) bool
+	// SaveEvery is the least time between checkpoints. Zero means a second, a
+	// negative time none. The last one is always saved.
+	SaveEvery time.Duration
+	// Total is how many items there are, for [Attempt.Progress], which Run calls
+	// at each checkpoint. Zero means that it is not known.
+	Total int
+}
+
+// Run works through the items behind the last checkpoint and returns nil once
+// every item is done or skipped; in later attempts it then returns at once. When
+// ctx ends it starts no further item, waits for those at work, saves, and returns
+// context.Cause(ctx); what fails then is not counted or skipped. Other errors are
+// an [*ItemError], that of the iterator, that of saving a checkpoint (what was
+// done since the last one is done again), a [*CheckpointError], or say which field
+// is wrong. The result says how far it came with an error, too.
+func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], error) {
+	const longestName = 50
+	if len(it.Name) > longestName {
+		return Iterated[C]{}, fmt.Errorf("batch: name of an iteration: %d bytes: at most %d are allowed", len(it.Name), longestName)
+	}
+	work := iterate.Work[T, C]{Items: it.Items, Cursor: it.Cursor, Do: it.Do, DoChunk: it.DoChunk,
+		ChunkSize: it.ChunkSize, Parallelism: it.Parallelism, MaxSkipped: it.MaxSkipped, SkipOn: it.SkipOn, SaveEvery: it.SaveEvery}
+	r, err := iterate.Run(ctx, work, iterationCheckpoint{a, "iteration/" + it.Name}, it.hooks(a))
+	done := Iterated[C]{Done: r.Done, ResumedFrom: r.ResumedFrom}
+	for _, s := range r.Skipped {
+		done.Skipped = append(done.Skipped, Skipped[C](s))
+	}
+	return done, iterationError[C](ctx, err)
+}
+
+// Iterated says how far an [Iteration] has come.
+type Iterated[C any] struct {
+	Done        int          // items done, in all attempts, each counted once
+	Skipped     []Skipped[C] // items skipped, in all attempts, in order
+	ResumedFrom *C           // the cursor behind which it went on; nil if from the start
+}
+
+// Skipped is an item that an [Iteration] gave up.
+type Skipped[C any] struct {
+	Cursor C      `json:"cursor"`
+	Err    string `json:"error"` // the beginning of its error's text
+}
+
+// An ItemError is the error of the item, or chunk, that ended an [Iteration].
+type ItemError[C any] struct {
+	Cursor  C   // of the item, or of the chunk's last one
+	Items   int // how many items the call was for
+	Skipped int // how many were skipped before, also by earlier attempts
+	Err     error
+}
+
+// Error names the cursor and gives the error.
+func (e *ItemError[C]) Error() string { return "batch: " + (*iterate.ItemError[C])(e).Error() }
+
+// Unwrap returns the error that Do or DoChunk returned.
+func (e *ItemError[C]) Unwrap() error { return e.Err }
+
+// A CheckpointError reports a checkpoint of an [Iteration] that cannot be read: it
+// is damaged, or of another sequence or version. It is left as it is.
+type CheckpointError struct{ Err error }
+
+// Error says what is wrong.
+func (e *CheckpointError) Error() string { return "batch: " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *CheckpointError) Unwrap() error { return e.Err }
+
+func (it Iteration[T, C]) hooks(a Attempt) iterate.Hooks[C] {
+	return iterate.Hooks[C]{
+		Final: func(err error) bool {
+			permanent, _ := errors.AsType[*backoff.PermanentError](err)
+			return permanent != nil
+		},
+		Recovered: func(value any, stack []byte) error {
+			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
+		},
+		Skipped: func(cursor C, err error) {
+			a.Logger().Warn("item skipped", slog.Any("cursor", cursor), slog.Any("error", err))
+		},
+		Progress: func(settled int) { a.Progress(int64(settled), int64(it.Total), it.Name) },
+	}
+}
+
+// An iterationCheckpoint is the checkpoint of one iteration of an attempt.
+type iterationCheckpoint struct {
+	Attempt
+	name string
+}
+
+func (c iterationCheckpoint) Load() ([]byte, error) { return c.checkpoint(c.name), nil }
+
+func (c iterationCheckpoint) Save(_ context.Context, data []byte) error {
+	return c.saveCheckpoint(c.name, data)
+}
+
+// iterationError gives an error of package iterate its public form.
+func iterationError[C any](ctx context.Context, err error) error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *iterate.ItemError[C]:
+		return (*ItemError[C])(e)
+	case *iterate.CheckpointError:
+		return &CheckpointError{e}
+	case interface{ Unwrap() []error }:
+		var errs []error
+		for _, part := range e.Unwrap() {
+			errs = append(errs, iterationError[C](ctx, part))
+		}
+		return errors.Join(errs...)
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("batch: iteration: %w", err)
+}
 
 // A Command is an [Executor] that runs a program. It ends as the program does:
 // its exit code is that of the attempt. When the attempt is to stop, the

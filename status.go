@@ -832,8 +832,8 @@ const jobKey = "job"
 // stored is what a job knows of its records in a store.
 type stored struct {
 	specChanged             bool
-	dropped                 []int64 // checkpoints
-	collected, told         Status  // as of the latest commit, begun and done
+	dropped                 []string // keys of checkpoints
+	collected, told         Status   // as of the latest commit, begun and done
 	gone, finishTold, isOut bool
 }
 
@@ -880,8 +880,8 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		s.specChanged = false
 		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, j.declared, j.generation)})
 	}
-	for _, id := range s.dropped {
-		put(journal.Record{Job: j.uid, Key: checkpointKey(id)})
+	for _, key := range s.dropped {
+		put(journal.Record{Job: j.uid, Key: key})
 	}
 	s.dropped = nil
 	j.engine.Save(func(key string, value []byte) {

@@ -1,0 +1,110 @@
+package iterate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBadCheckpoints(t *testing.T) {
+	tests := map[string]struct {
+		data   string
+		format int
+		err    string
+	}{
+		"not JSON":               {"\x00\x01", 0, `checkpoint of an iteration: invalid character '\x00' looking for beginning of value`},
+		"cut off":                {`{"iteration":1,"cursor":3`, 0, "checkpoint of an iteration: unexpected end of JSON input"},
+		"of something else":      {`{"offset":77}`, 0, "checkpoint of an iteration: it is something else"},
+		"a number":               {`77`, 0, "checkpoint of an iteration: json: cannot unmarshal number into Go value of type struct { Format *int \"json:\\\"iteration\\\"\" }"},
+		"of a newer format":      {`{"iteration":2,"place":[3]}`, 2, "checkpoint of an iteration: its format is 2, and only 1 can be read"},
+		"more than is known":     {`{"iteration":1,"cursor":3,"done":3,"lost":[4]}`, 0, `checkpoint of an iteration: json: unknown field "lost"`},
+		"of another cursor":      {`{"iteration":1,"cursor":"abc","done":3}`, 0, "checkpoint of an iteration: json: cannot unmarshal string into Go struct field document[int].cursor of type int"},
+		"without a cursor":       {`{"iteration":1,"done":3}`, 0, "checkpoint of an iteration: it has no cursor"},
+		"less than nothing":      {`{"iteration":1,"cursor":3,"done":-3}`, 0, "checkpoint of an iteration: -3 items are done"},
+		"something behind it":    {`{"iteration":1,"cursor":3,"done":3} {}`, 0, "checkpoint of an iteration: invalid character '{' after top-level value"},
+		"a skip of another kind": {`{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, 0, "checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped of type iterate.Skipped[int]"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			saved := memo{data: []byte(test.data)}
+			w := Work[int, int]{Cursor: itself}
+			w.Items = func(context.Context, int) iter.Seq2[int, error] { panic("called in spite of the checkpoint") }
+			w.Do = func(context.Context, int) error { return nil }
+			result, err := Run(t.Context(), w, &saved, testHooks[int]())
+			require.EqualError(t, err, test.err)
+			bad, ok := errors.AsType[*CheckpointError](err)
+			require.True(t, ok)
+			require.Equal(t, test.format, bad.Format)
+			require.Equal(t, 1, bad.Known)
+			require.ErrorIs(t, err, bad.Err)
+			require.Zero(t, result)
+			require.Empty(t, saved.all, "it is not overwritten")
+		})
+	}
+}
+
+type noCheckpoint struct{ error }
+
+func (c noCheckpoint) Load() ([]byte, error)              { return nil, c.error }
+func (c noCheckpoint) Save(context.Context, []byte) error { panic("saved what could not be loaded") }
+
+func TestLoadFails(t *testing.T) {
+	w := Work[int, int]{Items: count(3), Cursor: itself, Do: func(context.Context, int) error { return nil }}
+	_, err := Run(t.Context(), w, noCheckpoint{errBad}, testHooks[int]())
+	require.ErrorIs(t, err, errBad)
+	require.EqualError(t, err, "load the checkpoint: bad item")
+}
+
+// FuzzDecode holds that any checkpoint is either refused or goes round.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"iteration":1,"cursor":"a","done":3}`))
+	f.Add([]byte(`{"iteration":1,"cursor":"a","done":3,"skipped":[{"cursor":"b","error":"<no>"}],"finished":true}`))
+	f.Add([]byte(`{"iteration":1,"done":0,"finished":true}`))
+	f.Add([]byte(`{"iteration":2}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := decode[string](data)
+		if err != nil {
+			require.IsType(t, new(CheckpointError), err)
+			return
+		}
+		again, err := p.encode()
+		require.NoError(t, err)
+		back, err := decode[string](again)
+		require.NoError(t, err)
+		if len(p.skipped) == 0 {
+			p.skipped, back.skipped = nil, nil
+		}
+		require.Equal(t, p, back)
+	})
+}
+
+func TestTextsAreCut(t *testing.T) {
+	tests := map[string]struct{ text, want string }{
+		"short":              {"bad", "bad"},
+		"as long as may be":  {strings.Repeat("a", 256), strings.Repeat("a", 256)},
+		"longer":             {strings.Repeat("a", 257), strings.Repeat("a", 253) + "…"},
+		"within a character": {strings.Repeat("a", 252) + strings.Repeat("é", 9), strings.Repeat("a", 252) + "…"},
+		"not UTF-8":          {"a\xffb", "ab"},
+		"nothing":            {"", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := cutText(test.text)
+			require.Equal(t, test.want, got)
+			require.True(t, utf8.ValidString(got))
+		})
+	}
+	w := Work[int, int]{Items: count(1), Cursor: itself, MaxSkipped: 1}
+	w.Do = func(context.Context, int) error { return errors.New(strings.Repeat("long ", 1e6)) }
+	var saved memo
+	_, err := Run(t.Context(), w, &saved, testHooks[int]())
+	require.NoError(t, err)
+	require.Less(t, len(saved.data), 400)
+	require.True(t, json.Valid(saved.data))
+}
