@@ -91,21 +91,22 @@ type Options struct {
 // in them is the controller's business. To write one, see the test suite in
 // package batchtest; contrib/boltstore keeps jobs in one file.
 type Store interface {
-	// Load walks over all records there are, once, job by job in any order. An
-	// error ends it; then nothing is used.
+	// Load walks over all records there are, once, job by job in any order. The
+	// values are the caller's. An error ends it; then nothing is used.
 	Load(ctx context.Context) iter.Seq2[Record, error]
 	// Commit applies the records in order, all of them or none, and returns when
 	// they are durable. After an error nobody knows whether they are: they are
 	// committed again, with what has changed since. A commit of nothing shows
 	// whether the store works. There is one call at a time; the records and their
-	// values are only lent.
+	// values are only lent. If ctx has ended, nothing is written, and errors.Is
+	// finds its error.
 	Commit(ctx context.Context, records []Record) error
 }
 
 // A Record is a value in a [Store].
 type Record struct {
 	Job   string // the job's UID; empty for what belongs to the whole store
-	Key   string // at most 100 bytes; empty, with a nil Value: the job with all its records
+	Key   string // at most 100 bytes; empty, with a nil Value: the job with all its records; never empty otherwise
 	Value []byte // nil removes the record; an empty value is one
 }
 
@@ -117,7 +118,7 @@ type MemoryStore struct {
 	jobs map[string]map[string][]byte
 }
 
-// Load walks over a copy of what there is.
+// Load walks over a copy of what there is. The error is that of ctx.
 func (s *MemoryStore) Load(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		s.mu.Lock()
@@ -129,7 +130,11 @@ func (s *MemoryStore) Load(ctx context.Context) iter.Seq2[Record, error] {
 		}
 		s.mu.Unlock()
 		for _, r := range records {
-			if !yield(r, context.Cause(ctx)) || ctx.Err() != nil {
+			if ctx.Err() != nil {
+				yield(Record{}, context.Cause(ctx))
+				return
+			}
+			if !yield(r, nil) {
 				return
 			}
 		}

@@ -180,7 +180,7 @@ const (
 	ReasonTerminationByKubelet   Reason = "TerminationByKubelet"
 	// ReasonTerminationByProcessExit: the process in which the attempt ran has
 	// ended without a shutdown; see [Store].
-	ReasonTerminationByProcessExit Reason = engine.ByCrash
+	ReasonTerminationByProcessExit Reason = "TerminationByProcessExit"
 )
 
 // The reasons of events (section 22 of the specification, R297 to R306). A

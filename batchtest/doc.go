@@ -27,6 +27,10 @@
 // named Want compare what was found with a small table that shows only what
 // the case is about; see [WantAttempts].
 //
+// # Stores
+//
+// [TestStore] is the suite that every [batch.Store] must pass.
+//
 // # Virtual time
 //
 // Everything here works in the bubbles of package testing/synctest, where six
