@@ -342,14 +342,16 @@ func (c *Controller) createStored(j *jobRun) error {
 		return storeError(err)
 	}
 	j.mu.Lock()
-	if c.unreserve(j.id.Job, j); c.isStopping() {
+	c.unreserve(j.id.Job, j)
+	finished, gone := j.tellStored()
+	if c.isStopping() {
 		j.step(engine.Event{Kind: engine.Halted})
 	}
 	tooLate := j.hold(storeHold, c.journal.Failing() != nil)
 	begin := j.hold(creatingHold, false)
 	j.changed()
 	j.mu.Unlock()
-	j.Stored()
+	j.announce(finished, gone)
 	j.perform(w)
 	j.perform(tooLate)
 	j.perform(begin)
@@ -394,16 +396,22 @@ func (c *Controller) open(store Store) error {
 		return err
 	}
 	if err := c.journal.Put([]journal.Record{{Key: formatKey, Value: []byte(format)}}, nil); err != nil {
-		return errors.Join(storeError(err), c.closeJournal())
+		return c.abandon(storeError(err))
 	}
 	for _, j := range jobs {
 		c.unreserve(j.id.Job, j)
 		j.goOnAfterLoad()
 	}
 	if err := c.durable(context.Background()); err != nil {
-		return errors.Join(err, c.closeJournal())
+		return c.abandon(err)
 	}
 	return nil
+}
+
+// abandon lets go of a store that cannot be written to.
+func (c *Controller) abandon(err error) error {
+	c.alarm.Stop()
+	return errors.Join(err, c.closeJournal())
 }
 
 func (c *Controller) commit(records []journal.Record) error {
@@ -436,13 +444,18 @@ func (c *Controller) load() ([]*jobRun, error) {
 	}
 	var jobs []*jobRun
 	for uid, records := range saved {
-		j, err := c.loadJob(records)
+		j, err := c.loadJob(uid, records)
 		if err != nil {
 			return nil, storeError(fmt.Errorf("job %s: %w", uid, err))
 		}
 		jobs = append(jobs, j)
 	}
-	slices.SortFunc(jobs, func(a, b *jobRun) int { return cmp.Compare(a.created, b.created) })
+	slices.SortFunc(jobs, func(a, b *jobRun) int { return strings.Compare(a.id.Job, b.id.Job) })
+	for i := range len(jobs) - 1 {
+		if a, b := jobs[i], jobs[i+1]; a.id.Job == b.id.Job {
+			return nil, storeError(fmt.Errorf("jobs %s and %s have the same name %q", a.uid, b.uid, a.id.Job))
+		}
+	}
 	return jobs, nil
 }
 
@@ -500,8 +513,11 @@ func (c *Controller) closeJournal() error {
 }
 
 func storeError(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, journal.ErrClosed):
+		return ErrShutdown
 	}
 	return &StoreError{err}
 }
@@ -537,8 +553,10 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 		if errors.Is(err, ErrNotFound) {
 			if j, err = c.create(ctx, job); err == nil {
 				return j.status(), nil
-			} else if errors.Is(err, ErrExists) {
-				continue // somebody else was faster
+			} else if errors.Is(err, ErrExists) { // somebody else was faster
+				if err = c.durable(ctx); err == nil {
+					continue
+				}
 			}
 		}
 		if err != nil {
@@ -598,7 +616,7 @@ func (c *Controller) Job(name string) (Job, error) {
 	defer j.mu.Unlock()
 	spec := j.spec.clone()
 	if j.holds&undeclaredHold != 0 {
-		spec.declare(&Job{}) // stand-ins are nobody's business
+		spec.undeclare()
 	}
 	return spec, nil
 }
@@ -1530,7 +1548,7 @@ func (j *jobRun) start(a *engine.Attempt, w *wishes) {
 		}
 		return
 	}
-	a.Pinned = true
+	j.engine.Pin(a)
 	if w.first == nil {
 		w.first = r
 	} else {
@@ -1638,6 +1656,9 @@ func (j *jobRun) carryOutRare(w *rareWishes) {
 
 // announce tells of the job's end, or removal.
 func (j *jobRun) announce(finished, gone bool) {
+	if !finished && !gone {
+		return
+	}
 	j.endTold.Store(true)
 	j.endIfTold()
 	if finished {
@@ -1788,7 +1809,8 @@ func (j *jobRun) takeTurn() *run {
 // begin starts an attempt that has got its slot. It needs j.mu.
 func (j *jobRun) begin(a *engine.Attempt) *run {
 	r := runOf(a)
-	a.Pinned = true
+	j.engine.Pin(a)
+	j.changed()
 	restart := a.HasExit // it ends the Pending phase in any case
 	if restart || a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
 		if w := j.step(engine.Event{Kind: engine.Started, Attempt: a}); w.rare != nil {

@@ -481,7 +481,7 @@ func (r *run) saveCheckpoint(a Attempt, name string, data []byte) (<-chan error,
 		c = j.newCheckpoint(r)
 	}
 	c.values[name], c.by = data, a.seq
-	if j.c.journal == nil {
+	if j.c.journal == nil || j.engine.IsGone() { // the records of a removed job must not come back
 		return nil, nil
 	}
 	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id, name), Value: data}}, nil), nil

@@ -805,7 +805,7 @@ func loadJob(data []byte) (s savedJob, err error) {
 		}
 		s.Spec.FailurePolicy.Rules[i].OnError = undeclaredRule
 	}
-	return s, nil
+	return s, validationError(s.Spec.Name, s.Spec.validate())
 }
 
 func (s *savedBackoff) load() Backoff {
@@ -840,6 +840,16 @@ func (j *Job) declare(d *Job) {
 	for i, rule := range d.FailurePolicy.Rules {
 		if i < len(j.FailurePolicy.Rules) && j.FailurePolicy.Rules[i].OnError != nil && rule.OnError != nil {
 			j.FailurePolicy.Rules[i].OnError = rule.OnError
+		}
+	}
+}
+
+// undeclare takes the stand-ins out, which are nobody's business.
+func (j *Job) undeclare() {
+	j.Executor, j.Backoff, j.RestartBackoff = nil, nil, nil
+	if j.FailurePolicy != nil {
+		for i := range j.FailurePolicy.Rules {
+			j.FailurePolicy.Rules[i].OnError = nil
 		}
 	}
 }

@@ -826,14 +826,18 @@ func (j *jobRun) events() []Event {
 	return list
 }
 
-// jobKey is the record of a job's spec.
-const jobKey = "job"
+// The records of a job besides those of the engine.
+const (
+	jobKey     = "job"     // a savedJob
+	failureKey = "failure" // a savedFailure
+)
 
 // stored is what a job knows of its records in a store.
 type stored struct {
 	specChanged             bool
 	dropped                 []string // keys of checkpoints
-	collected, told         Status   // as of the latest commit, begun and done
+	failure                 savedFailure
+	collected, told         Status // as of the latest commit, begun and done
 	gone, finishTold, isOut bool
 }
 
@@ -844,6 +848,7 @@ func (s *stored) tell(j *jobRun) Status {
 	status.Conditions = slices.Clone(status.Conditions)
 	status.Completions, status.FailedIndexes = copyOf(status.Completions), copyOf(status.FailedIndexes)
 	status.LastFailure = copyOf(status.LastFailure)
+	status.Halted = !status.Finished() && j.c.isStopping()
 	trouble := j.c.trouble.Load()
 	switch {
 	case status.Finished():
@@ -884,6 +889,11 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		put(journal.Record{Job: j.uid, Key: key})
 	}
 	s.dropped = nil
+	if failure := (savedFailure{j.lastText.seq, j.lastText.text}); failure != s.failure {
+		s.failure = failure
+		data, _ := json.Marshal(failure) // cannot fail
+		put(journal.Record{Job: j.uid, Key: failureKey, Value: data})
+	}
 	j.engine.Save(func(key string, value []byte) {
 		put(journal.Record{Job: j.uid, Key: key, Value: value})
 	})
@@ -892,11 +902,18 @@ func (j *jobRun) collect(put func(journal.Record)) {
 // Stored lets everybody see what Collect has put.
 func (j *jobRun) Stored() {
 	j.mu.Lock()
+	finished, gone := j.tellStored()
+	j.mu.Unlock()
+	j.announce(finished, gone)
+}
+
+// tellStored is Stored under j.mu; it reports what is to be announced.
+func (j *jobRun) tellStored() (finished, gone bool) {
 	s := &j.stored
 	s.told = s.collected
-	finished := s.told.Finished() && !s.finishTold
+	finished = s.told.Finished() && !s.finishTold
 	s.finishTold = s.finishTold || finished
-	gone := s.gone && !s.isOut
+	gone = s.gone && !s.isOut
 	switch {
 	case gone:
 		s.isOut = true
@@ -907,15 +924,37 @@ func (j *jobRun) Stored() {
 	if s.isOut && len(j.engine.Live()) == 0 {
 		j.c.forget(j)
 	}
-	j.mu.Unlock()
-	if finished || gone {
-		j.announce(finished, gone)
+	return finished, gone
+}
+
+// A savedFailure is what is stored of a failureText.
+type savedFailure struct {
+	Attempt int64
+	Text    string
+}
+
+// loadFailure takes the record of the latest failure out of the records.
+func (j *jobRun) loadFailure(records map[string][]byte) error {
+	data, ok := records[failureKey]
+	if !ok {
+		return nil
 	}
+	delete(records, failureKey)
+	saved := &j.stored.failure
+	if err := json.Unmarshal(data, saved); err != nil {
+		return fmt.Errorf("record %q: %w", failureKey, err)
+	}
+	j.lastText = failureText{seq: saved.Attempt, text: saved.Text}
+	if saved.Text != "" {
+		j.lastText.err = errors.New(saved.Text)
+	}
+	return nil
 }
 
 // A savedRun is what is stored of an attempt's run.
 type savedRun struct {
 	Error, Output string `json:",omitzero"`
+	Checkpoint    *int64 `json:",omitzero"` // the id of the one it has taken
 }
 
 func describeAttempt(a *engine.Attempt) []byte {
@@ -926,6 +965,9 @@ func describeAttempt(a *engine.Attempt) []byte {
 	saved := savedRun{Error: r.text}
 	if r.kept != nil {
 		saved.Output = r.kept.output
+		if r.kept.saved != nil {
+			saved.Checkpoint = &r.kept.saved.id
+		}
 	}
 	if saved == (savedRun{}) {
 		return nil
@@ -946,20 +988,36 @@ func (j *jobRun) restoreRun(a *engine.Attempt, data []byte) {
 	}
 	if saved.Output != "" {
 		r.keep().output = saved.Output
+	}
+	if a.Phase < engine.Succeeded {
+		j.takeBack(r, saved.Checkpoint)
+	} else if r.kept != nil {
 		r.kept.log.Close()
 	}
 }
 
+// takeBack gives an attempt that has not ended the checkpoint it had.
+func (j *jobRun) takeBack(r *run, id *int64) {
+	if id == nil || j.checkpoints[*id] == nil {
+		return
+	}
+	r.keep().saved = j.checkpoints[*id]
+	j.left = slices.DeleteFunc(j.left, func(c *checkpoint) bool { return c.id == *id })
+}
+
 // loadJob makes a job of its records.
-func (c *Controller) loadJob(records map[string][]byte) (*jobRun, error) {
+func (c *Controller) loadJob(uid string, records map[string][]byte) (*jobRun, error) {
 	saved, err := loadJob(records[jobKey])
 	if err != nil {
 		return nil, fmt.Errorf("record %q: %w", jobKey, err)
 	}
 	delete(records, jobKey)
 	j := emptyJobRun(c, engine.Identity{Job: saved.Spec.Name, UID: saved.UID}, saved.Spec)
+	if j.uid != uid {
+		return nil, fmt.Errorf("record %q: it is of job %s", jobKey, j.uid)
+	}
 	j.declared, j.generation, j.holds = saved.Declared, saved.Generation, undeclaredHold
-	if err := j.loadCheckpoints(records); err != nil {
+	if err := errors.Join(j.loadCheckpoints(records), j.loadFailure(records)); err != nil {
 		return nil, err
 	}
 	j.engine, err = engine.Load(j.id, c.engineSpec(&j.spec), maps.All(records), describeAttempt, j.restoreRun)
@@ -974,11 +1032,6 @@ func (c *Controller) loadJob(records map[string][]byte) (*jobRun, error) {
 // without its executor.
 func (j *jobRun) goOnAfterLoad() {
 	j.mu.Lock()
-	for a := range j.engine.All() {
-		if r, ok := a.Owner.(*run); ok && a.Seq == j.engine.LastFailure.Seq {
-			j.lastText = failureText{a.Seq, r.err, r.text}
-		}
-	}
 	if j.engine.FinishedAt == 0 {
 		j.do(engine.Event{Kind: engine.Recovered})
 		return

@@ -1,64 +1,352 @@
-package batch
+package batch_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
 )
 
-func TestJobGoesOnAfterARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var store MemoryStore
-		ran := make(map[int]int)
-		job := Job{Name: "import", CompletionMode: Indexed, Completions: new(10), Parallelism: new(1),
-			Executor: ExecutorFunc(func(ctx context.Context, a Attempt) error {
-				ran[a.Index]++
-				select {
-				case <-time.After(time.Second):
-					return nil
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			})}
-		c, err := New(Options{Store: &store})
-		require.NoError(t, err)
-		status, err := c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		require.Equal(t, "Running", status.State())
-		time.Sleep(3500 * time.Millisecond)
-		synctest.Wait()
-		now, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.NoError(t, c.Shutdown(now))
-		before, err := c.Get("import")
-		require.NoError(t, err)
-		require.Equal(t, "0-2", before.CompletedIndexes.String())
+// A disk is a Store that does with its commits what a test wants.
+type disk struct {
+	memory batch.MemoryStore
 
-		c, err = New(Options{Store: &store})
-		require.NoError(t, err)
-		waiting, err := c.Get("import")
-		require.NoError(t, err)
-		require.Equal(t, "waits to be declared: no executor has been declared with Apply", waiting.Explain())
-		require.Equal(t, before.CompletedIndexes, waiting.CompletedIndexes)
-		require.Equal(t, before.UID, waiting.UID)
-		require.Equal(t, before.StartTime.UnixNano(), waiting.StartTime.UnixNano())
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		done, err := c.Wait(t.Context(), "import")
-		require.NoError(t, err)
-		require.Equal(t, 10, done.Succeeded)
-		require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1, 9: 1}, ran)
-		require.NoError(t, c.Shutdown(t.Context()))
+	mu      sync.Mutex // guards the fields below
+	respond func(apply func() error) error
+	commits [][]batch.Record // those that were applied
+}
 
-		c, err = New(Options{Store: &store})
+func (d *disk) Load(ctx context.Context) iter.Seq2[batch.Record, error] { return d.memory.Load(ctx) }
+
+func (d *disk) Commit(ctx context.Context, records []batch.Record) error {
+	d.mu.Lock()
+	respond := d.respond
+	d.mu.Unlock()
+	apply := func() error {
+		d.mu.Lock()
+		d.commits = append(d.commits, copyRecords(records))
+		d.mu.Unlock()
+		return d.memory.Commit(ctx, records)
+	}
+	if respond == nil {
+		return apply()
+	}
+	return respond(apply)
+}
+
+func copyRecords(records []batch.Record) []batch.Record {
+	copied := slices.Clone(records)
+	for i := range copied {
+		if copied[i].Value != nil {
+			copied[i].Value = append([]byte{}, copied[i].Value...)
+		}
+	}
+	return copied
+}
+
+// set says what becomes of the commits that begin from now on; nil lets them
+// succeed.
+func (d *disk) set(respond func(apply func() error) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.respond = respond
+}
+
+// hold keeps commits from ending until release is called.
+func (d *disk) hold() (release func()) {
+	gate := make(chan struct{})
+	d.set(func(apply func() error) error { <-gate; return apply() })
+	return func() { d.set(nil); close(gate) }
+}
+
+// recorded is everything that is in a store, as "job/key" in order.
+func recorded(t *testing.T, store batch.Store) []string {
+	t.Helper()
+	var keys []string
+	for r, err := range store.Load(t.Context()) {
 		require.NoError(t, err)
-		again, err := c.Apply(t.Context(), job)
+		keys = append(keys, r.Job+"/"+r.Key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// copyOf returns a store with the same records.
+func copyOf(t *testing.T, store batch.Store) *batch.MemoryStore {
+	t.Helper()
+	copied := new(batch.MemoryStore)
+	fill(t, copied, store)
+	return copied
+}
+
+func fill(t *testing.T, to, from batch.Store) {
+	t.Helper()
+	for r, err := range from.Load(t.Context()) {
 		require.NoError(t, err)
-		require.True(t, again.Is(ConditionComplete))
-		require.Equal(t, done.CompletionTime.UnixNano(), again.CompletionTime.UnixNano())
-		require.NoError(t, c.Shutdown(t.Context()))
+		require.NoError(t, to.Commit(t.Context(), []batch.Record{r}))
+	}
+}
+
+// fresh is a process that starts with a copy of what the store has now, as if
+// this one had been killed.
+func fresh(t *testing.T, store batch.Store) *batch.Controller {
+	t.Helper()
+	return newController(t, batch.Options{Store: copyOf(t, store)})
+}
+
+// shut ends a controller at once.
+func shut(t *testing.T, c *batch.Controller) {
+	t.Helper()
+	require.NoError(t, c.Shutdown(ended(errors.New("restart"))))
+}
+
+// apply declares a job that must be valid.
+func apply(t *testing.T, c *batch.Controller, job batch.Job) batch.Status {
+	t.Helper()
+	s, err := c.Apply(t.Context(), job)
+	require.NoError(t, err)
+	return s
+}
+
+func complete(t *testing.T, c *batch.Controller, name string) batch.Status {
+	t.Helper()
+	s, err := c.Wait(t.Context(), name)
+	require.NoError(t, err)
+	return s
+}
+
+// stored is a status as far as it survives a restart of its controller, at once
+// and with nothing running.
+func stored(s batch.Status) batch.Status {
+	s.Revision, s.Halted, s.NextRetry, s.Progress.ETA = 0, false, time.Time{}, time.Time{}
+	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c batch.Condition) bool { return c.Type == batch.ConditionStalled })
+	if len(s.Conditions) == 0 {
+		s.Conditions = nil
+	}
+	return s
+}
+
+// storeError wants a [*batch.StoreError] around cause.
+func storeError(t *testing.T, err, cause error) {
+	t.Helper()
+	_, ok := errors.AsType[*batch.StoreError](err)
+	require.True(t, ok, "not a StoreError: %v", err)
+	require.ErrorIs(t, err, cause)
+	require.EqualError(t, err, "batch: store: "+cause.Error())
+}
+
+// lasts succeeds after d, or fails when ctx is done.
+func lasts(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// lasting is lasts as an executor.
+func lasting(d time.Duration) batch.Executor {
+	return fn(func(ctx context.Context) error { return lasts(ctx, d) })
+}
+
+var errFull = errors.New("the disk is full")
+
+func failing(func() error) error { return errFull }
+
+// What a call answers is stored before the call returns.
+func TestCallsWaitForTheStore(t *testing.T) {
+	gone := func(t *testing.T, c *batch.Controller) {
+		_, err := c.Get("there")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+	}
+	wide := func(t *testing.T, c *batch.Controller) { require.Equal(t, 2, get(t, c, "there").Parallelism) }
+	isNew := func(t *testing.T, c *batch.Controller) { get(t, c, "new") }
+	there := batch.Job{Name: "there", Completions: new(9), Executor: untilDone}
+	cases := map[string]struct {
+		call  func(ctx context.Context, c *batch.Controller, attempt string) error
+		check func(t *testing.T, c *batch.Controller) // of a process that starts when the call has returned
+	}{
+		"Create": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Create(ctx, batch.Job{Name: "new", Executor: untilDone})
+		}, isNew},
+		"Apply of a new job": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			_, err := c.Apply(ctx, batch.Job{Name: "new", Executor: untilDone})
+			return err
+		}, isNew},
+		"Apply of a change": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			changed := there
+			changed.Parallelism = new(2)
+			_, err := c.Apply(ctx, changed)
+			return err
+		}, wide},
+		"Update": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Update(ctx, "there", func(j *batch.Job) { j.Parallelism = new(2) })
+		}, wide},
+		"Suspend": {func(ctx context.Context, c *batch.Controller, _ string) error { return c.Suspend(ctx, "there") },
+			func(t *testing.T, c *batch.Controller) { require.Equal(t, "Suspended", get(t, c, "there").State()) }},
+		"Resume": {func(ctx context.Context, c *batch.Controller, _ string) error { return c.Resume(ctx, "held") },
+			func(t *testing.T, c *batch.Controller) { require.Equal(t, "Running", get(t, c, "held").State()) }},
+		"Delete": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Delete(ctx, "there", batch.Background)
+		}, gone},
+		"Delete of an orphan": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Delete(ctx, "there", batch.Orphan)
+		}, gone},
+		"Delete in the foreground": {func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Delete(ctx, "there", batch.Foreground)
+		}, gone},
+		"DeleteAttempt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
+			return c.DeleteAttempt(ctx, "there", attempt)
+		}, func(t *testing.T, c *batch.Controller) {
+			require.Equal(t, batch.DeletedByUser, attemptsOf(t, c, "there")[0].DeletedBy)
+		}},
+		"Disrupt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
+			return c.Disrupt(ctx, "there", attempt, batch.ReasonDeletionByPodGC)
+		}, func(t *testing.T, c *batch.Controller) {
+			require.Equal(t, batch.ReasonDeletionByPodGC, attemptsOf(t, c, "there")[0].Conditions[0].Reason)
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				c := newController(t, batch.Options{Store: &store})
+				mustCreate(t, c, there)
+				mustCreate(t, c, batch.Job{Name: "held", Suspend: true, Executor: untilDone})
+				attempt := attemptsOf(t, c, "there")[0].Name
+				settle()
+
+				impatient, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+				defer cancel()
+				release := store.hold()
+				answers := make(chan error, 1)
+				go func() { answers <- tc.call(t.Context(), c, attempt) }()
+				synctest.Wait()
+				require.Empty(t, answers, "answered before it was stored")
+				before := recorded(t, &store)
+				<-impatient.Done()
+				require.Empty(t, answers)
+				require.Equal(t, before, recorded(t, &store))
+				release()
+				require.NoError(t, <-answers)
+				tc.check(t, fresh(t, &store))
+			})
+		})
+	}
+}
+
+// A caller that has waited long enough for the store gets the cause of its
+// context; what it called for happens all the same.
+func TestCallersNeedNotWaitForTheStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		mustCreate(t, c, batch.Job{Name: "there", Executor: untilDone})
+		settle()
+		release := store.hold()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+		defer cancel()
+		require.ErrorIs(t, c.Suspend(ctx, "there"), errCause)
+		require.Equal(t, "Running", get(t, c, "there").State())
+		release()
+		settle()
+		require.Equal(t, "Suspended", get(t, c, "there").State())
 	})
+}
+
+// What is there to be read is what is stored.
+func TestReadsShowWhatIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Executor: takes(time.Second)})
+		settle()
+		first := get(t, c, "j")
+		watched := make(chan batch.Change, 100)
+		go func() {
+			for change := range c.Watch(t.Context(), first.Revision) {
+				watched <- change
+			}
+		}()
+		waited := make(chan batch.Status, 1)
+		go func() { s, _ := c.Wait(t.Context(), "j"); waited <- s }()
+
+		release := store.hold()
+		time.Sleep(time.Minute)
+		require.Equal(t, first, get(t, c, "j"))
+		require.Equal(t, first, slices.Collect(c.All())[0])
+		require.Empty(t, watched)
+		require.Empty(t, waited)
+		for name, read := range map[string]func() error{
+			"Attempts": func() error { _, err := c.Attempts("j"); return err },
+			"Events":   func() error { _, err := c.Events("j"); return err },
+		} {
+			answers := make(chan error, 1)
+			go func() { answers <- read() }()
+			synctest.Wait()
+			require.Empty(t, answers, name)
+			defer func() { require.NoError(t, <-answers, name) }()
+		}
+
+		release()
+		settle()
+		last := <-waited
+		require.True(t, last.Is(batch.ConditionComplete))
+		require.Equal(t, stored(last), stored(get(t, c, "j")))
+		for change := range watched {
+			if change.Status.Finished() {
+				require.Equal(t, stored(last), stored(change.Status))
+				break
+			}
+		}
+		require.Equal(t, stored(last), stored(get(t, fresh(t, &store), "j")))
+	})
+}
+
+// A job is told of, as it was created, from the moment on that it can be seen.
+func TestCreatedJobIsNeverHalfThere(t *testing.T) {
+	for range 200 {
+		bubble(t, func(t *testing.T) {
+			var store disk
+			c := newController(t, batch.Options{Store: &store})
+			watched, seen := make(chan string, 1), make(chan string, 1)
+			go func() {
+				for change := range c.Watch(t.Context(), 0) {
+					watched <- change.Status.String()
+					return
+				}
+			}()
+			go func() {
+				for {
+					if s, err := c.Get("j"); err == nil {
+						seen <- s.String()
+						return
+					}
+					runtime.Gosched()
+				}
+			}()
+			mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
+			require.Equal(t, "j: Suspended, 0/1 succeeded, 0 failed", <-seen)
+			require.Equal(t, "j: Suspended, 0/1 succeeded, 0 failed", <-watched)
+		})
+	}
+}
+
+// specText writes down a job, but for its functions.
+func specText(t *testing.T, job batch.Job) string {
+	t.Helper()
+	text, err := json.Marshal(job)
+	require.NoError(t, err)
+	return string(text)
 }

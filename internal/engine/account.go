@@ -221,6 +221,7 @@ func (j *Job) forget(a *Attempt) {
 	if !a.retained {
 		return
 	}
+	j.touch(a)
 	delete(j.retained, a.Index)
 	j.retries.Remove(a)
 	a.retained, a.retryAt = false, 0

@@ -118,6 +118,12 @@ const (
 	released         // never to be counted (R163)
 )
 
+// Pin notes that an executor runs for the attempt.
+func (j *Job) Pin(a *Attempt) {
+	a.Pinned = true
+	j.touch(a)
+}
+
 // AwaitsStart reports whether no executor has started yet for the attempt, or
 // for its restart.
 func (a *Attempt) AwaitsStart() bool { return a.Phase == Pending || a.waiting }

@@ -132,6 +132,9 @@ func (l *loader) finish() error {
 		return fmt.Errorf("no record %q", keyHead)
 	}
 	l.takeHead()
+	if l.FinishedAt != 0 && !l.has(JobFailed) && !l.has(JobComplete) {
+		return fmt.Errorf("record %q: finished without a condition", keyHead)
+	}
 	l.tracker.completed, l.tracker.givenUp = l.Completed.Snapshot(), l.GivenUp.Snapshot()
 	slices.SortFunc(l.attempts, func(a, b savedAttempt) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i := range l.attempts {
@@ -250,22 +253,22 @@ func replay[T any](saved map[int64][]T, oldest int64, pushed *int64, r *runs, pu
 	return nil
 }
 
-// recover goes on with a job that was loaded. Whatever ran has been lost with
-// its process, and questions that were not answered are asked again.
+// recover goes on with a job that was loaded. Questions that were not answered
+// are asked again, and whatever ran has been lost with its process.
 func (j *Job) recover(now Time) {
-	for _, a := range slices.Clone(j.live) {
-		if a.Pinned || a.Phase == Running && !a.waiting {
-			j.lose(a, now)
-		} else if a.waiting && a.RestartAt == Never {
-			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
-		}
-	}
 	if j.retry.n > 0 && j.retry.until == Never {
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
 	}
 	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
 		if a := j.retained[i]; a.retryAt == Never {
 			j.out = append(j.out, Action{Kind: NeedDelay, Index: i, N: a.Failures + a.Ignored + 1})
+		}
+	}
+	for _, a := range slices.Clone(j.live) {
+		if a.Pinned || a.Phase == Running && !a.waiting {
+			j.lose(a, now)
+		} else if a.waiting && a.RestartAt == Never {
+			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
 		}
 	}
 }

@@ -48,7 +48,7 @@ type Journal struct {
 	next    round
 	running bool
 	failed  error         // of the latest commit, until one succeeds
-	dead    bool          // the journal has given up
+	dead    bool          // nothing is written any more
 	closing chan struct{} // closed by Close
 	idle    chan struct{} // closed when the goroutine ends; nil if there is none
 }
@@ -64,6 +64,9 @@ type request struct {
 	records, undo []Record
 	done          chan error
 }
+
+// ErrClosed says that nothing can be written after Close.
+var ErrClosed = errors.New("journal: closed")
 
 // New returns a journal that writes with commit, which makes all records durable
 // or none. Trouble is called with an error when commits begin to fail, and with
@@ -91,7 +94,10 @@ func (j *Journal) Sync(ctx context.Context) error {
 	j.mu.Lock()
 	if j.failed != nil || !j.running {
 		defer j.mu.Unlock()
-		return j.failed
+		if len(j.next.places) == 0 {
+			return j.failed
+		}
+		return j.refusal()
 	}
 	done := j.ask(&request{})
 	j.mu.Unlock()
@@ -115,9 +121,9 @@ func (j *Journal) Put(records, undo []Record) error {
 func (j *Journal) Ask(records, undo []Record) <-chan error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.failed != nil {
+	if err := j.refusal(); err != nil {
 		refused := make(chan error, 1)
-		refused <- j.failed
+		refused <- err
 		return refused
 	}
 	return j.ask(&request{records: records, undo: undo})
@@ -131,25 +137,50 @@ func (j *Journal) Failing() error {
 }
 
 // Close waits until all is durable. If commits fail, it lets one more be tried
-// and returns its error; nothing is written then any more. Otherwise changes
-// that are made later are still written.
+// and returns its error. Nothing is written then any more.
 func (j *Journal) Close(ctx context.Context) error {
-	j.mu.Lock()
-	select {
-	case <-j.closing:
-	default:
-		close(j.closing)
-	}
-	idle := j.idle
-	j.mu.Unlock()
-	if idle != nil {
+	j.close()
+	for {
+		idle, err := j.end()
+		if idle == nil {
+			return err
+		}
 		select {
 		case <-idle:
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), j.Failing())
 		}
 	}
-	return j.Failing()
+}
+
+func (j *Journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	select {
+	case <-j.closing:
+	default:
+		close(j.closing)
+	}
+}
+
+// end lets nothing more be written, unless something is: then it returns what
+// ends with that.
+func (j *Journal) end() (idle chan struct{}, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.running {
+		return j.idle, nil
+	}
+	j.dead = true
+	return nil, j.failed
+}
+
+// refusal is why nothing can be written now. It needs j.mu.
+func (j *Journal) refusal() error {
+	if j.failed == nil && j.dead {
+		return ErrClosed
+	}
+	return j.failed
 }
 
 // ask puts a request into the next round. It needs j.mu.

@@ -1,0 +1,76 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		found := make(map[int]string)
+		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Restarts == 0 {
+					return errors.Join(a.SaveCheckpoint(fmt.Append(nil, "of ", a.Number)), errors.New("again"))
+				}
+				time.Sleep(time.Duration(2-a.Number) * time.Second)
+				found[a.Number] = string(a.Checkpoint())
+				return nil
+			})}
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, c.Shutdown(now))
+		c, err = batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		_, err = c.Wait(t.Context(), "job")
+		require.NoError(t, err)
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.Equal(t, map[int]string{0: "of 0", 1: "of 1"}, found)
+	})
+}
+
+func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		job := batch.Job{Name: "job", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Restarts == 0 {
+					a.SetOutput("first")
+					return errors.New("again")
+				}
+				_, err := fmt.Fprintln(a.Stdout(), "hello")
+				return err
+			})}
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, c.Shutdown(now))
+		c, err = batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		status, err := c.Wait(t.Context(), "job")
+		require.NoError(t, err, status.Explain())
+		require.NoError(t, c.Shutdown(t.Context()))
+	})
+}

@@ -1,0 +1,446 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A job that could not be stored was not created, whatever became of the commit.
+func TestCreateWithAFailingStore(t *testing.T) {
+	create := func(ctx context.Context, c *batch.Controller, job batch.Job) error { return c.Create(ctx, job) }
+	apply := func(ctx context.Context, c *batch.Controller, job batch.Job) error {
+		_, err := c.Apply(ctx, job)
+		return err
+	}
+	cases := map[string]struct {
+		create  func(ctx context.Context, c *batch.Controller, job batch.Job) error
+		respond func(apply func() error) error
+	}{
+		"Create, not stored":            {create, failing},
+		"Create, stored nevertheless":   {create, func(apply func() error) error { return errors.Join(apply(), errFull) }},
+		"Apply, not stored":             {apply, failing},
+		"Apply, stored nevertheless":    {apply, func(apply func() error) error { return errors.Join(apply(), errFull) }},
+		"Create, in a store that hangs": {create, func(func() error) error { time.Sleep(time.Hour); return errFull }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				var ran atomic.Int32
+				job := batch.Job{Name: "j", ActiveDeadline: new(time.Minute), Executor: fn(func(context.Context) error { ran.Add(1); return nil })}
+				c := newController(t, batch.Options{Store: &store})
+				empty := recorded(t, &store)
+				store.set(tc.respond)
+				answers := make(chan error, 1)
+				go func() { answers <- tc.create(t.Context(), c, job) }()
+				synctest.Wait()
+				if len(answers) == 0 { // it hangs
+					require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
+				}
+				storeError(t, <-answers, errFull)
+				_, err := c.Get("j")
+				require.ErrorIs(t, err, batch.ErrNotFound)
+				require.Empty(t, slices.Collect(c.All()))
+				storeError(t, tc.create(t.Context(), c, job), errFull) // at once, and not because the name is taken
+
+				store.set(nil)
+				time.Sleep(time.Minute)
+				require.Equal(t, empty, recorded(t, &store))
+				require.Zero(t, ran.Load())
+				require.NoError(t, tc.create(t.Context(), c, job))
+				require.Equal(t, 1, complete(t, c, "j").Succeeded)
+				require.EqualValues(t, 1, ran.Load())
+				require.Equal(t, "Complete", get(t, fresh(t, &store), "j").State())
+			})
+		})
+	}
+}
+
+// troubles are ways in which a store can fail.
+var troubles = map[string]func(apply func() error) error{
+	"an error":                   failing,
+	"an error, and it is stored": func(apply func() error) error { return errors.Join(apply(), errFull) },
+	"a panic":                    func(func() error) error { panic(errFull) },
+	"runtime.Goexit":             func(func() error) error { runtime.Goexit(); return nil },
+	"an error after some time":   func(func() error) error { time.Sleep(700 * time.Millisecond); return errFull },
+}
+
+// While the store fails what runs goes on, nothing begins, and everybody can
+// see why; when it works again, so does everything else, by itself.
+func TestStoreFailsForAWhile(t *testing.T) {
+	for name, trouble := range troubles {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) { testStoreFailsForAWhile(t, trouble) })
+		})
+	}
+}
+
+func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
+	var store disk
+	var starts atomic.Int32
+	ran := make([]atomic.Int32, 8)
+	c := newController(t, batch.Options{Store: &store})
+	mustCreate(t, c, batch.Job{Name: "long", CompletionMode: batch.Indexed, Completions: new(8), Parallelism: new(2),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			starts.Add(1)
+			ran[a.Index].Add(1)
+			return lasts(ctx, 10*time.Second)
+		})})
+	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(100), Completions: new(1),
+		RestartBackoff: batch.ConstantBackoff(time.Second), Executor: fn(func(context.Context) error {
+			if starts.Add(1); time.Since(epoch) < 2*time.Minute {
+				return errCause
+			}
+			return nil
+		})})
+	mustCreate(t, c, batch.Job{Name: "retries", BackoffLimit: new(100), Backoff: batch.ConstantBackoff(time.Second), Executor: fn(func(context.Context) error {
+		if starts.Add(1); time.Since(epoch) < 2*time.Minute {
+			return errCause
+		}
+		return nil
+	})})
+	mustCreate(t, c, batch.Job{Name: "over", Executor: succeed})
+	over := complete(t, c, "over")
+	time.Sleep(15 * time.Second)
+	settle()
+
+	before := get(t, c, "long")
+	require.Equal(t, "0,1", before.CompletedIndexes.String())
+	watched := make(chan batch.Change, 1000)
+	go func() {
+		for change := range c.Watch(t.Context(), before.Revision) {
+			watched <- change
+		}
+	}()
+	synctest.Wait()
+	store.set(trouble)
+	time.Sleep(8 * time.Second) // what runs ends
+	settle()
+	begun := starts.Load()
+	time.Sleep(20 * time.Second)
+	settle()
+	require.Equal(t, begun, starts.Load(), "something began")
+
+	s := get(t, c, "long")
+	require.Equal(t, before.CompletedIndexes, s.CompletedIndexes, "told before it was stored")
+	stalled, ok := s.Condition(batch.ConditionStalled)
+	require.True(t, ok)
+	require.Equal(t, batch.ReasonStoreFailed, stalled.Reason)
+	require.Equal(t, batch.ConditionTrue, stalled.Status)
+	require.WithinDuration(t, epoch.Add(15*time.Second), stalled.LastTransitionTime, 9*time.Second)
+	require.Equal(t, "starts nothing, as the store fails: "+stalled.Message, s.Explain())
+	require.False(t, get(t, c, "over").Is(batch.ConditionStalled), "nothing is wrong with a finished job")
+	require.Equal(t, stored(over), stored(get(t, c, "over")))
+	require.Equal(t, 1, countStalled(watched, "long"))
+
+	_, err := c.Attempts("long")
+	isStoreError(t, err)
+	_, err = c.Events("long")
+	isStoreError(t, err)
+	for name, change := range map[string]func() error{
+		"Create":        func() error { return c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}) },
+		"Apply":         func() error { _, err := c.Apply(t.Context(), batch.Job{Name: "new", Executor: succeed}); return err },
+		"Apply again":   func() error { _, err := c.Apply(t.Context(), batch.Job{Name: "over", Executor: succeed}); return err },
+		"Update":        func() error { return c.Update(t.Context(), "long", func(j *batch.Job) { j.Parallelism = new(1) }) },
+		"Suspend":       func() error { return c.Suspend(t.Context(), "long") },
+		"Resume":        func() error { return c.Resume(t.Context(), "long") },
+		"Delete":        func() error { return c.Delete(t.Context(), "long", batch.Background) },
+		"DeleteAttempt": func() error { return c.DeleteAttempt(t.Context(), "long", "x") },
+		"Disrupt": func() error {
+			return c.Disrupt(t.Context(), "long", "x", batch.ReasonDeletionByPodGC)
+		},
+	} {
+		t.Log(name)
+		isStoreError(t, change())
+	}
+	require.Equal(t, 2, get(t, c, "long").Parallelism)
+
+	store.set(nil)
+	time.Sleep(6 * time.Second)
+	settle()
+	require.Greater(t, starts.Load(), begun, "nothing goes on")
+	s = get(t, c, "long")
+	require.False(t, s.Is(batch.ConditionStalled))
+	require.Equal(t, "0-3", s.CompletedIndexes.String(), "what ended meanwhile is lost")
+	for _, name := range []string{"long", "restarts", "retries"} {
+		complete(t, c, name)
+	}
+	for i := range ran {
+		require.EqualValues(t, 1, ran[i].Load(), "index %d", i)
+	}
+	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}))
+}
+
+// epoch is when time begins in a bubble.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func isStoreError(t *testing.T, err error) {
+	t.Helper()
+	_, ok := errors.AsType[*batch.StoreError](err)
+	require.True(t, ok, "not a StoreError: %v", err)
+}
+
+// countStalled counts how often watchers were told that the job stalls.
+func countStalled(watched chan batch.Change, job string) (n int) {
+	was := false
+	for len(watched) > 0 {
+		change := <-watched
+		if change.Status.Name == job {
+			is := change.Status.Is(batch.ConditionStalled)
+			if is && !was {
+				n++
+			}
+			was = is
+		}
+	}
+	return n
+}
+
+// A job that is created while the store begins to fail is held back as others
+// are.
+func TestStoreFailsRightAfterCreate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		commits := 0
+		store.set(func(apply func() error) error {
+			if commits++; commits > 1 && commits < 20 {
+				return errFull
+			}
+			return apply()
+		})
+		mustCreate(t, c, batch.Job{Name: "j", Completions: new(3), Executor: takes(time.Second)})
+		settle()
+		require.True(t, get(t, c, "j").Is(batch.ConditionStalled))
+		require.Equal(t, 3, complete(t, c, "j").Succeeded)
+	})
+}
+
+// While a commit does not return, jobs do not wait for it.
+func TestJobsDoNotWaitForTheStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		var ran atomic.Int32
+		mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(5000), Parallelism: new(2),
+			Executor: fn(func(ctx context.Context) error { ran.Add(1); return lasts(ctx, time.Millisecond) })})
+		settle()
+		release := store.hold()
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 5000, ran.Load())
+		require.Less(t, get(t, c, "j").Succeeded, 100)
+		n := len(store.commits)
+		release()
+		require.Equal(t, 5000, complete(t, c, "j").Succeeded)
+		require.LessOrEqual(t, len(store.commits), n+2, "changes did not share a commit")
+	})
+}
+
+// A shutdown reports what is not stored, and does not wait for ever.
+func TestShutdownWithAFailingStore(t *testing.T) {
+	cases := map[string]struct {
+		respond func(apply func() error) error
+		wait    time.Duration
+		cause   error
+	}{
+		"it fails":              {failing, 0, errFull},
+		"it fails after a time": {func(func() error) error { time.Sleep(time.Second); return errFull }, 2 * time.Second, errFull},
+		"it hangs":              {func(func() error) error { time.Sleep(time.Hour); return errFull }, 30 * time.Second, context.DeadlineExceeded},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				c, err := batch.New(batch.Options{Store: &store})
+				require.NoError(t, err)
+				mustCreate(t, c, batch.Job{Name: "j", Completions: new(2), Executor: takes(time.Second)})
+				settle()
+				before := get(t, c, "j")
+				store.set(tc.respond)
+				time.Sleep(500 * time.Millisecond)
+				start := time.Now()
+				err = c.Shutdown(t.Context())
+				isStoreError(t, err)
+				require.ErrorIs(t, err, tc.cause)
+				require.LessOrEqual(t, time.Since(start), tc.wait+time.Second)
+				require.Equal(t, stored(before), stored(get(t, c, "j")))
+				isStoreError(t, c.Shutdown(t.Context())) // again
+				time.Sleep(2 * time.Hour)
+				require.Equal(t, "Running", get(t, fresh(t, &store), "j").State())
+			})
+		})
+	}
+}
+
+// A shutdown makes the last changes durable, with one more try.
+func TestShutdownTriesOnceMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		mustCreate(t, c, batch.Job{Name: "j", Completions: new(1), Executor: takes(time.Second)})
+		settle()
+		store.set(failing)
+		time.Sleep(20 * time.Second)
+		store.set(nil)
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.Equal(t, "Complete", get(t, c, "j").State())
+		require.Equal(t, "Complete", get(t, fresh(t, &store), "j").State())
+	})
+}
+
+// unreadable fails to load after so many records.
+type unreadable struct {
+	disk
+	after int
+}
+
+func (s *unreadable) Load(ctx context.Context) iter.Seq2[batch.Record, error] {
+	return func(yield func(batch.Record, error) bool) {
+		n := 0
+		for r, err := range s.disk.Load(ctx) {
+			if n++; n > s.after {
+				yield(batch.Record{}, errFull)
+				return
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+		yield(batch.Record{}, errFull)
+	}
+}
+
+// A controller that cannot be made leaves the store as it is, and nothing that
+// runs.
+func TestNewWithAFailingStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		mustCreate(t, c, batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Completions: new(2), Executor: untilDone})
+		mustCreate(t, c, batch.Job{Name: "over", TTLAfterFinished: new(time.Minute), Executor: succeed})
+		complete(t, c, "over")
+		shut(t, c)
+		for after := range 4 {
+			broken := unreadable{after: after}
+			fill(t, &broken.memory, &store)
+			c, err := batch.New(batch.Options{Store: &broken})
+			require.Nil(t, c)
+			storeError(t, err, errFull)
+		}
+		for works := range 2 {
+			var broken disk
+			fill(t, &broken.memory, &store)
+			commits := 0
+			broken.set(func(apply func() error) error {
+				if commits++; commits > works {
+					return errFull
+				}
+				return apply()
+			})
+			c, err := batch.New(batch.Options{Store: &broken})
+			require.Nil(t, c)
+			isStoreError(t, err)
+			require.ErrorIs(t, err, errFull)
+			tried := commits
+			time.Sleep(2 * time.Hour)
+			require.Equal(t, tried, commits, "it goes on")
+		}
+	})
+}
+
+// After a shutdown the store may serve another controller: an executor that was
+// abandoned and returns late changes nothing in it.
+func TestLateReturnLeavesTheStoreAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		job := func(e batch.Executor) batch.Job {
+			return batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), TerminationGracePeriod: new(time.Second), Executor: e}
+		}
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		apply(t, c, job(takes(time.Hour)))
+		settle()
+		err = c.Shutdown(ended(errCause))
+		_, ok := errors.AsType[*batch.AbandonedError](err)
+		require.True(t, ok, "not an AbandonedError: %v", err)
+		second := newController(t, batch.Options{Store: &store})
+		apply(t, second, job(succeed))
+		want := stored(complete(t, second, "j"))
+		require.Zero(t, want.Failed, "what a shutdown has interrupted does not count")
+		n := len(store.commits)
+		time.Sleep(2 * time.Hour)
+		require.Len(t, store.commits, n)
+		require.Equal(t, want, stored(get(t, fresh(t, &store), "j")))
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.Equal(t, "Running", get(t, c, "j").State())
+	})
+}
+
+// Of what is called for while a controller is shut down, that is stored of which
+// the caller was told so.
+func TestChangesDuringShutdown(t *testing.T) {
+	for delay := range 20 {
+		bubble(t, func(t *testing.T) {
+			var store disk
+			store.set(func(apply func() error) error { time.Sleep(3 * time.Millisecond); return apply() })
+			c := newController(t, batch.Options{Store: &store})
+			mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
+			var wg sync.WaitGroup
+			const n = 20
+			var created, updated [n]error
+			for i := range n {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 500 * time.Microsecond)
+					created[i] = c.Create(t.Context(), batch.Job{Name: fmt.Sprintf("new-%d", i), Suspend: true, Executor: succeed})
+				})
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 500 * time.Microsecond)
+					updated[i] = c.Update(t.Context(), "j", func(j *batch.Job) {
+						if j.Labels == nil {
+							j.Labels = make(map[string]string)
+						}
+						j.Labels[fmt.Sprintf("label-%d", i)] = "x"
+					})
+				})
+			}
+			time.Sleep(time.Duration(delay) * 500 * time.Microsecond)
+			shut(t, c)
+			commits := len(store.commits)
+			wg.Wait()
+			time.Sleep(time.Second)
+			require.Equal(t, commits, len(store.commits), "stored after the shutdown")
+			again := fresh(t, &store)
+			spec, err := again.Job("j")
+			require.NoError(t, err)
+			for i := range n {
+				if updated[i] == nil {
+					require.Contains(t, spec.Labels, fmt.Sprintf("label-%d", i))
+				} else {
+					require.ErrorIs(t, updated[i], batch.ErrShutdown)
+				}
+				_, err := again.Get(fmt.Sprintf("new-%d", i))
+				if created[i] == nil {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, created[i], batch.ErrShutdown)
+					require.ErrorIs(t, err, batch.ErrNotFound)
+				}
+			}
+		})
+	}
+}

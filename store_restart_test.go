@@ -1,0 +1,708 @@
+package batch_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// crash is the end of a process: what it has stored until now is what the next
+// one finds. Its executors are stopped, for they cannot be killed.
+func crash(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore {
+	t.Helper()
+	left := copyOf(t, store)
+	shut(t, c)
+	return left
+}
+
+// An attempt that runs when the process is killed is disrupted, and counts as
+// the failure policy says.
+func TestAttemptsThatACrashDisrupts(t *testing.T) {
+	onDisruption := func(action batch.FailureAction) *batch.FailurePolicy {
+		return &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: action,
+			OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}}}}
+	}
+	cases := map[string]struct {
+		job      batch.Job
+		failed   int
+		reason   batch.Reason // if the job fails
+		message  string
+		retryIn  time.Duration // counted from the next process's start
+		failures int
+	}{
+		"it counts":                        {job: batch.Job{}, failed: 1, retryIn: 10 * time.Second},
+		"it counts under OnFailure":        {job: batch.Job{RestartPolicy: batch.RestartOnFailure}, failed: 1, retryIn: 10 * time.Second},
+		"it counts for its index":          {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, failed: 1, retryIn: 10 * time.Second, failures: 1},
+		"it is ignored":                    {job: batch.Job{FailurePolicy: onDisruption(batch.Ignore), BackoffLimit: new(0)}, retryIn: 10 * time.Second},
+		"it is ignored for its index":      {job: batch.Job{FailurePolicy: onDisruption(batch.Ignore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
+		"it is the last straw":             {job: batch.Job{BackoffLimit: new(0)}, failed: 1, reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit"},
+		"it fails its index":               {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes"},
+		"a rule fails its index":           {job: batch.Job{FailurePolicy: onDisruption(batch.FailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9)}, failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes"},
+		"a rule fails the job":             {job: batch.Job{FailurePolicy: onDisruption(batch.FailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy, message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0"},
+		"a rule for exit codes is no rule": {job: batch.Job{FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{5}}}}}}, failed: 1, retryIn: 10 * time.Second},
+		"a rule for errors is no rule":     {job: batch.Job{FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: func(error) bool { return true }}}}}, failed: 1, retryIn: 10 * time.Second},
+	}
+	for name, tc := range cases {
+		for _, limit := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, MaxActive %d", name, limit), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var store disk
+					job := tc.job
+					job.Name, job.Completions, job.Executor = "j", new(1), lasting(time.Minute)
+					c := newController(t, batch.Options{Store: &store, MaxActive: limit})
+					apply(t, c, job)
+					settle()
+					before := attemptsOf(t, c, "j")[0]
+					left := crash(t, c, &store)
+					time.Sleep(time.Hour)
+					start := time.Now()
+					c = newController(t, batch.Options{Store: left, MaxActive: limit})
+
+					a := attemptsOf(t, c, "j")[0]
+					require.Equal(t, before.Name, a.Name)
+					require.Equal(t, before.UID, a.UID)
+					require.Equal(t, batch.AttemptFailed, a.Phase)
+					require.Nil(t, a.ExitCode)
+					require.Nil(t, a.Err)
+					require.Equal(t, []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue,
+						Reason: batch.ReasonTerminationByProcessExit, LastTransitionTime: a.FinishedAt}}, a.Conditions)
+					require.WithinDuration(t, start, a.FinishedAt, 0)
+					require.Equal(t, before.StartedAt.UnixNano(), a.StartedAt.UnixNano())
+
+					apply(t, c, job)
+					s, err := c.Wait(t.Context(), "j")
+					require.Equal(t, tc.failed, s.Failed)
+					if tc.reason != "" {
+						e := failed(t, err, tc.reason)
+						require.Equal(t, strings.ReplaceAll(tc.message, "%s", a.Name), e.Message)
+						require.ErrorIs(t, err, batch.ErrDisrupted)
+						require.Len(t, attemptsOf(t, c, "j"), 1)
+						return
+					}
+					require.NoError(t, err)
+					list := attemptsOf(t, c, "j")
+					require.Len(t, list, 2)
+					require.Equal(t, 1, list[1].Number)
+					require.Equal(t, tc.failures, list[1].Failures)
+					require.WithinDuration(t, start.Add(tc.retryIn), list[1].CreatedAt, 5*time.Millisecond)
+				})
+			})
+		}
+	}
+}
+
+// What a shutdown interrupts does not count, and is tried again at once.
+func TestAttemptsThatAShutdownInterrupts(t *testing.T) {
+	for name, job := range map[string]batch.Job{
+		"NonIndexed": {BackoffLimit: new(0)},
+		"Indexed":    {BackoffLimit: new(0), CompletionMode: batch.Indexed},
+		"per index":  {BackoffLimitPerIndex: new(0), CompletionMode: batch.Indexed},
+		"OnFailure":  {BackoffLimit: new(0), RestartPolicy: batch.RestartOnFailure},
+		"FailJob": {FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob,
+			OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{0}}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store batch.MemoryStore
+				job.Name, job.Completions, job.Parallelism, job.Executor = "j", new(3), new(2), lasting(time.Minute)
+				for range 3 {
+					c := newController(t, batch.Options{Store: &store})
+					apply(t, c, job)
+					start := time.Now()
+					settle()
+					s := get(t, c, "j")
+					require.Equal(t, 2, s.Ready)
+					require.Zero(t, s.Failed)
+					for _, a := range attemptsOf(t, c, "j") {
+						if a.Phase == batch.AttemptRunning {
+							require.WithinDuration(t, start, a.StartedAt, 0)
+						}
+					}
+					shut(t, c)
+					require.Nil(t, get(t, c, "j").LastFailure)
+					time.Sleep(time.Hour)
+				}
+				c := newController(t, batch.Options{Store: &store})
+				apply(t, c, job)
+				require.Equal(t, 0, complete(t, c, "j").Failed)
+			})
+		})
+	}
+}
+
+// eachEnd runs a test with a process that is killed and with one that is shut
+// down.
+func eachEnd(t *testing.T, test func(t *testing.T, end func(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore)) {
+	t.Run("killed", func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, crash) }) })
+	t.Run("shut down", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			test(t, func(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore {
+				shut(t, c)
+				return copyOf(t, store)
+			})
+		})
+	})
+}
+
+// What waits for a retry, or a restart in place, goes on to wait, by the wall
+// clock.
+func TestDelaysGoOn(t *testing.T) {
+	cases := map[string]struct {
+		job     batch.Job
+		restart bool
+	}{
+		"a retry":                      {batch.Job{Backoff: batch.ConstantBackoff(time.Minute)}, false},
+		"a retry by a custom back-off": {batch.Job{Backoff: slowly}, false},
+		"a retry of an index":          {batch.Job{Backoff: batch.ConstantBackoff(time.Minute), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false},
+		"a custom retry of an index":   {batch.Job{Backoff: slowly, CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false},
+		"a restart":                    {batch.Job{RestartBackoff: batch.ConstantBackoff(time.Minute), RestartPolicy: batch.RestartOnFailure}, true},
+		"a restart by a back-off":      {batch.Job{RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure}, true},
+	}
+	for name, tc := range cases {
+		for _, limit := range []int{0, 1} {
+			for _, down := range []time.Duration{10 * time.Second, time.Hour} {
+				t.Run(fmt.Sprintf("%s, MaxActive %d, down for %v", name, limit, down), func(t *testing.T) {
+					eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+						var store batch.MemoryStore
+						var starts []time.Duration
+						job := tc.job
+						job.Name, job.Completions = "j", new(1)
+						job.Executor = fn(func(context.Context) error {
+							if starts = append(starts, time.Since(epoch)); len(starts) < 2 {
+								return exit(3)
+							}
+							return nil
+						})
+						c := newController(t, batch.Options{Store: &store, MaxActive: limit})
+						apply(t, c, job)
+						settle()
+						before, attempt := get(t, c, "j"), attemptsOf(t, c, "j")[0]
+						time.Sleep(20 * time.Second)
+						left := end(t, c, &store)
+						time.Sleep(down)
+						c = newController(t, batch.Options{Store: left, MaxActive: limit})
+						again := get(t, c, "j")
+						require.Equal(t, before.LastFailure, again.LastFailure)
+						require.Equal(t, before.Failed, again.Failed)
+						declared := time.Since(epoch)
+						if s := apply(t, c, job); !tc.restart && down < time.Minute {
+							require.Equal(t, before.NextRetry, s.NextRetry)
+						}
+						s := complete(t, c, "j")
+						require.Len(t, starts, 2)
+						require.InDelta(t, max(time.Minute, declared), starts[1], float64(5*time.Millisecond))
+						list := attemptsOf(t, c, "j")
+						if tc.restart {
+							require.Len(t, list, 1)
+							require.Equal(t, attempt.UID, list[0].UID)
+							require.Equal(t, 1, list[0].Restarts)
+							require.Zero(t, s.Failed)
+						} else {
+							require.Len(t, list, 2)
+							require.Equal(t, 1, s.Failed)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// slowly waits a minute, and is not known to be constant.
+func slowly() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }
+
+// The deadline of a job comes when it comes, also if there is no process, and
+// whether the job is declared or not.
+func TestDeadlineGoesOn(t *testing.T) {
+	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
+		for _, declare := range []bool{false, true} {
+			t.Run(fmt.Sprintf("down for %v, declared %v", down, declare), func(t *testing.T) {
+				eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+					var store batch.MemoryStore
+					job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: untilDone}
+					c := newController(t, batch.Options{Store: &store})
+					apply(t, c, job)
+					time.Sleep(10 * time.Minute)
+					left := end(t, c, &store)
+					time.Sleep(down)
+					c = newController(t, batch.Options{Store: left})
+					at := max(time.Hour, time.Since(epoch))
+					if declare {
+						apply(t, c, job)
+					}
+					s, err := c.Wait(t.Context(), "j")
+					failed(t, err, batch.ReasonDeadlineExceeded)
+					condition, _ := s.Condition(batch.ConditionFailed)
+					require.WithinDuration(t, epoch.Add(at), condition.LastTransitionTime, 5*time.Millisecond)
+				})
+			})
+		}
+	}
+}
+
+// A job's time to live, too.
+func TestTTLGoesOn(t *testing.T) {
+	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
+		t.Run(fmt.Sprintf("down for %v", down), func(t *testing.T) {
+			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+				var store batch.MemoryStore
+				c := newController(t, batch.Options{Store: &store})
+				apply(t, c, batch.Job{Name: "j", TTLAfterFinished: new(time.Hour), Executor: succeed})
+				complete(t, c, "j")
+				left := end(t, c, &store)
+				time.Sleep(down)
+				c = newController(t, batch.Options{Store: left})
+				if down < time.Hour {
+					time.Sleep(time.Hour - down - time.Millisecond)
+					get(t, c, "j")
+				}
+				settle()
+				_, err := c.Get("j")
+				require.ErrorIs(t, err, batch.ErrNotFound)
+				require.Equal(t, []string{"/format"}, recorded(t, left))
+			})
+		})
+	}
+}
+
+// What is over leaves the store.
+func TestStoreForgets(t *testing.T) {
+	for name, remove := range map[string]func(ctx context.Context, c *batch.Controller) error{
+		"Background": func(ctx context.Context, c *batch.Controller) error { return c.Delete(ctx, "j", batch.Background) },
+		"Foreground": func(ctx context.Context, c *batch.Controller) error { return c.Delete(ctx, "j", batch.Foreground) },
+		"Orphan":     func(ctx context.Context, c *batch.Controller) error { return c.Delete(ctx, "j", batch.Orphan) },
+		"TTL": func(ctx context.Context, c *batch.Controller) error {
+			return c.Update(ctx, "j", func(j *batch.Job) { j.TTLAfterFinished = new(time.Duration(0)) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				c := newController(t, batch.Options{Store: &store})
+				mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2000), Parallelism: new(7), BackoffLimitPerIndex: new(2),
+					Backoff: batch.ConstantBackoff(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						if a.SetOutput("x"); a.Index%3 == 0 {
+							return exit(3)
+						}
+						return lasts(ctx, time.Second)
+					})})
+				time.Sleep(10 * time.Second)
+				require.Greater(t, len(recorded(t, &store)), 10)
+				require.NoError(t, remove(t.Context(), c))
+				time.Sleep(time.Hour)
+				require.Equal(t, []string{"/format"}, recorded(t, &store))
+				shut(t, c)
+				require.Equal(t, []string{"/format"}, recorded(t, &store))
+			})
+		})
+	}
+}
+
+// A back-off of the user's own is asked when the job has been declared, for the
+// failures that there were.
+func TestBackoffIsAskedAfterApply(t *testing.T) {
+	for name, job := range map[string]batch.Job{
+		"of the job":   {BackoffLimit: new(20)},
+		"of the index": {BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store batch.MemoryStore
+				var starts []time.Duration
+				var made, asked atomic.Int32
+				job := job
+				job.Name, job.Completions = "j", new(1)
+				job.Backoff = func() backoff.BackOff {
+					made.Add(1)
+					n := time.Duration(0)
+					return next(func() time.Duration { asked.Add(1); n++; return n * time.Minute })
+				}
+				job.Executor = fn(func(ctx context.Context) error {
+					starts = append(starts, time.Since(epoch))
+					if len(starts) == 3 {
+						<-ctx.Done() // it is running when the process is killed
+						return nil
+					}
+					if len(starts) == 5 {
+						return nil
+					}
+					return exit(3)
+				})
+				c := newController(t, batch.Options{Store: &store})
+				apply(t, c, job)
+				time.Sleep(10 * time.Minute)
+				settle()
+				require.Equal(t, []time.Duration{0, time.Minute, 3 * time.Minute}, starts)
+				left := crash(t, c, &store)
+				made.Store(0)
+				asked.Store(0)
+				c = newController(t, batch.Options{Store: left})
+				down := time.Since(epoch)
+				time.Sleep(time.Second)
+				require.Zero(t, made.Load(), "asked before it was declared")
+				apply(t, c, job)
+				s := complete(t, c, "j")
+				require.Len(t, starts, 5)
+				require.InDelta(t, down+3*time.Minute, starts[3], float64(10*time.Millisecond), "the third failure")
+				require.InDelta(t, starts[3]+4*time.Minute, starts[4], float64(10*time.Millisecond), "the fourth")
+				require.EqualValues(t, 1, made.Load())
+				require.EqualValues(t, 4, asked.Load())
+				require.Equal(t, 4, s.Failed)
+			})
+		})
+	}
+}
+
+// A question that the back-off had not answered is asked again.
+func TestBackoffIsAskedAgain(t *testing.T) {
+	for name, job := range map[string]batch.Job{
+		"of the job":                                {Backoff: slowly},
+		"of the index":                              {Backoff: slowly, BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed},
+		"of the restarts":                           {RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure},
+		"of the job, which has none any more":       {},
+		"of the index, which has none any more":     {BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed},
+		"of the restarts, which have none any more": {RestartPolicy: batch.RestartOnFailure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store batch.MemoryStore
+				var starts atomic.Int32
+				release := make(chan struct{})
+				hangs := func() backoff.BackOff { <-release; return &backoff.StopBackOff{} }
+				job.Name, job.Completions = "j", new(1)
+				job.Executor = fn(func(context.Context) error {
+					if starts.Add(1) == 1 {
+						return exit(3)
+					}
+					return nil
+				})
+				before := job
+				if job.RestartPolicy == batch.RestartOnFailure {
+					before.RestartBackoff = hangs
+				} else {
+					before.Backoff = hangs
+				}
+				c := newController(t, batch.Options{Store: &store})
+				apply(t, c, before)
+				time.Sleep(time.Hour)
+				require.EqualValues(t, 1, starts.Load())
+				left := copyOf(t, &store)
+				close(release)
+				shut(t, c)
+				c = newController(t, batch.Options{Store: left})
+				settle()
+				require.EqualValues(t, 1, starts.Load())
+				apply(t, c, job)
+				complete(t, c, "j")
+				require.EqualValues(t, 2, starts.Load())
+			})
+		})
+	}
+}
+
+// A stored job that nobody has declared can be seen and managed, but does not
+// run.
+func TestUndeclaredJob(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store})
+		job := everything()
+		job.Suspend, job.RestartBackoff = false, batch.ConstantBackoff(time.Second)
+		apply(t, c, job)
+		apply(t, c, batch.Job{Name: "also", Parallelism: new(3), Completions: new(9), Executor: untilDone})
+		settle()
+		spec, err := c.Job("j")
+		require.NoError(t, err)
+		shut(t, c)
+		before, attempts := get(t, c, "j"), attemptsOf(t, c, "j")
+		start := time.Now()
+		c = newController(t, batch.Options{Store: &store})
+
+		s := get(t, c, "j")
+		require.Equal(t, stored(before), stored(s))
+		stalled, ok := s.Condition(batch.ConditionStalled)
+		require.True(t, ok)
+		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: batch.ConditionTrue, Reason: batch.ReasonExecutorNotDeclared,
+			Message: "no executor has been declared with Apply", LastTransitionTime: stalled.LastTransitionTime}, stalled)
+		require.WithinDuration(t, start, stalled.LastTransitionTime, 0)
+		require.Equal(t, "waits to be declared: no executor has been declared with Apply", s.Explain())
+		var names []string
+		for s := range c.All() {
+			names = append(names, s.Name)
+		}
+		require.Equal(t, []string{"also", "j"}, names)
+		for change, err := range c.Watch(t.Context(), 0) {
+			require.NoError(t, err)
+			require.Equal(t, batch.Added, change.Type)
+			require.True(t, change.Status.Is(batch.ConditionStalled))
+			if names = names[1:]; len(names) == 0 {
+				break
+			}
+		}
+		for _, err := range c.Watch(t.Context(), before.Revision) {
+			require.ErrorIs(t, err, batch.ErrTooOld, "a revision of another process")
+		}
+		require.Equal(t, withoutErrors(attempts), withoutErrors(attemptsOf(t, c, "j")))
+		events, err := c.Events("j")
+		require.NoError(t, err)
+		require.NotEmpty(t, events)
+		for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{Follow: true}) {
+			require.NoError(t, err)
+			t.Error("logs are not stored")
+		}
+
+		again, err := c.Job("j")
+		require.NoError(t, err)
+		require.Nil(t, again.Executor)
+		require.Nil(t, again.Backoff)
+		require.Nil(t, again.RestartBackoff)
+		for _, rule := range again.FailurePolicy.Rules {
+			require.Nil(t, rule.OnError, "a stand-in is seen")
+		}
+		require.Equal(t, specText(t, spec), specText(t, again))
+
+		require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
+		require.NoError(t, c.Suspend(t.Context(), "j"))
+		require.Equal(t, "Suspended", get(t, c, "j").State())
+		require.NoError(t, c.Resume(t.Context(), "j"))
+		require.Equal(t, "Running", get(t, c, "j").State())
+		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Parallelism = new(1) }))
+		require.Equal(t, 1, get(t, c, "j").Parallelism)
+		require.Equal(t, before.Generation+3, get(t, c, "j").Generation)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+		defer cancel()
+		waiting, err := c.Wait(ctx, "j")
+		require.ErrorIs(t, err, errCause)
+		require.True(t, waiting.Is(batch.ConditionStalled))
+		require.Zero(t, waiting.Ready+waiting.Active)
+		deleted := make(chan error, 1)
+		go func() { _, err := c.Wait(t.Context(), "also"); deleted <- err }()
+		synctest.Wait()
+		require.NoError(t, c.Delete(t.Context(), "also", batch.Foreground))
+		require.ErrorIs(t, <-deleted, batch.ErrJobDeleted)
+		shut(t, c)
+
+		c = newController(t, batch.Options{Store: &store})
+		_, err = c.Get("also")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+		require.Equal(t, 1, apply(t, c, job).Parallelism)
+		settle()
+		require.Equal(t, 1, get(t, c, "j").Ready)
+		require.False(t, get(t, c, "j").Is(batch.ConditionStalled))
+	})
+}
+
+// An attempt that waits to be started when the process ends is not lost: it
+// starts later.
+func TestPendingAttemptSurvives(t *testing.T) {
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store, MaxActive: 1})
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(3), BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: lasting(time.Minute)}
+		apply(t, c, job)
+		settle()
+		var waiting []string
+		for _, a := range attemptsOf(t, c, "j") {
+			if a.Phase == batch.AttemptPending {
+				waiting = append(waiting, a.UID)
+			}
+		}
+		require.Len(t, waiting, 2)
+		left := end(t, c, &store)
+		c = newController(t, batch.Options{Store: left, MaxActive: 1})
+		apply(t, c, job)
+		complete(t, c, "j")
+		for _, a := range attemptsOf(t, c, "j") {
+			if slices.Contains(waiting, a.UID) {
+				require.Equal(t, batch.AttemptSucceeded, a.Phase)
+				waiting = waiting[1:]
+			}
+		}
+		require.Empty(t, waiting)
+	})
+}
+
+// Suspension, and what an update has made of a job, survive.
+func TestSuspensionSurvives(t *testing.T) {
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store})
+		job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: lasting(30 * time.Minute)}
+		apply(t, c, job)
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, c.Suspend(t.Context(), "j"))
+		before := get(t, c, "j")
+		left := end(t, c, &store)
+		time.Sleep(24 * time.Hour)
+		c = newController(t, batch.Options{Store: left})
+		require.Equal(t, stored(before).Conditions, stored(get(t, c, "j")).Conditions)
+		apply(t, c, job)
+		time.Sleep(time.Hour)
+		s := get(t, c, "j")
+		require.Equal(t, "Suspended", s.State())
+		require.Zero(t, s.StartTime)
+		require.NoError(t, c.Resume(t.Context(), "j"))
+		resumed := time.Now()
+		time.Sleep(10 * time.Minute)
+		left = end(t, c, left)
+		c = newController(t, batch.Options{Store: left})
+		require.WithinDuration(t, resumed, get(t, c, "j").StartTime, 0)
+		apply(t, c, job)
+		complete(t, c, "j")
+	})
+}
+
+// A failure is counted once, also if its attempt had been replaced while it was
+// still stopping.
+func TestReplacedFailureCountsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store})
+		stubborn := true
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(time.Second),
+			Executor: fn(func(ctx context.Context) error {
+				err := lasts(ctx, time.Minute)
+				if stubborn && err != nil {
+					time.Sleep(10 * time.Second)
+				}
+				return err
+			})}
+		apply(t, c, job)
+		settle()
+		require.NoError(t, c.DeleteAttempt(t.Context(), "j", attemptsOf(t, c, "j")[0].UID))
+		time.Sleep(5 * time.Second)
+		s := get(t, c, "j")
+		require.Equal(t, 1, s.Failed)
+		require.Equal(t, 1, s.Terminating)
+		require.Equal(t, 1, s.Active)
+		left := crash(t, c, &store)
+		c = newController(t, batch.Options{Store: left})
+		require.NoError(t, batch.Check(c, "j"))
+		require.Equal(t, 1, get(t, c, "j").Failed)
+		stubborn = false
+		apply(t, c, job)
+		require.Equal(t, 2, complete(t, c, "j").Failed, "the one that was deleted, and the one that was lost")
+	})
+}
+
+// A pending executor that runs when the process is killed is lost as others
+// are.
+func TestPendingExecutorsThatACrashDisrupts(t *testing.T) {
+	for _, limit := range []int{0, 1} {
+		t.Run(fmt.Sprintf("MaxActive %d", limit), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store batch.MemoryStore
+				var tokens []string
+				job := batch.Job{Name: "j", Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error {
+					tokens = append(tokens, a.Token())
+					return lasts(ctx, time.Minute)
+				})}
+				c := newController(t, batch.Options{Store: &store, MaxActive: limit})
+				apply(t, c, batch.Job{Name: "first", Executor: lasting(time.Second)})
+				apply(t, c, job)
+				complete(t, c, "first")
+				settle()
+				require.Len(t, tokens, 1)
+				left := crash(t, c, &store)
+				c = newController(t, batch.Options{Store: left, MaxActive: limit})
+				a := attemptsOf(t, c, "j")[0]
+				require.Equal(t, batch.AttemptFailed, a.Phase)
+				require.Equal(t, batch.ReasonTerminationByProcessExit, a.Conditions[0].Reason)
+				apply(t, c, job)
+				require.Equal(t, 1, complete(t, c, "j").Failed)
+				require.Len(t, tokens, 2)
+				require.NotEqual(t, tokens[0], tokens[1])
+			})
+		})
+	}
+}
+
+func TestJobGoesOnAfterARestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		ran := make(map[int]int)
+		job := batch.Job{Name: "import", CompletionMode: batch.Indexed, Completions: new(10), Parallelism: new(1),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				ran[a.Index]++
+				select {
+				case <-time.After(time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})}
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		status, err := c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		require.Equal(t, "Running", status.State())
+		time.Sleep(3500 * time.Millisecond)
+		synctest.Wait()
+		shut(t, c)
+		before, err := c.Get("import")
+		require.NoError(t, err)
+		require.Equal(t, "0-2", before.CompletedIndexes.String())
+
+		c, err = batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		waiting, err := c.Get("import")
+		require.NoError(t, err)
+		require.Equal(t, "waits to be declared: no executor has been declared with Apply", waiting.Explain())
+		require.Equal(t, before.CompletedIndexes, waiting.CompletedIndexes)
+		require.Equal(t, before.UID, waiting.UID)
+		require.Equal(t, before.StartTime.UnixNano(), waiting.StartTime.UnixNano())
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		done, err := c.Wait(t.Context(), "import")
+		require.NoError(t, err)
+		require.Equal(t, 10, done.Succeeded)
+		require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1, 9: 1}, ran)
+		require.NoError(t, c.Shutdown(t.Context()))
+
+		c, err = batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		again, err := c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		require.True(t, again.Is(batch.ConditionComplete))
+		require.Equal(t, done.CompletionTime.UnixNano(), again.CompletionTime.UnixNano())
+		require.NoError(t, c.Shutdown(t.Context()))
+	})
+}
+
+// The time that an attempt has goes on while it waits for its restart, with and
+// without a process.
+func TestAttemptTimeoutGoesOn(t *testing.T) {
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
+		var store batch.MemoryStore
+		starts := 0
+		job := batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+			AttemptTimeout: new(90 * time.Second), Executor: fn(func(ctx context.Context) error {
+				if starts++; starts == 1 {
+					return exit(3)
+				}
+				return lasts(ctx, time.Duration(3-starts)*time.Hour)
+			})}
+		c := newController(t, batch.Options{Store: &store})
+		apply(t, c, job)
+		settle()
+		left := end(t, c, &store)
+		time.Sleep(10 * time.Second)
+		c = newController(t, batch.Options{Store: left})
+		apply(t, c, job)
+		complete(t, c, "j")
+		require.Equal(t, 3, starts)
+		first := attemptsOf(t, c, "j")[0]
+		require.Equal(t, batch.ReasonDeadlineExceeded, first.Reason)
+		require.WithinDuration(t, epoch.Add(90*time.Second), first.FinishedAt, 5*time.Millisecond)
+	})
+}
