@@ -179,7 +179,9 @@ func runSession(t *testing.T, text string) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("needs a POSIX shell: ", err)
 	}
-	text = strings.ReplaceAll(text, "/tmp/backup", filepath.Join(t.TempDir(), "backup"))
+	for _, folder := range []string{"/tmp/backup", "/tmp/import"} {
+		text = strings.ReplaceAll(text, folder, filepath.Join(t.TempDir(), filepath.Base(folder)))
+	}
 	for step := range strings.SplitSeq(strings.TrimPrefix(text, "$ "), "\n$ ") {
 		line, want, _ := strings.Cut(step, "\n")
 		wantOutput(t, want, command(t, "sh", "-c", line))
