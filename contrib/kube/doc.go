@@ -1,0 +1,36 @@
+// Package kube is the Kubernetes side of package batch: Jobs of batch/v1 in, and
+// the API by which kubectl and other clients of Kubernetes see and change the
+// jobs of a [batch.Controller]. There is no cluster.
+//
+// # Manifests
+//
+// [Decode] and [Load] read manifests, strictly; [Default] and [Validate] say what
+// the API server would; a [Runner] makes jobs of them, and [Manifest] makes
+// manifests of jobs. What a pod is here:
+//
+//   - A container with a command runs as a process of this machine, if the
+//     runner's Commands allows it: with the user, the environment, the files and
+//     the network of this process. It gets its env, with $(VAR) expanded there
+//     and in its arguments, HOSTNAME and JOB_COMPLETION_INDEX on top; starts in
+//     its workingDir; gets SIGTERM, the grace period and SIGKILL; and leaves as
+//     its termination message what it writes to its terminationMessagePath, which
+//     stands for a file of the attempt's own wherever it is in the container's
+//     command, args and env. Its image is not pulled; "process" is one of which
+//     nobody expects that.
+//   - A container with an image func/NAME runs a Go function, with its command
+//     and args for arguments.
+//   - Init containers run before it, one after the other, and not again when the
+//     container is restarted in place.
+//   - What cannot be had is refused by the name of its field: images without a
+//     command, several containers, sidecars and restart rules, volumes that are
+//     mounted or kept elsewhere, variables from config maps and secrets, hooks
+//     and probes that end containers, other users and more privileges.
+//   - What makes no difference on one machine, or is not enforced, is warned
+//     about: where pods run, resources, names, namespaces of the kernel.
+//
+// # Clients
+//
+// [Handler] serves the API in any mux: read-only unless told otherwise. [Serve]
+// listens for clients on this machine, with TLS and a token, and writes the
+// kubeconfig that kubectl needs.
+package kube

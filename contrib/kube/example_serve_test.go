@@ -1,0 +1,40 @@
+package kube_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube"
+)
+
+// A service lets its operators look at its jobs with kubectl.
+func ExampleListen() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	controller, err := batch.New(batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := kube.Listen(controller, kube.Options{}, kube.ListenOptions{
+		Kubeconfig: filepath.Join(dir, "kubeconfig"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("export KUBECONFIG=DIR/kubeconfig; kubectl get jobs --watch")
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // a service waits for its own end here
+	fmt.Println(listener.Serve(ctx), controller.Shutdown(ctx))
+	// Output:
+	// export KUBECONFIG=DIR/kubeconfig; kubectl get jobs --watch
+	// <nil> <nil>
+}

@@ -1,0 +1,87 @@
+package kube
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/api"
+)
+
+// Options configure a [Handler]. The zero value shows the jobs of a controller
+// to clients on the same machine, and changes nothing.
+type Options struct {
+	// Namespace is where the jobs are; empty means "default". There is no other.
+	Namespace string
+
+	// Write opens what changes jobs: create, update, patch and delete. Without
+	// it such requests are answered 403 Forbidden.
+	Write bool
+	// Runner makes jobs of the manifests that clients create. Nil makes none of
+	// them. A container that names a command is refused unless the runner's
+	// Commands is set: who may create such a job may run anything that this
+	// process may run.
+	Runner *Runner
+
+	// Hosts are the host names by which clients address the server, other than
+	// localhost and the addresses of the loopback interface, which are always
+	// answered; "*" stands for any. Requests to other names are refused, as a
+	// web page that leads its own name here would send.
+	Hosts []string
+	// Authenticate names the user who sends a request; an error is answered 401
+	// Unauthorized. Nil lets everybody in, as "anonymous": then the listener
+	// must see to it that only the right ones get here.
+	Authenticate func(*http.Request) (user string, err error)
+	// MaxWatches is how many watches and followed logs may be open at once;
+	// further ones are answered 429 Too Many Requests. Zero means 2000.
+	MaxWatches int
+	// Logger receives what a client cannot be told, such as panics. Nil means
+	// silence.
+	Logger *slog.Logger
+}
+
+// ConditionFinished is a condition of jobs that clusters do not have: a [Handler]
+// shows it as True, with the reason of the other one, once a job is Complete or
+// Failed.
+const ConditionFinished = api.ConditionFinished
+
+// A Server is what [Handler] returns.
+type Server struct{ api *api.Server }
+
+// Handler serves the jobs of a controller to clients of Kubernetes, such as
+// kubectl: its jobs as batch/v1 Jobs, their attempts as Pods, and their events.
+// Jobs that Go code creates and jobs that clients create are the same jobs.
+//
+// The handler can be put into any mux; below a prefix, with [http.StripPrefix].
+// It costs nothing while nobody asks: only open watches follow the controller.
+//
+// It differs from a cluster in this:
+//   - A job has one more condition, Finished, which is True once the job is
+//     Complete or Failed: kubectl wait --for=condition=Finished ends either way.
+//   - There is one namespace, and no bare pods: a pod is an attempt of a job.
+//   - Deleting a job without a propagation policy stops its pods, with a
+//     warning, where a cluster keeps them. kubectl always names a policy.
+//   - Deleting a pod that has ended hides it. Force does not shorten the grace
+//     period.
+//   - Status cannot be written, nor the template of a suspended job changed;
+//     finalizers other than the server's are ignored.
+//   - Events are gone when their job is.
+//   - The log of a pod has the lines of all its containers, and of all their runs
+//     once it has ended.
+//   - exec, attach, port-forward and scale are answered 501 Not Implemented.
+//   - YAML bodies may not have aliases, patches are limited to 1 MiB, and JSON
+//     patches to 1000 operations.
+func Handler(c *batch.Controller, o Options) *Server {
+	return &Server{api.New(api.Config{
+		Controller: c, Runner: o.Runner.convert(), Namespace: o.Namespace, Write: o.Write, Hosts: o.Hosts,
+		Authenticate: o.Authenticate, MaxWatches: o.MaxWatches, Logger: o.Logger,
+	})}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }
+
+// Close ends all watches and followed logs' claim on the controller, and returns
+// when nothing of the handler runs any more. Close it before the server that it
+// serves for: an [http.Server] waits for open watches when it shuts down.
+func (s *Server) Close() { s.api.Close() }

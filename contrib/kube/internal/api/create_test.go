@@ -1,0 +1,212 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+)
+
+// encoded is an object as clients of today send it.
+func encoded(t testing.TB, o runtime.Object) string {
+	scheme := newScheme()
+	var body bytes.Buffer
+	require.NoError(t, protobuf.NewSerializer(scheme, scheme).Encode(o, &body))
+	return body.String()
+}
+
+func TestCreateBodies(t *testing.T) {
+	job := new(batchv1.Job)
+	require.NoError(t, json.Unmarshal([]byte(manifest("a", "hello", "")), job))
+	inYAML := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec:\n  template:\n    spec:\n" +
+		"      restartPolicy: Never\n      containers:\n      - {name: c, image: func/hello}\n"
+	tests := map[string]struct{ contentType, body string }{
+		"JSON":                         {"application/json", manifest("a", "hello", "")},
+		"JSON with a character set":    {"application/json; charset=utf-8", manifest("a", "hello", "")},
+		"JSON that says so by nothing": {"", manifest("a", "hello", "")},
+		"YAML":                         {"application/yaml", inYAML},
+		"protobuf":                     {"application/vnd.kubernetes.protobuf", encoded(t, job)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Config{Write: true})
+			var created batchv1.Job
+			w.read(w.do(call{method: "POST", path: jobsPath, contentType: test.contentType, body: test.body}), http.StatusCreated, &created)
+			require.Equal(t, "a", created.Name)
+			require.NotEmpty(t, created.UID)
+			require.EqualValues(t, 1, created.Generation)
+			require.EqualValues(t, 1, *created.Spec.Completions, "defaults are filled in")
+			w.finish("a")
+			require.EqualValues(t, 1, w.job("a").Status.Succeeded)
+		})
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{"hello": nil}}})
+	good := manifest("a", "hello", "")
+	replaced := func(old, new string) string { return strings.Replace(good, old, new, 1) }
+	tests := map[string]struct {
+		query, contentType, body string
+		code                     int
+		reason                   metav1.StatusReason
+		message                  string
+	}{
+		"an unknown field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","bogusField":1`), 400, "BadRequest",
+			`Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field "spec.template.spec.containers[0].bogusField"`},
+		"a duplicate field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","name":"d"`), 400, "BadRequest",
+			`strict decoding error: duplicate field "spec.template.spec.containers[0].name"`},
+		"a duplicate key of YAML, strictly": {"fieldValidation=Strict", "application/yaml", "a: 1\na: 2\n", 400, "BadRequest", `key "a" already set in map`},
+		"a value of a wrong type": {"", "", replaced(`"spec":{`, `"spec":{"completions":"x",`), 400, "BadRequest",
+			"json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32"},
+		"another kind":      {"", "", replaced(`"kind":"Job"`, `"kind":"CronJob"`), 400, "BadRequest", `CronJob in version "v1" cannot be handled as a Job`},
+		"another version":   {"", "", replaced(`batch/v1`, `batch/v1beta1`), 400, "BadRequest", "does not match the expected API version (batch/v1)"},
+		"nothing":           {"", "", "", 400, "BadRequest", "the object provided is unrecognized (must be of type Job)"},
+		"no JSON":           {"", "", "{", 400, "BadRequest", "the object provided is unrecognized"},
+		"no YAML":           {"", "application/yaml", "\t", 400, "BadRequest", "found character that cannot start any token"},
+		"YAML with aliases": {"", "application/yaml", "a: &a [1]\nb: *a\n", 400, "BadRequest", "YAML aliases are not supported"},
+		"too much YAML":     {"", "application/yaml", strings.Repeat("#", largestYAML+1), 400, "BadRequest", "over the limit"},
+		"no protobuf":       {"", "application/vnd.kubernetes.protobuf", "k8s\x00garbage", 400, "BadRequest", "unrecognized"},
+		"protobuf of another kind": {"", "application/vnd.kubernetes.protobuf", encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
+			400, "BadRequest", "Pod"},
+		"another namespace":         {"", "", replaced(`"metadata":{`, `"metadata":{"namespace":"other",`), 400, "BadRequest", "the namespace of the provided object does not match"},
+		"a version of its own":      {"", "", replaced(`"metadata":{`, `"metadata":{"resourceVersion":"1",`), 400, "BadRequest", "resourceVersion should not be set"},
+		"an unknown dry run":        {"dryRun=Some", "", good, 422, "Invalid", `dryRun: Unsupported value: ["Some"]: supported values: "All"`},
+		"an unknown validation":     {"fieldValidation=Some", "", good, 422, "Invalid", "fieldValidation: Unsupported value"},
+		"a manager that cannot be":  {"fieldManager=" + strings.Repeat("a", 129), "", good, 422, "Invalid", "fieldManager: Too long"},
+		"what is not valid":         {"", "", replaced(`"Never"`, `"Always"`), 422, "Invalid", `Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
+		"a function nobody has":     {"", "", manifest("a", "unknown", ""), 422, "Invalid", "spec.template.spec.containers[0].image"},
+		"a command":                 {"", "", replaced(`"image":"func/hello"`, `"image":"perl","command":["true"]`), 422, "Invalid", "spec.template.spec.containers[0]"},
+		"a bad generated name":      {"", "", replaced(`"name":"a"`, `"generateName":"A_"`), 422, "Invalid", "metadata.name"},
+		"metadata that is too long": {"", "", replaced(`"metadata":{`, `"metadata":{"annotations":{"a":"`+strings.Repeat("x", 300<<10)+`"},`), 422, "Invalid", "metadata.annotations: Too long"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			rec := w.do(call{method: "POST", path: jobsPath + "?" + test.query, contentType: test.contentType, body: test.body})
+			status := w.fails(rec, test.code, test.reason)
+			require.Contains(t, status.Message, test.message)
+			if test.code == 422 {
+				require.NotEmpty(t, status.Details.Causes)
+				require.NotEmpty(t, status.Details.Causes[0].Field)
+			}
+		})
+	}
+	status := w.fails(w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: good}), 404, metav1.StatusReasonNotFound)
+	require.Equal(t, `namespaces "other" not found`, status.Message)
+	require.Empty(t, w.server.cache.List(0, "").Objects)
+}
+
+func TestErrorIsTheOneOfTheServer(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.post(manifest("a", "wait", ""))
+	status := w.fails(w.do(call{method: "POST", path: jobsPath, body: manifest("a", "wait", "")}), 409, metav1.StatusReasonAlreadyExists)
+	want := apierrors.NewAlreadyExists(jobResource, "a").ErrStatus
+	want.TypeMeta = status.TypeMeta
+	require.Equal(t, want, status)
+}
+
+func TestFieldValidationWarns(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	body := strings.Replace(manifest("a", "hello", ""), `"name":"c"`, `"name":"c","bogus":1`, 1)
+	for mode, want := range map[string][]string{
+		"":       {`299 - "unknown field \"spec.template.spec.containers[0].bogus\""`},
+		"Warn":   {`299 - "unknown field \"spec.template.spec.containers[0].bogus\""`},
+		"Ignore": nil,
+	} {
+		rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=" + mode, body: body})
+		require.Equal(t, http.StatusCreated, rec.Code)
+		require.Equal(t, want, rec.Header()["Warning"], mode)
+	}
+	var many strings.Builder
+	for i := range 10_000 {
+		many.WriteString(`"x` + strings.Repeat("y", i%7) + string(rune('a'+i%26)) + `":1,`)
+	}
+	rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: strings.Replace(body, `"name":"c"`, many.String()+`"name":"c"`, 1)})
+	require.NotEmpty(t, rec.Header()["Warning"])
+	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*allWarnings)
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	var created batchv1.Job
+	w.read(w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), http.StatusCreated, &created)
+	require.NotEmpty(t, created.UID)
+	require.Equal(t, string(created.UID), created.Spec.Template.Labels["controller-uid"])
+	require.Empty(t, created.ResourceVersion)
+	w.fails(w.do(call{method: "GET", path: jobsPath + "/a"}), 404, metav1.StatusReasonNotFound)
+
+	w.post(manifest("a", "wait", ""))
+	before := w.job("a")
+	w.fails(w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), 409, metav1.StatusReasonAlreadyExists)
+	var changed batchv1.Job
+	suspend := `{"spec":{"suspend":true}}`
+	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a?dryRun=All", contentType: "application/merge-patch+json", body: suspend}), 200, &changed)
+	require.True(t, *changed.Spec.Suspend)
+	require.Equal(t, before.Generation+1, changed.Generation)
+	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a?dryRun=All&fieldManager=m&force=true", contentType: "application/apply-patch+yaml",
+		body: `{"apiVersion":"batch/v1","kind":"Job","spec":{"suspend":true}}`}), 200, &changed)
+	changed = *before.DeepCopy()
+	changed.Spec.Suspend = new(true)
+	body, err := json.Marshal(changed)
+	require.NoError(t, err)
+	w.read(w.do(call{method: "PUT", path: jobsPath + "/a?dryRun=All", body: string(body)}), 200, &changed)
+	for _, c := range []call{
+		{method: "DELETE", path: jobsPath + "/a?dryRun=All"}, {method: "DELETE", path: jobsPath + "/a", body: `{"dryRun":["All"]}`},
+		{method: "DELETE", path: jobsPath + "?dryRun=All"}, {method: "DELETE", path: podsPath + "?dryRun=All"},
+	} {
+		require.Equal(t, http.StatusOK, w.do(c).Code)
+	}
+	require.Equal(t, before.ResourceVersion, w.job("a").ResourceVersion)
+}
+
+func TestMetadataIsKept(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	body := strings.Replace(manifest("", "wait", ""), `"name":""`, `"generateName":"gen-","finalizers":["x.y/z"],"uid":"mine","generation":7,`+
+		`"annotations":{"kube.runtocompletion.dev/metadata":"{}","a":"b"},`+
+		`"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u"}]`, 1)
+	rec := w.do(call{method: "POST", path: jobsPath, body: body, header: map[string]string{"User-Agent": "tester/v1 (x)"}})
+	require.Contains(t, rec.Header().Get("Warning"), "metadata.finalizers")
+	var created batchv1.Job
+	w.read(rec, http.StatusCreated, &created)
+	require.Regexp(t, "^gen-[a-z0-9]{5}$", created.Name)
+	job := w.job(created.Name)
+	require.Equal(t, "gen-", job.GenerateName)
+	require.Equal(t, "x", job.OwnerReferences[0].Name)
+	require.Equal(t, map[string]string{"a": "b"}, job.Annotations)
+	require.Empty(t, job.Finalizers)
+	require.NotEqual(t, "mine", string(job.UID))
+	require.EqualValues(t, 1, job.Generation)
+	require.Len(t, job.ManagedFields, 1)
+	require.Equal(t, "tester", job.ManagedFields[0].Manager)
+	spec, err := w.c.Job(created.Name)
+	require.NoError(t, err)
+	require.Contains(t, spec.Annotations, metadataAnnotation, "it goes with the job")
+}
+
+func TestGoAndClientsSeeTheSameJobs(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.post(manifest("a", "wait", `"parallelism":2,`))
+	spec, err := w.c.Job("a")
+	require.NoError(t, err)
+	require.Equal(t, 2, *spec.Parallelism)
+	require.NoError(t, w.c.Suspend(t.Context(), "a"))
+	require.True(t, *w.job("a").Spec.Suspend)
+	require.EqualValues(t, 2, w.job("a").Generation)
+	status, err := w.c.Get("a")
+	require.NoError(t, err)
+	require.Equal(t, status.UID, string(w.job("a").UID))
+	require.NoError(t, w.c.Delete(t.Context(), "a", "Background"))
+	w.fails(w.do(call{method: "GET", path: jobsPath + "/a"}), 404, metav1.StatusReasonNotFound)
+}

@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch"
+)
+
+// pods lists the pods of a job.
+func (w *world) pods(job string) []corev1.Pod {
+	w.Helper()
+	var list corev1.PodList
+	w.get(podsPath+"?labelSelector=job-name%3D"+job, &list)
+	return list.Items
+}
+
+func TestDeleteJob(t *testing.T) {
+	options := &metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"},
+		PropagationPolicy: new(metav1.DeletePropagationOrphan)}
+	tests := map[string]struct {
+		query, contentType, body string
+		lingers, orphans, warns  bool
+	}{
+		"without options":               {"", "", "", false, false, true},
+		"in the background":             {"", "", `{"propagationPolicy":"Background"}`, false, false, false},
+		"in the foreground":             {"", "", `{"propagationPolicy":"Foreground"}`, true, false, false},
+		"leaving orphans":               {"", "", `{"propagationPolicy":"Orphan"}`, false, true, false},
+		"leaving orphans, by protobuf":  {"", "application/vnd.kubernetes.protobuf", encoded(t, options), false, true, false},
+		"leaving orphans, by YAML":      {"", "application/yaml", "propagationPolicy: Orphan", false, true, false},
+		"leaving orphans, by query":     {"?propagationPolicy=Orphan", "", "", false, true, false},
+		"leaving orphans, the old way":  {"", "", `{"orphanDependents":true}`, false, true, false},
+		"leaving no orphans, as of old": {"", "", `{"orphanDependents":false}`, false, false, false},
+		"as kubectl does":               {"", "application/json", `{"kind":"DeleteOptions","apiVersion":"batch/v1","propagationPolicy":"Background"}`, false, false, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Config{Write: true})
+			release := make(chan struct{})
+			w.create(batch.Job{Name: "a", Executor: stubborn(release)})
+			w.eventually(func() bool { pods := w.pods("a"); return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning })
+			job, watch := w.job("a"), w.open(podsPath+"?watch=1", "")
+			rec := w.do(call{method: "DELETE", path: jobsPath + "/a" + test.query, contentType: test.contentType, body: test.body})
+			require.Equal(t, test.warns, rec.Header().Get("Warning") != "", rec.Header())
+			if test.lingers {
+				var left batchv1.Job
+				w.read(rec, http.StatusOK, &left)
+				require.NotNil(t, left.DeletionTimestamp)
+				require.Equal(t, []string{"foregroundDeletion"}, left.Finalizers)
+			} else {
+				var status metav1.Status
+				w.read(rec, http.StatusOK, &status)
+				require.Equal(t, metav1.StatusSuccess, status.Status)
+				require.Equal(t, &metav1.StatusDetails{Name: "a", Group: "batch", Kind: "jobs", UID: job.UID}, status.Details)
+				w.fails(w.do(call{method: "GET", path: jobsPath + "/a"}), 404, metav1.StatusReasonNotFound)
+			}
+			var pods corev1.PodList
+			w.get(podsPath, &pods)
+			require.Len(t, pods.Items, 1, "its pod is still there")
+			require.Equal(t, test.orphans, pods.Items[0].DeletionTimestamp == nil)
+			require.Equal(t, test.orphans, len(pods.Items[0].OwnerReferences) == 0)
+			close(release)
+			watch.until("DELETED")
+			w.eventually(func() bool { return w.do(call{method: "GET", path: jobsPath + "/a"}).Code == 404 })
+		})
+	}
+}
+
+func TestDeleteRefuses(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.create(batch.Job{Name: "a", Executor: wait})
+	tests := map[string]struct {
+		path, contentType, body string
+		code                    int
+		reason                  metav1.StatusReason
+	}{
+		"a job that is not there":      {jobsPath + "/b", "", "", 404, "NotFound"},
+		"a pod that is not there":      {podsPath + "/b", "", "", 404, "NotFound"},
+		"another UID":                  {jobsPath + "/a", "", `{"preconditions":{"uid":"x"}}`, 409, "Conflict"},
+		"another version":              {jobsPath + "/a", "", `{"preconditions":{"resourceVersion":"5"}}`, 409, "Conflict"},
+		"an unknown policy":            {jobsPath + "/a", "", `{"propagationPolicy":"Some"}`, 422, "Invalid"},
+		"two policies":                 {jobsPath + "/a", "", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422, "Invalid"},
+		"an unknown dry run":           {jobsPath + "/a", "", `{"dryRun":["Some"]}`, 422, "Invalid"},
+		"an unknown dry run, by query": {jobsPath + "/a?dryRun=Some", "", "", 422, "Invalid"},
+		"no options":                   {jobsPath + "/a", "", "{", 400, "BadRequest"},
+		"options of another kind":      {jobsPath + "/a", "", `{"kind":"Job"}`, 400, "BadRequest"},
+		"a form":                       {jobsPath + "/a", "application/x-www-form-urlencoded", "a=b", 415, "UnsupportedMediaType"},
+		"garbage in protobuf":          {jobsPath + "/a", "application/vnd.kubernetes.protobuf", "k8s\x00x", 400, "BadRequest"},
+		"many, by a bad selector":      {jobsPath + "?labelSelector=%3D", "", "", 400, "BadRequest"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			w.fails(w.do(call{method: "DELETE", path: test.path, contentType: test.contentType, body: test.body}), test.code, test.reason)
+			w.job("a")
+		})
+	}
+}
+
+func TestDeletePods(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	release := make(chan struct{})
+	defer close(release)
+	w.create(batch.Job{Name: "a", Executor: stubborn(release), BackoffLimit: new(0)})
+	w.eventually(func() bool { return len(w.pods("a")) == 1 })
+	pod := w.pods("a")[0]
+	var deleted corev1.Pod
+	w.read(w.do(call{method: "DELETE", path: podsPath + "/" + pod.Name}), http.StatusOK, &deleted)
+	require.NotNil(t, deleted.DeletionTimestamp, "a pod that runs is given time")
+	require.Equal(t, pod.UID, deleted.UID)
+	w.get(podsPath+"/"+pod.Name, &deleted)
+
+	w.post(manifest("b", "hello", ""))
+	w.finish("b")
+	done := w.pods("b")[0]
+	w.read(w.do(call{method: "DELETE", path: podsPath + "/" + done.Name}), http.StatusOK, &deleted)
+	w.fails(w.do(call{method: "GET", path: podsPath + "/" + done.Name}), 404, metav1.StatusReasonNotFound)
+	require.Empty(t, w.pods("b"))
+}
+
+// stubborn is an executor that ends only when it is released.
+func stubborn(release <-chan struct{}) batch.Executor {
+	return batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+		<-release
+		return nil
+	})
+}
+
+func TestDeleteCollection(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	for i := range 6 {
+		w.create(batch.Job{Name: fmt.Sprint("job-", i), Executor: wait, Labels: map[string]string{"odd": fmt.Sprint(i % 2)}})
+	}
+	var deleted batchv1.JobList
+	w.read(w.do(call{method: "DELETE", path: jobsPath + "?labelSelector=odd%3D1", body: `{"propagationPolicy":"Background"}`}), http.StatusOK, &deleted)
+	require.Equal(t, "JobList", deleted.Kind)
+	require.Len(t, deleted.Items, 3)
+	var left batchv1.JobList
+	w.get(jobsPath, &left)
+	require.Len(t, left.Items, 3)
+	require.Equal(t, http.StatusOK, w.do(call{method: "DELETE", path: "/apis/batch/v1/namespaces/other/jobs"}).Code)
+	w.get(jobsPath, &left)
+	require.Len(t, left.Items, 3)
+	w.eventually(func() bool { return len(w.pods("job-0")) == 1 })
+	w.read(w.do(call{method: "DELETE", path: podsPath + "?labelSelector=job-name%3Djob-0"}), http.StatusOK, new(corev1.PodList))
+	require.Equal(t, http.StatusOK, w.do(call{method: "DELETE", path: jobsPath}).Code)
+	w.get(jobsPath, &left)
+	require.Empty(t, left.Items)
+}

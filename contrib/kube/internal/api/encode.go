@@ -1,0 +1,124 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+)
+
+// A form is how objects are written: as a client asked for.
+type form struct {
+	shape   shape
+	include metav1.IncludeObjectPolicy // of a table
+}
+
+func formOf(r *http.Request, q *query) (form, error) {
+	s, err := negotiate(r, asTable, asMetadata)
+	if err != nil || s != asTable {
+		return form{shape: s}, err
+	}
+	include, err := tableOptions(q.params)
+	return form{s, include}, err
+}
+
+// one gives a single object its form. Columns says whether a table has its
+// columns described.
+func (f form) one(r *resource, o object, columns bool) any {
+	switch f.shape {
+	case asTable:
+		t := newTable(r, columns)
+		t.ResourceVersion = o.GetResourceVersion()
+		t.Rows = []metav1.TableRow{f.row(r, o)}
+		return t
+	case asMetadata:
+		return partial(o)
+	}
+	return o
+}
+
+// item gives an object its form within a list.
+func (f form) item(r *resource, o object) any {
+	switch f.shape {
+	case asTable:
+		return f.row(r, o)
+	case asMetadata:
+		return partial(o)
+	}
+	o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // the list says it
+	return o
+}
+
+func (f form) row(r *resource, o object) metav1.TableRow {
+	row := metav1.TableRow{Cells: r.cells(o)}
+	switch f.include {
+	case metav1.IncludeObject:
+		row.Object = runtime.RawExtension{Object: o}
+	case metav1.IncludeMetadata:
+		row.Object = runtime.RawExtension{Object: partial(o)}
+	}
+	return row
+}
+
+func newTable(r *resource, columns bool) *metav1.Table {
+	t := &metav1.Table{TypeMeta: metav1.TypeMeta{Kind: "Table", APIVersion: "meta.k8s.io/v1"}, Rows: []metav1.TableRow{}}
+	if columns {
+		t.ColumnDefinitions = r.columns
+	}
+	return t
+}
+
+// partial is an object without anything but its metadata.
+func partial(o object) *metav1.PartialObjectMetadata {
+	meta := o.(interface{ GetObjectMeta() metav1.Object }).GetObjectMeta().(*metav1.ObjectMeta)
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"},
+		ObjectMeta: *meta,
+	}
+}
+
+// A frame is one step of a watch.
+type frame struct {
+	Type   string `json:"type"`
+	Object any    `json:"object"`
+}
+
+// key tells the encodings of a change apart. Tables tell ages, so that they are
+// good for a second only.
+func (f form) key(kind string) uint64 {
+	key := uint64(slices.Index(frameKinds, kind)) | uint64(f.shape)<<8 | uint64(slices.Index(includePolicies, f.include))<<16
+	if f.shape == asTable {
+		key |= uint64(time.Now().Unix()) << 24
+	}
+	return key
+}
+
+var (
+	frameKinds      = []string{"ADDED", "MODIFIED", "DELETED"}
+	includePolicies = []metav1.IncludeObjectPolicy{"", metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject}
+)
+
+// change writes a change as a frame of that type, once for all watchers.
+func (f form) change(r *resource, c *watchcache.Change, kind string, o *watchcache.Object) ([]byte, error) {
+	return c.Encodings.Get(f.key(kind), func() ([]byte, error) {
+		built := r.build(o)
+		built.SetResourceVersion(formatVersion(c.Version))
+		return f.frame(r, kind, built, false)
+	})
+}
+
+// frame writes one step of a watch as a line.
+func (f form) frame(r *resource, kind string, o object, columns bool) ([]byte, error) {
+	return line(frame{kind, f.one(r, o, columns)})
+}
+
+func line(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	return append(data, '\n'), err
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestHosts(t *testing.T) {
+	tests := map[string]struct {
+		hosts   []string
+		host    string
+		allowed bool
+	}{
+		"localhost":                   {nil, "localhost:6443", true},
+		"localhost in capitals":       {nil, "LOCALHOST", true},
+		"loopback":                    {nil, "127.0.0.1:80", true},
+		"another loopback":            {nil, "127.1.2.3", true},
+		"loopback of IPv6":            {nil, "[::1]:80", true},
+		"a name that was led here":    {nil, "evil.example:80", false},
+		"a name with localhost in it": {nil, "localhost.evil.example", false},
+		"an address of the network":   {nil, "192.168.1.1:80", false},
+		"none":                        {nil, "", false},
+		"a configured name":           {[]string{"jobs.example"}, "jobs.example:443", true},
+		"not the configured name":     {[]string{"jobs.example"}, "x.jobs.example", false},
+		"any":                         {[]string{"*"}, "evil.example", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Config{Hosts: test.hosts})
+			require.Equal(t, test.allowed, w.server.isNamed(test.host))
+		})
+	}
+}
+
+func TestCrossSiteRequests(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	for _, header := range []map[string]string{
+		{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "cross-site"},
+		{"Impersonate-User": "root"}, {"Impersonate-Extra-Scopes": "x"},
+	} {
+		w.fails(w.do(call{method: "GET", path: jobsPath, header: header}), http.StatusForbidden, metav1.StatusReasonForbidden)
+		w.fails(w.do(call{method: "GET", path: "/healthz", header: header}), http.StatusForbidden, metav1.StatusReasonForbidden)
+	}
+	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense;;"} {
+		for _, c := range []call{{method: "POST", path: jobsPath}, {method: "PATCH", path: jobsPath + "/x"}} {
+			c.contentType, c.body = contentType, manifest("a", "hello", "")
+			w.fails(w.do(c), http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType)
+		}
+	}
+	require.Empty(t, w.server.cache.List(0, "").Objects)
+}
+
+func TestAuthentication(t *testing.T) {
+	w := newWorld(t, Config{Authenticate: func(r *http.Request) (string, error) {
+		if r.Header.Get("Authorization") == "Bearer right" {
+			return "me", nil
+		}
+		return "", errors.New("wrong")
+	}})
+	for _, path := range []string{jobsPath, "/api", "/healthz", "/nowhere"} {
+		w.fails(w.do(call{method: "GET", path: path}), http.StatusUnauthorized, metav1.StatusReasonUnauthorized)
+	}
+	require.Equal(t, http.StatusOK,
+		w.do(call{method: "GET", path: jobsPath, header: map[string]string{"Authorization": "Bearer right"}}).Code)
+}
+
+func TestReadOnly(t *testing.T) {
+	w := newWorld(t, Config{})
+	for _, c := range []call{
+		{method: "POST", path: jobsPath, body: manifest("a", "hello", "")},
+		{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")},
+		{method: "PUT", path: jobsPath + "/a", body: manifest("a", "hello", "")},
+		{method: "PATCH", path: jobsPath + "/a", body: "{}", contentType: "application/merge-patch+json"},
+		{method: "PATCH", path: jobsPath + "/a", body: "{}", contentType: "application/apply-patch+yaml"},
+		{method: "DELETE", path: jobsPath + "/a"}, {method: "DELETE", path: jobsPath},
+		{method: "DELETE", path: podsPath + "/a"}, {method: "DELETE", path: podsPath},
+	} {
+		status := w.fails(w.do(c), http.StatusForbidden, metav1.StatusReasonForbidden)
+		require.Contains(t, status.Message, "the server is read-only")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.fails(w.do(call{method: "GET", path: jobsPath + "?labelSelector=" + strings.Repeat("a", longestURI)}),
+		http.StatusRequestURITooLong, "RequestURITooLong")
+	w.fails(w.do(call{method: "POST", path: jobsPath, body: strings.Repeat(" ", largestBody+1)}),
+		http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
+	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", largestPatch+1),
+		contentType: "application/merge-patch+json"}), http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
+}
+
+func TestPanicIsAnswered(t *testing.T) {
+	w := newWorld(t, Config{Authenticate: func(*http.Request) (string, error) { panic("oops") }})
+	w.fails(w.do(call{method: "GET", path: jobsPath}), http.StatusInternalServerError, metav1.StatusReasonInternalError)
+}

@@ -1,0 +1,296 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch"
+)
+
+const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+
+func TestSelectors(t *testing.T) {
+	w := newWorld(t, Config{})
+	for i := range 4 {
+		w.create(batch.Job{Name: fmt.Sprint("job-", i), Labels: map[string]string{"n": strconv.Itoa(i), "odd": strconv.FormatBool(i%2 == 1)},
+			Executor: wait, Parallelism: new(i)})
+	}
+	w.eventually(func() bool {
+		pods := new(corev1.PodList)
+		w.get(podsPath+"?fieldSelector=status.phase%3DRunning", pods)
+		return len(pods.Items) == 6
+	})
+	tests := map[string]struct {
+		path, labels, fields string
+		want                 int
+	}{
+		"all jobs":               {jobsPath, "", "", 4},
+		"all namespaces":         {"/apis/batch/v1/jobs", "", "", 4},
+		"another namespace":      {"/apis/batch/v1/namespaces/other/jobs", "", "", 0},
+		"equal":                  {jobsPath, "odd=true", "", 2},
+		"not equal":              {jobsPath, "n!=2", "", 3},
+		"one of":                 {jobsPath, "n in (1,2,7)", "", 2},
+		"none of":                {jobsPath, "n notin (1,2,7)", "", 2},
+		"exists":                 {jobsPath, "n", "", 4},
+		"does not exist":         {jobsPath, "!n", "", 0},
+		"greater":                {jobsPath, "n>1", "", 2},
+		"by name":                {jobsPath, "", "metadata.name=job-1", 1},
+		"by another name":        {jobsPath, "", "metadata.name!=job-1", 3},
+		"by no name":             {jobsPath, "", "metadata.name=job", 0},
+		"by name and label":      {jobsPath, "odd=false", "metadata.name=job-1", 0},
+		"by successes":           {jobsPath, "", "status.successful=0", 4},
+		"pods of a job":          {podsPath, "job-name=job-3", "", 3},
+		"pods of a job, new":     {podsPath, "batch.kubernetes.io/job-name=job-2", "", 2},
+		"pods of two jobs":       {podsPath, "job-name in (job-2,job-3)", "", 5},
+		"pods of no job":         {podsPath, "job-name=job", "", 0},
+		"pods that run":          {podsPath, "", "status.phase=Running", 6},
+		"pods that do not":       {podsPath, "", "status.phase!=Running", 0},
+		"events of a job":        {"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Job,involvedObject.namespace=default", 3},
+		"events of a pod":        {"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Pod", 0},
+		"events by reason":       {"/api/v1/events", "", "reason=SuccessfulCreate", 6},
+		"the namespace":          {"/api/v1/namespaces", "", "metadata.name=default", 1},
+		"the namespace by label": {"/api/v1/namespaces", "kubernetes.io/metadata.name=default", "", 1},
+		"no namespace":           {"/api/v1/namespaces", "", "metadata.name=other", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			path := test.path + "?labelSelector=" + url.QueryEscape(test.labels) + "&fieldSelector=" + url.QueryEscape(test.fields)
+			var list metav1.PartialObjectMetadataList
+			w.get(path, &list)
+			require.Len(t, list.Items, test.want)
+			require.NotEmpty(t, list.ResourceVersion)
+			for _, item := range list.Items {
+				require.Empty(t, item.Kind, "items of a list have no kind")
+				require.NotEmpty(t, item.ResourceVersion)
+				require.NotEmpty(t, item.UID)
+			}
+			var table metav1.Table
+			w.read(w.do(call{method: "GET", path: path, accept: tableAccept}), http.StatusOK, &table)
+			require.Len(t, table.Rows, test.want)
+		})
+	}
+}
+
+func TestBadListOptions(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", Executor: wait})
+	future := strconv.FormatUint(w.server.cache.Version()+1_000_000, 10)
+	tests := map[string]struct {
+		query   string
+		code    int
+		reason  metav1.StatusReason
+		message string
+	}{
+		"a label selector that does not parse": {"labelSelector=a%3D%3D%3Db", 400, metav1.StatusReasonBadRequest, "found '=', expected: identifier"},
+		"a field selector that does not parse": {"fieldSelector=a", 400, metav1.StatusReasonBadRequest, "invalid selector"},
+		"an unknown field":                     {"fieldSelector=spec.x%3D1", 400, metav1.StatusReasonBadRequest, `field label "spec.x" not supported for batchv1.Job`},
+		"a limit that is no number":            {"limit=x", 400, metav1.StatusReasonBadRequest, "invalid syntax"},
+		"a version that is no number":          {"resourceVersion=x", 400, metav1.StatusReasonBadRequest, `invalid resource version "x"`},
+		"a version of the future":              {"resourceVersion=" + future, 504, metav1.StatusReasonTimeout, "Too large resource version"},
+		"an exact version of the past":         {"resourceVersion=1&resourceVersionMatch=Exact", 410, metav1.StatusReasonExpired, "too old"},
+		"a match without a version":            {"resourceVersionMatch=Exact", 422, metav1.StatusReasonInvalid, "resourceVersionMatch is forbidden unless"},
+		"initial events of a list":             {"sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden for list"},
+		"a token that is none":                 {"continue=x", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
+		"an empty token":                       {"continue=e30", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
+		"a token and a version":                {"continue=x&resourceVersion=5", 400, metav1.StatusReasonBadRequest, "not allowed when using continue"},
+		"a token of the past":                  {"continue=" + continueToken{continueVersion, 5, "a"}.String(), 410, metav1.StatusReasonExpired, "continue parameter is too old"},
+		"a query that does not parse":          {"limit=%zz", 400, metav1.StatusReasonBadRequest, "invalid URL escape"},
+		"initial events of any version":        {"watch=1&sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents requires setting resourceVersionMatch"},
+		"a watch of the past":                  {"watch=1&resourceVersion=5", 410, metav1.StatusReasonExpired, "too old resource version: 5"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			status := w.fails(w.do(call{method: "GET", path: jobsPath + "?" + test.query}), test.code, test.reason)
+			require.Contains(t, status.Message, test.message)
+		})
+	}
+}
+
+func TestChunks(t *testing.T) {
+	w := newWorld(t, Config{})
+	for i := range 10 {
+		w.create(batch.Job{Name: fmt.Sprint("job-", i), Executor: wait, Labels: map[string]string{"odd": strconv.Itoa(i % 2)}})
+	}
+	var names []string
+	var first batchv1.JobList
+	for path, page := jobsPath+"?limit=4", 0; ; page++ {
+		var list batchv1.JobList
+		w.get(path, &list)
+		if page == 0 {
+			first = list
+			require.Len(t, list.Items, 4)
+			require.EqualValues(t, 6, *list.RemainingItemCount)
+			require.NoError(t, w.c.Delete(t.Context(), "job-1", batch.Background))
+			require.NoError(t, w.c.Delete(t.Context(), "job-5", batch.Background))
+		}
+		require.Equal(t, first.ResourceVersion, list.ResourceVersion, "all parts have one version")
+		for _, job := range list.Items {
+			names = append(names, job.Name)
+		}
+		if list.Continue == "" {
+			require.Nil(t, list.RemainingItemCount)
+			break
+		}
+		path = jobsPath + "?limit=4&continue=" + url.QueryEscape(list.Continue)
+	}
+	require.Equal(t, []string{"job-0", "job-1", "job-2", "job-3", "job-4", "job-6", "job-7", "job-8", "job-9"}, names)
+
+	watch := w.open(jobsPath+"?watch=1&resourceVersion="+first.ResourceVersion, "")
+	require.ElementsMatch(t, []string{"job-1", "job-5"}, []string{watch.until("DELETED").Object.Name, watch.until("DELETED").Object.Name})
+
+	var odd batchv1.JobList
+	w.get(jobsPath+"?limit=2&labelSelector=odd%3D1", &odd)
+	require.Len(t, odd.Items, 2)
+	require.NotEmpty(t, odd.Continue)
+	require.Nil(t, odd.RemainingItemCount, "nobody knows how many more match")
+}
+
+func TestTable(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.post(manifest("done", "hello", `"completions":2,`))
+	w.finish("done")
+	w.create(batch.Job{Name: "queue", Executor: wait, Parallelism: new(3)})
+	tests := map[string]struct {
+		path    string
+		columns []string
+		rows    [][]any
+	}{
+		"jobs": {jobsPath, []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"}, [][]any{
+			{"done", "Complete", "2/2", "0s", "0s", "c", "func/hello", "batch.kubernetes.io/controller-uid=" + string(w.job("done").UID)},
+			{"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue", "batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID)}}},
+		"one job": {jobsPath + "/queue", []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"}, [][]any{
+			{"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue", "batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID)}}},
+		"pods": {podsPath, []string{"Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"}, nil},
+		"events": {"/api/v1/events", []string{"Last Seen", "Type", "Reason", "Object", "Subobject", "Source", "Message",
+			"First Seen", "Count", "Name"}, nil},
+		"namespaces": {"/api/v1/namespaces", []string{"Name", "Status", "Age"}, [][]any{{"default", "Active", "0s"}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			var table metav1.Table
+			w.read(w.do(call{method: "GET", path: test.path, accept: tableAccept}), http.StatusOK, &table)
+			require.Equal(t, "Table", table.Kind)
+			require.Equal(t, "meta.k8s.io/v1", table.APIVersion)
+			require.NotEmpty(t, table.ResourceVersion)
+			var columns []string
+			for _, c := range table.ColumnDefinitions {
+				columns = append(columns, c.Name)
+				require.NotEmpty(t, c.Description)
+			}
+			require.Equal(t, test.columns, columns)
+			require.NotEmpty(t, table.Rows)
+			for i, row := range table.Rows {
+				require.Len(t, row.Cells, len(columns))
+				if test.rows != nil {
+					require.Equal(t, test.rows[i], row.Cells)
+				}
+				var meta metav1.PartialObjectMetadata
+				require.NoError(t, json.Unmarshal(row.Object.Raw, &meta))
+				require.Equal(t, "PartialObjectMetadata", meta.Kind)
+				require.NotEmpty(t, meta.Name)
+			}
+		})
+	}
+}
+
+func TestIncludeObject(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", Executor: wait})
+	for policy, kind := range map[string]string{"": "PartialObjectMetadata", "Metadata": "PartialObjectMetadata", "Object": "Job", "None": ""} {
+		var table metav1.Table
+		w.read(w.do(call{method: "GET", path: jobsPath + "?includeObject=" + policy, accept: tableAccept}), http.StatusOK, &table)
+		var meta metav1.TypeMeta
+		if raw := table.Rows[0].Object.Raw; len(raw) > 0 {
+			require.NoError(t, json.Unmarshal(raw, &meta))
+		}
+		require.Equal(t, kind, meta.Kind, policy)
+	}
+	w.fails(w.do(call{method: "GET", path: jobsPath + "?includeObject=x", accept: tableAccept}), 400, metav1.StatusReasonBadRequest)
+}
+
+func TestForms(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", Executor: wait})
+	tests := map[string]struct{ accept, path, kind string }{
+		"no preference":           {"", jobsPath, "JobList"},
+		"anything":                {"*/*", jobsPath, "JobList"},
+		"protobuf or JSON":        {"application/vnd.kubernetes.protobuf,application/json", jobsPath, "JobList"},
+		"metadata":                {"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", jobsPath, "PartialObjectMetadataList"},
+		"metadata of one":         {"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", jobsPath + "/a", "PartialObjectMetadata"},
+		"an older table, or JSON": {"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", jobsPath, "JobList"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t, w.c, w.server}
+			var meta metav1.TypeMeta
+			w.read(w.do(call{method: "GET", path: test.path, accept: test.accept}), http.StatusOK, &meta)
+			require.Equal(t, test.kind, meta.Kind)
+		})
+	}
+	w.fails(w.do(call{method: "GET", path: jobsPath, accept: "application/vnd.kubernetes.protobuf"}), 406, metav1.StatusReasonNotAcceptable)
+}
+
+func TestGet(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", Executor: wait, Labels: map[string]string{"x": "y"}})
+	job := w.job("a")
+	require.Equal(t, "Job", job.Kind)
+	require.Equal(t, "batch/v1", job.APIVersion)
+	require.Equal(t, "default", job.Namespace)
+	require.Equal(t, map[string]string{"x": "y"}, job.Labels)
+	again := w.job("a")
+	require.Equal(t, job.UID, again.UID)
+	for path, message := range map[string]string{
+		jobsPath + "/b":                          `jobs.batch "b" not found`,
+		"/apis/batch/v1/namespaces/other/jobs/a": `jobs.batch "a" not found`,
+		podsPath + "/a-x":                        `pods "a-x" not found`,
+		"/api/v1/namespaces/other":               `namespaces "other" not found`,
+	} {
+		require.Equal(t, message, w.fails(w.do(call{method: "GET", path: path}), 404, metav1.StatusReasonNotFound).Message)
+	}
+	var pods corev1.PodList
+	w.eventually(func() bool {
+		w.get(podsPath, &pods)
+		return len(pods.Items) == 1 && pods.Items[0].Status.Phase == corev1.PodRunning
+	})
+	var pod corev1.Pod
+	w.get(podsPath+"/"+pods.Items[0].Name, &pod)
+	require.Equal(t, pods.Items[0].ResourceVersion, pod.ResourceVersion)
+	require.Equal(t, job.UID, pod.OwnerReferences[0].UID)
+	var status batchv1.Job
+	w.get(jobsPath+"/a/status", &status)
+	require.Equal(t, job.UID, status.UID)
+}
+
+func TestFinishedCondition(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "good", Executor: batch.Command{Args: []string{"true"}}})
+	w.create(batch.Job{Name: "bad", Executor: batch.Command{Args: []string{"false"}}, BackoffLimit: new(0)})
+	w.create(batch.Job{Name: "open", Executor: wait})
+	w.finish("good")
+	w.finish("bad")
+	finished := func(name string) (reason string) {
+		for _, c := range w.job(name).Status.Conditions {
+			if c.Type == ConditionFinished {
+				require.Equal(t, corev1.ConditionTrue, c.Status)
+				reason = c.Reason
+			}
+		}
+		return reason
+	}
+	require.Equal(t, "CompletionsReached", finished("good"))
+	require.Equal(t, "BackoffLimitExceeded", finished("bad"))
+	require.Empty(t, finished("open"))
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+)
+
+// log reads the log of a pod.
+func (w *world) log(pod, query string) string {
+	w.Helper()
+	rec := w.do(call{method: "GET", path: podsPath + "/" + pod + "/log?" + query, accept: "application/json, */*"})
+	require.Equal(w, http.StatusOK, rec.Code, rec.Body.String())
+	require.Equal(w, "text/plain", rec.Header().Get("Content-Type"))
+	return rec.Body.String()
+}
+
+func TestLogs(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		fmt.Fprint(a.Stdout(), "one\ntwo\n")
+		fmt.Fprint(a.Stderr(), "three\n")
+		return nil
+	})})
+	w.finish("a")
+	pod := w.pods("a")[0].Name
+	future := url.QueryEscape(time.Now().Add(time.Hour).Format(time.RFC3339))
+	for query, want := range map[string]string{
+		"":                                 "one\ntwo\nthree\n",
+		"container=main":                   "one\ntwo\nthree\n",
+		"follow=true":                      "one\ntwo\nthree\n",
+		"follow=True&tailLines=1":          "three\n",
+		"tailLines=2":                      "two\nthree\n",
+		"tailLines=0":                      "",
+		"tailLines=9223372036854775807":    "one\ntwo\nthree\n",
+		"limitBytes=5":                     "one\nt",
+		"limitBytes=4":                     "one\n",
+		"sinceSeconds=3600":                "one\ntwo\nthree\n",
+		"sinceSeconds=9223372036854775807": "one\ntwo\nthree\n",
+		"sinceTime=" + future:              "",
+		"stream=Stderr":                    "three\n",
+		"stream=Stdout":                    "one\ntwo\n",
+		"insecureSkipTLSVerifyBackend=true&pretty=1": "one\ntwo\nthree\n",
+	} {
+		require.Equal(t, want, w.log(pod, query), query)
+	}
+	lines := strings.Split(strings.TrimSpace(w.log(pod, "timestamps=1")), "\n")
+	require.Len(t, lines, 3)
+	for _, line := range lines {
+		require.Regexp(t, regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (one|two|three)$`), line)
+	}
+	for query, message := range map[string]string{
+		"container=x":   "container x is not valid for pod " + pod,
+		"previous=true": `previous terminated container "main" in pod "` + pod + `" not found`,
+		"tailLines=-1":  "tailLines", "tailLines=x": "tailLines", "limitBytes=0": "limitBytes", "sinceSeconds=0": "sinceSeconds",
+		"sinceTime=x": "sinceTime", "stream=x": "stream",
+		"sinceSeconds=1&sinceTime=" + future: "at most one of",
+	} {
+		rec := w.do(call{method: "GET", path: podsPath + "/" + pod + "/log?" + query})
+		require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, message)
+	}
+	w.fails(w.do(call{method: "GET", path: podsPath + "/x/log"}), http.StatusNotFound, metav1.StatusReasonNotFound)
+	w.fails(w.do(call{method: "POST", path: podsPath + "/" + pod + "/log"}), http.StatusNotFound, metav1.StatusReasonNotFound)
+}
+
+func TestFollowLog(t *testing.T) {
+	w := newWorld(t, Config{})
+	write, end := make(chan string), make(chan struct{})
+	w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		for {
+			select {
+			case text := <-write:
+				fmt.Fprintln(a.Stdout(), text)
+			case <-end:
+				return nil
+			}
+		}
+	})})
+	write <- "first"
+	follow := w.open(podsPath+"/"+w.pods("a")[0].Name+"/log?follow=true", "")
+	buffer := make([]byte, 100)
+	for _, text := range []string{"first", "second", "third"} {
+		if text != "first" {
+			write <- text
+		}
+		n, err := follow.response.Body.Read(buffer)
+		require.NoError(t, err)
+		require.Equal(t, text+"\n", string(buffer[:n]), "a line is sent at once")
+	}
+	close(end)
+	require.Empty(t, follow.rest(), "the answer ends with the pod")
+}
+
+func TestLogOfPodThatWaits(t *testing.T) {
+	c, err := batch.New(batch.Options{MaxActive: 1})
+	require.NoError(t, err)
+	server := New(Config{Controller: c})
+	w := &world{t, c, server}
+	t.Cleanup(func() {
+		server.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.NoError(t, c.Shutdown(ctx))
+	})
+	w.create(batch.Job{Name: "a", Executor: wait})
+	w.create(batch.Job{Name: "b", Executor: wait})
+	rec := w.do(call{method: "GET", path: podsPath + "/" + w.pods("b")[0].Name + "/log"})
+	require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, "is waiting to start: ContainerCreating")
+}
+
+func TestLogOfRestarts(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.create(batch.Job{Name: "a", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			fmt.Fprintln(a.Stdout(), "run", a.Restarts)
+			if a.Restarts == 0 {
+				return errors.New("once more")
+			}
+			return nil
+		})})
+	w.finish("a")
+	rec := w.do(call{method: "GET", path: podsPath + "/" + w.pods("a")[0].Name + "/log?previous=true"})
+	require.Equal(t, http.StatusOK, rec.Code)
+	require.Equal(t, "run 0\nrun 1\n", rec.Body.String())
+	require.Contains(t, rec.Header().Get("Warning"), "the log of a pod is one")
+}
+
+func TestLogOfPreviousRun(t *testing.T) {
+	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{
+		"twice": func(ctx context.Context, a batch.Attempt, _ convert.Container) error {
+			fmt.Fprintf(a.Stdout(), "begin %d\nrun %d\n", a.Restarts, a.Restarts)
+			time.Sleep(10 * time.Millisecond)
+			if a.Restarts > 0 {
+				<-ctx.Done()
+			}
+			return errors.New("once more")
+		}}}})
+	w.post(strings.Replace(manifest("a", "twice", ""), "Never", "OnFailure", 1))
+	w.eventually(func() bool {
+		pods := w.pods("a")
+		return len(pods) == 1 && pods[0].Status.ContainerStatuses[0].RestartCount == 1
+	})
+	pod := w.pods("a")[0].Name
+	w.eventually(func() bool { return w.log(pod, "") == "begin 1\nrun 1\n" })
+	require.Equal(t, "begin 0\nrun 0\n", w.log(pod, "previous=true"))
+	require.Equal(t, "run 0\n", w.log(pod, "previous=true&tailLines=1"))
+}

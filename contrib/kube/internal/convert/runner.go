@@ -1,0 +1,192 @@
+// Package convert turns Jobs of batch/v1 into jobs of package batch and back,
+// attempts into Pods, and events into Events.
+package convert
+
+import (
+	"cmp"
+	"math"
+	"reflect"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
+	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
+)
+
+// A Function is Go code that a container with the image func/NAME runs. It is
+// called as a [batch.Executor] is.
+type Function = pod.Function
+
+// A Container is what a [Function] sees of its container.
+type Container = pod.Container
+
+// A Runner decides what the containers of manifests may do here. The zero value
+// lets them do nothing.
+type Runner struct {
+	// Functions are what images named func/NAME run, by NAME.
+	Functions map[string]Function
+	// Commands lets containers run programs of this machine, as the user and in
+	// the environment of this process. Whoever can create jobs can then do
+	// whatever that user can.
+	Commands bool
+	// Dir is where programs start whose container has no workingDir, and what a
+	// relative one is relative to. Empty means the directory of this process.
+	Dir string
+	// Env is added to the environment of programs, "NAME=value"; containers'
+	// own variables come on top.
+	Env []string
+}
+
+// Job returns the job that m, which has its defaults, describes. The error is an
+// aggregate (k8s.io/apimachinery/pkg/util/errors) of *field.Error: what is wrong
+// with m or, if nothing is, each thing that it asks for and that cannot be had
+// here. The warnings are about what is had in part, or makes no difference here.
+//
+// The job's executor keeps a copy of m, from which [Manifest] makes m again.
+func (r *Runner) Job(m *batchv1.Job) (job batch.Job, warnings []string, err error) {
+	if err := validation.Validate(m).ToAggregate(); err != nil {
+		return batch.Job{}, nil, err
+	}
+	s := r.support(m)
+	if err := s.errs.ToAggregate(); err != nil {
+		return batch.Job{}, s.warnings, err
+	}
+	kept := *m
+	kept.Spec.Scheduling = nil // R343
+	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env}
+	return jobOf(m, pod.New(&kept, settings)), s.warnings, nil
+}
+
+func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
+	spec, template := &m.Spec, &m.Spec.Template.Spec
+	return batch.Job{
+		Name:                   m.Name,
+		Labels:                 ownLabels(m),
+		Annotations:            m.Annotations,
+		Executor:               executor,
+		ContainerName:          template.Containers[0].Name,
+		Completions:            count(spec.Completions),
+		Parallelism:            count(spec.Parallelism),
+		CompletionMode:         batch.CompletionMode(valueOr(spec.CompletionMode, "")),
+		RestartPolicy:          batch.RestartPolicy(template.RestartPolicy),
+		BackoffLimit:           count(spec.BackoffLimit),
+		BackoffLimitPerIndex:   count(spec.BackoffLimitPerIndex),
+		MaxFailedIndexes:       count(spec.MaxFailedIndexes),
+		ActiveDeadline:         seconds(spec.ActiveDeadlineSeconds),
+		AttemptTimeout:         seconds(template.ActiveDeadlineSeconds),
+		TerminationGracePeriod: gracePeriod(template.TerminationGracePeriodSeconds),
+		TTLAfterFinished:       seconds(wide(spec.TTLSecondsAfterFinished)),
+		Suspend:                valueOr(spec.Suspend, false),
+		ReplacementPolicy:      batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, "")),
+		FailurePolicy:          failurePolicy(spec),
+		SuccessPolicy:          successPolicy(spec.SuccessPolicy),
+		ManagedBy:              spec.ManagedBy,
+	}
+}
+
+// ownLabels are the job's labels, without those that it has from its template:
+// these are found again when the job is shown (R37).
+func ownLabels(m *batchv1.Job) map[string]string {
+	if reflect.ValueOf(m.Labels).Pointer() == reflect.ValueOf(m.Spec.Template.Labels).Pointer() {
+		return nil
+	}
+	return m.Labels
+}
+
+func count(n *int32) *int {
+	if n == nil {
+		return nil
+	}
+	return new(int(*n))
+}
+
+func wide(n *int32) *int64 {
+	if n == nil {
+		return nil
+	}
+	return new(int64(*n))
+}
+
+func valueOr[T any](p *T, unset T) T {
+	if p == nil {
+		return unset
+	}
+	return *p
+}
+
+// seconds is as a duration what it can be of n: 292 years at most.
+func seconds(n *int64) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	return new(time.Duration(min(*n, int64(math.MaxInt64/time.Second))) * time.Second)
+}
+
+// gracePeriod takes a negative one for a second, as a kubelet does.
+func gracePeriod(n *int64) *time.Duration {
+	if n != nil && *n < 0 {
+		return new(time.Second)
+	}
+	return seconds(n)
+}
+
+// wholeSeconds rounds up, so that what is left of a duration is never too little.
+// If was is what d came from, that is the answer.
+func wholeSeconds(d *time.Duration, was *int64) *int64 {
+	if d == nil {
+		return nil
+	}
+	if before := seconds(was); before != nil && *before == *d {
+		return was
+	}
+	return new(int64((*d + time.Second - 1) / time.Second))
+}
+
+// narrow is n, or the largest number that a manifest can have.
+func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
+
+func narrowed(n *int) *int32 {
+	if n == nil {
+		return nil
+	}
+	return new(narrow(*n))
+}
+
+// stamp is a time in a manifest; the zero time is nil.
+func stamp(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(metav1.NewTime(t))
+}
+
+func namespaceOr(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
+
+// Change makes job what m says of it, as far as a job may change: all but the
+// executor and what is immutable (R105 to R107). M must be valid as an update of
+// the job's manifest.
+func Change(job *batch.Job, m *batchv1.Job) {
+	spec := &m.Spec
+	job.Labels, job.Annotations = m.Labels, m.Annotations
+	job.Completions = count(spec.Completions)
+	job.Parallelism = count(spec.Parallelism)
+	job.BackoffLimit = count(spec.BackoffLimit)
+	job.MaxFailedIndexes = count(spec.MaxFailedIndexes)
+	job.ActiveDeadline = unlessSame(job.ActiveDeadline, spec.ActiveDeadlineSeconds)
+	job.TTLAfterFinished = unlessSame(job.TTLAfterFinished, wide(spec.TTLSecondsAfterFinished))
+	job.Suspend = valueOr(spec.Suspend, false)
+	job.ReplacementPolicy = batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, ""))
+}
+
+// unlessSame is n as a duration, or d if that shows as n: a job made by Go code
+// is not to lose the fractions of its seconds, nor numbers above those that a
+// manifest can have.
+func unlessSame(d *time.Duration, n *int64) *time.Duration {
+	if shown := wholeSeconds(d, nil); shown != nil && n != nil && *shown == *n {
+		return d
+	}
+	return seconds(n)
+}

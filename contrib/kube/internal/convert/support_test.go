@@ -1,0 +1,220 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
+)
+
+// parsed is the job of a manifest, with its defaults.
+func parsed(t testing.TB, text string) *batchv1.Job {
+	m := new(batchv1.Job)
+	require.NoError(t, yaml.UnmarshalStrict([]byte(text), m))
+	validation.Default(m)
+	require.Empty(t, validation.Validate(m))
+	return m
+}
+
+// podJob is a job whose pod has a container that runs a program, and what is
+// given besides: lines of the container, and of the pod.
+func podJob(t testing.TB, container, pod string) *batchv1.Job {
+	return parsed(t, `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: job}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+`+indent(6, pod)+`
+      containers:
+      - name: main
+        image: process
+        command: ["true"]
+`+indent(8, container))
+}
+
+func indent(n int, text string) string {
+	if text == "" {
+		return ""
+	}
+	blank := strings.Repeat(" ", n)
+	return blank + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+blank)
+}
+
+func works(context.Context, batch.Attempt, Container) error { return nil }
+
+var anything = &Runner{Commands: true, Functions: map[string]Function{"report": works, "none": nil}}
+
+// TestSupport wants each thing that cannot be had refused, or warned about, by
+// the name of its field.
+func TestSupport(t *testing.T) {
+	const template = "spec.template.spec."
+	const main = template + "containers[0]."
+	for name, c := range map[string]struct {
+		container, pod string
+		refused        []string // fields
+		warned         []string
+	}{
+		"a plain program":                   {},
+		"what makes no difference":          {container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false"},
+		"a volume of its own":               {pod: "volumes: [{name: v, emptyDir: {}}]", warned: []string{template + "volumes[0].emptyDir"}},
+		"a volume that is mounted":          {container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts"}, warned: []string{template + "volumes[0].emptyDir"}},
+		"a claim":                           {pod: "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", refused: []string{template + "volumes[0].persistentVolumeClaim"}},
+		"a host path":                       {pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{template + "volumes[0].hostPath"}},
+		"a secret":                          {pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{template + "volumes[0].secret"}},
+		"a config map":                      {pod: "volumes: [{name: v, configMap: {name: c}}]", refused: []string{template + "volumes[0].configMap"}},
+		"variables from a config map":       {container: "envFrom: [{configMapRef: {name: c}}]", refused: []string{main + "envFrom[0].configMapRef"}},
+		"variables from one that may lack":  {container: "envFrom: [{configMapRef: {name: c, optional: true}}]", warned: []string{main + "envFrom[0].configMapRef"}},
+		"a variable from a secret":          {container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]", refused: []string{main + "env[0].valueFrom.secretKeyRef"}},
+		"a variable from one that may lack": {container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]", warned: []string{main + "env[0].valueFrom.secretKeyRef"}},
+		"a field that is known":             {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"},
+		"a field that is not":               {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]", refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"}},
+		"a count that is not known":         {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['batch.kubernetes.io/job-index-failure-count']\"}}}]", refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"}},
+		"a limit that is set":               {container: "resources: {limits: {cpu: 2}}\nenv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]", warned: []string{main + "resources.limits"}},
+		"a limit that is not":               {container: "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]", refused: []string{main + "env[0].valueFrom.resourceFieldRef.resource"}},
+		"requests":                          {container: "resources: {requests: {cpu: 2}}", warned: []string{main + "resources.requests"}},
+		"a liveness probe":                  {container: "livenessProbe: {exec: {command: [x]}}", refused: []string{main + "livenessProbe"}},
+		"a readiness probe":                 {container: "readinessProbe: {exec: {command: [x]}}", warned: []string{main + "readinessProbe"}},
+		"a hook":                            {container: "lifecycle: {preStop: {exec: {command: [x]}}}", refused: []string{main + "lifecycle"}},
+		"a restart policy of its own":       {container: "restartPolicy: Never", refused: []string{main + "restartPolicy"}},
+		"restart rules":                     {container: "restartPolicy: Never\nrestartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]", refused: []string{main + "restartPolicy", main + "restartPolicyRules"}},
+		"a sidecar":                         {pod: "initContainers: [{name: side, image: process, command: [x], restartPolicy: Always}]", refused: []string{template + "initContainers[0].restartPolicy"}},
+		"an init container":                 {pod: "initContainers: [{name: first, image: process, command: [x]}]"},
+		"a terminal":                        {container: "tty: true\nstdin: true", warned: []string{main + "stdin", main + "tty"}},
+		"a port":                            {container: "ports: [{containerPort: 80, hostPort: 80}]"},
+		"a port that is another one":        {container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{main + "ports[0].hostPort"}},
+		"the network of the host":           {pod: "hostNetwork: true", warned: []string{template + "hostNetwork"}},
+		"a service account":                 {pod: "serviceAccountName: sa\nautomountServiceAccountToken: true", warned: []string{template + "serviceAccountName", template + "automountServiceAccountToken"}},
+		"a place":                           {pod: "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}", warned: []string{template + "nodeSelector", template + "affinity", template + "tolerations"}},
+		"gates":                             {pod: "schedulingGates: [{name: a/b}]", refused: []string{template + "schedulingGates"}},
+		"another system":                    {pod: "os: {name: windows}", refused: []string{template + "os.name"}},
+		"privileges":                        {container: "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}", refused: []string{main + "securityContext.privileged", main + "securityContext.capabilities.add"}, warned: []string{main + "securityContext.capabilities"}},
+		"less privileges":                   {container: "securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}", warned: []string{main + "securityContext.allowPrivilegeEscalation", main + "securityContext.readOnlyRootFilesystem"}},
+		"another user":                      {container: "securityContext: {runAsUser: 12345}", pod: "securityContext: {runAsUser: 12345, runAsGroup: 12345}", refused: []string{main + "securityContext.runAsUser", template + "securityContext.runAsUser", template + "securityContext.runAsGroup"}},
+		"this user":                         {pod: fmt.Sprintf("securityContext: {runAsUser: %d}", os.Getuid())},
+		"settings of the kernel":            {pod: "securityContext: {sysctls: [{name: a, value: b}]}", refused: []string{template + "securityContext.sysctls"}},
+		"a termination message elsewhere":   {container: "terminationMessagePath: /tmp/x", warned: []string{main + "terminationMessagePath"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, warnings, err := anything.Job(podJob(t, c.container, c.pod))
+			require.ElementsMatch(t, c.refused, fieldsOf(t, err), "%v", err)
+			var warned []string
+			for _, w := range warnings {
+				path, _, _ := strings.Cut(w, ": ")
+				warned = append(warned, path)
+			}
+			require.ElementsMatch(t, c.warned, warned, "%v", warnings)
+		})
+	}
+}
+
+// fieldsOf are the fields that an error of Job names.
+func fieldsOf(t *testing.T, err error) []string {
+	if err == nil {
+		return nil
+	}
+	aggregate, ok := err.(utilerrors.Aggregate)
+	require.True(t, ok, "%T", err)
+	var fields []string
+	for _, err := range aggregate.Errors() {
+		fields = append(fields, err.(*field.Error).Field)
+	}
+	return fields
+}
+
+// TestImages wants what a container runs to be chosen by its image and its
+// command.
+func TestImages(t *testing.T) {
+	const main = "spec.template.spec.containers[0]."
+	commands := &Runner{Commands: true}
+	functions := &Runner{Functions: map[string]Function{"report": works, "none": nil}}
+	for name, c := range map[string]struct {
+		runner    *Runner
+		container string
+		wantErr   string
+		warning   string
+	}{
+		"a program":                        {runner: commands, container: `{name: main, image: process, command: [x]}`},
+		"a program in an image":            {runner: commands, container: `{name: main, image: "perl:5", command: [x]}`, warning: main + "image: image perl:5 is not pulled; command runs as a local process"},
+		"a program where none may run":     {runner: functions, container: `{name: main, image: process, command: [x]}`, wantErr: main + "command: Forbidden: containers may not run programs here"},
+		"nothing but an image":             {runner: commands, container: `{name: main, image: "perl:5", args: [x]}`, wantErr: main + `image: Invalid value: "perl:5": images are not pulled here: the container needs a command, or the image of a function, func/NAME`},
+		"an empty command":                 {runner: commands, container: `{name: main, image: process, command: [""]}`, wantErr: main + "command[0]: Required value: must name a program"},
+		"a function":                       {runner: functions, container: `{name: main, image: func/report, args: [x]}`},
+		"a function with a command":        {runner: functions, container: `{name: main, image: func/report, command: [x]}`},
+		"a function that there is not":     {runner: functions, container: `{name: main, image: func/other}`, wantErr: main + `image: Unsupported value: "func/other": supported values: "func/report"`},
+		"a function that is nil":           {runner: functions, container: `{name: main, image: func/none}`, wantErr: main + `image: Unsupported value: "func/none": supported values: "func/report"`},
+		"a function in a directory":        {runner: functions, container: `{name: main, image: func/report, workingDir: /tmp}`, wantErr: main + "workingDir: Forbidden: a function has no directory of its own"},
+		"a function whose log is to speak": {runner: functions, container: `{name: main, image: func/report, terminationMessagePolicy: FallbackToLogsOnError}`, warning: main + "terminationMessagePolicy: the message of a function that leaves none is its error"},
+		"anything without leave":           {runner: new(Runner), container: `{name: main, image: func/report}`, wantErr: main + `image: Unsupported value: "func/report"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := parsed(t, "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job}\nspec: {template: {spec: {restartPolicy: Never, containers: ["+c.container+"]}}}")
+			_, warnings, err := c.runner.Job(m)
+			if c.wantErr != "" {
+				require.EqualError(t, err, c.wantErr)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.warning, strings.Join(warnings, "\n"))
+		})
+	}
+}
+
+// TestSeveralContainers wants all but the first refused.
+func TestSeveralContainers(t *testing.T) {
+	m := parsed(t, `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: job}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - {name: one, image: process, command: [x]}
+      - {name: two, image: process, command: [x]}
+`)
+	_, _, err := anything.Job(m)
+	require.EqualError(t, err, "spec.template.spec.containers[1]: Forbidden: only one container runs here, after the init containers")
+}
+
+// TestInvalidJob wants no job of a manifest that the API server would refuse.
+func TestInvalidJob(t *testing.T) {
+	m := new(batchv1.Job)
+	validation.Default(m)
+	_, _, err := anything.Job(m)
+	require.ErrorContains(t, err, "metadata.name: Required value")
+	require.ErrorContains(t, err, "spec.template.spec.containers: Required value")
+}
+
+// TestEveryFieldIsHandled wants the tables to know only fields that exist, and
+// those that they do not know to be refused.
+func TestEveryFieldIsHandled(t *testing.T) {
+	m := podJob(t, "", "")
+	for table, fields := range map[string]map[string]handling{
+		"pod": podFields, "container": containerFields, "security": securityFields, "podSecurity": podSecurityFields,
+	} {
+		for name, handle := range fields {
+			require.NotNil(t, handle, "%s.%s", table, name)
+		}
+	}
+	s := &support{runner: anything, pod: &m.Spec.Template.Spec}
+	s.check(struct {
+		New string `json:"new,omitempty"`
+	}{"x"}, struct {
+		New string `json:"new,omitempty"`
+	}{}, podFields, field.NewPath("spec"))
+	require.EqualError(t, s.errs.ToAggregate(), "spec.new: Forbidden: not supported here")
+}

@@ -1,0 +1,140 @@
+package pod
+
+import (
+	"cmp"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch"
+)
+
+// An environment is a container's variables in the order of their definition.
+type environment struct {
+	names  []string
+	values map[string]string
+	spent  int // how many bytes references have been replaced by
+}
+
+// maxSpent is how much references may stand for in a container's variables and
+// arguments: twenty that double each other are a million, and no system starts
+// programs with more than this.
+const maxSpent = 2 << 20
+
+// check reports whether references stood for too much.
+func (e *environment) check() error {
+	if e.spent > maxSpent {
+		return errors.New("the container's variables stand for more than 2 MiB in its env, command and args")
+	}
+	return nil
+}
+
+func (e *environment) set(name, value string) {
+	if _, again := e.values[name]; !again {
+		e.names = append(e.names, name)
+	}
+	e.values[name] = value
+}
+
+// list gives the variables as "NAME=value".
+func (e *environment) list() []string {
+	list := make([]string, len(e.names))
+	for i, name := range e.names {
+		list[i] = name + "=" + e.values[name]
+	}
+	return list
+}
+
+const completionIndex = "JOB_COMPLETION_INDEX"
+
+// environment is what the container's env comes to in an attempt. A value may
+// refer to variables defined before it. The completion index comes last and only
+// if nothing else has its name (R120).
+func (p *Pod) environment(a batch.Attempt, c *corev1.Container) *environment {
+	env := &environment{values: make(map[string]string, len(c.Env)+1)}
+	meta := sync.OnceValue(func() *metav1.ObjectMeta { return p.metadata(a) })
+	for i := range c.Env {
+		v := &c.Env[i]
+		if v.ValueFrom == nil {
+			env.set(v.Name, env.expand(v.Value))
+		} else if value, ok := p.valueFrom(meta, c, v.ValueFrom); ok {
+			env.set(v.Name, value)
+		}
+	}
+	if _, given := env.values[completionIndex]; !given && a.Index >= 0 {
+		env.set(completionIndex, strconv.Itoa(a.Index))
+	}
+	return env
+}
+
+// valueFrom finds the value of a source; a key of a config map or secret, which do
+// not exist here, has none.
+func (p *Pod) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string, bool) {
+	switch {
+	case from.FieldRef != nil:
+		value, _ := FieldValue(meta(), from.FieldRef.FieldPath)
+		return value, true
+	case from.ResourceFieldRef != nil:
+		return ResourceValue(c, p.containers, from.ResourceFieldRef)
+	}
+	return "", false
+}
+
+func (p *Pod) metadata(a batch.Attempt) *metav1.ObjectMeta {
+	meta := Metadata(p.manifest, Identity{Name: a.Name(), UID: a.UID(), JobUID: jobUID(a), Index: a.Index})
+	meta.Namespace = cmp.Or(meta.Namespace, metav1.NamespaceDefault)
+	return &meta
+}
+
+// jobUID is the UID of the attempt's job, with which its token begins.
+func jobUID(a batch.Attempt) string {
+	uid, _, _ := strings.Cut(a.Token(), "/")
+	return uid
+}
+
+func (e *environment) expandAll(texts []string) []string {
+	expanded := make([]string, len(texts))
+	for i, text := range texts {
+		expanded[i] = e.expand(text)
+	}
+	return expanded
+}
+
+// expand replaces $(NAME) by the value of the variable if there is one. $$ is a
+// dollar sign, so that $$(NAME) is left as $(NAME).
+func (e *environment) expand(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		text = e.expandOne(&b, after)
+	}
+}
+
+// expandOne writes what a dollar sign and the text after it begin with, and
+// returns the rest.
+func (e *environment) expandOne(b *strings.Builder, after string) (rest string) {
+	if strings.HasPrefix(after, "$") {
+		b.WriteByte('$')
+		return after[1:]
+	}
+	if name, rest, closed := strings.Cut(after, ")"); closed && strings.HasPrefix(name, "(") {
+		if value, ok := e.values[name[1:]]; ok {
+			if e.spent += len(value); e.spent <= maxSpent {
+				b.WriteString(value)
+			}
+		} else {
+			b.WriteString("$" + name + ")")
+		}
+		return rest
+	}
+	b.WriteByte('$')
+	return after
+}

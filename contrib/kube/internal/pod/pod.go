@@ -1,0 +1,209 @@
+// Package pod runs the pod template of a Job in this process: containers with a
+// command as local processes, containers with an image func/NAME as Go
+// functions, init containers one after the other before them.
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A Function is what a container with an image func/NAME runs. It is called as
+// an [batch.Executor] is.
+type Function func(ctx context.Context, a batch.Attempt, c Container) error
+
+// A Container is what a [Function] sees of its container.
+type Container struct {
+	Name string
+	// Args are the container's command and args, expanded.
+	Args []string
+	// Env are its variables, "NAME=value" each, without those of this process.
+	Env []string
+}
+
+// Getenv returns the value of a variable of the container, empty if there is none.
+func (c Container) Getenv(name string) string { return lookup(c.Env, name) }
+
+// lookup finds the last value of a variable among "NAME=value".
+func lookup(env []string, name string) string {
+	for _, v := range slices.Backward(env) {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// ProcessImage is the image of a container that is nothing but its command.
+const ProcessImage = "process"
+
+// FunctionPrefix is how images that are functions begin.
+const FunctionPrefix = "func/"
+
+// Settings are what containers may use here.
+type Settings struct {
+	Functions map[string]Function
+	Dir       string   // where processes start that do not say where
+	Env       []string // added to the environment of processes
+}
+
+// A Pod is the [batch.Executor] of a job that was made from a manifest.
+type Pod struct {
+	settings   Settings
+	manifest   *batchv1.Job                 // never written
+	containers map[string]*corev1.Container // of the manifest
+}
+
+// New returns an executor for the template of m, which must be one that can be
+// run here and have defaults. It keeps a copy of m and of the settings.
+func New(m *batchv1.Job, s Settings) *Pod {
+	s.Functions = maps.Clone(s.Functions)
+	s.Env = slices.Clone(s.Env)
+	m = m.DeepCopy()
+	return &Pod{s, m, Containers(&m.Spec.Template.Spec)}
+}
+
+// Manifest returns a copy of the manifest that the executor was made from.
+func (p *Pod) Manifest() *batchv1.Job { return p.manifest.DeepCopy() }
+
+// A ContainerError is the error of an init container, or of the container of a
+// pod that has init containers.
+type ContainerError struct {
+	Container string // its name
+	Err       error
+}
+
+// Error names the container.
+func (e *ContainerError) Error() string { return fmt.Sprintf("container %s: %v", e.Container, e.Err) }
+
+// Unwrap returns e.Err.
+func (e *ContainerError) Unwrap() error { return e.Err }
+
+// LastRun is a condition of attempts that may be restarted in place: it was set
+// when the last run failed. Its reason is the exit code, its message the error.
+const LastRun batch.ConditionType = "kube.runtocompletion.dev/LastRun"
+
+// Execute runs the init containers that have not succeeded in this attempt, and
+// then the container.
+func (p *Pod) Execute(ctx context.Context, a batch.Attempt) error {
+	err := p.execute(ctx, a)
+	if err != nil && p.manifest.Spec.Template.Spec.RestartPolicy == corev1.RestartPolicyOnFailure {
+		noteRun(a, err)
+	}
+	return err
+}
+
+// noteRun sets the condition LastRun. Its status changes each time, so that its
+// time does. An attempt that has ended meanwhile needs none.
+func noteRun(a batch.Attempt, err error) {
+	text := err.Error()
+	c := batch.Condition{
+		Type: LastRun, Status: batch.ConditionTrue,
+		Reason: batch.Reason(strconv.Itoa(batch.ExitCode(err))), Message: text[:min(len(text), maxMessage)]}
+	if a.Restarts%2 == 1 {
+		c.Status = batch.ConditionFalse
+	}
+	_ = a.SetCondition(c)
+}
+
+func (p *Pod) execute(ctx context.Context, a batch.Attempt) error {
+	spec := &p.manifest.Spec.Template.Spec
+	if len(spec.InitContainers) == 0 {
+		return p.run(ctx, a, &spec.Containers[0])
+	}
+	if err := p.initialize(ctx, a, spec.InitContainers); err != nil {
+		return err
+	}
+	return p.runNamed(ctx, a, &spec.Containers[0])
+}
+
+// runNamed is run with an error, or a panic, that says which container it was.
+func (p *Pod) runNamed(ctx context.Context, a batch.Attempt, c *corev1.Container) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &batch.PanicError{Value: v, Stack: debug.Stack()}
+		}
+		if err != nil {
+			err = &ContainerError{c.Name, err}
+		}
+	}()
+	return p.run(ctx, a, c)
+}
+
+// initialize runs the init containers in order. Those that have succeeded
+// before a restart in place are not run again; the attempt's directory, which
+// survives it, remembers them.
+func (p *Pod) initialize(ctx context.Context, a batch.Attempt, containers []corev1.Container) error {
+	dir, err := a.Dir()
+	if err != nil {
+		return err
+	}
+	for i := range containers {
+		done := filepath.Join(dir, "initialized-"+containers[i].Name)
+		if _, err := os.Stat(done); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := p.runInit(ctx, a, containers[i:], done); err != nil {
+			return err
+		}
+	}
+	return setInitialized(a, nil)
+}
+
+// runInit runs the first of the containers, and makes the file done.
+func (p *Pod) runInit(ctx context.Context, a batch.Attempt, left []corev1.Container, done string) error {
+	if err := setInitialized(a, left); err != nil {
+		return err
+	}
+	if err := p.runNamed(ctx, a, &left[0]); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // the next container is not to start
+	}
+	return os.WriteFile(done, nil, 0o600)
+}
+
+// setInitialized sets the attempt's condition and readiness, as a kubelet does.
+func setInitialized(a batch.Attempt, left []corev1.Container) error {
+	a.SetReady(len(left) == 0)
+	c := batch.Condition{Type: batch.ConditionType(corev1.PodInitialized), Status: batch.ConditionTrue}
+	if len(left) > 0 {
+		names := make([]string, len(left))
+		for i := range left {
+			names[i] = left[i].Name
+		}
+		c.Status, c.Reason = batch.ConditionFalse, "ContainersNotInitialized"
+		c.Message = fmt.Sprintf("containers with incomplete status: %v", names)
+	}
+	return a.SetCondition(c)
+}
+
+// run runs one container to its end.
+func (p *Pod) run(ctx context.Context, a batch.Attempt, c *corev1.Container) error {
+	env := p.environment(a, c)
+	args := env.expandAll(slices.Concat(c.Command, c.Args))
+	if err := env.check(); err != nil {
+		return err
+	}
+	if name, ok := strings.CutPrefix(c.Image, FunctionPrefix); ok {
+		return p.settings.Functions[name](ctx, a, Container{Name: c.Name, Args: args, Env: env.list()})
+	}
+	return p.runProcess(ctx, a, c, args, env)
+}

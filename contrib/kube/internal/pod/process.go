@@ -1,0 +1,142 @@
+package pod
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/runtocompletion/batch"
+)
+
+// runProcess runs a container's command as [batch.Command] does, and leaves its
+// termination message.
+func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string, env *environment) error {
+	command := batch.Command{Args: args, Env: p.processEnv(a, env), Dir: p.workingDir(c)}
+	message, err := newMessage(a, c, &command)
+	if err != nil {
+		return err
+	}
+	command.Args[0] = lookPath(command.Args[0], command.Env)
+	err = command.Execute(ctx, a)
+	if isInit := c != &p.manifest.Spec.Template.Spec.Containers[0]; isInit && err == nil {
+		return nil // what it leaves is not the container's
+	}
+	if text := message.read(err != nil); text != "" {
+		a.SetOutput(text)
+	}
+	return err
+}
+
+// processEnv is what a process gets besides the environment of this one. A host
+// name from the template is told, not made; that of an Indexed job's pod is
+// always the job's name and the index (R118).
+func (p *Pod) processEnv(a batch.Attempt, env *environment) []string {
+	list := slices.Clone(p.settings.Env)
+	if hostname := p.manifest.Spec.Template.Spec.Hostname; hostname != "" && a.Index < 0 {
+		list = append(list, "HOSTNAME="+hostname)
+	}
+	return append(list, env.list()...)
+}
+
+func (p *Pod) workingDir(c *corev1.Container) string {
+	if c.WorkingDir == "" || filepath.IsAbs(c.WorkingDir) || p.settings.Dir == "" {
+		return cmp.Or(c.WorkingDir, p.settings.Dir)
+	}
+	return filepath.Join(p.settings.Dir, c.WorkingDir)
+}
+
+// lookPath finds a program in the PATH that the container is given, if it is
+// given one, as a container's runtime does; else the program is looked for in
+// the PATH of this process when it starts.
+func lookPath(program string, env []string) string {
+	if strings.ContainsRune(program, filepath.Separator) {
+		return program
+	}
+	for _, dir := range filepath.SplitList(lookup(env, "PATH")) {
+		if found, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return found
+		}
+	}
+	return program
+}
+
+// A message is the termination message of a process: what it writes to a file
+// or, if it fails and the container says so, the end of what it prints.
+type message struct {
+	file string
+	logs *tail
+}
+
+// newMessage gives the process a file of its own for its termination message.
+// It stands wherever the container's terminationMessagePath does in the
+// arguments and in the environment: attempts that run at once cannot share one.
+func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*message, error) {
+	m := new(message)
+	if c.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError {
+		m.logs = new(tail)
+		command.Stdout, command.Stderr = m.logs, m.logs
+	}
+	if !mentions(command.Args, c.TerminationMessagePath) && !mentions(command.Env, c.TerminationMessagePath) {
+		return m, nil
+	}
+	dir, err := a.Dir()
+	if err != nil {
+		return nil, err
+	}
+	m.file = filepath.Join(dir, "termination-log-"+c.Name)
+	replaceIn(command.Args, c.TerminationMessagePath, m.file)
+	replaceIn(command.Env, c.TerminationMessagePath, m.file)
+	return m, os.WriteFile(m.file, nil, 0o600)
+}
+
+// maxMessage is how much of a file is a termination message.
+const maxMessage = 4096
+
+// read returns the message of a process that has ended.
+func (m *message) read(failed bool) string {
+	text := ""
+	if m.file != "" {
+		text = readMessage(m.file)
+	}
+	if text == "" && failed && m.logs != nil {
+		text = m.logs.String()
+	}
+	return text
+}
+
+// readMessage reads the beginning of a file. One that cannot be read is a message
+// about that, as a kubelet has it; one that the process has removed is none.
+func readMessage(name string) string {
+	text, err := readStart(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "Error on reading termination log: " + err.Error()
+	}
+	return string(text)
+}
+
+// readStart reads a regular file only: to open anything else may take for ever.
+func readStart(name string) ([]byte, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxMessage))
+}

@@ -1,0 +1,42 @@
+package pod
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTail(t *testing.T) {
+	lines := func(from, to int) string {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintln(&b, i)
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct{ written, want string }{
+		"nothing":                 {"", ""},
+		"a line":                  {"one\n", "one\n"},
+		"a line without its end":  {"one\ntwo", "one\ntwo"},
+		"as many lines as fit":    {lines(0, 80), lines(0, 80)},
+		"more lines than fit":     {lines(0, 100), lines(20, 100)},
+		"more, the last one open": {lines(0, 100) + "x", lines(21, 100) + "x"},
+		"more bytes than fit":     {strings.Repeat("x", 3000), strings.Repeat("x", 2048)},
+		"far more bytes":          {strings.Repeat("y", 100_000) + "z", strings.Repeat("y", 2047) + "z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{1, 7, 1 << 20} {
+				var tail tail
+				for rest := c.written; rest != ""; {
+					n, err := tail.Write([]byte(rest[:min(size, len(rest))]))
+					require.NoError(t, err)
+					rest = rest[n:]
+				}
+				require.Equal(t, c.want, tail.String())
+				require.LessOrEqual(t, cap(tail.text), 16<<10)
+			}
+		})
+	}
+}

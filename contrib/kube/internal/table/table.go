@@ -1,0 +1,38 @@
+// Package table gives the rows and columns in which kubectl shows objects: the
+// same as those of a Kubernetes API server.
+package table
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+)
+
+// unknown stands for a time that is not set.
+const unknown = "<unknown>"
+
+// none stands for nothing.
+const none = "<none>"
+
+// column is a column that is always shown; one of priority 1 only if asked for.
+func column(name, kind, format, description string, priority int32) metav1.TableColumnDefinition {
+	return metav1.TableColumnDefinition{Name: name, Type: kind, Format: format, Description: description, Priority: priority}
+}
+
+// nameColumn and ageColumn are those that all kinds have.
+func nameColumn(priority int32) metav1.TableColumnDefinition {
+	return column("Name", "string", "name", metav1.ObjectMeta{}.SwaggerDoc()["name"], priority)
+}
+
+func ageColumn() metav1.TableColumnDefinition {
+	return column("Age", "string", "", metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"], 0)
+}
+
+// since is how long ago a time was.
+func since(t metav1.Time) string {
+	if t.IsZero() {
+		return unknown
+	}
+	return duration.HumanDuration(time.Since(t.Time))
+}

@@ -1,0 +1,199 @@
+package watchcache
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/runtocompletion/batch"
+)
+
+// objectsLocked walks over the objects of a kind that belong to one job.
+func (c *Cache) objectsLocked(kind Kind, j *job) iter.Seq[*Object] {
+	switch kind {
+	case Pods:
+		return maps.Values(j.pods)
+	case Events:
+		return maps.Values(j.events)
+	}
+	if c.jobs[j.name] != j {
+		return func(func(*Object) bool) {}
+	}
+	return func(yield func(*Object) bool) { yield(j.object) }
+}
+
+// ofJobLocked returns the objects of a kind of the jobs that have or had a name.
+func (c *Cache) ofJobLocked(kind Kind, name string) []*Object {
+	var objects []*Object
+	for _, j := range c.everyJobLocked() {
+		if j.name == name {
+			c.lookLocked(j, kind)
+			objects = slices.AppendSeq(objects, c.objectsLocked(kind, j))
+		}
+	}
+	sortByName(objects)
+	return objects
+}
+
+// lookLocked compares the pods, or events, of a job with what the controller
+// has, if they may have changed. It returns how many had.
+func (c *Cache) lookLocked(j *job, kind Kind) int {
+	_, removed := c.removed[j]
+	if kind == Jobs || !removed && j.looked[kind] == j.revision {
+		return 0
+	}
+	before := c.version
+	j.looked[kind] = j.revision // what is read below is at least as new
+	switch {
+	case kind == Pods:
+		c.lookAtPodsLocked(j)
+	case !removed:
+		c.lookAtEventsLocked(j)
+	}
+	if removed && kind == Pods && len(j.pods) == 0 {
+		delete(c.removed, j)
+	}
+	return int(c.version - before)
+}
+
+func (c *Cache) lookAtPodsLocked(j *job) {
+	attempts, err := c.controller.Attempts(j.name)
+	if err != nil && !errors.Is(err, batch.ErrNotFound) {
+		return
+	}
+	present := make(map[string]*Object, len(attempts))
+	for i := range attempts {
+		if a := &attempts[i]; a.JobUID == j.uid && j.shows(a) {
+			present[a.UID] = c.podLocked(j, a)
+		}
+	}
+	for _, old := range sortedPods(j.pods) {
+		if present[old.Pod.UID] == nil {
+			c.deleteLocked(Pods, old)
+		}
+	}
+	j.pods = present
+	j.keepDismissed(attempts)
+}
+
+// podLocked returns the object of an attempt: the one there is, unless the
+// attempt has changed.
+func (c *Cache) podLocked(j *job, a *batch.AttemptStatus) *Object {
+	old := j.pods[a.UID]
+	_, removed := c.removed[j]
+	orphan := removed && a.DeletedAt.IsZero()
+	if old != nil && old.Orphan == orphan && sameAttempt(old.Pod, a) {
+		return old
+	}
+	what := batch.Modified
+	if old == nil {
+		what = batch.Added
+	}
+	return c.changeLocked(Pods, what, old, &Object{Name: a.Name, Owner: j.owner, Pod: new(*a), Orphan: orphan})
+}
+
+// shows reports whether an attempt is a pod. One that was asked to stop, other
+// than by its own timeout, is none any more once it has ended, as a pod that was
+// deleted; neither is one that a user deleted after its end.
+func (j *job) shows(a *batch.AttemptStatus) bool {
+	if _, ok := j.dismissed[a.UID]; ok {
+		return false
+	}
+	stopped := !a.DeletedAt.IsZero() && a.DeletedBy != batch.DeletedByTimeout
+	return !stopped || a.FinishedAt.IsZero()
+}
+
+// Dismiss takes an ended attempt out of sight, as deleting its pod would. The
+// controller still knows it.
+func (c *Cache) Dismiss(pod *Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j := c.jobs[pod.Owner.Status.Name]
+	if j == nil || j.uid != pod.Owner.Status.UID {
+		return
+	}
+	if j.dismissed == nil {
+		j.dismissed = make(map[string]struct{})
+	}
+	j.dismissed[pod.Pod.UID] = struct{}{}
+	j.looked[Pods] = 0
+	c.lookLocked(j, Pods)
+}
+
+// keepDismissed forgets those that the controller has forgotten.
+func (j *job) keepDismissed(attempts []batch.AttemptStatus) {
+	if len(j.dismissed) == 0 {
+		return
+	}
+	kept := make(map[string]struct{})
+	for _, a := range attempts {
+		if _, ok := j.dismissed[a.UID]; ok {
+			kept[a.UID] = struct{}{}
+		}
+	}
+	j.dismissed = kept
+}
+
+// sameAttempt compares all of two states of one attempt that can change, but for
+// the error, whose text is in the message.
+func sameAttempt(a, b *batch.AttemptStatus) bool {
+	return a.Phase == b.Phase && a.Reason == b.Reason && a.Message == b.Message &&
+		a.Restarts == b.Restarts && a.Ready == b.Ready && a.Abandoned == b.Abandoned &&
+		a.Output == b.Output && a.Progress == b.Progress && a.DeletedBy == b.DeletedBy &&
+		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
+		a.RestartAt.Equal(b.RestartAt) && a.DeletedAt.Equal(b.DeletedAt) &&
+		(a.ExitCode == nil) == (b.ExitCode == nil) && (a.ExitCode == nil || *a.ExitCode == *b.ExitCode) &&
+		slices.Equal(a.Conditions, b.Conditions)
+}
+
+// sortedPods are in the order of creation, so that changes are.
+func sortedPods(pods map[string]*Object) []*Object {
+	return slices.SortedFunc(maps.Values(pods), func(a, b *Object) int { return cmp.Compare(a.Pod.Ordinal, b.Pod.Ordinal) })
+}
+
+// An eventKey tells an event of a job from the others.
+type eventKey struct {
+	kind    batch.EventType
+	reason  batch.Reason
+	message string
+	at      int64
+}
+
+func (c *Cache) lookAtEventsLocked(j *job) {
+	events, err := c.controller.Events(j.name)
+	if err != nil {
+		return // the job is gone, which will be seen
+	}
+	present := make(map[eventKey]*Object, len(events))
+	for _, event := range events {
+		key := eventKey{event.Type, event.Reason, event.Message, event.At.UnixNano()}
+		if present[key] = j.events[key]; present[key] == nil {
+			present[key] = c.changeLocked(Events, batch.Added, nil,
+				&Object{Name: j.eventName(key), Owner: j.owner, Event: new(event)})
+		}
+	}
+	for _, old := range sortedEvents(j.events) {
+		key := eventKey{old.Event.Type, old.Event.Reason, old.Event.Message, old.Event.At.UnixNano()}
+		if present[key] == nil {
+			c.deleteLocked(Events, old)
+		}
+	}
+	j.events = present
+}
+
+// eventName is a name of the form that events have, so that the order of names is
+// that in which they happened: the job's, the time, and a number.
+func (j *job) eventName(key eventKey) string {
+	j.named++
+	return fmt.Sprintf("%s.%016x%08x", j.name, key.at, j.named)
+}
+
+func sortedEvents(events map[eventKey]*Object) []*Object {
+	return slices.SortedFunc(maps.Values(events), func(a, b *Object) int {
+		return cmp.Or(a.Event.At.Compare(b.Event.At), strings.Compare(a.Name, b.Name))
+	})
+}

@@ -1,0 +1,119 @@
+package kube
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"sigs.k8s.io/yaml"
+)
+
+// kubeconfigName is how a kubeconfig calls its only cluster, user and context.
+const kubeconfigName = "batch"
+
+// kubeconfigMark begins every kubeconfig of ours: only such files are replaced.
+const kubeconfigMark = "# Written by github.com/runtocompletion/batch. It holds a secret, and is replaced.\n"
+
+// Types of a kubeconfig, which is what package clientcmd of client-go reads.
+type (
+	kubeconfig struct {
+		APIVersion     string         `json:"apiVersion"`
+		Kind           string         `json:"kind"`
+		Clusters       []namedCluster `json:"clusters"`
+		Users          []namedUser    `json:"users"`
+		Contexts       []namedContext `json:"contexts"`
+		CurrentContext string         `json:"current-context"`
+	}
+	namedCluster struct {
+		Name    string  `json:"name"`
+		Cluster cluster `json:"cluster"`
+	}
+	cluster struct {
+		Server    string `json:"server"`
+		Authority []byte `json:"certificate-authority-data"`
+	}
+	namedUser struct {
+		Name string `json:"name"`
+		User user   `json:"user"`
+	}
+	user struct {
+		Token string `json:"token"`
+	}
+	namedContext struct {
+		Name    string         `json:"name"`
+		Context contextOptions `json:"context"`
+	}
+	contextOptions struct {
+		Cluster   string `json:"cluster"`
+		User      string `json:"user"`
+		Namespace string `json:"namespace"`
+	}
+)
+
+// Kubeconfig is the text of a kubeconfig file that leads a client here: the URL,
+// the certificate and, in plain text, the token.
+func (s *Listener) Kubeconfig() []byte {
+	text, err := yaml.Marshal(kubeconfig{
+		APIVersion:     "v1",
+		Kind:           "Config",
+		Clusters:       []namedCluster{{kubeconfigName, cluster{s.url, encodeCertificate(s.certificate)}}},
+		Users:          []namedUser{{kubeconfigName, user{s.token}}},
+		Contexts:       []namedContext{{kubeconfigName, contextOptions{kubeconfigName, kubeconfigName, s.namespace}}},
+		CurrentContext: kubeconfigName,
+	})
+	if err != nil {
+		panic(err) // strings can be marshalled
+	}
+	return append([]byte(kubeconfigMark), text...)
+}
+
+// WriteKubeconfig writes the kubeconfig to a file that only its owner can read.
+// The file is there at once and as a whole. It replaces one that another
+// listener has written, and no other: the error is then an [fs.ErrExist].
+//
+// The file stays when the listener is closed; its token is worth nothing then.
+func (s *Listener) WriteKubeconfig(path string) error {
+	if err := checkReplaceable(path); err != nil {
+		return fmt.Errorf("kube: write kubeconfig: %w", err)
+	}
+	if err := replaceFile(path, s.Kubeconfig()); err != nil {
+		return fmt.Errorf("kube: write kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// checkReplaceable keeps us from writing over the kubeconfig of a real cluster.
+func checkReplaceable(path string) error {
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !bytes.HasPrefix(text, []byte(kubeconfigMark)):
+		return &fs.PathError{Op: "replace", Path: path, Err: fs.ErrExist}
+	}
+	return nil
+}
+
+// replaceFile writes a file, readable by its owner only, beside path and gives
+// it that name when it is complete.
+func replaceFile(path string, text []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(file.Name()))
+		}
+	}()
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}

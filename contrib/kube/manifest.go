@@ -1,0 +1,40 @@
+package kube
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+	"github.com/runtocompletion/batch/contrib/kube/internal/manifest"
+	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
+)
+
+// Decode reads Jobs of batch/v1 from YAML documents, or from JSON values one
+// after the other. A List, or JobList, stands for its items. It is strict: the
+// error tells of every field that does not exist or is there twice, by document
+// and path, of values of the wrong type, and of objects of other kinds. There
+// are no jobs then. At most 16 MiB are read.
+func Decode(data []byte) ([]*batchv1.Job, error) { return manifest.Decode(data) }
+
+// Load reads the Jobs of a file, or of the files in a folder that end in .yaml,
+// .yml or .json, in the order of their names. Errors begin with the file's name.
+// See [Decode].
+func Load(path string) ([]*batchv1.Job, error) { return manifest.Load(path) }
+
+// Default fills in what a manifest leaves out, as the API server does.
+func Default(m *batchv1.Job) { validation.Default(m) }
+
+// Validate returns everything that the API server finds wrong with a manifest
+// that has its defaults: fields, kinds and texts are the server's. Parts of a pod
+// that only a cluster can make sense of are not looked at, such as affinities.
+func Validate(m *batchv1.Job) field.ErrorList { return validation.Validate(m) }
+
+// Manifest returns a job, and its status, as the API server would show them. A
+// job that a [Runner] has made has its pod template again; one made by Go code has
+// one container, with the image func/NAME after the job's name or, if it runs a
+// [batch.Command], with that command, without its environment. An empty
+// namespace is "default".
+func Manifest(job batch.Job, status batch.Status, namespace string) *batchv1.Job {
+	return convert.Manifest(job, status, namespace)
+}

@@ -1,0 +1,73 @@
+package kube
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+)
+
+// A Runner decides what the containers of manifests may do in this process, and
+// makes jobs of manifests. The zero value lets containers do nothing. It may be
+// used by several goroutines at once, and is not to be changed then.
+type Runner struct {
+	// Functions are what containers with the image func/NAME run, by NAME.
+	Functions map[string]Function
+	// Commands lets containers run programs of this machine, as the user and in
+	// the environment of this process. Whoever can create jobs can then do
+	// whatever that user can.
+	Commands bool
+	// Dir is where programs start whose container has no workingDir, and what a
+	// relative one is relative to. Empty means the directory of this process.
+	Dir string
+	// Env is added to the environment of programs, "NAME=value"; containers'
+	// own variables come on top. Functions do not see it.
+	Env []string
+}
+
+// A Function is what a container with an image func/NAME runs. It is called as a
+// [batch.Executor] is: what it returns is how the container ends.
+type Function func(ctx context.Context, a batch.Attempt, c Container) error
+
+// A Container is what a [Function] sees of its container.
+type Container struct {
+	// Name is the container's name in its pod.
+	Name string
+	// Args are the container's command and args, with references expanded.
+	Args []string
+	// Env are its variables, "NAME=value", without those of this process.
+	Env []string
+}
+
+// Getenv returns the value of a variable of the container, empty if there is none.
+func (c Container) Getenv(name string) string { return convert.Container(c).Getenv(name) }
+
+// Job returns the job that m, which has its defaults, describes. The error is an
+// Aggregate of k8s.io/apimachinery/pkg/util/errors with a *field.Error for each
+// thing that is wrong with m or, if nothing is, that it asks for and that cannot
+// be had here. The warnings are about what is had in part, or makes no difference
+// here.
+//
+// The job remembers m: [Manifest] shows its pod template again. It may be changed
+// like any other job, but for what the API server does not let change.
+func (r *Runner) Job(m *batchv1.Job) (job batch.Job, warnings []string, err error) {
+	return r.convert().Job(m)
+}
+
+// convert returns the runner as the packages below know it; nil stays nil.
+func (r *Runner) convert() *convert.Runner {
+	if r == nil {
+		return nil
+	}
+	functions := make(map[string]convert.Function, len(r.Functions))
+	for name, function := range r.Functions {
+		if function != nil {
+			functions[name] = func(ctx context.Context, a batch.Attempt, c convert.Container) error {
+				return function(ctx, a, Container(c))
+			}
+		}
+	}
+	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env}
+}
