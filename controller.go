@@ -542,7 +542,8 @@ func (c *Controller) isStopping() bool {
 // change is reported in a [*ValidationError] that names the field, and the job
 // stays as it was. Fields that Update has changed meanwhile, such as Suspend,
 // stay if their declaration does. An executor that has been declared in this
-// process is kept. Other errors are those of [Controller.Create].
+// process is kept. A job that was started may have got on by the time Apply
+// returns. Other errors are those of [Controller.Create].
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
