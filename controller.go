@@ -1084,7 +1084,7 @@ type jobRun struct {
 
 	mu         sync.Mutex // guards the fields below; not held while user code runs
 	spec       Job        // with its defaults
-	declared   Job        // what Create or Apply was given last, with its defaults
+	declared   *Job       // what Create or Apply was given last, with its defaults; nil if spec is
 	generation int64
 	updates    int64 // of the spec, also those that change nothing
 	engine     *engine.Job
@@ -1100,7 +1100,7 @@ type jobRun struct {
 	lastText    failureText
 	holds       hold
 	unasked     []question // of a job whose back-off has not been declared
-	stored      stored     // of a job in a store
+	stored      *stored    // of a job in a store; otherwise nil
 }
 
 // A hold is a reason for a job to start nothing.
@@ -1135,10 +1135,13 @@ func newJobRun(c *Controller, job Job) *jobRun {
 
 // emptyJobRun is a jobRun without its engine.
 func emptyJobRun(c *Controller, id engine.Identity, job Job) *jobRun {
-	j := &jobRun{c: c, id: id, uid: id.String(), spec: job, declared: job, generation: 1, due: engine.Never,
-		created: c.now(), done: make(chan struct{}), stored: stored{specChanged: true}}
+	j := &jobRun{c: c, id: id, uid: id.String(), spec: job, generation: 1, due: engine.Never,
+		created: c.now(), done: make(chan struct{})}
 	j.entry.Item, j.alarm.Item, j.place.Source = j, j, j
 	j.employ(job.Executor, job.FailurePolicy)
+	if c.journal != nil {
+		j.stored = &stored{specChanged: true}
+	}
 	return j
 }
 
@@ -1190,7 +1193,7 @@ func (j *jobRun) update(change func(*Job)) (bool, error) {
 // those of it if it has none.
 func (j *jobRun) declare(declared Job) (bool, error) {
 	j.mu.Lock()
-	old, before, updates, isNew := j.spec.clone(), j.declared.clone(), j.updates, j.holds&undeclaredHold != 0
+	old, before, updates, isNew := j.spec.clone(), j.lastDeclared().clone(), j.updates, j.holds&undeclaredHold != 0
 	j.mu.Unlock()
 	if isNew {
 		old.declare(&declared)
@@ -1209,7 +1212,7 @@ func (j *jobRun) declare(declared Job) (bool, error) {
 		return false, nil
 	}
 	j.respecify(updated, sameSpec(old, updated))
-	j.declared = declared
+	j.declared = &declared
 	if isNew {
 		j.employ(declared.Executor, declared.FailurePolicy)
 	}
@@ -1225,13 +1228,21 @@ func (j *jobRun) declare(declared Job) (bool, error) {
 
 // respecify replaces the spec; the engine is to be told. It needs j.mu.
 func (j *jobRun) respecify(spec Job, same bool) {
+	if j.declared == nil {
+		j.declared = new(j.spec)
+	}
 	j.spec = spec
 	j.updates++
 	if !same { // R112
 		j.generation++
 	}
-	j.stored.specChanged = true
+	if j.stored != nil {
+		j.stored.specChanged = true
+	}
 }
+
+// lastDeclared needs j.mu.
+func (j *jobRun) lastDeclared() *Job { return cmp.Or(j.declared, &j.spec) }
 
 // sameSpec reports whether two specs of one job are the same, as far as can be
 // told: functions are if they have the same code.

@@ -512,6 +512,9 @@ func (j *jobRun) dropCheckpoint(id int64) {
 		return
 	}
 	delete(j.checkpoints, id)
+	if j.stored == nil {
+		return
+	}
 	for name := range c.values {
 		j.stored.dropped = append(j.stored.dropped, checkpointKey(id, name))
 	}

@@ -872,7 +872,7 @@ func (j *jobRun) Collect(put func(journal.Record)) {
 
 // collect is Collect under j.mu.
 func (j *jobRun) collect(put func(journal.Record)) {
-	s := &j.stored
+	s := j.stored
 	if s.gone {
 		return
 	}
@@ -883,7 +883,7 @@ func (j *jobRun) collect(put func(journal.Record)) {
 	}
 	if s.specChanged {
 		s.specChanged = false
-		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, j.declared, j.generation)})
+		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, *j.lastDeclared(), j.generation)})
 	}
 	for _, key := range s.dropped {
 		put(journal.Record{Job: j.uid, Key: key})
@@ -909,7 +909,7 @@ func (j *jobRun) Stored() {
 
 // tellStored is Stored under j.mu; it reports what is to be announced.
 func (j *jobRun) tellStored() (finished, gone bool) {
-	s := &j.stored
+	s := j.stored
 	s.told = s.collected
 	finished = s.told.Finished() && !s.finishTold
 	s.finishTold = s.finishTold || finished
@@ -1016,7 +1016,7 @@ func (c *Controller) loadJob(uid string, records map[string][]byte) (*jobRun, er
 	if j.uid != uid {
 		return nil, fmt.Errorf("record %q: it is of job %s", jobKey, j.uid)
 	}
-	j.declared, j.generation, j.holds = saved.Declared, saved.Generation, undeclaredHold
+	j.declared, j.generation, j.holds = &saved.Declared, saved.Generation, undeclaredHold
 	if err := errors.Join(j.loadCheckpoints(records), j.loadFailure(records)); err != nil {
 		return nil, err
 	}
