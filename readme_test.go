@@ -105,7 +105,7 @@ func TestReadmePrograms(t *testing.T) {
 // of a test that runs.
 func TestReadmeFragments(t *testing.T) {
 	var tests strings.Builder
-	for _, folder := range []string{".", "batchtest"} {
+	for _, folder := range []string{".", "batchtest", "contrib/kube"} {
 		files, err := filepath.Glob(folder + "/*_test.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 
 	"github.com/runtocompletion/batch"
@@ -37,4 +38,15 @@ func ExampleListen() {
 	// Output:
 	// export KUBECONFIG=DIR/kubeconfig; kubectl get jobs --watch
 	// <nil> <nil>
+}
+
+// One line lets operators look at the jobs of a service.
+func ExampleServe() {
+	controller, err := batch.New(batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	go kube.Serve(ctx, controller, kube.Options{}, kube.ListenOptions{Kubeconfig: "batch.kubeconfig"})
 }

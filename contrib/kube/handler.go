@@ -67,7 +67,7 @@ type Server struct{ api *api.Server }
 //     finalizers other than the server's are ignored.
 //   - Events are gone when their job is.
 //   - The log of a pod has the lines of all its containers, and of all their runs
-//     once it has ended.
+//     once it has failed.
 //   - exec, attach, port-forward and scale are answered 501 Not Implemented.
 //   - YAML bodies may not have aliases, patches are limited to 1 MiB, and JSON
 //     patches to 1000 operations.

@@ -148,7 +148,7 @@ func (o *logOptions) splitRuns(pod *corev1.Pod) {
 		case c.Name != o.container || last == nil:
 		case o.previous:
 			o.until, o.follow = last.FinishedAt.Time, false
-		case c.State.Running != nil && o.since.Before(last.FinishedAt.Time):
+		case c.State.Waiting == nil && o.since.Before(last.FinishedAt.Time):
 			o.since = last.FinishedAt.Time
 		}
 	}

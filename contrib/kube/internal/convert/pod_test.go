@@ -141,13 +141,13 @@ func TestPodStatus(t *testing.T) {
 			phase: "Running", why: "ContainersNotReady", count: 2,
 			state: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
 				Reason: "CrashLoopBackOff", Message: "back-off restarting failed container=main pod=job-abcde"}},
-			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "x", FinishedAt: metav1.NewTime(finished)}},
+			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started), FinishedAt: metav1.NewTime(finished)}},
 		},
 		"restarted": {
 			change: func(a *batch.AttemptStatus) { a.Restarts, a.Conditions = 1, lastRunOf("1") },
 			phase:  "Running", ready: true, count: 1,
 			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-			last:  corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "x", FinishedAt: metav1.NewTime(finished)}},
+			last:  corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started), FinishedAt: metav1.NewTime(finished)}},
 		},
 		"being stopped": {
 			change: func(a *batch.AttemptStatus) { a.DeletedAt, a.Ready = finished, true },

@@ -101,7 +101,7 @@ func containerStatus(c *corev1.Container, a batch.AttemptStatus) corev1.Containe
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(a.StartedAt)}
 		s.Ready, s.Started = a.Ready && a.DeletedAt.IsZero(), new(true)
 	}
-	if s.State.Running != nil && a.Restarts > 0 {
+	if a.Restarts > 0 && (s.State.Running != nil || a.Phase == batch.AttemptSucceeded) {
 		s.LastTerminationState.Terminated = lastRun(a)
 	}
 	s.RestartCount = restarts(c, a)
@@ -118,7 +118,7 @@ func restarts(c *corev1.Container, a batch.AttemptStatus) int32 {
 }
 
 // lastRun tells of the run before a restart, of attempts that note it: only those
-// of manifests do. When it began is not known.
+// of manifests do. When it began is known of the first one only, and said of all.
 func lastRun(a batch.AttemptStatus) *corev1.ContainerStateTerminated {
 	i := slices.IndexFunc(a.Conditions, func(c batch.Condition) bool { return c.Type == pod.LastRun })
 	if i < 0 {
@@ -130,7 +130,8 @@ func lastRun(a batch.AttemptStatus) *corev1.ContainerStateTerminated {
 		return nil // somebody else has set it
 	}
 	return &corev1.ContainerStateTerminated{
-		ExitCode: int32(code), Reason: "Error", Message: c.Message, FinishedAt: metav1.NewTime(c.LastTransitionTime)}
+		ExitCode: int32(code), Reason: "Error", Message: c.Message,
+		StartedAt: metav1.NewTime(a.StartedAt), FinishedAt: metav1.NewTime(c.LastTransitionTime)}
 }
 
 // terminated tells how an attempt has ended. The message of one that left none is
