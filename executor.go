@@ -482,8 +482,11 @@ func (r *run) saveCheckpoint(a Attempt, name string, data []byte) (<-chan error,
 		c = j.newCheckpoint(r)
 	}
 	c.values[name], c.by = data, a.seq
-	if j.c.journal == nil || j.engine.IsGone() { // the records of a removed job must not come back
+	if j.c.journal == nil {
 		return nil, nil
+	}
+	if j.engine.IsGone() { // its records must not come back; what is waited for is that they are gone
+		return j.c.journal.Ask(nil, nil), nil
 	}
 	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id, name), Value: data}}, nil), nil
 }

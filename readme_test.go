@@ -145,6 +145,10 @@ var readmeCommands = map[string]func(t *testing.T){
 		require.NoError(t, err)
 		require.Contains(t, string(script), "\ngo test work\n")
 	},
+	"go test -C contrib/boltstore ./internal/crash -run TestKills -kills 5000 -timeout 2h -v": func(t *testing.T) { // some of them
+		out := command(t, "go", "test", "-C", "contrib/boltstore", "./internal/crash", "-run", "TestKills", "-kills", "5", "-v")
+		require.Contains(t, out, "lost 0, duplicated acknowledged 0")
+	},
 	"go -C internal/bench run .": func(t *testing.T) { // which takes minutes
 		require.Contains(t, command(t, "go", "-C", "internal/bench", "run", ".", "-list"), "noop")
 	},

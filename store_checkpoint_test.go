@@ -74,3 +74,32 @@ func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 		require.NoError(t, c.Shutdown(t.Context()))
 	})
 }
+
+func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
+	for _, how := range []batch.Propagation{batch.Background, batch.Orphan} {
+		t.Run(string(how), func(t *testing.T) {
+			var store batch.MemoryStore
+			c, err := batch.New(batch.Options{Store: &store})
+			require.NoError(t, err)
+			started, goOn, saved := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				close(started)
+				<-goOn
+				saved <- a.SaveCheckpoint([]byte("x"))
+				return nil
+			})}))
+			<-started
+			require.NoError(t, c.Delete(t.Context(), "job", how))
+			close(goOn)
+			require.NoError(t, <-saved)
+			require.NoError(t, c.Shutdown(t.Context()))
+			for r, err := range store.Load(t.Context()) {
+				require.NoError(t, err)
+				require.Empty(t, r.Job)
+			}
+			c, err = batch.New(batch.Options{Store: &store})
+			require.NoError(t, err)
+			require.NoError(t, c.Shutdown(t.Context()))
+		})
+	}
+}

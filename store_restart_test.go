@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -704,5 +705,35 @@ func TestAttemptTimeoutGoesOn(t *testing.T) {
 		first := attemptsOf(t, c, "j")[0]
 		require.Equal(t, batch.ReasonDeadlineExceeded, first.Reason)
 		require.WithinDuration(t, epoch.Add(90*time.Second), first.FinishedAt, 5*time.Millisecond)
+	})
+}
+
+func TestFailuresOfAnIndexCountOverAShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		var ran []int
+		job := batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(0),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				ran = append(ran, a.Number)
+				if a.Number == 1 {
+					<-ctx.Done() // until the shutdown
+				}
+				return errors.New("failed")
+			})}
+		c, err := batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, c.Shutdown(now))
+		c, err = batch.New(batch.Options{Store: &store})
+		require.NoError(t, err)
+		_, err = c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		_, _ = c.Wait(t.Context(), "job")
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.Equal(t, []int{0, 1, 2}, ran) // 0 and 2 failed, 1 was interrupted
 	})
 }

@@ -207,6 +207,10 @@ func (j *Job) startSome(n int, now Time) {
 // the failed one before it (R211).
 func (j *Job) createIndex(i int, now Time) {
 	a := j.create(i, j.indexes.take(i), now)
+	if f, ok := j.indexes.failures[i]; ok {
+		a.Failures, a.Ignored = f.Counted, f.Ignored
+		delete(j.indexes.failures, i)
+	}
 	if len(j.retained) == 0 {
 		return
 	}
@@ -235,6 +239,9 @@ func (j *Job) stopAll(by Deleter, why Cause, now Time) {
 func (j *Job) interrupt(ev Event) {
 	for i := len(j.live) - 1; i >= 0; i-- {
 		if a := j.live[i]; !ev.Keep || !j.idle(a) {
+			if ev.Keep && a.active() && a.holding {
+				j.indexes.keepFailures(a)
+			}
 			j.stopUncounted(a, DeletedByController, CauseShutdown, ev.At)
 		}
 	}

@@ -23,9 +23,26 @@ type indexes struct {
 	// zero, so that no two attempts are ever alike (R153).
 	again, againFrom int
 	highest          int // number of any attempt so far
+	// failures are those of indexes whose attempt a shutdown has interrupted: the
+	// next one takes them over.
+	failures map[int]failures
 	// touched are the pages of numbers that have changed; nil if the job is not
 	// saved.
 	touched map[int]struct{}
+}
+
+// failures are how often an index has failed, counted and ignored.
+type failures struct{ Counted, Ignored int }
+
+// keepFailures remembers what an attempt knows of the failures of its index.
+func (x *indexes) keepFailures(a *Attempt) {
+	if a.Failures+a.Ignored == 0 {
+		return
+	}
+	if x.failures == nil {
+		x.failures = make(map[int]failures)
+	}
+	x.failures[a.Index] = failures{a.Failures, a.Ignored}
 }
 
 // giveBack makes index i pending again.
@@ -120,6 +137,7 @@ func (j *Job) shrink(to int) {
 	j.Succeeded = j.Completed.Len()
 	x.returned.Truncate(to)
 	x.ready.Truncate(to)
+	maps.DeleteFunc(x.failures, func(i int, _ failures) bool { return i >= to })
 	x.waiting = x.returned.Len()
 	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
 		if a := j.retained[i]; i >= to {

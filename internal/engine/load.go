@@ -161,6 +161,7 @@ func (l *loader) takeHead() {
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
 	j.exhausted, j.outOfRange = h.Exhausted, h.OutOfRange
 	x := &j.indexes
+	x.failures = h.IndexFailures
 	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
 }
 

@@ -245,6 +245,7 @@ type head struct {
 	Exhausted, OutOfRange bool
 
 	NextIndex, AgainIndex, AgainFrom, HighestNumber int
+	IndexFailures                                   map[int]failures `json:",omitempty"`
 	// OldestPlain to OldestFailed are the places of the oldest attempts kept.
 	OldestPlain, OldestSucceeded, OldestFailed int64
 }
@@ -270,6 +271,7 @@ func (j *Job) head() head {
 		Target: j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
 		Exhausted: j.exhausted, OutOfRange: j.outOfRange,
 		NextIndex: x.next, AgainIndex: x.again, AgainFrom: x.againFrom, HighestNumber: x.highest,
+		IndexFailures:   x.failures,
 		OldestPlain:     h.plain.pushed - int64(h.plain.n),
 		OldestSucceeded: h.succeeded.pushed - int64(h.succeeded.n),
 		OldestFailed:    h.failed.pushed - int64(h.failed.n),

@@ -50,6 +50,7 @@ func essence(j *Job) string {
 		put("indexes", []any{j.indexes.returned.String(), j.indexes.ready.String(), j.indexes.next, j.indexes.waiting, j.indexes.highest})
 	}
 	put("numbers", j.indexes.numbers)
+	put("failures", j.indexes.failures)
 	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.exhausted, j.outOfRange})
 	put("targets", string(asJSON([]*savedTarget{j.target.saved(), j.failJob.saved()})))
 	put("last", j.LastFailure)

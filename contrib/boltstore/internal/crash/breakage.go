@@ -1,0 +1,81 @@
+//go:build unix
+
+package crash
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+// breakages are stores that break their promise, by name, for the tests to see
+// that they are found out.
+var breakages = map[string]func(batch.Store) batch.Store{
+	"": func(s batch.Store) batch.Store { return s },
+	// Every seventh commit is forgotten.
+	"forgetful": func(s batch.Store) batch.Store {
+		n := 0
+		return commitFunc{s, func(ctx context.Context, records []batch.Record) error {
+			if n++; n%7 == 0 {
+				return nil
+			}
+			return s.Commit(ctx, records)
+		}}
+	},
+	// Commits are acknowledged at once, and done a little later.
+	"hasty": func(s batch.Store) batch.Store {
+		queue := make(chan []batch.Record, 1<<20)
+		go func() {
+			for records := range queue {
+				time.Sleep(5 * time.Millisecond)
+				if err := s.Commit(context.Background(), records); err != nil {
+					panic(err)
+				}
+			}
+		}()
+		return commitFunc{s, func(_ context.Context, records []batch.Record) error {
+			queue <- clone(records)
+			return nil
+		}}
+	},
+	// The second half of each commit comes with the next one.
+	"torn": func(s batch.Store) batch.Store {
+		var rest []batch.Record
+		return commitFunc{s, func(ctx context.Context, records []batch.Record) error {
+			records = clone(records)
+			all := append(rest, records[:len(records)/2]...)
+			rest = records[len(records)/2:]
+			return s.Commit(ctx, all)
+		}}
+	},
+	// Checkpoints are not stored.
+	"no checkpoints": func(s batch.Store) batch.Store {
+		return commitFunc{s, func(ctx context.Context, records []batch.Record) error {
+			return s.Commit(ctx, slices.DeleteFunc(clone(records), func(r batch.Record) bool {
+				return strings.HasPrefix(r.Key, "checkpoint/")
+			}))
+		}}
+	},
+}
+
+// A commitFunc is a store that commits otherwise.
+type commitFunc struct {
+	batch.Store
+	commit func(context.Context, []batch.Record) error
+}
+
+// Commit calls the function.
+func (s commitFunc) Commit(ctx context.Context, records []batch.Record) error {
+	return s.commit(ctx, records)
+}
+
+func clone(records []batch.Record) []batch.Record {
+	records = slices.Clone(records)
+	for i := range records {
+		records[i].Value = slices.Clone(records[i].Value)
+	}
+	return records
+}

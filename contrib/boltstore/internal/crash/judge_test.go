@@ -1,0 +1,207 @@
+//go:build unix
+
+package crash
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// Steps of a script that are no lines: how a process ends. The next one begins,
+// and has found nothing yet.
+const (
+	crashed  kind = "crashed"
+	shutDown kind = "shut down"
+)
+
+const jobUID = "00000000-aaaa"
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// judged reads a script about one job.
+func judged(t task, script []line) *judge {
+	t.job.Name = "job"
+	j := newJudge(&plan{tasks: map[string]*task{"job": &t}, names: []string{"job"}})
+	process := 0
+	j.read(line{Kind: began})
+	for _, l := range script {
+		l.Process, l.Job = process, "job"
+		if l.UID == "" {
+			l.UID = jobUID
+		}
+		switch l.Kind {
+		case crashed, shutDown:
+			j.end(l.Kind == shutDown)
+			process++
+			j.read(line{Kind: began, Process: process})
+			j.read(line{Kind: opened, Process: process})
+		default:
+			j.read(l)
+		}
+	}
+	j.end(false)
+	return j
+}
+
+func crash() line    { return line{Kind: crashed} }
+func shutdown() line { return line{Kind: shutDown} }
+func start(index, number int) line {
+	return line{Kind: started, Index: index, Number: number, At: noon}
+}
+
+func finish(index, number, code int) line {
+	return line{Kind: ended, Index: index, Number: number, N: code}
+}
+
+func checkpointLine(k kind, index, number, n int) line {
+	return line{Kind: k, Index: index, Number: number, By: number, N: n, Sum: uint32(n)}
+}
+
+// status is a line in which somebody is told of it.
+func status(k kind, s batch.Status) line {
+	s.UID, s.Name = jobUID, "job"
+	if s.Parallelism == 0 {
+		s.Parallelism = 1
+	}
+	return line{Kind: k, Status: &s}
+}
+
+func completed(indexes string) batch.Status {
+	set, err := batch.ParseIndexSet(indexes)
+	if err != nil {
+		panic(err)
+	}
+	return batch.Status{CompletedIndexes: set, Succeeded: set.Len()}
+}
+
+func with(s batch.Status, conditions ...batch.Condition) batch.Status {
+	s.Conditions = conditions
+	return s
+}
+
+var complete = batch.Condition{Type: batch.ConditionComplete, Status: batch.ConditionTrue}
+
+func attempts(list ...batch.AttemptStatus) line { return line{Kind: shown, Attempts: list} }
+
+func attemptOf(index, number int, phase batch.AttemptPhase) batch.AttemptStatus {
+	s := batch.AttemptStatus{Index: index, Number: number, UID: "of the attempt", Phase: phase, StartedAt: noon}
+	if phase == batch.AttemptFailed || phase == batch.AttemptSucceeded {
+		s.FinishedAt = noon.Add(time.Second)
+	}
+	return s
+}
+
+func disrupted(s batch.AttemptStatus) batch.AttemptStatus {
+	s.Conditions = []batch.Condition{{Type: batch.DisruptionTarget, Reason: batch.ReasonTerminationByProcessExit}}
+	return s
+}
+
+func TestJudge(t *testing.T) {
+	two := batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), BackoffLimit: new(2)}
+	any2 := batch.Job{Completions: new(2), Parallelism: new(1), BackoffLimit: new(2)}
+	withTTL := two
+	withTTL.TTLAfterFinished = new(time.Minute)
+	succeeded := []line{start(0, 0), finish(0, 0, 0), status(told, completed("0"))}
+	finished := append(succeeded[:3:3], start(1, 0), finish(1, 0, 0), status(told, with(completed("0-1"), complete)))
+	tests := map[string]struct {
+		job    batch.Job
+		habits habits
+		script []line
+		want   fault
+		text   string
+	}{
+		"a completed index runs again":                {two, habits{}, append(succeeded, crash(), start(0, 1)), duplicated, "of a completed index"},
+		"a completed index runs again in the process": {two, habits{}, append(succeeded, start(0, 1)), duplicated, "of a completed index"},
+		"a completed index is lost":                   {two, habits{}, append(succeeded, crash(), status(found, completed(""))), lost, "index 0 is not completed any more"},
+		"a counter goes back": {any2, habits{}, []line{start(-1, 0), finish(-1, 0, 0), status(told, batch.Status{Succeeded: 1}), crash(),
+			status(found, batch.Status{})}, lost, "counters go back"},
+		"a completion is counted again": {any2, habits{}, []line{start(-1, 0), finish(-1, 0, 0), status(told, batch.Status{Succeeded: 1}), crash(),
+			start(-1, 1), finish(-1, 1, 0), start(-1, 2), finish(-1, 2, 0)}, duplicated, "2 successes after 1 of 2 were told"},
+		"a success is told that never was":    {two, habits{}, []line{status(told, completed("0"))}, wrong, "has not succeeded"},
+		"a completion is told that never was": {any2, habits{}, []line{status(told, batch.Status{Succeeded: 1})}, wrong, "0 attempts have succeeded"},
+		"a failure is told that never was": {two, habits{}, []line{start(0, 0), finish(0, 0, 0), shutdown(), status(told, batch.Status{Failed: 1})}, wrong,
+			"at most 0 attempts have failed"},
+		"an interrupted attempt counts": {two, habits{}, []line{start(0, 0), {Kind: ended, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(),
+			status(told, batch.Status{Failed: 1})}, wrong, "at most 0 attempts have failed"},
+		"a finished job runs":        {two, habits{}, append(finished, crash(), start(0, 3)), duplicated, "of a finished job"},
+		"the outcome changes":        {two, habits{}, append(finished, crash(), status(found, completed("0-1"))), lost, "the outcome changes"},
+		"a job is complete too soon": {two, habits{}, append(succeeded, status(told, with(completed("0"), complete))), wrong, "complete with 1 successes"},
+		"a limit is exceeded too soon": {two, habits{}, []line{status(told, with(batch.Status{},
+			batch.Condition{Type: batch.ConditionFailed, Status: batch.ConditionTrue, Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
+		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
+			start(0, 2), finish(0, 2, 1), start(0, 3)}, duplicated,
+			"begins after 3 have failed, and 2 may"},
+		"the job is lost":  {two, habits{}, append(succeeded, crash(), line{Kind: listed}), lost, "not there any more"},
+		"the name is lost": {two, habits{}, append(succeeded, crash(), line{Kind: started, UID: "00000000-bbbb"}), lost, "another job 00000000-bbbb has its name"},
+		"a removed job is back": {two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone}, crash(), status(found, completed("0"))), duplicated,
+			"there again after it was removed"},
+		"a removed job runs":        {two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone}, crash(), start(1, 0)), duplicated, "of a removed job"},
+		"a job is removed":          {two, habits{}, append(succeeded, line{Kind: gone}), lost, "without a reason"},
+		"a job is removed too soon": {withTTL, habits{}, append(finished, line{Kind: gone, At: time.Time{}.Add(time.Second)}), lost, "before its time"},
+		"a suspension is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend}, line{Kind: agreed, Text: suspend}, crash(),
+			status(found, completed("0"))), lost, "suspended is false"},
+		"a suspended job runs": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend}, line{Kind: agreed, Text: suspend}, crash(), start(1, 0)), wrong,
+			"of a suspended job"},
+		"a parallelism is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: scale, N: 5}, line{Kind: agreed, Text: scale, N: 5}, crash(),
+			status(found, completed("0"))), lost, "parallelism is 1"},
+		"too many run":          {two, habits{}, []line{start(0, 0), start(1, 0)}, wrong, "2 executions run at once"},
+		"an attempt runs twice": {two, habits{}, []line{start(0, 0), start(0, 0)}, wrong, "executed twice in one process"},
+		"executions overlap":    {two, habits{}, []line{start(0, 0), {Kind: started, Restarts: 1}}, wrong, "overlap"},
+		"an attempt that was told runs again": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), start(0, 0)}, duplicated,
+			"was told, and is executed again"},
+		"an attempt that has saved runs again": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), checkpointLine(saved, 0, 0, 1), crash(), start(0, 0)},
+			duplicated, "was told, and is executed again"},
+		"an attempt is lost": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), attempts()}, lost, "attempt {0 0} is not there"},
+		"an attempt is another one": {two, habits{}, []line{attempts(attemptOf(0, 0, batch.AttemptRunning)), attempts(batch.AttemptStatus{UID: "other"})}, duplicated,
+			"have the token"},
+		"the end of an attempt changes": {two, habits{}, []line{attempts(attemptOf(0, 0, batch.AttemptFailed)), crash(), attempts(attemptOf(0, 0, batch.AttemptSucceeded))},
+			lost, "the end of attempt {0 0}"},
+		"a killed attempt still runs": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(),
+			attempts(attemptOf(0, 0, batch.AttemptRunning))}, wrong, "was killed, and is"},
+		"a shutdown disrupts": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), shutdown(), attempts(disrupted(attemptOf(0, 0, batch.AttemptFailed)))}, wrong,
+			"disrupted after a shutdown"},
+		"a shutdown does not wait": {two, habits{}, []line{start(0, 0), shutdown()}, wrong, "1 executions run when"},
+		"an event is lost":         {two, habits{}, []line{{Kind: shown, Events: []batch.Event{{Reason: batch.ReasonSuspended}}}, crash(), {Kind: shown}}, lost, "event Suspended"},
+		"a condition goes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget})), crash(), status(found, batch.Status{})},
+			lost, "goes"},
+		"a condition changes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "A"})), crash(),
+			status(found, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "B"}))}, lost, "becomes"},
+		"the start changes":        {two, habits{}, []line{status(told, batch.Status{StartTime: noon}), crash(), status(found, batch.Status{StartTime: noon.Add(1)})}, lost, "the start goes"},
+		"the last failure is lost": {two, habits{}, []line{status(told, batch.Status{LastFailure: &batch.Failure{}}), crash(), status(found, batch.Status{})}, lost, "the last failure"},
+		"a retry is too soon":      {two, habits{}, []line{status(told, batch.Status{NextRetry: noon.Add(time.Minute)}), crash(), start(0, 0)}, wrong, "before the time of the retry"},
+		"a deadline is forgotten": {batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), ActiveDeadline: new(time.Second)}, habits{},
+			[]line{status(told, batch.Status{StartTime: noon.Add(-time.Minute)}), crash(), start(0, 0)}, wrong, "in spite of a deadline"},
+		"a checkpoint is lost": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), checkpointLine(saved, 0, 0, 1), crash(), start(0, 1),
+			{Kind: resumed, Number: 1}}, lost, "was acknowledged"},
+		"a checkpoint is another one": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), crash(), start(0, 1), {Kind: resumed, Number: 1, N: 1, Sum: 7}}, wrong,
+			"that nobody has saved"},
+		"a checkpoint is taken twice": {batch.Job{Completions: new(2), Parallelism: new(2), BackoffLimit: new(9)}, habits{},
+			[]line{start(-1, 0), checkpointLine(saving, -1, 0, 1), crash(), start(-1, 1), start(-1, 2),
+				{Kind: resumed, Index: -1, Number: 1, N: 1, Sum: 1}, {Kind: resumed, Index: -1, Number: 2, N: 1, Sum: 1}}, wrong, "go on from the same checkpoint"},
+		"a restart finds the checkpoint of another": {batch.Job{Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9)}, habits{},
+			[]line{start(-1, 0), checkpointLine(saving, -1, 0, 1), checkpointLine(saved, -1, 0, 1), finish(-1, 0, 1), crash(),
+				{Kind: started, Index: -1, Restarts: 1}, {Kind: resumed, Index: -1, Restarts: 1}}, lost, "not its own"},
+		"an item is left out":         {two, habits{items: 3}, []line{{Kind: item, N: 1}, {Kind: walking, N: 2}}, lost, "has left out item 2"},
+		"an item is left out at last": {two, habits{items: 2}, []line{start(0, 0), {Kind: item, N: 1}, finish(0, 0, 0)}, lost, "has left out item 2"},
+		"an item is done again":       {two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: item, N: 1}}, duplicated, "item 1 of index 0"},
+		"an iteration goes back":      {two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: walking}}, lost, "goes back from 1 to 0"},
+		"a process complains":         {two, habits{}, []line{{Kind: problem, Text: "oh"}}, wrong, "oh"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			findings := judged(task{test.job, test.habits}, test.script).findings
+			require.NotEmpty(t, findings)
+			for _, f := range findings {
+				if f.fault == test.want && strings.Contains(f.text, test.text) {
+					return
+				}
+			}
+			require.Failf(t, "not found", "%+v", findings)
+		})
+	}
+}
