@@ -13,6 +13,18 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
+// restarted runs a job for a second, shuts its controller down, and lets another
+// one go on.
+func restarted(t *testing.T, store batch.Store, job batch.Job) *batch.Controller {
+	c := newController(t, batch.Options{Store: store})
+	apply(t, c, job)
+	time.Sleep(time.Second)
+	shut(t, c)
+	c = newController(t, batch.Options{Store: store})
+	apply(t, c, job)
+	return c
+}
+
 func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store batch.MemoryStore
@@ -26,21 +38,9 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 				found[a.Number] = string(a.Checkpoint())
 				return nil
 			})}
-		c, err := batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		now, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.NoError(t, c.Shutdown(now))
-		c, err = batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		_, err = c.Wait(t.Context(), "job")
-		require.NoError(t, err)
-		require.NoError(t, c.Shutdown(t.Context()))
+		c := restarted(t, &store, job)
+		complete(t, c, "job")
+		shut(t, c)
 		require.Equal(t, map[int]string{0: "of 0", 1: "of 1"}, found)
 	})
 }
@@ -57,21 +57,9 @@ func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 				_, err := fmt.Fprintln(a.Stdout(), "hello")
 				return err
 			})}
-		c, err := batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		now, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.NoError(t, c.Shutdown(now))
-		c, err = batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		status, err := c.Wait(t.Context(), "job")
-		require.NoError(t, err, status.Explain())
-		require.NoError(t, c.Shutdown(t.Context()))
+		c := restarted(t, &store, job)
+		complete(t, c, "job")
+		shut(t, c)
 	})
 }
 

@@ -720,20 +720,10 @@ func TestFailuresOfAnIndexCountOverAShutdown(t *testing.T) {
 				}
 				return errors.New("failed")
 			})}
-		c, err := batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		now, cancel := context.WithCancel(t.Context())
-		cancel()
-		require.NoError(t, c.Shutdown(now))
-		c, err = batch.New(batch.Options{Store: &store})
-		require.NoError(t, err)
-		_, err = c.Apply(t.Context(), job)
-		require.NoError(t, err)
-		_, _ = c.Wait(t.Context(), "job")
-		require.NoError(t, c.Shutdown(t.Context()))
+		c := restarted(t, &store, job)
+		_, err := c.Wait(t.Context(), "job")
+		failed(t, err, batch.ReasonFailedIndexes)
+		shut(t, c)
 		require.Equal(t, []int{0, 1, 2}, ran) // 0 and 2 failed, 1 was interrupted
 	})
 }
