@@ -43,5 +43,7 @@
 // no process has it open; keep the old one until the new one has been opened.
 //
 // The file must be on a disk of the machine. Network file systems often do
-// neither lock nor sync as they should. To copy a store, close it first.
+// neither lock nor sync as they should. To copy a store, close it first. A process
+// that is killed while it makes a store may leave a file beside it, whose name
+// begins with a dot and has ".new-" in it; it may be removed.
 package boltstore
