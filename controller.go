@@ -344,17 +344,18 @@ func (c *Controller) createStored(j *jobRun) error {
 	j.mu.Lock()
 	c.unreserve(j.id.Job, j)
 	finished, gone := j.tellStored()
+	var halted wishes
 	if c.isStopping() {
-		j.step(engine.Event{Kind: engine.Halted})
+		halted = j.step(engine.Event{Kind: engine.Halted})
 	}
 	tooLate := j.hold(storeHold, c.journal.Failing() != nil)
 	begin := j.hold(creatingHold, false)
 	j.changed()
 	j.mu.Unlock()
 	j.announce(finished, gone)
-	j.perform(w)
-	j.perform(tooLate)
-	j.perform(begin)
+	for _, w := range []wishes{w, halted, tooLate, begin} {
+		j.perform(w)
+	}
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -199,14 +198,13 @@ func TestCommitsOfACompletion(t *testing.T) {
 	require.NoError(t, err)
 	const completions = 50
 	_, err = c.Apply(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(completions),
-		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			for {
-				status, err := c.Get("job")
-				if err != nil || status.Succeeded == a.Index {
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			for change, err := range c.Watch(ctx, 0) {
+				if err != nil || change.Status.Succeeded == a.Index {
 					return err
 				}
-				time.Sleep(time.Millisecond)
 			}
+			return nil
 		})})
 	require.NoError(t, err)
 	_, err = c.Wait(t.Context(), "job")
