@@ -130,6 +130,7 @@ func (c *child) run() int {
 
 // halt shuts down as a service does: what runs gets a moment.
 func (c *child) halt() {
+	c.ledger.write(line{Kind: halting})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(c.random("halt").IntN(30))*time.Millisecond)
 	defer cancel()
 	err := errors.Join(c.controller.Shutdown(ctx))

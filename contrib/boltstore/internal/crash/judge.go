@@ -36,6 +36,7 @@ type judge struct {
 	named    map[string]*record // the latest of each name
 	gone     map[string]bool    // names of jobs that are not to be applied again
 	process  int                // that is being read
+	halting  bool               // it is being shut down
 	listing  bool               // it is writing down what it has found
 	listed   map[string]bool    // UIDs of that
 	counts   counts
@@ -89,7 +90,7 @@ func (r *record) find(f fault, format string, args ...any) {
 func (j *judge) read(l line) {
 	switch l.Kind {
 	case began:
-		j.process, j.listing, j.listed = l.Process, false, make(map[string]bool)
+		j.process, j.halting, j.listing, j.listed = l.Process, false, false, make(map[string]bool)
 	case opened:
 		j.listing = true
 	case listed:
@@ -101,6 +102,8 @@ func (j *judge) read(l line) {
 		if r := j.named[l.Job]; r != nil {
 			r.readWish(l)
 		}
+	case halting:
+		j.readHalting()
 	case halted:
 	default:
 		if r := j.record(l); r != nil {

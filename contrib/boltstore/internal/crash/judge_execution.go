@@ -32,6 +32,7 @@ type attempted struct {
 	exitCodes []int
 	settles   bool // if this process is shut down, it cannot count as failed any more
 	settled   bool // it cannot count as failed any more
+	released  bool // it need not count as failed: a shutdown has perhaps released it
 
 	toldIn   int // the process in which somebody was told so
 	begun    int // how many executions were told to have begun
@@ -94,7 +95,7 @@ func (r *record) readExecution(l line) {
 	r.open[p] = &executed{saved: r.saves(p.index).acknowledged}
 	r.latest[p], r.executing = r.process, true
 	a := r.attempt(p.token)
-	a.process, a.cutShort = r.process, -1
+	a.process, a.cutShort, a.released = r.process, -1, r.halting
 	if len(r.open) > r.wishes.parallelism && !r.mayOverlap() {
 		r.find(wrong, "%d executions run at once, and %d may", len(r.open), r.wishes.parallelism)
 	}
@@ -147,8 +148,9 @@ func (r *record) checkTime(at time.Time) {
 }
 
 // checkLimit: there are no more attempts than the limit of failures permits.
-// Those count that have neither succeeded nor been released by a shutdown, and
-// have not vanished with their process before anybody was told of them.
+// Those count that have neither succeeded nor perhaps been released by a
+// shutdown, and have not vanished with their process before anybody was told of
+// them.
 func (r *record) checkLimit(p place) {
 	if r.hasInterference() || r.job.FailurePolicy != nil || r.tokens[p.token] != nil {
 		return
@@ -162,7 +164,7 @@ func (r *record) checkLimit(p place) {
 	counted := 0
 	for t, a := range r.tokens {
 		exists := a.begun > 0 || a.process == r.process
-		if of(t) && exists && !a.success && !a.settled && !r.isOpen(t) {
+		if of(t) && exists && !a.success && !a.settled && !a.released && !r.isOpen(t) {
 			counted++
 		}
 	}
@@ -200,6 +202,17 @@ func (r *record) readEnd(p place, l line) {
 	}
 	if before, n := r.last.Succeeded, r.successes[-1]; before+n > *r.job.Completions {
 		r.find(duplicated, "%d successes after %d of %d were told", n, before, *r.job.Completions)
+	}
+}
+
+// readHalting takes in that a shutdown begins. It may release what has not been
+// told to have ended, and that stays so if it is killed before it has done all.
+func (j *judge) readHalting() {
+	j.halting = true
+	for _, r := range j.jobs {
+		for _, a := range r.tokens {
+			a.released = a.released || a.process == j.process && a.final == nil
+		}
 	}
 }
 

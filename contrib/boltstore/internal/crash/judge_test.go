@@ -101,6 +101,26 @@ func disrupted(s batch.AttemptStatus) batch.AttemptStatus {
 	return s
 }
 
+// TestJudgeAccepts has what looks like a broken promise, and is none.
+func TestJudgeAccepts(t *testing.T) {
+	job := batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), BackoffLimitPerIndex: new(1)}
+	running := attempts(attemptOf(0, 0, batch.AttemptRunning))
+	interrupted := line{Kind: ended, N: 1, Text: batch.ErrShutdown.Error()}
+	afterwards := []line{crash(), start(0, 1), finish(0, 1, 1), start(0, 2)}
+	tests := map[string][]line{
+		"a shutdown that is killed has released an attempt":                   {start(0, 0), running, {Kind: halting}, interrupted},
+		"one that has just begun":                                             {running, {Kind: halting}, start(0, 0), interrupted},
+		"one that has not returned":                                           {start(0, 0), running, {Kind: halting}},
+		"one that failed by itself before anybody asked it to stop":           {start(0, 0), running, finish(0, 0, 1), {Kind: halting}},
+		"a shutdown has released one that failed before it was asked to stop": {start(0, 0), running, finish(0, 0, 1), {Kind: halting}, shutdown()},
+	}
+	for name, script := range tests {
+		t.Run(name, func(t *testing.T) {
+			require.Empty(t, judged(task{job: job}, append(script, afterwards...)).findings)
+		})
+	}
+}
+
 func TestJudge(t *testing.T) {
 	two := batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), BackoffLimit: new(2)}
 	any2 := batch.Job{Completions: new(2), Parallelism: new(1), BackoffLimit: new(2)}
@@ -135,6 +155,9 @@ func TestJudge(t *testing.T) {
 			batch.Condition{Type: batch.ConditionFailed, Status: batch.ConditionTrue, Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
 		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
 			start(0, 2), finish(0, 2, 1), start(0, 3)}, duplicated,
+			"begins after 3 have failed, and 2 may"},
+		"a limit is forgotten in a shutdown": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed)), start(0, 1), {Kind: halting},
+			{Kind: ended, Number: 1, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(), start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
 			"begins after 3 have failed, and 2 may"},
 		"the job is lost":  {two, habits{}, append(succeeded, crash(), line{Kind: listed}), lost, "not there any more"},
 		"the name is lost": {two, habits{}, append(succeeded, crash(), line{Kind: started, UID: "00000000-bbbb"}), lost, "another job 00000000-bbbb has its name"},

@@ -27,7 +27,9 @@ const (
 	gone   kind = "gone"   // a job was told to be removed
 	called kind = "called" // a user is about to ask for something
 	agreed kind = "agreed" // the user has been told that it is done
-	halted kind = "halted" // a shutdown has succeeded
+
+	halting kind = "halting" // a shutdown is about to begin
+	halted  kind = "halted"  // it has succeeded
 
 	started kind = "started" // an execution
 	resumed kind = "resumed" // it has looked at the checkpoint
