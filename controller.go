@@ -76,8 +76,9 @@ type Options struct {
 // suspension are what they were, by the wall clock. Attempts that ran when the
 // process ended are disrupted, with [ReasonTerminationByProcessExit], and count
 // as the failure policy says; those interrupted by [Controller.Shutdown] do not
-// count. A completion that was told is never run again. One that was not may be:
-// executors run at least once, and what they do should be safe to do twice.
+// count, even if they return nil then. A completion that was told is never run
+// again. One that was not may be: executors run at least once, and what they do
+// should be safe to do twice.
 //
 // Executors and other functions are code and not stored: a job waits, with the
 // condition [ConditionStalled], until [Controller.Apply] declares it again. Logs

@@ -395,13 +395,13 @@ func (r *run) keep() *kept {
 	return r.kept
 }
 
-// close ends the attempt's log, lets go of its checkpoint, and returns the
-// directory to be removed. It needs job.mu.
+// close ends the attempt's log, drops its checkpoint or leaves it to the attempt
+// that goes on with the work, and returns the directory to be removed. It needs job.mu.
 func (r *run) close() (dir string) {
 	r.kept.log.Close()
 	if c := r.kept.saved; c != nil {
 		r.kept.saved = nil
-		if r.attempt.Phase == engine.Succeeded {
+		if r.attempt.IsCompletion() {
 			r.job.dropCheckpoint(c.id)
 		} else {
 			r.job.left = append(r.job.left, c)

@@ -91,3 +91,49 @@ func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 		})
 	}
 }
+
+// A success that does not count leaves its checkpoint to the attempt that does
+// the work again.
+func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
+	stops := map[string]func(t *testing.T, c *batch.Controller, store batch.Store) *batch.Controller{
+		"shutdown": func(t *testing.T, c *batch.Controller, store batch.Store) *batch.Controller {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.NoError(t, c.Shutdown(ctx))
+			return newController(t, batch.Options{Store: store})
+		},
+		"suspension": func(t *testing.T, c *batch.Controller, _ batch.Store) *batch.Controller {
+			require.NoError(t, c.Suspend(t.Context(), "job"))
+			synctest.Wait()
+			require.NoError(t, c.Resume(t.Context(), "job"))
+			return c
+		},
+	}
+	for name, stop := range stops {
+		for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+			t.Run(fmt.Sprint(name, " ", mode), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var store batch.MemoryStore
+					c := newController(t, batch.Options{Store: &store})
+					var found []string
+					job := batch.Job{Name: "job", CompletionMode: mode, Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						found = append(found, string(a.Checkpoint()))
+						if len(found) > 1 {
+							return nil
+						}
+						require.NoError(t, a.SaveCheckpoint([]byte("far")))
+						<-ctx.Done()
+						return nil
+					})}
+					apply(t, c, job)
+					time.Sleep(time.Second)
+					c = stop(t, c, &store)
+					apply(t, c, job)
+					complete(t, c, "job")
+					shut(t, c)
+					require.Equal(t, []string{"", "far"}, found)
+				})
+			})
+		}
+	}
+}

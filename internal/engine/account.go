@@ -76,7 +76,7 @@ func (j *Job) inRange(a *Attempt) bool {
 }
 
 func (j *Job) countSuccess(a *Attempt) {
-	a.account = counted
+	a.account, a.countedAt = counted, 0
 	j.retry = retry{wake: Never, success: a.FinishedAt} // R184
 	if !j.Spec.Indexed {
 		j.Succeeded++

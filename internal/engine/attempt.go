@@ -48,7 +48,7 @@ type Attempt struct {
 	retryAt   Time // while retained: when its index may be tried again
 
 	account   account
-	countedAt Time // the end that a counted failure's retry delay counts from
+	countedAt Time // of a counted failure: the end that its retry delay counts from; otherwise 0
 	retained  bool // see Job.retained
 	counts    bool // while retained: towards the limits
 	holding   bool // its index cannot be given to another
@@ -140,6 +140,12 @@ func (a *Attempt) GraceEnd(grace time.Duration) Time {
 		return a.DeletedAt.Add(grace)
 	}
 	return a.FinishedAt.Add(grace) // lost; zero plus grace is long past
+}
+
+// IsCompletion reports whether the attempt has succeeded and counts for that: one
+// that was stopped for another reason before does not (R163).
+func (a *Attempt) IsCompletion() bool {
+	return a.Phase == Succeeded && a.account == counted && a.countedAt == 0
 }
 
 // terminal reports whether the attempt has ended.
