@@ -1363,6 +1363,14 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	r.err, r.text = err, v.text
 	before := j.lastText
 	j.lastText = failureText{a.seq, err, v.text}
+	if next := j.engine.Retry(r.attempt, v.result, now); next != nil {
+		j.engine.Pin(next)
+		j.changed()
+		r = j.own(next)
+		j.mu.Unlock()
+		j.logFailure(a, false, v.text)
+		return r
+	}
 	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
 	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before

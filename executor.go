@@ -620,7 +620,8 @@ func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.v
 // serve another attempt. It needs job.mu.
 func (r *run) plain() bool {
 	a := r.attempt
-	return r.err == nil && r.kept == nil && len(r.job.zombies)+len(r.job.checkpoints) == 0 && a.Failures+a.Ignored == 0 && r.ctx.untouched()
+	return r.err == nil && r.kept == nil && len(r.job.zombies)+len(r.job.checkpoints) == 0 && r.ctx.untouched() &&
+		(a.Failures+a.Ignored == 0 || !r.job.engine.Spec.CustomDelay)
 }
 
 // A verdict is what the error of an executor came to.

@@ -80,7 +80,7 @@ func timeGuards() []guard {
 		{"no-op p=2 against a channel-fed pool", 2, times, against(noop2, plain, channel)},
 		{"no-op p=64 against a channel-fed pool", 2, times, against(noop64, plain, channel)},
 		{"10 µs of CPU against goroutines", 1.15, times, against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw)},
-		{"failing twice against errgroup and backoff", 1, times,
+		{"failing twice against errgroup and backoff", 0.6, times,
 			against(work{n: 20_000, p: 2, do: nothing, fails: 2},
 				contender{nameBatch, library{indexed: true, perIndex: true}.run}, contender{nameBackoff, runBackoff})},
 		{"watched and polled against alone", 3, times, against(noop2, looked, plain)},

@@ -12,7 +12,7 @@ import (
 // TestRenewDoesWhatEndedDoes gives two jobs of the same spec the same events,
 // of which one job takes the short way wherever it can.
 func TestRenewDoesWhatEndedDoes(t *testing.T) {
-	renewed := 0
+	renewed, retried := 0, 0
 	for seed := range uint64(120) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		spec := renewSpec(random)
@@ -32,8 +32,14 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 			switch {
 			case a == nil:
 				both(Event{Kind: Tick}, nil, nil)
-			case random.IntN(20) == 0:
-				both(Event{Kind: Ended, Result: Result{Code: 1, ErrorRule: None}}, a, b)
+			case random.IntN(6) == 0:
+				failed := Result{Code: 1, ErrorRule: None, Permanent: random.IntN(20) == 0}
+				if short.Retry(a, failed, now) != nil {
+					retried++
+				} else {
+					short.Ended(a, failed, now)
+				}
+				long.Ended(b, failed, now)
 			case random.IntN(30) == 0:
 				both(Event{Kind: AttemptDeleted}, a, b)
 			case random.IntN(30) == 0:
@@ -53,15 +59,17 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 			require.NoError(t, short.Check(), "seed %d, step %d", seed, step)
 		}
 	}
-	require.Greater(t, renewed, 5_000, "the short way was hardly taken")
+	require.Greater(t, renewed, 4_000, "the short way was hardly taken")
+	require.Greater(t, retried, 200, "nor was that of failures")
 }
 
 func renewSpec(random *rand.Rand) Spec {
 	spec := Spec{Indexed: random.IntN(2) == 0, Completions: 50 + random.IntN(200), Parallelism: 1 + random.IntN(5),
 		BackoffLimit: 1000, BackoffLimitPerIndex: None, MaxFailedIndexes: None, ActiveDeadline: None, AttemptTimeout: None,
 		TTL: None, Grace: 30 * time.Second, History: []int{0, 3, 20}[random.IntN(3)]}
-	if spec.Indexed && random.IntN(2) == 0 {
-		spec.BackoffLimitPerIndex = random.IntN(3)
+	if spec.Indexed && random.IntN(3) > 0 {
+		spec.BackoffLimitPerIndex = random.IntN(5)
+		spec.FixedDelay = random.IntN(4) > 0
 	}
 	if random.IntN(3) == 0 {
 		spec.ActiveDeadline = time.Duration(random.IntN(200)) * time.Second
@@ -91,6 +99,6 @@ func told(j *Job) string {
 		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.Phase, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
 			a.FinishedAt, a.DeletedAt, a.HasExit, a.ExitCode)
 	}
-	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp,
+	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp, j.LastFailure,
 		j.StartTime, j.FinishedAt, j.Conditions, j.NextRetry(), j.Due(), j.Events(), attempts)
 }

@@ -144,6 +144,13 @@ func (w *world) end(seq int64, r Result) {
 		return
 	}
 	a.Pinned = false
+	if w.renews && r.Code != 0 && !a.Notify {
+		if next := w.job.Retry(a, r, w.now); next != nil {
+			w.trace = append(w.trace, fmt.Sprintf("%v retried %d", w.since(w.now), seq))
+			w.finish(ev, []Action{{Kind: Start, Attempt: next}})
+			return
+		}
+	}
 	w.step(ev)
 }
 
