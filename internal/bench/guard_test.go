@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/runtocompletion/batch/internal/race"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +34,7 @@ func TestBudgets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("measures times")
 	}
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector changes what things cost")
 	}
 	for _, g := range slices.Concat(timeGuards(), growthGuards(), memoryGuards(), allocGuards()) {

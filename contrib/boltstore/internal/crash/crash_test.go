@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch/internal/race"
 )
 
 var (
@@ -31,7 +33,7 @@ func killsToMake() int {
 	switch {
 	case *kills > 0:
 		return *kills
-	case isRace, testing.Short():
+	case race.Enabled, testing.Short():
 		return 60
 	}
 	return 300
