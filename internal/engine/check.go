@@ -238,6 +238,11 @@ func (c *checkup) checkEnd() {
 // place.
 func (c *checkup) checkHistory() {
 	h := &c.history
+	for _, l := range h.lanes {
+		c.want(!l.isOpen, "a lane is open")
+		c.want(l.ends.n <= h.limit, "%d attempts are kept in a lane", l.ends.n)
+	}
+	h.settle()
 	c.want(h.plain.n+h.succeeded.n+h.failed.n <= max(h.limit, 0), "%d attempts are kept", h.plain.n+h.succeeded.n+h.failed.n)
 	seen := make(map[*Attempt]bool)
 	for _, a := range slices.Concat(c.live, h.succeeded.all(), h.failed.all(), (&list{first: h.free}).all()) {

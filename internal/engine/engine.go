@@ -85,6 +85,7 @@ type Job struct {
 	outOfRange bool
 
 	history history
+	lanes   *lanes        // nil until first needed
 	events  []EventRecord // about the job
 	out     []Action
 	tracker *tracker // nil unless the job is saved

@@ -11,8 +11,9 @@ import "iter"
 // again.
 type history struct {
 	limit             int
-	plain             briefs // successes of which there is little to tell
-	succeeded, failed list   // failed: also lost and stopped ones
+	plain             briefs  // successes of which there is little to tell
+	lanes             []*Lane // with what is to go into plain
+	succeeded, failed list    // failed: also lost and stopped ones
 	free              *Attempt
 }
 
@@ -39,40 +40,49 @@ func (b *brief) attempt() *Attempt {
 		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.endsAt, Phase: Succeeded, HasExit: true, account: counted}
 }
 
-// briefs is a queue in a ring that grows as needed.
+// briefs is a queue of them.
 type briefs struct {
-	ring     []brief
-	first, n int
-	pushed   int64 // so far; the place of the next one in the order of all
+	ring[brief]
+	pushed int64 // so far; the place of the next one in the order of all
 }
 
 func (q *briefs) push(b brief) {
-	if q.n == len(q.ring) {
-		q.grow()
-	}
-	at := q.first + q.n
-	if at >= len(q.ring) {
-		at -= len(q.ring)
-	}
-	q.ring[at] = b
-	q.n++
+	q.ring.push(b)
 	q.pushed++
 }
 
-func (q *briefs) grow() {
-	ring := make([]brief, max(16, 2*q.n))
-	for i := range q.n {
-		ring[i] = *q.at(i)
-	}
-	q.ring, q.first = ring, 0
+// A ring is a queue that grows as needed.
+type ring[T any] struct {
+	all      []T
+	first, n int
 }
 
-func (q *briefs) at(i int) *brief { return &q.ring[(q.first+i)%len(q.ring)] }
+func (q *ring[T]) push(item T) {
+	if q.n == len(q.all) {
+		q.grow()
+	}
+	at := q.first + q.n
+	if at >= len(q.all) {
+		at -= len(q.all)
+	}
+	q.all[at] = item
+	q.n++
+}
 
-func (q *briefs) drop() {
+func (q *ring[T]) grow() {
+	all := make([]T, max(16, 2*q.n))
+	for i := range q.n {
+		all[i] = *q.at(i)
+	}
+	q.all, q.first = all, 0
+}
+
+func (q *ring[T]) at(i int) *T { return &q.all[(q.first+i)%len(q.all)] }
+
+func (q *ring[T]) drop() {
 	q.n--
 	q.first++
-	if q.first == len(q.ring) {
+	if q.first == len(q.all) {
 		q.first = 0
 	}
 }
@@ -109,9 +119,10 @@ func (l *list) pop() *Attempt {
 
 // add keeps an ended attempt.
 func (h *history) add(a *Attempt) {
+	h.settle()
 	switch {
 	case a.plain():
-		h.addBrief(a)
+		h.addBrief(a.brief())
 		h.recycle(a)
 		return
 	case a.Phase == Succeeded:
@@ -125,28 +136,55 @@ func (h *history) add(a *Attempt) {
 }
 
 // addBrief keeps what there is to tell of a plain success.
-func (h *history) addBrief(a *Attempt) {
+func (h *history) addBrief(b brief) {
 	if h.limit == 0 {
 		return
 	}
-	h.plain.push(a.brief())
+	h.settle()
+	h.plain.push(b)
 	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
 		h.trim(h.limit)
 	}
 }
 
+// settle takes in what has ended in lanes, in the order of the ends.
+func (h *history) settle() {
+	for {
+		var next *Lane
+		for _, l := range h.lanes {
+			if l.ends.n > 0 && (next == nil || l.ends.at(0).at < next.ends.at(0).at) {
+				next = l
+			}
+		}
+		if next == nil {
+			return
+		}
+		h.plain.push(next.ends.at(0).brief())
+		next.ends.drop()
+		if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
+			h.giveUp()
+		}
+	}
+}
+
 // trim gives up the oldest attempts above the limit, failed ones last.
 func (h *history) trim(limit int) {
+	h.settle()
 	h.limit = limit
 	for h.plain.n+h.succeeded.n+h.failed.n > limit {
-		switch {
-		case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
-			h.plain.drop()
-		case h.succeeded.n > 0:
-			h.recycle(h.succeeded.pop())
-		default:
-			h.recycle(h.failed.pop())
-		}
+		h.giveUp()
+	}
+}
+
+// giveUp gives up the oldest attempt, a failed one only if there is no other.
+func (h *history) giveUp() {
+	switch {
+	case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
+		h.plain.drop()
+	case h.succeeded.n > 0:
+		h.recycle(h.succeeded.pop())
+	default:
+		h.recycle(h.failed.pop())
 	}
 }
 
@@ -169,7 +207,10 @@ func (h *history) reuse() *Attempt {
 }
 
 // DropHistory lets go of all ended attempts.
-func (j *Job) DropHistory() { j.history = history{limit: j.history.limit} }
+func (j *Job) DropHistory() {
+	j.history = history{limit: j.history.limit}
+	j.lanes = nil
+}
 
 // All walks over every attempt that is live or kept, in no order. Of an
 // attempt that has ended it may yield a copy without its owner.
@@ -185,6 +226,7 @@ func (j *Job) All() iter.Seq[*Attempt] {
 }
 
 func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
+	h.settle()
 	for _, l := range [...]list{h.succeeded, h.failed} {
 		for a := l.first; a != nil; a = a.next {
 			if !yield(a) {

@@ -8,13 +8,13 @@ package engine
 // Attempt.Notify).
 func (j *Job) Renew(a *Attempt, now Time) bool {
 	now = max(j.now, now)
-	if now >= j.steadyUntil || !j.hasMore() || !a.renewable() {
+	if now >= j.steadyUntil || j.left() <= 0 || !a.renewable() {
 		return false
 	}
 	j.now = now
-	a.Phase, a.FinishedAt = Succeeded, now
+	a.FinishedAt = now
 	j.untouch(a)
-	j.history.addBrief(a)
+	j.history.addBrief(a.brief())
 	j.retry.success = now
 	j.Succeeded++
 	a.Number = int(j.created)
@@ -25,11 +25,15 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	}
 	a.Seq = j.created
 	j.created++
-	a.Phase, a.FinishedAt = Running, 0
-	a.Failures, a.Ignored = 0, 0
-	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
+	a.renew(now)
 	j.touch(a)
 	return true
+}
+
+// renew makes a running attempt one that starts now, but for what numbers it.
+func (a *Attempt) renew(now Time) {
+	a.FinishedAt, a.Failures, a.Ignored = 0, 0, 0
+	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
 }
 
 // Retry is Ended for a plain failure in a steady job after which the same index
@@ -67,9 +71,13 @@ func (s *Spec) retriesAtOnce(a *Attempt, r Result) bool {
 		r.Code != 0 && !r.Permanent && a.Failures < s.BackoffLimitPerIndex
 }
 
-// hasMore reports whether the job needs another attempt after a success.
-func (j *Job) hasMore() bool {
-	return j.Succeeded+j.Active < j.Spec.Completions && (!j.Spec.Indexed || j.indexes.next < j.Spec.Completions)
+// left is how many more attempts the job needs than it has.
+func (j *Job) left() int {
+	left := j.Spec.Completions - j.Succeeded - j.Active
+	if j.Spec.Indexed {
+		left = min(left, j.Spec.Completions-j.indexes.next)
+	}
+	return left
 }
 
 // renewable reports whether there is nothing about an attempt but that it runs.

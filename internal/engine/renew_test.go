@@ -12,7 +12,7 @@ import (
 // TestRenewDoesWhatEndedDoes gives two jobs of the same spec the same events,
 // of which one job takes the short way wherever it can.
 func TestRenewDoesWhatEndedDoes(t *testing.T) {
-	renewed, retried := 0, 0
+	renewed, retried, inLanes := 0, 0, 0
 	for seed := range uint64(120) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		spec := renewSpec(random)
@@ -54,17 +54,63 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 					short.Ended(a, ok, now)
 				}
 				long.Ended(b, ok, now)
+				for range random.IntN(4) * random.IntN(200) {
+					now++
+					inLanes += succeedInLane(short, long, now, random)
+					if random.IntN(10) == 0 {
+						short.Look(func(bool) {})
+						require.Equal(t, figures(long), figures(short), "seed %d, step %d", seed, step)
+					}
+				}
+				short.Collect()
 			}
-			require.Equal(t, told(long), told(short), "seed %d, step %d", seed, step)
 			require.NoError(t, short.Check(), "seed %d, step %d", seed, step)
+			require.Equal(t, told(long), told(short), "seed %d, step %d", seed, step)
 		}
 	}
-	require.Greater(t, renewed, 4_000, "the short way was hardly taken")
-	require.Greater(t, retried, 200, "nor was that of failures")
+	require.Greater(t, renewed, 2_000, "the short way was hardly taken")
+	require.Greater(t, retried, 100, "nor was that of failures")
+	require.Greater(t, inLanes, 5_000, "nor were the lanes")
+}
+
+// succeedInLane lets an attempt succeed in a lane of the one job, if it can, and
+// in the other one.
+func succeedInLane(short, long *Job, now Time, random *rand.Rand) int {
+	if len(short.Live()) == 0 {
+		return 0
+	}
+	a := short.Live()[random.IntN(len(short.Live()))]
+	seq := a.Seq
+	l := laneOf(short, a)
+	if l == nil || !l.Renew(a, now) {
+		l = short.Lane(a, now)
+		if l == nil || !l.Renew(a, now) {
+			return 0
+		}
+	}
+	for _, b := range long.Live() {
+		if b.Seq == seq {
+			long.Ended(b, Result{ErrorRule: None}, now)
+			return 1
+		}
+	}
+	panic("no such attempt")
+}
+
+func laneOf(j *Job, a *Attempt) *Lane {
+	if j.lanes == nil {
+		return nil
+	}
+	for _, l := range j.lanes.all {
+		if l.isOpen && l.a == a {
+			return l
+		}
+	}
+	return nil
 }
 
 func renewSpec(random *rand.Rand) Spec {
-	spec := Spec{Indexed: random.IntN(2) == 0, Completions: 50 + random.IntN(200), Parallelism: 1 + random.IntN(5),
+	spec := Spec{Indexed: random.IntN(2) == 0, Completions: 50 + random.IntN(2000), Parallelism: 1 + random.IntN(5),
 		BackoffLimit: 1000, BackoffLimitPerIndex: None, MaxFailedIndexes: None, ActiveDeadline: None, AttemptTimeout: None,
 		TTL: None, Grace: 30 * time.Second, History: []int{0, 3, 20}[random.IntN(3)]}
 	if spec.Indexed && random.IntN(3) > 0 {
@@ -92,6 +138,12 @@ func sameAttempts(j, other *Job, random *rand.Rand) (a, b *Attempt) {
 	return a, nil
 }
 
+// figures is what can be asked without a look at the attempts.
+func figures(j *Job) string {
+	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp, j.LastFailure,
+		j.StartTime, j.FinishedAt, j.Conditions, j.NextRetry(), j.Due(), j.Events())
+}
+
 // told is everything a job can be asked.
 func told(j *Job) string {
 	attempts := make(map[int64]string)
@@ -99,6 +151,14 @@ func told(j *Job) string {
 		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.Phase, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
 			a.FinishedAt, a.DeletedAt, a.HasExit, a.ExitCode)
 	}
-	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp, j.LastFailure,
-		j.StartTime, j.FinishedAt, j.Conditions, j.NextRetry(), j.Due(), j.Events(), attempts)
+	return fmt.Sprint(figures(j), attempts)
+}
+
+func TestTimeInALaneDoesNotRunBackwards(t *testing.T) {
+	m := newTreadmill(t, "P=8")
+	a := m.running[0]
+	l := m.job.Lane(a, m.now)
+	require.True(t, l.Renew(a, m.now+10))
+	require.True(t, l.Renew(a, m.now+5))
+	require.Equal(t, m.now+10, a.StartedAt)
 }
