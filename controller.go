@@ -289,7 +289,7 @@ func (c *Controller) create(ctx context.Context, job Job) (*jobRun, error) {
 			return nil, err
 		}
 	} else {
-		j.mu.Lock()
+		j.lock()
 		if err := c.add(j); err != nil {
 			j.mu.Unlock()
 			return nil, err
@@ -330,7 +330,7 @@ func (c *Controller) createStored(j *jobRun) error {
 	if err := c.reserve(j.id.Job); err != nil {
 		return err
 	}
-	j.mu.Lock()
+	j.lock()
 	j.engine.Track(describeAttempt)
 	j.holds = creatingHold
 	w := j.step(engine.Event{Kind: engine.Created, Pause: true})
@@ -342,7 +342,7 @@ func (c *Controller) createStored(j *jobRun) error {
 		c.unreserve(j.id.Job, nil)
 		return storeError(err)
 	}
-	j.mu.Lock()
+	j.lock()
 	c.unreserve(j.id.Job, j)
 	finished, gone := j.tellStored()
 	var halted wishes
@@ -471,7 +471,7 @@ func (c *Controller) storeTrouble(err error) {
 		c.trouble.Store(nil)
 	}
 	for _, j := range c.everyJob() {
-		j.mu.Lock()
+		j.lock()
 		w := j.hold(storeHold, err != nil)
 		if !j.engine.IsGone() {
 			c.feed.Changed(&j.entry)
@@ -615,7 +615,7 @@ func (c *Controller) Job(name string) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	spec := j.spec.clone()
 	if j.holds&undeclaredHold != 0 {
@@ -701,7 +701,7 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 		return err
 	}
 	j.log(slog.LevelInfo, "job is to be deleted", slog.String("propagation", string(p)))
-	j.mu.Lock()
+	j.lock()
 	j.do(engine.Event{Kind: engine.Deleted, Orphan: p == Orphan, Linger: p == Foreground})
 	return c.durable(ctx)
 }
@@ -786,12 +786,12 @@ func watchError(err error) error {
 // later change will do that.
 func changeOf(change feed.Change[*jobRun]) (Change, bool) {
 	j := change.Entry.Item
-	j.mu.Lock()
-	if !change.Current() {
+	revision := j.look(change.Revision)
+	if revision != change.Revision {
 		j.mu.Unlock()
 		return Change{}, false
 	}
-	step := Change{Type: Modified, Status: j.statusLocked()}
+	step := Change{Type: Modified, Status: j.statusLocked(revision)}
 	j.mu.Unlock()
 	step.Status.Progress = step.Status.progress(j.c.now())
 	switch {
@@ -1007,7 +1007,7 @@ func (c *Controller) stop() {
 		return
 	}
 	for _, j := range c.everyJob() {
-		j.mu.Lock()
+		j.lock()
 		j.do(engine.Event{Kind: engine.Halted})
 	}
 	c.leave()
@@ -1017,7 +1017,7 @@ func (c *Controller) stop() {
 func (c *Controller) interrupt() time.Duration {
 	last := c.now().Add(10 * time.Millisecond) // what stops at once needs a moment, too
 	for _, j := range c.everyJob() {
-		j.mu.Lock()
+		j.lock()
 		w := j.step(engine.Event{Kind: engine.Interrupted, Keep: c.journal != nil})
 		for _, a := range j.executing() {
 			last = max(last, a.GraceEnd(*j.spec.TerminationGracePeriod))
@@ -1038,7 +1038,7 @@ func (c *Controller) everyJob() []*jobRun {
 func (c *Controller) abandoned() error {
 	var names []string
 	for _, j := range c.everyJob() {
-		j.mu.Lock()
+		j.lock()
 		for _, a := range j.executing() {
 			names = append(names, j.id.Name(a.Seq, a.Index))
 		}
@@ -1084,7 +1084,7 @@ type jobRun struct {
 	cleared  atomic.Bool // when it has, nothing is left to be done
 	endTold  atomic.Bool // when it has, that is stored
 
-	mu         sync.Mutex // guards the fields below; not held while user code runs
+	mu         sync.Mutex // see lock and look; guards the fields below; not held while user code runs
 	spec       Job        // with its defaults
 	declared   *Job       // what Create or Apply was given last, with its defaults; nil if spec is
 	generation int64
@@ -1164,11 +1164,43 @@ func (c *Controller) engineSpec(job *Job) engine.Spec {
 	return spec
 }
 
+// lock locks j.mu, for whoever is to give the engine an event or to look at
+// attempts.
+func (j *jobRun) lock() {
+	j.mu.Lock()
+	j.catchUp()
+}
+
+// catchUp lets the engine take in what has ended in lanes. It needs j.mu.
+func (j *jobRun) catchUp() {
+	if j.engine.Collect() {
+		j.c.feed.Changed(&j.entry)
+	}
+}
+
+// look is lock for whoever looks at what the engine says about the job as a whole,
+// and returns the revision of that. If only one revision is wanted, another one
+// does not count as seen.
+func (j *jobRun) look(wanted uint64) (revision uint64) {
+	j.mu.Lock()
+	j.engine.Look(func(changed bool) {
+		if changed {
+			j.c.feed.Changed(&j.entry)
+		}
+		if revision = j.entry.Revision(); wanted == anyRevision || revision == wanted {
+			revision = j.c.feed.Observe(&j.entry)
+		}
+	})
+	return revision
+}
+
+const anyRevision = 0
+
 // update lets change work on a copy of the spec, and puts that in place unless
 // there was another update meanwhile, or the job was removed: then it reports
 // false.
 func (j *jobRun) update(change func(*Job)) (bool, error) {
-	j.mu.Lock()
+	j.lock()
 	old, updates := j.spec.clone(), j.updates
 	j.mu.Unlock()
 
@@ -1181,7 +1213,7 @@ func (j *jobRun) update(change func(*Job)) (bool, error) {
 
 	spec := j.c.engineSpec(&updated)
 
-	j.mu.Lock()
+	j.lock()
 	if j.updates != updates || j.engine.IsGone() {
 		j.mu.Unlock()
 		return false, nil
@@ -1194,7 +1226,7 @@ func (j *jobRun) update(change func(*Job)) (bool, error) {
 // declare is update with a whole declaration, and makes the job's functions
 // those of it if it has none.
 func (j *jobRun) declare(declared Job) (bool, error) {
-	j.mu.Lock()
+	j.lock()
 	old, before, updates, isNew := j.spec.clone(), j.lastDeclared().clone(), j.updates, j.holds&undeclaredHold != 0
 	j.mu.Unlock()
 	if isNew {
@@ -1208,7 +1240,7 @@ func (j *jobRun) declare(declared Job) (bool, error) {
 	}
 	spec := j.c.engineSpec(&updated)
 
-	j.mu.Lock()
+	j.lock()
 	if j.updates != updates || j.engine.IsGone() {
 		j.mu.Unlock()
 		return false, nil
@@ -1280,7 +1312,7 @@ func (j *jobRun) perform(w wishes) {
 
 // tick tells the engine that something is due.
 func (j *jobRun) tick() {
-	j.mu.Lock()
+	j.lock()
 	j.due = engine.Never
 	j.do(engine.Event{Kind: engine.Tick})
 }
@@ -1327,13 +1359,20 @@ func (j *jobRun) ended(r *run, err error) *run {
 		return j.endedWith(r, err)
 	}
 	now := j.c.now()
-	j.mu.Lock()
-	if r.plain() && j.engine.Renew(r.attempt, now) {
-		r.seq = r.attempt.Seq
+	if r.lane != nil && r.lane.Renew(r.attempt, now) {
+		if j.c.feed.HasSeen(r.revision) {
+			r.revision = j.c.feed.Changed(&j.entry)
+		}
+		return r
+	}
+	j.mu.Lock() // and the lanes of others stay open
+	if r.plain() && j.renew(r, now) {
 		j.changed()
+		r.revision = j.entry.Revision()
 		j.mu.Unlock()
 		return r
 	}
+	j.catchUp()
 	index, failed := r.attempt.Index, r.attempt.Failures+r.attempt.Ignored
 	r.returned()
 	if r.err != nil { // of an execution before a restart in place
@@ -1348,6 +1387,18 @@ func (j *jobRun) ended(r *run, err error) *run {
 	return j.afterwards(index, over, w)
 }
 
+// renew lets a run go on with the next attempt, if nothing but that is to be done,
+// and from then on in a lane, if there is one for it. It needs j.mu, but not what
+// the lanes have.
+func (j *jobRun) renew(r *run, now engine.Time) bool {
+	r.lane = j.engine.Lane(r.attempt, now)
+	if r.lane != nil && r.lane.Renew(r.attempt, now) {
+		return true
+	}
+	j.catchUp()
+	return j.engine.Renew(r.attempt, now)
+}
+
 // endedWith is ended for an execution that returned an error.
 func (j *jobRun) endedWith(r *run, err error) *run {
 	return j.endedAs(r, err, r.judge(err))
@@ -1356,7 +1407,7 @@ func (j *jobRun) endedWith(r *run, err error) *run {
 // endedAs is endedWith once it is known what the error came to.
 func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 	now := j.c.now()
-	j.mu.Lock()
+	j.lock()
 	a := r.view()
 	stopped := r.ctx.cause != nil
 	r.returned()
@@ -1705,7 +1756,7 @@ func (j *jobRun) answer(questions []question) (next *run) {
 	for ; len(questions) > 0; questions = questions[1:] {
 		q := questions[0]
 		ev := j.findDelay(q)
-		j.mu.Lock()
+		j.lock()
 		if q.Attempt != nil && q.Attempt.Seq != q.seq {
 			j.mu.Unlock()
 			continue // it has ended meanwhile
@@ -1730,7 +1781,7 @@ func (j *jobRun) answer(questions []question) (next *run) {
 func (j *jobRun) findDelay(q question) engine.Event {
 	var d time.Duration
 	err := errExited
-	j.mu.Lock()
+	j.lock()
 	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
 	j.mu.Unlock()
 	n := q.N
@@ -1809,7 +1860,7 @@ func (c *Controller) takeTurns() (mine *run) {
 // takeTurn starts the first attempt that still waits for it, and puts the job
 // back in line if there are more.
 func (j *jobRun) takeTurn() *run {
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	for len(j.line) > 0 && !j.c.isStopping() {
 		a, seq := j.line[0].attempt, j.line[0].seq
@@ -1862,7 +1913,7 @@ func (j *jobRun) wait(ctx context.Context) (Status, error) {
 // outcome is the answer of wait for a job that has finished or is gone.
 func (j *jobRun) outcome() (Status, error) {
 	status := j.status()
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	switch {
 	case j.failed != nil:
@@ -1876,7 +1927,7 @@ func (j *jobRun) outcome() (Status, error) {
 // tellAttempt gives the engine an event of an attempt that has not ended. It
 // reports whether the job has such an attempt at all.
 func (j *jobRun) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
-	j.mu.Lock()
+	j.lock()
 	a := j.findAttempt(attempt)
 	switch {
 	case a == nil:
@@ -1902,7 +1953,7 @@ func (j *jobRun) findAttempt(attempt string) *engine.Attempt {
 }
 
 func (j *jobRun) attemptLog(attempt string) *logtail.Log {
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	a := j.findAttempt(attempt)
 	if a == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/race"
 )
 
 // newController returns a controller that logs to the test and is shut down,
@@ -1575,4 +1576,175 @@ func TestConcurrentUse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A sightings knows what was seen of a job at each revision.
+type sightings struct {
+	mu  sync.Mutex
+	all map[uint64]string
+}
+
+// add takes in a status. Whoever sees the same revision sees the same.
+func (s *sightings) add(t *testing.T, status batch.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := fmt.Sprint(status.Succeeded, status.Failed, status.Active, status.Ready, status.CompletedIndexes.Len(), status.State())
+	if before, ok := s.all[status.Revision]; ok && before != text {
+		t.Errorf("revision %d is %s and %s", status.Revision, before, text)
+	}
+	s.all[status.Revision] = text
+}
+
+// Attempts that take no time are counted apart from the job, until somebody looks
+// at it.
+func TestLookingAtAFastJob(t *testing.T) {
+	n := 1_000_000
+	if race.Enabled {
+		n = 100_000
+	}
+	for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+		for _, meddled := range []bool{false, true} {
+			t.Run(fmt.Sprint(mode, " ", meddled), func(t *testing.T) {
+				c := newController(t, batch.Options{Logger: slog.New(slog.DiscardHandler)})
+				defer func() { require.NoError(t, c.Shutdown(t.Context())) }()
+				var calls, failures atomic.Int64
+				job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Parallelism: new(5), BackoffLimit: new(n), Backoff: batch.ConstantBackoff(0), History: new(100),
+					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						switch call := calls.Add(1); {
+						case call%5003 == 0:
+							failures.Add(1)
+							return errors.New("now and then")
+						case call%4001 == 0:
+							return ctx.Err() // it asks its context, which costs more
+						case call%3001 == 0:
+							fmt.Fprintln(a.Stdout(), "hello")
+						case call%2003 == 0:
+							time.Sleep(10 * time.Microsecond)
+						}
+						return nil
+					})}
+				mustCreate(t, c, job)
+				seen := sightings{all: make(map[uint64]string)}
+				var lookers sync.WaitGroup
+				lookers.Go(func() {
+					for last := (batch.Status{}); !last.Finished(); {
+						status := get(t, c, "job")
+						if status.Revision < last.Revision || status.Succeeded < last.Succeeded {
+							t.Errorf("%v goes back to %v", last, status)
+						}
+						seen.add(t, status)
+						last = status
+					}
+				})
+				lookers.Go(func() {
+					last := uint64(0)
+					for change, err := range c.Watch(t.Context(), 0) {
+						if err != nil || change.Status.Revision <= last {
+							t.Errorf("revision %d after %d: %v", change.Status.Revision, last, err)
+							return
+						}
+						last = change.Status.Revision
+						seen.add(t, change.Status)
+						if change.Status.Finished() {
+							return
+						}
+					}
+				})
+				if meddled {
+					lookers.Go(func() { meddle(t, c) })
+				}
+				status, err := c.Wait(t.Context(), "job")
+				require.NoError(t, err)
+				lookers.Wait()
+				require.NoError(t, batch.Check(c, "job"))
+				require.Equal(t, n, status.Succeeded)
+				attempts, err := c.Attempts("job")
+				require.NoError(t, err)
+				require.Len(t, attempts, 100)
+				if !meddled {
+					require.Equal(t, int64(n)+failures.Load(), calls.Load())
+					require.Equal(t, int(failures.Load()), status.Failed)
+				}
+			})
+		}
+	}
+}
+
+// meddle looks at a job closely, and changes it, until it has finished.
+func meddle(t *testing.T, c *batch.Controller) {
+	ctx := t.Context()
+	for i := 0; ; i++ {
+		if err := batch.Check(c, "job"); err != nil {
+			t.Error(err)
+		}
+		attempts, err := c.Attempts("job")
+		if err != nil {
+			t.Error(err)
+		}
+		switch i % 4 {
+		case 0:
+			err = c.Suspend(ctx, "job")
+		case 1:
+			err = c.Resume(ctx, "job")
+		case 2:
+			err = c.Update(ctx, "job", func(j *batch.Job) { j.Parallelism = new(1 + i%7) })
+		case 3:
+			if last := attempts[len(attempts)-1]; last.Phase == batch.AttemptRunning {
+				err = c.Disrupt(ctx, "job", last.UID, batch.ReasonEvictionByEvictionAPI)
+			}
+		}
+		switch {
+		case err == nil, errors.Is(err, batch.ErrNotFound):
+		case errors.Is(err, batch.ErrFinished):
+			if get(t, c, "job").Finished() {
+				return
+			}
+		default:
+			t.Error(err)
+			return
+		}
+		if get(t, c, "job").Finished() {
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// Who watches a fast job is told when it goes on, although attempts that take no
+// time are counted apart from it.
+func TestFastJobIsWatched(t *testing.T) {
+	for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+		t.Run(string(mode), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				const n, first, second = 1000, 500, 501
+				watched, goOn := make(chan struct{}), make(chan struct{})
+				calls := 0
+				mustCreate(t, c, batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+					switch calls++; calls {
+					case first:
+						<-watched
+					case second:
+						<-goOn
+					}
+					return nil
+				})})
+				synctest.Wait()
+				var seen []int
+				for change, err := range c.Watch(t.Context(), 0) {
+					require.NoError(t, err)
+					seen = append(seen, change.Status.Succeeded)
+					if len(seen) == 2 {
+						break
+					}
+					close(watched)
+				}
+				require.Equal(t, []int{first - 1, second - 1}, seen)
+				close(goOn)
+				status, err := c.Wait(t.Context(), "job")
+				require.NoError(t, err)
+				require.Equal(t, n, status.Succeeded)
+			})
+		})
+	}
 }

@@ -333,7 +333,7 @@ func (a Attempt) with(f func(r *run)) bool {
 		return false
 	}
 	j := a.run.job
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	if !a.run.runs(a) {
 		return false
@@ -348,7 +348,7 @@ func (a Attempt) tell(ev engine.Event) bool {
 		return false
 	}
 	j := a.run.job
-	j.mu.Lock()
+	j.lock()
 	if !a.run.runs(a) {
 		j.mu.Unlock()
 		return false
@@ -367,6 +367,10 @@ type run struct {
 	job     *jobRun
 	attempt *engine.Attempt
 	ctx     *attemptContext
+
+	// The next two belong to the goroutine that runs the executor.
+	lane     *engine.Lane // nil until it has had one
+	revision uint64       // of the job; once that has been seen, others are to be told of what happens in the lane
 
 	// The fields below are guarded by job.mu.
 	seq  int64  // of the attempt that they belong to
@@ -388,7 +392,7 @@ type kept struct {
 // keep returns what the attempt has left, to be added to. It needs job.mu.
 func (r *run) keep() *kept {
 	if r.kept == nil {
-		r.kept = new(kept)
+		r.kept, r.seq = new(kept), r.attempt.Seq
 		r.kept.log.Reset(cmp.Or(*r.job.spec.LogLimit, -1)) // 0 is the log's default
 		r.attempt.Notify = true
 	}
@@ -426,7 +430,7 @@ func (r *run) lastLines() []LogLine {
 // restarts asks for the delay before the n-th restart of an attempt, if this is
 // still its run. It calls user code.
 func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
-	r.job.mu.Lock()
+	r.job.lock()
 	if r.seq != seq {
 		r.job.mu.Unlock()
 		return 0, nil
@@ -602,6 +606,7 @@ func (r *run) view() Attempt {
 // returned takes in that the executor has returned. It needs job.mu.
 func (r *run) returned() {
 	r.attempt.Pinned = false
+	r.seq = r.attempt.Seq
 	if len(r.job.zombies) > 0 {
 		delete(r.job.zombies, r)
 	}
@@ -673,7 +678,7 @@ func (r *run) exitCode(err error) int {
 	if r.ctx.live.Load() == nil {
 		return exitError // it cannot know that it was asked to stop
 	}
-	r.job.mu.Lock()
+	r.job.lock()
 	cause := r.ctx.cause
 	r.job.mu.Unlock()
 	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, cause)) {
@@ -735,7 +740,7 @@ func (c *attemptContext) asked() *liveContext {
 		return live
 	}
 	j := c.run.job
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	if live := c.live.Load(); live != nil {
 		return live

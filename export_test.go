@@ -6,7 +6,7 @@ func Check(c *Controller, name string) error {
 	if err != nil {
 		return err
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	return j.engine.Check()
 }

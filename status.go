@@ -585,8 +585,8 @@ func (s *IndexSet) UnmarshalText(text []byte) error {
 
 // status is the job's status now.
 func (j *jobRun) status() Status {
-	j.mu.Lock()
-	s := j.statusLocked()
+	revision := j.look(anyRevision)
+	s := j.statusLocked(revision)
 	j.mu.Unlock()
 	s.Progress = s.progress(j.c.now())
 	return s
@@ -595,14 +595,14 @@ func (j *jobRun) status() Status {
 // statusLocked is the status but for the progress, which needs no lock: a look
 // at the clock under it would hold up the job for as long as an attempt does.
 // With a store, it is the latest one that is durable.
-func (j *jobRun) statusLocked() Status {
+func (j *jobRun) statusLocked(revision uint64) Status {
 	var s Status
 	if j.c.journal == nil {
 		s = j.present()
 	} else {
 		s = j.stored.tell(j)
 	}
-	s.Revision = j.c.feed.Observe(&j.entry)
+	s.Revision = revision
 	return s
 }
 
@@ -694,7 +694,7 @@ func conditions(list []engine.Condition) []Condition {
 // attempts returns the status of every attempt that is live or, as long as the
 // job is there, kept.
 func (j *jobRun) attempts() []AttemptStatus {
-	j.mu.Lock()
+	j.lock()
 	var list []AttemptStatus
 	for a := range j.engine.All() {
 		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
@@ -813,7 +813,7 @@ func (e *timeoutError) Unwrap() []error { return []error{ErrAttemptTimeout, e.er
 
 // events returns the events that are kept.
 func (j *jobRun) events() []Event {
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	var list []Event
 	for _, e := range j.engine.Events() {
@@ -864,7 +864,7 @@ func (s *stored) tell(j *jobRun) Status {
 
 // Collect puts what has to be stored.
 func (j *jobRun) Collect(put func(journal.Record)) {
-	j.mu.Lock()
+	j.lock()
 	defer j.mu.Unlock()
 	j.place.Taken()
 	j.collect(put)
@@ -901,7 +901,7 @@ func (j *jobRun) collect(put func(journal.Record)) {
 
 // Stored lets everybody see what Collect has put.
 func (j *jobRun) Stored() {
-	j.mu.Lock()
+	j.lock()
 	finished, gone := j.tellStored()
 	j.mu.Unlock()
 	j.announce(finished, gone)
@@ -1031,7 +1031,7 @@ func (c *Controller) loadJob(uid string, records map[string][]byte) (*jobRun, er
 // goOnAfterLoad takes up a job where it was left, as far as that is possible
 // without its executor.
 func (j *jobRun) goOnAfterLoad() {
-	j.mu.Lock()
+	j.lock()
 	if j.engine.FinishedAt == 0 {
 		j.do(engine.Event{Kind: engine.Recovered})
 		return

@@ -18,8 +18,8 @@ import (
 const keptRemovals = 1000
 
 // A Feed is a set of objects of type T in the order of their latest changes.
-// Its methods may be called by several goroutines at once. The calls for one
-// entry must come one at a time.
+// Its methods may be called by several goroutines at once. For an entry, Add comes
+// first, and Remove once.
 type Feed[T any] struct {
 	seen atomic.Uint64 // the highest revision that anybody has been told
 
@@ -35,11 +35,15 @@ type Feed[T any] struct {
 type Entry[T any] struct {
 	Item T
 
+	revision atomic.Uint64 // written under Feed.mu
+
 	older, newer *Entry[T]
-	revision     uint64
 	created      uint64
 	removed      bool
 }
+
+// Revision is that of the object's latest change.
+func (e *Entry[T]) Revision() uint64 { return e.revision.Load() }
 
 // Begin makes all revisions up to this one too old. It is to be called before
 // anything else.
@@ -50,19 +54,27 @@ func (f *Feed[T]) Add(e *Entry[T]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.renew(e)
-	e.created = e.revision
+	e.created = e.Revision()
 }
 
-// Changed says that the object has changed.
-func (f *Feed[T]) Changed(e *Entry[T]) {
-	if e.revision > f.seen.Load() {
-		return // nobody has seen it since it last changed
+// Changed says that the object has changed, after it has, and returns its
+// revision: until that has been seen, it need not be called again. After Remove
+// it does nothing.
+func (f *Feed[T]) Changed(e *Entry[T]) uint64 {
+	if revision := e.Revision(); !f.HasSeen(revision) {
+		return revision
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unlink(e)
-	f.renew(e)
+	if !e.removed && f.HasSeen(e.Revision()) {
+		f.unlink(e)
+		f.renew(e)
+	}
+	return e.Revision()
 }
+
+// HasSeen reports whether anybody has been told of a revision as high.
+func (f *Feed[T]) HasSeen(revision uint64) bool { return revision <= f.seen.Load() }
 
 // Remove takes the object out. Watchers are told, also later ones, until many
 // others have been removed.
@@ -73,18 +85,20 @@ func (f *Feed[T]) Remove(e *Entry[T]) {
 	f.number(e)
 	e.removed = true
 	if len(f.removals) == keptRemovals {
-		f.floor = f.removals[0].revision
+		f.floor = f.removals[0].Revision()
 		f.removals = slices.Delete(f.removals, 0, 1)
 	}
 	f.removals = append(f.removals, e)
 }
 
-// Observe returns the object's revision for somebody who sees it as it is now.
+// Observe returns the object's revision for somebody who is going to see it, and
+// will see all that had been changed when a call of Changed returned this one.
 func (f *Feed[T]) Observe(e *Entry[T]) uint64 {
+	revision := e.Revision()
 	for {
 		seen := f.seen.Load()
-		if seen >= e.revision || f.seen.CompareAndSwap(seen, e.revision) {
-			return e.revision
+		if seen >= revision || f.seen.CompareAndSwap(seen, revision) {
+			return revision
 		}
 	}
 }
@@ -101,7 +115,7 @@ func (f *Feed[T]) renew(e *Entry[T]) {
 
 func (f *Feed[T]) number(e *Entry[T]) {
 	f.revision++
-	e.revision = f.revision
+	e.revision.Store(f.revision)
 	for w := range f.watchers {
 		w.wake()
 	}

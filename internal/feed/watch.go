@@ -22,7 +22,7 @@ type Watcher[T any] struct {
 // A Change says that an object was added, changed or removed.
 type Change[T any] struct {
 	Entry    *Entry[T]
-	Revision uint64 // of the change; the entry may have a later one by now
+	Revision uint64 // of the change; if Observe gives a later one, that change is told later
 	Added    bool   // after the revision that the watcher knew
 	Removed  bool
 }
@@ -86,14 +86,14 @@ func (w *Watcher[T]) collect() ([]Change[T], error) {
 		return nil, ErrTooOld
 	}
 	var changes []Change[T]
-	for e := f.newest; e != nil && e.revision > w.cursor; e = e.older {
-		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Added: e.created > w.cursor || w.added[e]})
+	for e := f.newest; e != nil && e.Revision() > w.cursor; e = e.older {
+		changes = append(changes, Change[T]{Entry: e, Revision: e.Revision(), Added: e.created > w.cursor || w.added[e]})
 	}
 	for _, e := range slices.Backward(f.removals) {
-		if e.revision <= w.cursor || w.cursor == 0 {
+		if e.Revision() <= w.cursor || w.cursor == 0 {
 			break
 		}
-		changes = append(changes, Change[T]{Entry: e, Revision: e.revision, Removed: true})
+		changes = append(changes, Change[T]{Entry: e, Revision: e.Revision(), Removed: true})
 	}
 	slices.SortFunc(changes, func(a, b Change[T]) int { return cmp.Compare(a.Revision, b.Revision) })
 	w.cursor = f.revision
@@ -112,7 +112,3 @@ func (w *Watcher[T]) Superseded(c Change[T]) {
 	}
 	w.added[c.Entry] = true
 }
-
-// Current reports whether the change is still the latest of its object. The
-// caller must keep the object from changing meanwhile.
-func (c Change[T]) Current() bool { return c.Entry.revision == c.Revision }

@@ -114,10 +114,10 @@ func (p *replica) take(t *testing.T, f *Feed[*shared], c Change[*shared]) {
 	o := c.Entry.Item
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !c.Current() {
+	revision := f.Observe(c.Entry)
+	if revision != c.Revision {
 		return
 	}
-	revision := f.Observe(c.Entry)
 	if revision <= p.revision {
 		t.Errorf("revision %d after %d", revision, p.revision)
 	}
