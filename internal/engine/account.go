@@ -278,8 +278,12 @@ func (j *Job) indexDelayKnown(index, n int, delay time.Duration) {
 	j.giveUp(a)
 }
 
-// noteFailure remembers the latest failure for the status.
+// noteFailure remembers the latest failure for the status. One that counts only
+// now may be older: that of an attempt that waited for its restart.
 func (j *Job) noteFailure(a *Attempt, n int, at Time) {
+	if at < j.LastFailure.At {
+		return
+	}
 	code := None
 	if a.HasExit {
 		code = a.ExitCode

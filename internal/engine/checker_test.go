@@ -121,6 +121,7 @@ func (c *checker) checkCounts(ev Event) {
 	cut := ev.Kind == Updated && b.spec.Indexed && ev.Spec.Completions < b.spec.Completions
 	c.want(j.Succeeded >= b.succeeded || cut, "succeeded goes from %d to %d", b.succeeded, j.Succeeded)
 	c.want(int64(j.Succeeded+j.Failed-b.succeeded-b.failed) <= j.created, "more is counted than there was")
+	c.want(j.LastFailure.At >= b.lastFailure.At, "the last failure goes from %+v to %+v", b.lastFailure, j.LastFailure)
 }
 
 // checkConditions is R256 and R279: the list grows only, and only Suspended

@@ -108,7 +108,7 @@ func (r *record) checkNext(a, b *batch.Status) {
 	if !a.CreatedAt.Equal(b.CreatedAt) || b.Generation < a.Generation {
 		r.find(lost, "created %v, generation %d becomes %v, %d", a.CreatedAt, a.Generation, b.CreatedAt, b.Generation)
 	}
-	if a.LastFailure != nil && (b.LastFailure == nil || !r.hasInterference() && b.LastFailure.At.Before(a.LastFailure.At)) {
+	if a.LastFailure != nil && (b.LastFailure == nil || b.LastFailure.At.Before(a.LastFailure.At)) {
 		r.find(lost, "the last failure goes back from %+v to %+v", a.LastFailure, b.LastFailure)
 	}
 	r.checkConditions(a, b)
