@@ -646,8 +646,14 @@ func (c *Controller) All() iter.Seq[Status] {
 // changed. If the job was updated meanwhile, change is called again with a
 // newer copy; no lock is held while it runs, and it must not keep its argument.
 // A finished job accepts changes, but only that of TTLAfterFinished has an
-// effect (R107). Other errors are [ErrNotFound], [ErrShutdown], a [*StoreError]
-// or that of ctx.
+// effect (R107).
+//
+// The copy of a stored job that waits for its executor, with the condition
+// [ConditionStalled], has none, nor other functions but constant back-offs. If
+// change sets Executor, and with it the others that are needed, the job goes on,
+// as after [Controller.Apply]: the way for jobs that were declared at run time.
+//
+// Other errors are [ErrNotFound], [ErrShutdown], a [*StoreError] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
 		j, err := c.change(ctx, name)
@@ -1200,60 +1206,70 @@ const anyRevision = 0
 // there was another update meanwhile, or the job was removed: then it reports
 // false.
 func (j *jobRun) update(change func(*Job)) (bool, error) {
-	j.lock()
-	old, updates := j.spec.clone(), j.updates
-	j.mu.Unlock()
-
-	changed := old.clone()
+	r := j.revise()
+	changed := r.old.clone()
+	if r.employs {
+		changed.undeclare()
+	}
 	change(&changed)
-	updated := changed.withDefaults() // a copy: change may have kept the pointer
-	if err := validationError(old.Name, updated.validateUpdate(&old)); err != nil {
-		return true, err
+	r.spec = changed.withDefaults() // a copy: change may have kept the pointer
+	switch {
+	case !r.employs:
+	case r.spec.Executor != nil:
+		r.old.declare(&r.spec)
+	default:
+		r.spec.standIn(&r.old)
+		r.employs = false
 	}
-
-	spec := j.c.engineSpec(&updated)
-
-	j.lock()
-	if j.updates != updates || j.engine.IsGone() {
-		j.mu.Unlock()
-		return false, nil
-	}
-	j.respecify(updated, sameSpec(old, updated))
-	j.do(engine.Event{Kind: engine.Updated, Spec: &spec})
-	return true, nil
+	return j.putInPlace(r)
 }
 
-// declare is update with a whole declaration, and makes the job's functions
-// those of it if it has none.
+// declare is update with a whole declaration.
 func (j *jobRun) declare(declared Job) (bool, error) {
-	j.lock()
-	old, before, updates, isNew := j.spec.clone(), j.lastDeclared().clone(), j.updates, j.holds&undeclaredHold != 0
-	j.mu.Unlock()
-	if isNew {
-		old.declare(&declared)
+	r := j.revise()
+	if r.employs {
+		r.old.declare(&declared)
 	} else {
-		declared.Executor = old.Executor
+		declared.Executor = r.old.Executor
 	}
-	updated := declared.apply(&old, &before)
-	if err := validationError(old.Name, updated.validateUpdate(&old)); err != nil {
+	r.spec, r.declared = declared.apply(&r.old, r.declared), &declared
+	return j.putInPlace(r)
+}
+
+// A revision is a change of a job's spec.
+type revision struct {
+	updates   int64 // what there had been before
+	old, spec Job
+	declared  *Job // what Create or Apply was given last
+	employs   bool // the job waits for its executor, and gets it
+}
+
+// revise begins a revision.
+func (j *jobRun) revise() revision {
+	j.lock()
+	defer j.mu.Unlock()
+	return revision{j.updates, j.spec.clone(), Job{}, new(j.lastDeclared().clone()), j.holds&undeclaredHold != 0}
+}
+
+func (j *jobRun) putInPlace(r revision) (bool, error) {
+	if err := validationError(r.old.Name, r.spec.validateUpdate(&r.old)); err != nil {
 		return true, err
 	}
-	spec := j.c.engineSpec(&updated)
+	spec := j.c.engineSpec(&r.spec)
 
 	j.lock()
-	if j.updates != updates || j.engine.IsGone() {
+	if j.updates != r.updates || j.engine.IsGone() {
 		j.mu.Unlock()
 		return false, nil
 	}
-	j.respecify(updated, sameSpec(old, updated))
-	j.declared = &declared
-	if isNew {
-		j.employ(declared.Executor, declared.FailurePolicy)
-	}
+	j.respecify(&r)
 	w := j.step(engine.Event{Kind: engine.Updated, Spec: &spec})
-	begin := j.hold(undeclaredHold, false)
-	begin.ask(j.unasked)
-	j.unasked = nil
+	var begin wishes
+	if r.employs {
+		begin = j.hold(undeclaredHold, false)
+		begin.ask(j.unasked)
+		j.unasked = nil
+	}
 	j.mu.Unlock()
 	j.perform(w)
 	j.perform(begin)
@@ -1261,17 +1277,17 @@ func (j *jobRun) declare(declared Job) (bool, error) {
 }
 
 // respecify replaces the spec; the engine is to be told. It needs j.mu.
-func (j *jobRun) respecify(spec Job, same bool) {
-	if j.declared == nil {
-		j.declared = new(j.spec)
-	}
-	j.spec = spec
-	j.updates++
-	if !same { // R112
+func (j *jobRun) respecify(r *revision) {
+	if !sameSpec(r.old, r.spec) { // R112
 		j.generation++
 	}
+	j.spec, j.declared = r.spec, r.declared
+	j.updates++
 	if j.stored != nil {
 		j.stored.specChanged = true
+	}
+	if r.employs {
+		j.employ(r.spec.Executor, r.spec.FailurePolicy)
 	}
 }
 

@@ -844,9 +844,33 @@ func (j *Job) declare(d *Job) {
 	}
 }
 
+// standIn gives j, as it was changed, the stand-ins back that old has.
+func (j *Job) standIn(old *Job) {
+	j.Executor = old.Executor
+	if j.Backoff == nil {
+		j.Backoff = old.Backoff
+	}
+	if j.RestartBackoff == nil {
+		j.RestartBackoff = old.RestartBackoff
+	}
+	if j.FailurePolicy == nil || old.FailurePolicy == nil {
+		return
+	}
+	for i := range min(len(j.FailurePolicy.Rules), len(old.FailurePolicy.Rules)) {
+		if rule := &j.FailurePolicy.Rules[i]; rule.OnError == nil {
+			rule.OnError = old.FailurePolicy.Rules[i].OnError
+		}
+	}
+}
+
 // undeclare takes the stand-ins out, which are nobody's business.
 func (j *Job) undeclare() {
-	j.Executor, j.Backoff, j.RestartBackoff = nil, nil, nil
+	j.Executor = nil
+	for _, b := range []*Backoff{&j.Backoff, &j.RestartBackoff} {
+		if !isConstant(*b) {
+			*b = nil
+		}
+	}
 	if j.FailurePolicy != nil {
 		for i := range j.FailurePolicy.Rules {
 			j.FailurePolicy.Rules[i].OnError = nil

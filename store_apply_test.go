@@ -468,3 +468,67 @@ func withoutErrors(list []batch.AttemptStatus) []batch.AttemptStatus {
 	}
 	return list
 }
+
+// A job whose declaration was made at run time is declared by Update.
+func TestUpdateDeclares(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		rules := func(match func(error) bool) *batch.FailurePolicy {
+			return &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: match}}}
+		}
+		matches := func(error) bool { return true }
+		apply(t, c, batch.Job{Name: "j", Completions: new(3), Backoff: slowly, RestartBackoff: batch.ConstantBackoff(time.Hour), FailurePolicy: rules(matches), Executor: untilDone})
+		apply(t, c, batch.Job{Name: "over", Executor: succeed})
+		complete(t, c, "over")
+		shut(t, c)
+		c = newController(t, batch.Options{Store: &store})
+		update := func(change func(*batch.Job)) error { return c.Update(t.Context(), "j", change) }
+
+		require.NoError(t, update(func(j *batch.Job) {
+			require.Nil(t, j.Executor)
+			require.Nil(t, j.Backoff)
+			require.Nil(t, j.FailurePolicy.Rules[0].OnError)
+			j.Parallelism = new(2)
+		}))
+		require.True(t, get(t, c, "j").Is(batch.ConditionStalled), "nobody has set an executor")
+		err := update(func(j *batch.Job) { j.Executor, j.Backoff = succeed, slowly })
+		invalid, ok := errors.AsType[*batch.ValidationError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, "spec.podFailurePolicy.rules[0]", invalid.Fields[0].Field, "the rule matches errors, and has no function")
+		require.True(t, get(t, c, "j").Is(batch.ConditionStalled))
+		require.NoError(t, update(func(j *batch.Job) {
+			j.Executor, j.Backoff, j.FailurePolicy = succeed, slowly, rules(matches)
+			require.Equal(t, time.Hour, j.RestartBackoff().NextBackOff(), "a constant one is known")
+		}))
+		require.Equal(t, 3, complete(t, c, "j").Succeeded)
+		require.NoError(t, c.Update(t.Context(), "over", func(j *batch.Job) { j.Executor = untilDone }))
+		require.True(t, get(t, c, "over").Is(batch.ConditionComplete))
+		shut(t, c)
+		c = newController(t, batch.Options{Store: &store})
+		require.Equal(t, 2, get(t, c, "j").Parallelism)
+	})
+}
+
+// A declaration by Update does not undo what happens meanwhile.
+func TestUpdateDeclaresAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		apply(t, c, batch.Job{Name: "j", Completions: new(3), Executor: untilDone})
+		shut(t, c)
+		c = newController(t, batch.Options{Store: &store})
+		calls := 0
+		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) {
+			if calls++; calls == 1 {
+				require.NoError(t, c.Suspend(t.Context(), "j"))
+			}
+			j.Executor = succeed
+		}))
+		require.Equal(t, 2, calls)
+		require.True(t, get(t, c, "j").Suspend)
+		require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+		err := c.Update(t.Context(), "j", func(j *batch.Job) { j.Executor = succeed })
+		require.ErrorIs(t, err, batch.ErrNotFound)
+	})
+}

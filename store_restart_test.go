@@ -465,8 +465,8 @@ func TestUndeclaredJob(t *testing.T) {
 		again, err := c.Job("j")
 		require.NoError(t, err)
 		require.Nil(t, again.Executor)
-		require.Nil(t, again.Backoff)
-		require.Nil(t, again.RestartBackoff)
+		require.Equal(t, time.Second, again.Backoff().NextBackOff(), "a constant one is stored")
+		require.Equal(t, time.Second, again.RestartBackoff().NextBackOff(), "a constant one is stored")
 		for _, rule := range again.FailurePolicy.Rules {
 			require.Nil(t, rule.OnError, "a stand-in is seen")
 		}
