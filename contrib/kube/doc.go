@@ -32,5 +32,6 @@
 //
 // [Handler] serves the API in any mux: read-only unless told otherwise. [Serve]
 // listens for clients on this machine, with TLS and a token, and writes the
-// kubeconfig that kubectl needs.
+// kubeconfig that kubectl needs. If the controller has a store, jobs that clients
+// have created go on after a restart.
 package kube

@@ -60,3 +60,58 @@ spec: {paralelism: 2, backoffLimit: 1, backoffLimit: 2}
 	// Output:
 	// strict decoding error: duplicate field "spec.backoffLimit", unknown field "spec.paralelism"
 }
+
+// A job that was made of a manifest goes on in a later process, which has no
+// manifest but that in its store.
+func ExampleRunner_Restore() {
+	store := new(batch.MemoryStore) // in a service, a file
+	for process := 1; process <= 2; process++ {
+		if err := runProcess(process, store); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// process 1 reports
+	// Running
+	// process 2 reports
+	// Complete
+}
+
+func runProcess(process int, store batch.Store) error {
+	controller, err := batch.New(batch.Options{Store: store})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	runner := &kube.Runner{Functions: map[string]kube.Function{
+		"report": func(ctx context.Context, _ batch.Attempt, _ kube.Container) error {
+			fmt.Println("process", process, "reports")
+			if process == 1 {
+				stop() // before the report is done
+				<-ctx.Done()
+			}
+			return context.Cause(ctx)
+		},
+	}}
+	if err := runner.Restore(ctx, controller); err != nil {
+		return err
+	}
+	if process == 1 {
+		manifests, err := kube.Load("testdata/report.yaml")
+		if err != nil {
+			return err
+		}
+		kube.Default(manifests[0])
+		job, _, err := runner.Job(manifests[0])
+		if err != nil {
+			return err
+		}
+		if err := controller.Create(ctx, job); err != nil {
+			return err
+		}
+	}
+	status, _ := controller.Wait(ctx, "report")
+	fmt.Println(status.State())
+	return controller.Shutdown(ctx)
+}

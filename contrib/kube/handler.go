@@ -17,10 +17,10 @@ type Options struct {
 	// Write opens what changes jobs: create, update, patch and delete. Without
 	// it such requests are answered 403 Forbidden.
 	Write bool
-	// Runner makes jobs of the manifests that clients create. Nil makes none of
-	// them. A container that names a command is refused unless the runner's
-	// Commands is set: who may create such a job may run anything that this
-	// process may run.
+	// Runner makes jobs of the manifests that clients create, or have created
+	// before a restart. Nil makes none of them. A container that names a command
+	// is refused unless the runner's Commands is set: who may create such a job
+	// may run anything that this process may run.
 	Runner *Runner
 
 	// Hosts are the host names by which clients address the server, other than
@@ -35,8 +35,8 @@ type Options struct {
 	// MaxWatches is how many watches and followed logs may be open at once;
 	// further ones are answered 429 Too Many Requests. Zero means 2000.
 	MaxWatches int
-	// Logger receives what a client cannot be told, such as panics. Nil means
-	// silence.
+	// Logger receives what a client cannot be told, such as panics and jobs that
+	// cannot go on after a restart. Nil means silence.
 	Logger *slog.Logger
 }
 
@@ -51,6 +51,15 @@ type Server struct{ api *api.Server }
 // Handler serves the jobs of a controller to clients of Kubernetes, such as
 // kubectl: its jobs as batch/v1 Jobs, their attempts as Pods, and their events.
 // Jobs that Go code creates and jobs that clients create are the same jobs.
+//
+// If the controller has a store, jobs that clients have created survive the
+// process, with their manifests and all variables in them. A new handler for a new
+// controller declares them again, by and by and as they are, and they go on, with
+// Write or without. The Runner decides anew what their containers may do: a job
+// whose function is not there any more, or that needs Commands which are not
+// allowed any more, waits with the condition Stalled, which says what is in the
+// way; the Logger is told, too. Jobs of Go code are left to
+// [batch.Controller.Apply] and [Runner.Restore].
 //
 // The handler can be put into any mux; below a prefix, with [http.StripPrefix].
 // It costs nothing while nobody asks: only open watches follow the controller.
@@ -81,7 +90,8 @@ func Handler(c *batch.Controller, o Options) *Server {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }
 
-// Close ends all watches and followed logs' claim on the controller, and returns
-// when nothing of the handler runs any more. Close it before the server that it
-// serves for: an [http.Server] waits for open watches when it shuts down.
+// Close ends all watches and followed logs' claim on the controller, declares no
+// further jobs, and returns when nothing of the handler runs any more. Close it
+// before the server that it serves for: an [http.Server] waits for open watches
+// when it shuts down.
 func (s *Server) Close() { s.api.Close() }

@@ -31,10 +31,10 @@ func Default(m *batchv1.Job) { validation.Default(m) }
 func Validate(m *batchv1.Job) field.ErrorList { return validation.Validate(m) }
 
 // Manifest returns a job, and its status, as the API server would show them. A
-// job that a [Runner] has made has its pod template again; one made by Go code has
-// one container, with the image func/NAME after the job's name or, if it runs a
-// [batch.Command], with that command, without its environment. An empty
-// namespace is "default".
+// job that a [Runner] has made has its pod template again, after a restart, too;
+// one made by Go code has one container, with the image func/NAME after the job's
+// name or, if it runs a [batch.Command], with that command, without its
+// environment. An empty namespace is "default".
 func Manifest(job batch.Job, status batch.Status, namespace string) *batchv1.Job {
 	return convert.Manifest(job, status, namespace)
 }

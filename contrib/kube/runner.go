@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
 
@@ -51,9 +53,31 @@ func (c Container) Getenv(name string) string { return convert.Container(c).Gete
 // here.
 //
 // The job remembers m: [Manifest] shows its pod template again. It may be changed
-// like any other job, but for what the API server does not let change.
+// like any other job, but for what the API server does not let change. It keeps m
+// in an annotation, which is to be left there and which manifests do not show: so
+// a store has m, with all variables in it, and [Runner.Restore] finds it in a later
+// process.
 func (r *Runner) Job(m *batchv1.Job) (job batch.Job, warnings []string, err error) {
-	return r.convert().Job(m)
+	return r.convert().Job(m, convert.FromCode)
+}
+
+// Restore lets the jobs go on that Job has made in an earlier process and that c
+// has found in its store: it declares them as they are, with containers that do
+// what r allows. It returns when that is done. The error names each job that still
+// waits, and why: its function is not there any more, for instance, or it needs
+// Commands, or the store fails. Nothing happens to these; Restore may be called
+// again, with another runner.
+//
+// Jobs that a service declares itself, by [batch.Controller.Apply], need no
+// Restore: it leaves alone what has been declared before. It does not touch the
+// jobs that clients have created, which their [Handler] restores. Code that a
+// job was given besides its manifest, such as its Backoff, is not restored.
+func (r *Runner) Restore(ctx context.Context, c *batch.Controller) error {
+	var errs []error
+	for _, refusal := range r.convert().Restore(ctx, c, convert.FromCode) {
+		errs = append(errs, fmt.Errorf("kube: restore job %q: %w", refusal.Job, refusal.Err))
+	}
+	return errors.Join(errs...)
 }
 
 // convert returns the runner as the packages below know it; nil stays nil.

@@ -4,11 +4,13 @@ go 1.26.0
 
 replace (
 	github.com/runtocompletion/batch => ../..
+	github.com/runtocompletion/batch/contrib/boltstore => ../../contrib/boltstore
 	github.com/runtocompletion/batch/contrib/kube => ../../contrib/kube
 )
 
 require (
 	github.com/runtocompletion/batch v0.0.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.0.0
 	github.com/runtocompletion/batch/contrib/kube v0.0.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.37.2
@@ -39,10 +41,12 @@ require (
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.57.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 	google.golang.org/protobuf v1.36.12-0.20260120151049-f2248ac996af // indirect
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect

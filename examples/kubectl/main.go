@@ -22,6 +22,9 @@
 // about the jobs to the standard error. The exit code is 0 if all jobs are
 // Complete and 1 otherwise.
 //
+// With -store FILE the jobs are kept in a file: when the program is started again
+// with it, they go on, those that clients have created and those of -f.
+//
 // It is a module of its own, since Kubernetes' types are not needed to use
 // package batch.
 package main
@@ -57,12 +60,13 @@ type options struct {
 	addr       string
 	kubeconfig string
 	commands   bool
+	store      string
 }
 
 const usage = `Usage:
-  kubectl [-addr HOST:PORT] [-kubeconfig FILE] [-commands]
+  kubectl [-addr HOST:PORT] [-kubeconfig FILE] [-commands] [-store FILE]
         serve jobs to the real kubectl until Ctrl-C
-  kubectl -f FILE
+  kubectl -f FILE [-store FILE]
         run the Jobs of a manifest; exit with 0 if all of them complete, else with 1
 
 Flags:
@@ -76,6 +80,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` to serve at, of this machine only; port 0 is any that is free")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write for kubectl; empty means one in a temporary folder")
 	flags.BoolVar(&o.commands, "commands", false, "let clients create jobs that run programs of this machine")
+	flags.StringVar(&o.store, "store", "", "`file` to keep the jobs in, from where they go on the next time; empty means none")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
@@ -95,7 +100,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	if o.file != "" {
-		return runFile(ctx, o.file, stdin, stdout, stderr)
+		return runFile(ctx, o, stdin, stdout, stderr)
 	}
 	return serve(ctx, o, stdout, stderr)
 }

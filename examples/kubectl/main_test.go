@@ -149,6 +149,66 @@ func TestRunFile_Interrupted(t *testing.T) {
 	require.Regexp(t, `^ready\n`, stdout.String())
 }
 
+// TestRunFile_GoesOn stops a job after its first index, and starts it again.
+func TestRunFile_GoesOn(t *testing.T) {
+	dir := t.TempDir()
+	script := `echo index $JOB_COMPLETION_INDEX; test $JOB_COMPLETION_INDEX = 0 || while ! test -e ` + dir + `/open; do sleep 0.01; done`
+	text := manifest("long", script, "  completions: 2\n  completionMode: Indexed\n")
+	args := []string{"-f", "-", "-store", filepath.Join(dir, "jobs.db")}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout, stderr output
+	result := make(chan error, 1)
+	go func() { result <- run(ctx, args, strings.NewReader(text), &stdout, &stderr) }()
+	stdout.await(t, "index 1")
+	cancel()
+	require.ErrorIs(t, <-result, context.Canceled)
+	require.Regexp(t, `^\[pod/long-0-\w{5}\] index 0\n\[pod/long-1-\w{5}\] index 1\n$`, stdout.String())
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "open"), nil, 0o600))
+	o := runProgram(t, text, args...)
+	require.NoError(t, o.err)
+	require.Regexp(t, `^\[pod/long-1-\w{5}\] index 1\n$`, o.stdout)
+	require.Regexp(t, `^job.batch/long found in the store\n(.|\n)*long +Complete +2/2`, o.stderr)
+
+	o = runProgram(t, text, args...)
+	require.NoError(t, o.err)
+	require.Empty(t, o.stdout, "it is over")
+}
+
+// TestServe_GoesOn stops the server while a client's job runs, and starts it
+// again.
+func TestServe_GoesOn(t *testing.T) {
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("there is no kubectl on this machine")
+	}
+	dir := t.TempDir()
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	serveWhile := func(commands ...string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var stdout, stderr output
+		result := make(chan error, 1)
+		go func() {
+			result <- run(ctx, []string{"-kubeconfig", kubeconfig, "-store", filepath.Join(dir, "jobs.db")}, nil, &stdout, &stderr)
+		}()
+		stdout.await(t, "Ctrl-C ends")
+		for _, c := range commands {
+			command := exec.CommandContext(t.Context(), kubectl, strings.Fields(c)...)
+			command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+dir)
+			out, err := command.CombinedOutput()
+			require.NoError(t, err, "%s: %s", c, out)
+		}
+		cancel()
+		require.NoError(t, <-result)
+	}
+	const running = "wait --for=jsonpath={.status.ready}=1 --timeout=30s job/mine"
+	serveWhile("create job mine --image=func/count -- 1000", running)
+	serveWhile(running, "delete job mine")
+	serveWhile("wait --for=delete --timeout=30s job/mine")
+}
+
 func TestServe_AnswersUntilItIsStopped(t *testing.T) {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	ctx, cancel := context.WithCancel(t.Context())

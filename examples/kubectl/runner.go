@@ -16,8 +16,8 @@ import (
 
 // runFile runs the jobs of a file to their end, shows what they print, and says
 // how they ended. Its error is that of the jobs that did not complete.
-func runFile(ctx context.Context, file string, stdin io.Reader, stdout, stderr io.Writer) (err error) {
-	manifests, err := load(file, stdin)
+func runFile(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Writer) (err error) {
+	manifests, err := load(o.file, stdin)
 	if err != nil {
 		return err
 	}
@@ -28,12 +28,11 @@ func runFile(ctx context.Context, file string, stdin io.Reader, stdout, stderr i
 	if err := checkJobs(jobs); err != nil {
 		return err
 	}
-	c, err := batch.New(batch.Options{})
+	c, end, err := o.newController(nil)
 	if err != nil {
 		return err
 	}
-	// If ctx has ended, Shutdown stops what still runs and waits for it.
-	defer func() { err = errors.Join(err, c.Shutdown(ctx)) }()
+	defer func() { err = errors.Join(err, end(ctx)) }()
 	return runJobs(ctx, c, jobs, stdout, stderr)
 }
 
@@ -109,10 +108,14 @@ func neverEnds(job batch.Job) error {
 func runJobs(ctx context.Context, c *batch.Controller, jobs []batch.Job, stdout, stderr io.Writer) error {
 	for _, job := range jobs {
 		job.TTLAfterFinished = nil // how it ended is still to be told
-		if err := c.Create(ctx, job); err != nil {
-			return fmt.Errorf("create job %q: %w", job.Name, err)
+		done := "created"
+		if _, err := c.Get(job.Name); err == nil {
+			done = "found in the store"
 		}
-		fmt.Fprintf(stderr, "job.batch/%s created\n", job.Name)
+		if _, err := c.Apply(ctx, job); err != nil {
+			return fmt.Errorf("apply job %q: %w", job.Name, err)
+		}
+		fmt.Fprintf(stderr, "job.batch/%s %s\n", job.Name, done)
 	}
 	if err := newFollower(c, jobs, stdout, stderr).follow(ctx); err != nil {
 		return err

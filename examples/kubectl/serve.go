@@ -21,12 +21,11 @@ var manifests embed.FS
 // serve serves a controller with some jobs until ctx ends.
 func serve(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	c, err := batch.New(batch.Options{Logger: logger})
+	c, end, err := o.newController(logger)
 	if err != nil {
 		return err
 	}
-	// If ctx has ended, Shutdown stops what still runs and waits for it.
-	defer func() { err = errors.Join(err, c.Shutdown(ctx)) }()
+	defer func() { err = errors.Join(err, end(ctx)) }()
 
 	path, remove, err := o.kubeconfigPath()
 	if err != nil {
@@ -61,14 +60,14 @@ func (o options) kubeconfigPath() (path string, remove func(), err error) {
 	return filepath.Join(dir, "kubeconfig"), func() { os.RemoveAll(dir) }, nil
 }
 
-// startJobs creates the jobs that are there from the start.
+// startJobs applies the jobs that are there from the start.
 func startJobs(ctx context.Context, c *batch.Controller, stderr io.Writer) error {
 	jobs, err := builtin(stderr)
 	if err != nil {
 		return err
 	}
 	for _, job := range append(jobs, greeting()) {
-		if err := c.Create(ctx, job); err != nil {
+		if _, err := c.Apply(ctx, job); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
 )
 
@@ -110,7 +111,7 @@ func (a *answer) start(q *query, m *batchv1.Job, dryRun bool) (object, error) {
 	for _, warning := range validation.Warnings(m) {
 		a.warn(warning)
 	}
-	job, warnings, err := a.server.config.Runner.Job(m)
+	job, warnings, err := a.server.config.Runner.Job(m, convert.FromClient)
 	if err != nil {
 		return nil, jobError(m.Name, err)
 	}
@@ -178,7 +179,7 @@ func (a *answer) clearForCreate(m *batchv1.Job) {
 	m.SetSelfLink("")
 	m.CreationTimestamp, m.DeletionTimestamp, m.DeletionGracePeriodSeconds = metav1.Time{}, nil, nil
 	m.Status = batchv1.JobStatus{}
-	delete(m.Annotations, metadataAnnotation)
+	convert.DropKept(m.Annotations)
 }
 
 // Generated names are cut so that they fit into a label.

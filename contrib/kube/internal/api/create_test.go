@@ -192,7 +192,7 @@ func TestMetadataIsKept(t *testing.T) {
 	require.Equal(t, "tester", job.ManagedFields[0].Manager)
 	spec, err := w.c.Job(created.Name)
 	require.NoError(t, err)
-	require.Contains(t, spec.Annotations, metadataAnnotation, "it goes with the job")
+	require.Contains(t, spec.Annotations, convert.MetadataAnnotation, "it goes with the job")
 }
 
 func TestGoAndClientsSeeTheSameJobs(t *testing.T) {

@@ -5,13 +5,12 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
-// metadataAnnotation is where a batch.Job keeps what it has no field for: it is
-// changed together with the job, and goes with it. Manifests do not show it.
-const metadataAnnotation = "kube.runtocompletion.dev/metadata"
-
-// metadata is what metadataAnnotation holds.
+// metadata is what a batch.Job has no field for. It is kept in an annotation,
+// which is changed together with the job, and goes with it.
 type metadata struct {
 	GenerateName    string                      `json:"generateName,omitempty"`
 	ManagedFields   []metav1.ManagedFieldsEntry `json:"managedFields,omitempty"`
@@ -22,11 +21,11 @@ type metadata struct {
 // as such is nothing: Go code may set any annotation.
 func takeMetadata(annotations map[string]string) metadata {
 	var m metadata
-	text, ok := annotations[metadataAnnotation]
+	text, ok := annotations[convert.MetadataAnnotation]
 	if !ok {
 		return m
 	}
-	delete(annotations, metadataAnnotation)
+	delete(annotations, convert.MetadataAnnotation)
 	if json.Unmarshal([]byte(text), &m) != nil {
 		return metadata{}
 	}
@@ -40,9 +39,10 @@ func (m metadata) restore(job *batchv1.Job) {
 	job.OwnerReferences = m.OwnerReferences
 }
 
-// keepMetadata puts what a job has no field for into its annotations.
+// keepMetadata puts what a job has no field for into its annotations, which must
+// not be nil.
 func keepMetadata(job *batchv1.Job, annotations map[string]string) (map[string]string, error) {
-	delete(annotations, metadataAnnotation)
+	delete(annotations, convert.MetadataAnnotation)
 	m := metadata{job.GenerateName, job.ManagedFields, job.OwnerReferences}
 	if m.GenerateName == "" && len(m.ManagedFields) == 0 && len(m.OwnerReferences) == 0 {
 		return annotations, nil
@@ -51,9 +51,6 @@ func keepMetadata(job *batchv1.Job, annotations map[string]string) (map[string]s
 	if err != nil {
 		return nil, err
 	}
-	if annotations == nil {
-		annotations = make(map[string]string)
-	}
-	annotations[metadataAnnotation] = string(text)
+	annotations[convert.MetadataAnnotation] = string(text)
 	return annotations, nil
 }

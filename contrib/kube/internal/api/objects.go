@@ -29,6 +29,7 @@ func (s *Server) manifest(spec batch.Job, status batch.Status, version uint64) *
 	job := convert.Manifest(spec, status, s.config.Namespace)
 	job.ResourceVersion = formatVersion(version)
 	kept.restore(job)
+	s.explainStalled(job, spec)
 	addFinished(job)
 	return job
 }

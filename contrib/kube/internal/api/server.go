@@ -4,8 +4,10 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -42,8 +44,8 @@ type Config struct {
 	// MaxWatches is how many watches and followed logs may be open at once; zero
 	// means 2000.
 	MaxWatches int
-	// Logger receives what a client cannot be told, such as panics. Nil means
-	// silence.
+	// Logger receives what a client cannot be told, such as panics and jobs that
+	// cannot go on after a restart. Nil means silence.
 	Logger *slog.Logger
 }
 
@@ -55,13 +57,16 @@ type Server struct {
 	cache     *watchcache.Cache
 	resources []*resource
 	streams   chan struct{} // has room for as many as may be open
+	restoring sync.WaitGroup
+	cancel    context.CancelFunc // ends restoring
 	docs      documents
 	bundles   bundles
 	scheme    *runtime.Scheme
 	fields    *fieldmanager.Manager
 }
 
-// New returns a server. It runs nothing until it is asked.
+// New returns a server. It declares the jobs again that clients have created
+// before a restart, and then runs nothing until it is asked.
 func New(config Config) *Server {
 	config.Namespace = cmp.Or(config.Namespace, "default")
 	config.MaxWatches = cmp.Or(config.MaxWatches, defaultMaxWatches)
@@ -78,6 +83,9 @@ func New(config Config) *Server {
 	s.resources = s.served()
 	s.scheme = newScheme()
 	s.fields = fieldmanager.New(s.scheme)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.restoring.Go(func() { s.restore(ctx) })
 	return s
 }
 
@@ -93,8 +101,13 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// Close ends all watches, and returns when nothing runs any more.
-func (s *Server) Close() { s.cache.Close() }
+// Close ends all watches and all that New has begun, and returns when nothing
+// runs any more.
+func (s *Server) Close() {
+	s.cancel()
+	s.cache.Close()
+	s.restoring.Wait()
+}
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

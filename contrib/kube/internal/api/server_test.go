@@ -41,8 +41,11 @@ type world struct {
 	server *Server
 }
 
-func newWorld(t testing.TB, config Config) *world {
-	c, err := batch.New(batch.Options{})
+func newWorld(t testing.TB, config Config) *world { return newWorldOf(t, nil, config) }
+
+// newWorldOf is newWorld with a controller that has a store.
+func newWorldOf(t testing.TB, store batch.Store, config Config) *world {
+	c, err := batch.New(batch.Options{Store: store})
 	require.NoError(t, err)
 	config.Controller = c
 	if config.Runner == nil {
@@ -58,13 +61,16 @@ func newWorld(t testing.TB, config Config) *world {
 		}}
 	}
 	w := &world{t, c, New(config)}
-	t.Cleanup(func() {
-		w.server.Close()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		require.NoError(t, c.Shutdown(ctx))
-	})
+	t.Cleanup(w.end)
 	return w
+}
+
+// end is what a service does at its end.
+func (w *world) end() {
+	w.server.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.NoError(w, w.c.Shutdown(ctx))
 }
 
 func (w *world) create(job batch.Job) {

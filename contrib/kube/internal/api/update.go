@@ -140,7 +140,7 @@ func (a *answer) complete(updated, live *batchv1.Job) error {
 		a.dropFinalizers(updated)
 		updated.Finalizers = live.Finalizers
 	}
-	delete(updated.Annotations, metadataAnnotation)
+	convert.DropKept(updated.Annotations)
 	validation.Default(updated)
 	return nil
 }

@@ -35,7 +35,7 @@ func TestWatchBegins(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server}
-			watch := w.open(jobsPath+"?watch=true&"+test.query, "")
+			watch := w.open(jobsPath+"?watch=true&"+test.query, "") // its header is sent once it has begun
 			require.Equal(t, "application/json", watch.response.Header.Get("Content-Type"))
 			seenAll := make(chan []string)
 			go func() {
@@ -51,7 +51,6 @@ func TestWatchBegins(t *testing.T) {
 				}
 				seenAll <- got
 			}()
-			time.Sleep(10 * time.Millisecond) // the initial part goes first in any case
 			w.create(batch.Job{Name: "c", Executor: wait, Suspend: true})
 			require.NoError(t, w.c.Update(t.Context(), "b", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(time.Now().UnixNano())} }))
 			require.Equal(t, test.want, <-seenAll)

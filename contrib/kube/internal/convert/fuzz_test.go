@@ -29,8 +29,8 @@ func FuzzJob(f *testing.F) {
 		}
 		for _, m := range manifests {
 			validation.Default(m)
-			if _, _, err := anything.Job(m); err == nil {
-				m.Finalizers, m.Status = nil, batchv1.JobStatus{}
+			if _, _, err := anything.Job(m, FromCode); err == nil {
+				m.Finalizers, m.ManagedFields, m.Status = nil, nil, batchv1.JobStatus{}
 				m.UID, m.Generation, m.CreationTimestamp, m.DeletionTimestamp, m.DeletionGracePeriodSeconds = "", 0, metav1.Time{}, nil, nil
 				m.Spec.Scheduling = nil
 				requireShows(t, m)

@@ -15,15 +15,17 @@ import (
 )
 
 // Manifest returns the job as the API server would show it. A job that
-// [Runner.Job] has made has its pod template again; one made by Go code has one
-// container, with the image func/NAME after the job's name and, if it runs a
-// [batch.Command], that command and its directory. The command's environment,
-// which was not meant for show, is left out.
+// [Runner.Job] has made has its pod template again, also after a restart, whether
+// it was declared since or not; one made by Go code has one container, with the
+// image func/NAME after the job's name and, if it runs a [batch.Command], that
+// command and its directory. The command's environment, which was not meant for
+// show, is left out.
 func Manifest(job batch.Job, status batch.Status, namespace string) *batchv1.Job {
 	m := template(job)
 	m.TypeMeta = metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job"}
 	m.Name, m.Namespace = job.Name, namespaceOr(namespace)
 	m.Labels, m.Annotations = maps.Clone(job.Labels), maps.Clone(job.Annotations)
+	DropKept(m.Annotations)
 	m.UID = types.UID(status.UID)
 	m.Generation = status.Generation
 	m.CreationTimestamp = metav1.NewTime(status.CreatedAt)
@@ -49,10 +51,7 @@ func firstMap(labels, template map[string]string) map[string]string {
 
 // template is what a job's manifest has that package batch does not know.
 func template(job batch.Job) *batchv1.Job {
-	if p, ok := job.Executor.(*pod.Pod); ok {
-		m := p.Manifest()
-		m.Status = batchv1.JobStatus{}
-		m.Finalizers = nil
+	if m := kept(job); m != nil {
 		return m
 	}
 	m := new(batchv1.Job)
@@ -64,6 +63,22 @@ func template(job batch.Job) *batchv1.Job {
 	}
 	m.Spec.Template.Spec.Containers = []corev1.Container{c}
 	return m
+}
+
+// kept is a copy of the manifest that a job was made of, or nil.
+func kept(job batch.Job) *batchv1.Job {
+	if p, ok := job.Executor.(*pod.Pod); ok {
+		return p.Manifest()
+	}
+	if job.Executor != nil {
+		return nil // Go code has declared something else
+	}
+	for _, origin := range []Origin{FromClient, FromCode} {
+		if m, err := keptManifest(job, origin); err == nil {
+			return m
+		}
+	}
+	return nil
 }
 
 func commandOf(executor batch.Executor) (batch.Command, bool) {

@@ -44,7 +44,7 @@ func manifestOf(t *testing.T, spec, pod string) *batchv1.Job {
       containers:
       - {name: main, image: "perl:5", command: [x]}
 `)
-	job, _, err := anything.Job(m)
+	job, _, err := anything.Job(m, FromCode)
 	require.NoError(t, err)
 	return Manifest(job, batch.Status{UID: someUID}, "")
 }
@@ -391,7 +391,7 @@ spec:
       initContainers: [{name: first, image: func/fail}]
       containers: [{name: main, image: func/ok}]
 `)
-			job, _, err := r.Job(m)
+			job, _, err := r.Job(m, FromCode)
 			require.NoError(t, err)
 			job.Backoff = batch.ConstantBackoff(0)
 			status, err := batch.Run(t.Context(), job)

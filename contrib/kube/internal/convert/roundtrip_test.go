@@ -20,7 +20,7 @@ const someUID = "11111111-2222-3333-4444-555555555555"
 // again is m after it has become a job, which a controller has taken, and a
 // manifest again.
 func again(t testing.TB, m *batchv1.Job) *batchv1.Job {
-	job, _, err := anything.Job(m)
+	job, _, err := anything.Job(m, FromCode)
 	require.NoError(t, err)
 	c, err := batch.New(batch.Options{})
 	require.NoError(t, err)

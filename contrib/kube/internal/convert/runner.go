@@ -45,8 +45,9 @@ type Runner struct {
 // with m or, if nothing is, each thing that it asks for and that cannot be had
 // here. The warnings are about what is had in part, or makes no difference here.
 //
-// The job's executor keeps a copy of m, from which [Manifest] makes m again.
-func (r *Runner) Job(m *batchv1.Job) (job batch.Job, warnings []string, err error) {
+// The job keeps m, from which [Manifest] makes m again, and [Runner.Restore] the
+// executor. It belongs to that origin.
+func (r *Runner) Job(m *batchv1.Job, origin Origin) (job batch.Job, warnings []string, err error) {
 	if err := validation.Validate(m).ToAggregate(); err != nil {
 		return batch.Job{}, nil, err
 	}
@@ -54,10 +55,14 @@ func (r *Runner) Job(m *batchv1.Job) (job batch.Job, warnings []string, err erro
 	if err := s.errs.ToAggregate(); err != nil {
 		return batch.Job{}, s.warnings, err
 	}
-	kept := *m
-	kept.Spec.Scheduling = nil // R343
+	kept, text, err := keep(m)
+	if err != nil {
+		return batch.Job{}, s.warnings, err
+	}
 	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env}
-	return jobOf(m, pod.New(&kept, settings)), s.warnings, nil
+	job = jobOf(m, pod.New(kept, settings))
+	job.Annotations = carry(map[string]string{string(origin): text}, m.Annotations)
+	return job, s.warnings, nil
 }
 
 func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
@@ -65,7 +70,6 @@ func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
 	return batch.Job{
 		Name:                   m.Name,
 		Labels:                 ownLabels(m),
-		Annotations:            m.Annotations,
 		Executor:               executor,
 		ContainerName:          template.Containers[0].Name,
 		Completions:            count(spec.Completions),
@@ -166,11 +170,11 @@ func stamp(t time.Time) *metav1.Time {
 func namespaceOr(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
 
 // Change makes job what m says of it, as far as a job may change: all but the
-// executor and what is immutable (R105 to R107). M must be valid as an update of
-// the job's manifest.
+// executor and what is immutable (R105 to R107). The manifest that it keeps
+// stays. M must be valid as an update of the job's manifest.
 func Change(job *batch.Job, m *batchv1.Job) {
 	spec := &m.Spec
-	job.Labels, job.Annotations = m.Labels, m.Annotations
+	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)
 	job.Completions = count(spec.Completions)
 	job.Parallelism = count(spec.Parallelism)
 	job.BackoffLimit = count(spec.BackoffLimit)

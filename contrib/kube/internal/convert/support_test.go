@@ -108,7 +108,7 @@ func TestSupport(t *testing.T) {
 		"a termination message elsewhere":   {container: "terminationMessagePath: /tmp/x", warned: []string{main + "terminationMessagePath"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, warnings, err := anything.Job(podJob(t, c.container, c.pod))
+			_, warnings, err := anything.Job(podJob(t, c.container, c.pod), FromCode)
 			require.ElementsMatch(t, c.refused, fieldsOf(t, err), "%v", err)
 			var warned []string
 			for _, w := range warnings {
@@ -161,7 +161,7 @@ func TestImages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := parsed(t, "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job}\nspec: {template: {spec: {restartPolicy: Never, containers: ["+c.container+"]}}}")
-			_, warnings, err := c.runner.Job(m)
+			_, warnings, err := c.runner.Job(m, FromCode)
 			if c.wantErr != "" {
 				require.EqualError(t, err, c.wantErr)
 				return
@@ -186,7 +186,7 @@ spec:
       - {name: one, image: process, command: [x]}
       - {name: two, image: process, command: [x]}
 `)
-	_, _, err := anything.Job(m)
+	_, _, err := anything.Job(m, FromCode)
 	require.EqualError(t, err, "spec.template.spec.containers[1]: Forbidden: only one container runs here, after the init containers")
 }
 
@@ -194,7 +194,7 @@ spec:
 func TestInvalidJob(t *testing.T) {
 	m := new(batchv1.Job)
 	validation.Default(m)
-	_, _, err := anything.Job(m)
+	_, _, err := anything.Job(m, FromCode)
 	require.ErrorContains(t, err, "metadata.name: Required value")
 	require.ErrorContains(t, err, "spec.template.spec.containers: Required value")
 }

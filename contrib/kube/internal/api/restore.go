@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+)
+
+// storeTime is how long to wait for a store that fails.
+const storeTime = time.Second
+
+// restore lets the jobs go on that clients have created in earlier processes, and
+// tells of those that cannot. While the store fails it tries again.
+func (s *Server) restore(ctx context.Context) {
+	for {
+		refusals := s.config.Runner.Restore(ctx, s.config.Controller, convert.FromClient)
+		if !storeFails(refusals) {
+			s.logRefusals(ctx, refusals)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(storeTime):
+		}
+	}
+}
+
+func storeFails(refusals []convert.Refusal) bool {
+	for _, r := range refusals {
+		if _, fails := errors.AsType[*batch.StoreError](r.Err); fails {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) logRefusals(ctx context.Context, refusals []convert.Refusal) {
+	for _, r := range refusals {
+		if ctx.Err() == nil && !errors.Is(r.Err, batch.ErrShutdown) {
+			s.config.Logger.Error("stored job waits, it cannot be run here", slog.String("job", r.Job), slog.String("error", firstOf(r.Err)))
+		}
+	}
+}
+
+// explainStalled says in the condition of a client's job that waits to be
+// declared what is in the way.
+func (s *Server) explainStalled(shown *batchv1.Job, spec batch.Job) {
+	for i := range shown.Status.Conditions {
+		c := &shown.Status.Conditions[i]
+		if c.Reason != string(batch.ReasonExecutorNotDeclared) {
+			continue
+		}
+		if err := s.config.Runner.Obstacle(spec, convert.FromClient); err != nil {
+			c.Message += ": " + firstOf(err)
+		}
+	}
+}
+
+// firstOf tells one of several field errors: all of them may be many.
+func firstOf(err error) string {
+	errs := fieldErrorsOf(err)
+	switch len(errs) {
+	case 0:
+		return err.Error()
+	case 1:
+		return errs[0].Error()
+	}
+	return fmt.Sprintf("%v, and %d more", errs[0], len(errs)-1)
+}
