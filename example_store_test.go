@@ -63,15 +63,23 @@ func ExampleController_Apply() {
 	// report: Complete, 5/5 succeeded, 0 failed
 }
 
-// A job whose code has not been declared again waits, and says so.
+// A job whose code has not been declared again waits, and says so. Jobs that users
+// have created at run time are found by their labels, and declared with Update.
 func ExampleStore() {
 	var store batch.MemoryStore
 	ctx := context.Background()
+	kinds := map[string]batch.Executor{
+		"reindex": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			fmt.Println(a.Job, "runs")
+			return nil
+		}),
+	}
 	c, err := batch.New(batch.Options{Store: &store})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Create(ctx, batch.Job{Name: "reindex", Suspend: true, Executor: batch.Command{Args: []string{"true"}}}); err != nil {
+	asked := batch.Job{Name: "reindex-for-jane", Labels: map[string]string{"kind": "reindex"}, Suspend: true, Executor: kinds["reindex"]}
+	if err := c.Create(ctx, asked); err != nil {
 		log.Fatal(err)
 	}
 	if err := c.Shutdown(ctx); err != nil {
@@ -82,15 +90,24 @@ func ExampleStore() {
 		log.Fatal(err)
 	}
 	for status := range c.All() {
-		fmt.Println(status)
-		fmt.Println(status.Explain())
+		fmt.Println(status.Name, status.Explain())
+		err := c.Update(ctx, status.Name, func(j *batch.Job) {
+			j.Executor = kinds[j.Labels["kind"]]
+			j.Suspend = false
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		status, err = c.Wait(ctx, status.Name)
+		fmt.Println(status, err)
 	}
 	if err := c.Shutdown(ctx); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
-	// reindex: Suspended, 0/1 succeeded, 0 failed
-	// waits to be declared: no executor has been declared with Apply
+	// reindex-for-jane waits to be declared: no executor has been declared with Apply
+	// reindex-for-jane runs
+	// reindex-for-jane: Complete, 1/1 succeeded, 0 failed <nil>
 }
 
 // An attempt says how far it has come, and the next one goes on from there.
