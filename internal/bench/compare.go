@@ -100,8 +100,7 @@ func (s *suite) cpu() error {
 	if err != nil {
 		return err
 	}
-	duel := &comparison{work: &work{n: 5_000, p: w.p, do: w.do}, contenders: pools[:2],
-		rounds: s.pick(100, 10), results: make(map[string]series)}
+	duel := &comparison{work: w, contenders: pools[:2], rounds: s.pick(50, 10), results: make(map[string]series)}
 	if err := duel.measure(); err != nil {
 		return err
 	}
