@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch/internal/alarm"
+	"github.com/runtocompletion/batch/internal/checkpoint"
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/feed"
@@ -1090,20 +1091,17 @@ type jobRun struct {
 	cleared  atomic.Bool // when it has, nothing is left to be done
 	endTold  atomic.Bool // when it has, that is stored
 
-	mu         sync.Mutex // see lock and look; guards the fields below; not held while user code runs
-	spec       Job        // with its defaults
-	declared   *Job       // what Create or Apply was given last, with its defaults; nil if spec is
-	generation int64
-	updates    int64 // of the spec, also those that change nothing
-	engine     *engine.Job
-	due        engine.Time       // what alarm is set to
-	line       []start           // attempts that wait for the job's turn
-	inLine     bool              // the job is in Controller.turns
-	zombies    map[*run]struct{} // lost attempts whose executors still run
-	// checkpoints are by their number; of those that are left, no attempt has
-	// taken over yet.
-	checkpoints map[int64]*checkpoint
-	left        []*checkpoint
+	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
+	spec        Job        // with its defaults
+	declared    *Job       // what Create or Apply was given last, with its defaults; nil if spec is
+	generation  int64
+	updates     int64 // of the spec, also those that change nothing
+	engine      *engine.Job
+	due         engine.Time       // what alarm is set to
+	line        []start           // attempts that wait for the job's turn
+	inLine      bool              // the job is in Controller.turns
+	zombies     map[*run]struct{} // lost attempts whose executors still run
+	checkpoints checkpoint.Book
 	failed      *JobError // once the job is known to have failed
 	lastText    failureText
 	holds       hold
@@ -1149,6 +1147,7 @@ func emptyJobRun(c *Controller, id engine.Identity, job Job) *jobRun {
 	j.employ(job.Executor, job.FailurePolicy)
 	if c.journal != nil {
 		j.stored = &stored{specChanged: true}
+		j.checkpoints.IsStored = true
 	}
 	return j
 }
@@ -1396,8 +1395,8 @@ func (j *jobRun) ended(r *run, err error) *run {
 	}
 	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
 	over := failed > 0 && j.indexIsOver(index)
-	if len(j.checkpoints) > 0 && j.engine.Completed.Contains(index) {
-		j.dropCheckpoint(int64(index))
+	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
+		j.checkpoints.Drop(int64(index))
 	}
 	j.mu.Unlock()
 	return j.afterwards(index, over, w)
@@ -1569,7 +1568,7 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 	case engine.Finished:
 		w.rarely().finished = true
 		j.failed = j.jobError()
-		j.dropCheckpoints()
+		j.checkpoints.DropAll()
 	case engine.Gone:
 		w.rarely().gone = true
 		if j.c.journal == nil {

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/runtocompletion/batch/internal/checkpoint"
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/iterate"
@@ -232,7 +231,7 @@ func (a Attempt) Checkpoint() []byte { return a.checkpoint("") }
 func (a Attempt) checkpoint(name string) (data []byte) {
 	a.with(func(r *run) {
 		if c := r.checkpoint(); c != nil {
-			data = bytes.Clone(c.values[name])
+			data = c.Value(name)
 		}
 	})
 	return data
@@ -385,8 +384,8 @@ type kept struct {
 	output   string
 	progress AttemptProgress
 	dir      string
-	saved    *checkpoint    // of a job that is not Indexed, the one it has taken
-	delays   delay.Sequence // before restarts, of a job with a RestartBackoff
+	saved    *checkpoint.Checkpoint // of a job that is not Indexed, the one it has taken
+	delays   delay.Sequence         // before restarts, of a job with a RestartBackoff
 }
 
 // keep returns what the attempt has left, to be added to. It needs job.mu.
@@ -406,9 +405,9 @@ func (r *run) close() (dir string) {
 	if c := r.kept.saved; c != nil {
 		r.kept.saved = nil
 		if r.attempt.IsCompletion() {
-			r.job.dropCheckpoint(c.id)
+			r.job.checkpoints.Drop(c.ID)
 		} else {
-			r.job.left = append(r.job.left, c)
+			r.job.checkpoints.Leave(c)
 		}
 	}
 	dir, r.kept.dir = r.kept.dir, ""
@@ -440,31 +439,23 @@ func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
 	return delays.After(n, fresh)
 }
 
-// A checkpoint is what attempts of one index have saved. In a job that is not
-// Indexed, it goes from one attempt to another.
-type checkpoint struct {
-	id     int64 // the index; or the ordinal of the attempt that saved it first
-	values map[string][]byte
-	by     int64 // the attempt that has saved it last
-}
-
 // checkpoint finds what the attempt goes on from. It needs job.mu.
-func (r *run) checkpoint() *checkpoint {
-	j := r.job
+func (r *run) checkpoint() *checkpoint.Checkpoint {
 	c := r.ownCheckpoint()
-	if c == nil && len(j.left) > 0 {
-		c, j.left = j.left[0], j.left[1:]
-		r.keep().saved = c
+	if c == nil && r.attempt.Index < 0 {
+		if c = r.job.checkpoints.TakeOver(); c != nil {
+			r.keep().saved = c
+		}
 	}
 	return c
 }
 
 // ownCheckpoint is the one that the attempt has, without taking over one. It
 // needs job.mu.
-func (r *run) ownCheckpoint() *checkpoint {
+func (r *run) ownCheckpoint() *checkpoint.Checkpoint {
 	switch {
 	case r.attempt.Index >= 0:
-		return r.job.checkpoints[int64(r.attempt.Index)]
+		return r.job.checkpoints.Of(int64(r.attempt.Index))
 	case r.kept != nil:
 		return r.kept.saved
 	}
@@ -479,92 +470,28 @@ func (r *run) saveCheckpoint(a Attempt, name string, data []byte) (<-chan error,
 		return nil, &CheckpointSizeError{len(data), limit}
 	}
 	c := r.ownCheckpoint()
-	if c != nil && c.by > a.seq || j.engine.Completed.Contains(a.Index) {
+	if c != nil && c.By > a.seq || j.engine.Completed.Contains(a.Index) {
 		return nil, ErrAttemptEnded
 	}
 	if c == nil {
-		c = j.newCheckpoint(r)
+		c = r.newCheckpoint()
 	}
-	c.values[name], c.by = data, a.seq
+	c.Save(name, data, a.seq)
 	if j.c.journal == nil {
 		return nil, nil
 	}
 	if j.engine.IsGone() { // its records must not come back; what is waited for is that they are gone
 		return j.c.journal.Ask(nil, nil), nil
 	}
-	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpointKey(c.id, name), Value: data}}, nil), nil
+	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpoint.Key(c.ID, name), Value: data}}, nil), nil
 }
 
-func (j *jobRun) newCheckpoint(r *run) *checkpoint {
+func (r *run) newCheckpoint() *checkpoint.Checkpoint {
 	if r.attempt.Index >= 0 {
-		return j.addCheckpoint(int64(r.attempt.Index))
+		return r.job.checkpoints.Add(int64(r.attempt.Index))
 	}
-	r.keep().saved = j.addCheckpoint(r.attempt.Seq)
+	r.keep().saved = r.job.checkpoints.Add(r.attempt.Seq)
 	return r.kept.saved
-}
-
-func (j *jobRun) addCheckpoint(id int64) *checkpoint {
-	if j.checkpoints == nil {
-		j.checkpoints = make(map[int64]*checkpoint)
-	}
-	c := &checkpoint{id: id, values: make(map[string][]byte), by: -1}
-	j.checkpoints[id] = c
-	return c
-}
-
-// dropCheckpoint forgets one that is not needed any more. It needs j.mu.
-func (j *jobRun) dropCheckpoint(id int64) {
-	c := j.checkpoints[id]
-	if c == nil {
-		return
-	}
-	delete(j.checkpoints, id)
-	if j.stored == nil {
-		return
-	}
-	for name := range c.values {
-		j.stored.dropped = append(j.stored.dropped, checkpointKey(id, name))
-	}
-}
-
-// dropCheckpoints forgets all. It needs j.mu.
-func (j *jobRun) dropCheckpoints() {
-	for id := range j.checkpoints {
-		j.dropCheckpoint(id)
-	}
-	j.left = nil
-}
-
-const checkpointPrefix = "checkpoint/"
-
-func checkpointKey(id int64, name string) string {
-	return checkpointPrefix + strconv.FormatInt(id, 10) + "/" + name
-}
-
-// loadCheckpoints takes the checkpoints out of a job's records.
-func (j *jobRun) loadCheckpoints(records map[string][]byte) error {
-	for key, data := range records {
-		text, ok := strings.CutPrefix(key, checkpointPrefix)
-		if !ok {
-			continue
-		}
-		number, name, _ := strings.Cut(text, "/")
-		id, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return fmt.Errorf("record %q: %w", key, err)
-		}
-		delete(records, key)
-		c := j.checkpoints[id]
-		if c == nil {
-			c = j.addCheckpoint(id)
-		}
-		c.values[name] = data
-	}
-	if j.spec.CompletionMode != Indexed {
-		j.left = slices.Collect(maps.Values(j.checkpoints))
-	}
-	slices.SortFunc(j.left, func(a, b *checkpoint) int { return cmp.Compare(a.id, b.id) })
-	return nil
 }
 
 // A stackMark is an argument that shows in a stack trace as it is: arrays are
@@ -625,7 +552,7 @@ func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.v
 // serve another attempt. It needs job.mu.
 func (r *run) plain() bool {
 	a := r.attempt
-	return r.err == nil && r.kept == nil && len(r.job.zombies)+len(r.job.checkpoints) == 0 && r.ctx.untouched() &&
+	return r.err == nil && r.kept == nil && len(r.job.zombies)+r.job.checkpoints.Len() == 0 && r.ctx.untouched() &&
 		(a.Failures+a.Ignored == 0 || !r.job.engine.Spec.CustomDelay)
 }
 

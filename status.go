@@ -835,7 +835,6 @@ const (
 // stored is what a job knows of its records in a store.
 type stored struct {
 	specChanged             bool
-	dropped                 []string // keys of checkpoints
 	failure                 savedFailure
 	collected, told         Status // as of the latest commit, begun and done
 	gone, finishTold, isOut bool
@@ -885,10 +884,9 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		s.specChanged = false
 		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, *j.lastDeclared(), j.generation)})
 	}
-	for _, key := range s.dropped {
+	for _, key := range j.checkpoints.Dropped() {
 		put(journal.Record{Job: j.uid, Key: key})
 	}
-	s.dropped = nil
 	if failure := (savedFailure{j.lastText.seq, j.lastText.text}); failure != s.failure {
 		s.failure = failure
 		data, _ := json.Marshal(failure) // cannot fail
@@ -966,7 +964,7 @@ func describeAttempt(a *engine.Attempt) []byte {
 	if r.kept != nil {
 		saved.Output = r.kept.output
 		if r.kept.saved != nil {
-			saved.Checkpoint = &r.kept.saved.id
+			saved.Checkpoint = &r.kept.saved.ID
 		}
 	}
 	if saved == (savedRun{}) {
@@ -989,20 +987,14 @@ func (j *jobRun) restoreRun(a *engine.Attempt, data []byte) {
 	if saved.Output != "" {
 		r.keep().output = saved.Output
 	}
-	if a.Phase < engine.Succeeded {
-		j.takeBack(r, saved.Checkpoint)
-	} else if r.kept != nil {
+	switch {
+	case a.Phase < engine.Succeeded && saved.Checkpoint != nil:
+		if c := j.checkpoints.TakeBack(*saved.Checkpoint); c != nil {
+			r.keep().saved = c
+		}
+	case a.Phase >= engine.Succeeded && r.kept != nil:
 		r.kept.log.Close()
 	}
-}
-
-// takeBack gives an attempt that has not ended the checkpoint it had.
-func (j *jobRun) takeBack(r *run, id *int64) {
-	if id == nil || j.checkpoints[*id] == nil {
-		return
-	}
-	r.keep().saved = j.checkpoints[*id]
-	j.left = slices.DeleteFunc(j.left, func(c *checkpoint) bool { return c.id == *id })
 }
 
 // loadJob makes a job of its records.
@@ -1017,7 +1009,7 @@ func (c *Controller) loadJob(uid string, records map[string][]byte) (*jobRun, er
 		return nil, fmt.Errorf("record %q: it is of job %s", jobKey, j.uid)
 	}
 	j.declared, j.generation, j.holds = &saved.Declared, saved.Generation, undeclaredHold
-	if err := errors.Join(j.loadCheckpoints(records), j.loadFailure(records)); err != nil {
+	if err := errors.Join(j.checkpoints.Load(records, saved.Spec.CompletionMode == Indexed), j.loadFailure(records)); err != nil {
 		return nil, err
 	}
 	j.engine, err = engine.Load(j.id, c.engineSpec(&j.spec), maps.All(records), describeAttempt, j.restoreRun)

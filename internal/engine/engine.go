@@ -34,7 +34,8 @@ func (t Time) Add(d time.Duration) Time {
 // attempt that stops right away is judged by how it ended.
 const settleTime = time.Millisecond
 
-// A Job is the state of one job. It is not safe for concurrent use.
+// A Job is the state of one job. It is not safe for concurrent use, but for
+// Lane.Renew.
 type Job struct {
 	ID   Identity
 	Spec Spec
