@@ -66,14 +66,19 @@ func (c *Cache) lookAtPodsLocked(j *job) {
 		return
 	}
 	present := make(map[string]*Object, len(attempts))
+	hidden := make(map[string]*batch.AttemptStatus)
 	for i := range attempts {
-		if a := &attempts[i]; a.JobUID == j.uid && j.shows(a) {
+		switch a := &attempts[i]; {
+		case a.JobUID != j.uid:
+		case j.shows(a):
 			present[a.UID] = c.podLocked(j, a)
+		case j.pods[a.UID] != nil:
+			hidden[a.UID] = a
 		}
 	}
 	for _, old := range sortedPods(j.pods) {
-		if present[old.Pod.UID] == nil {
-			c.deleteLocked(Pods, old)
+		if uid := old.Pod.UID; present[uid] == nil {
+			c.deleteLocked(Pods, old, cmp.Or(hidden[uid], old.Pod))
 		}
 	}
 	j.pods = present
@@ -179,7 +184,7 @@ func (c *Cache) lookAtEventsLocked(j *job) {
 	for _, old := range sortedEvents(j.events) {
 		key := eventKey{old.Event.Type, old.Event.Reason, old.Event.Message, old.Event.At.UnixNano()}
 		if present[key] == nil {
-			c.deleteLocked(Events, old)
+			c.deleteLocked(Events, old, nil)
 		}
 	}
 	j.events = present

@@ -327,7 +327,7 @@ func (c *Cache) removeLocked(j *job, last *batch.Status) {
 	}
 	c.changeLocked(Jobs, batch.Deleted, j.object, &object)
 	for _, event := range sortedEvents(j.events) {
-		c.deleteLocked(Events, event)
+		c.deleteLocked(Events, event, nil)
 	}
 	j.events = nil
 	c.removed[j] = struct{}{}
@@ -350,10 +350,11 @@ func (c *Cache) changeLocked(kind Kind, what batch.ChangeType, previous, o *Obje
 	return o
 }
 
-// deleteLocked records that an object is gone.
-func (c *Cache) deleteLocked(kind Kind, o *Object) {
-	last := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: o.Pod, Event: o.Event, Orphan: o.Orphan}
-	c.changeLocked(kind, batch.Deleted, o, last)
+// deleteLocked records that an object is gone. A pod may have changed since
+// somebody looked, and been as last before it went.
+func (c *Cache) deleteLocked(kind Kind, o *Object, last *batch.AttemptStatus) {
+	gone := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: last, Event: o.Event, Orphan: o.Orphan}
+	c.changeLocked(kind, batch.Deleted, o, gone)
 }
 
 // sortedLocked returns the objects of a kind in order of name.

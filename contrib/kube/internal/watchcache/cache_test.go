@@ -3,6 +3,7 @@ package watchcache
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,10 +253,21 @@ func TestStoppedAttemptsVanish(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.create(batch.Job{Name: "a", Executor: wait})
 				synctest.Wait()
-				pod := w.cache.List(Pods, "").Objects[0]
+				list, watcher := w.cache.ListAndWatch(Pods)
+				defer watcher.Close()
+				pod := list.Objects[0]
 				require.NoError(w, stop(w, pod))
 				time.Sleep(time.Second)
 				require.NotContains(w, names(w.cache.List(Pods, "").Objects), pod.Name)
+				time.Sleep(time.Minute)
+				changes, _, err := watcher.Changes()
+				require.NoError(w, err)
+				i := slices.IndexFunc(changes, func(c *Change) bool { return c.Type == batch.Deleted && c.Object.Name == pod.Name })
+				require.GreaterOrEqual(w, i, 0)
+				if _, err := w.c.Get("a"); err == nil {
+					last := changes[i].Object.Pod
+					require.False(w, last.DeletedAt.IsZero() || last.FinishedAt.IsZero(), "nobody has looked between its stop and its end: %+v", last)
+				}
 			})
 		})
 	}
