@@ -10,15 +10,12 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"reflect"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch/internal/alarm"
@@ -1201,110 +1198,6 @@ func (j *jobRun) look(wanted uint64) (revision uint64) {
 
 const anyRevision = 0
 
-// update lets change work on a copy of the spec, and puts that in place unless
-// there was another update meanwhile, or the job was removed: then it reports
-// false.
-func (j *jobRun) update(change func(*Job)) (bool, error) {
-	r := j.revise()
-	changed := r.old.clone()
-	if r.employs {
-		changed.undeclare()
-	}
-	change(&changed)
-	r.spec = changed.withDefaults() // a copy: change may have kept the pointer
-	switch {
-	case !r.employs:
-	case r.spec.Executor != nil:
-		r.old.declare(&r.spec)
-	default:
-		r.spec.standIn(&r.old)
-		r.employs = false
-	}
-	return j.putInPlace(r)
-}
-
-// declare is update with a whole declaration.
-func (j *jobRun) declare(declared Job) (bool, error) {
-	r := j.revise()
-	if r.employs {
-		r.old.declare(&declared)
-	} else {
-		declared.Executor = r.old.Executor
-	}
-	r.spec, r.declared = declared.apply(&r.old, r.declared), &declared
-	return j.putInPlace(r)
-}
-
-// A revision is a change of a job's spec.
-type revision struct {
-	updates   int64 // what there had been before
-	old, spec Job
-	declared  *Job // what Create or Apply was given last
-	employs   bool // the job waits for its executor, and gets it
-}
-
-// revise begins a revision.
-func (j *jobRun) revise() revision {
-	j.lock()
-	defer j.mu.Unlock()
-	return revision{j.updates, j.spec.clone(), Job{}, new(j.lastDeclared().clone()), j.holds&undeclaredHold != 0}
-}
-
-func (j *jobRun) putInPlace(r revision) (bool, error) {
-	if err := validationError(r.old.Name, r.spec.validateUpdate(&r.old)); err != nil {
-		return true, err
-	}
-	spec := j.c.engineSpec(&r.spec)
-
-	j.lock()
-	if j.updates != r.updates || j.engine.IsGone() {
-		j.mu.Unlock()
-		return false, nil
-	}
-	j.respecify(&r)
-	w := j.step(engine.Event{Kind: engine.Updated, Spec: &spec})
-	var begin wishes
-	if r.employs {
-		begin = j.hold(undeclaredHold, false)
-		begin.ask(j.unasked)
-		j.unasked = nil
-	}
-	j.mu.Unlock()
-	j.perform(w)
-	j.perform(begin)
-	return true, nil
-}
-
-// respecify replaces the spec; the engine is to be told. It needs j.mu.
-func (j *jobRun) respecify(r *revision) {
-	if !sameSpec(r.old, r.spec) { // R112
-		j.generation++
-	}
-	j.spec, j.declared = r.spec, r.declared
-	j.updates++
-	if j.stored != nil {
-		j.stored.specChanged = true
-	}
-	if r.employs {
-		j.employ(r.spec.Executor, r.spec.FailurePolicy)
-	}
-}
-
-// lastDeclared needs j.mu.
-func (j *jobRun) lastDeclared() *Job { return cmp.Or(j.declared, &j.spec) }
-
-// sameSpec reports whether two specs of one job are the same, as far as can be
-// told: functions are if they have the same code.
-func sameSpec(a, b Job) bool {
-	functions := same(reflect.ValueOf(a.Backoff), reflect.ValueOf(b.Backoff)) &&
-		same(reflect.ValueOf(a.RestartBackoff), reflect.ValueOf(b.RestartBackoff))
-	for _, j := range []*Job{&a, &b} {
-		j.Labels, j.Annotations = nil, nil                                            // metadata
-		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
-	}
-	return functions && reflect.DeepEqual(a, b)
-}
-
 // do gives the engine an event and does what the engine then wants. It is
 // called with j.mu held, and releases it.
 func (j *jobRun) do(ev engine.Event) {
@@ -1332,151 +1225,6 @@ func (j *jobRun) tick() {
 	j.do(engine.Event{Kind: engine.Tick})
 }
 
-// work runs an attempt, and after it whatever attempt its end makes room for:
-// a goroutine goes on as long as there is something to run, as handing over to
-// another one costs more than a short attempt does.
-func (c *Controller) work(r *run) {
-	for r != nil {
-		r = c.workUntilPanic(r)
-	}
-}
-
-// workUntilPanic is work until an executor panics. It then returns what is to
-// be run next. If an executor calls runtime.Goexit, this goroutine ends and
-// another one goes on. To defer this once, and not for each attempt, saves a
-// tenth of what a short one costs.
-func (c *Controller) workUntilPanic(r *run) (next *run) {
-	executing := false
-	defer func() {
-		if !executing {
-			return
-		}
-		if v := recover(); v != nil {
-			next = r.job.ended(r, &PanicError{Value: v, Stack: debug.Stack()})
-			return
-		}
-		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
-		c.spawn(func() { c.work(r.job.ended(r, exited)) })
-	}()
-	for r != nil {
-		executing = true
-		err := r.call(stackMark{r, r})
-		executing = false
-		r = r.job.ended(r, err)
-	}
-	return nil
-}
-
-// ended takes in how an execution ended and returns the next one for this
-// goroutine, if there is one.
-func (j *jobRun) ended(r *run, err error) *run {
-	if err != nil {
-		return j.endedWith(r, err)
-	}
-	now := j.c.now()
-	if r.lane != nil && r.lane.Renew(r.attempt, now) {
-		if j.c.feed.HasSeen(r.revision) {
-			r.revision = j.c.feed.Changed(&j.entry)
-		}
-		return r
-	}
-	j.mu.Lock() // and the lanes of others stay open
-	if r.plain() && j.renew(r, now) {
-		j.changed()
-		r.revision = j.entry.Revision()
-		j.mu.Unlock()
-		return r
-	}
-	j.catchUp()
-	index, failed := r.attempt.Index, r.attempt.Failures+r.attempt.Ignored
-	r.returned()
-	if r.err != nil { // of an execution before a restart in place
-		r.err, r.text = nil, ""
-	}
-	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
-	over := failed > 0 && j.indexIsOver(index)
-	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
-		j.checkpoints.Drop(int64(index))
-	}
-	j.mu.Unlock()
-	return j.afterwards(index, over, w)
-}
-
-// renew lets a run go on with the next attempt, if nothing but that is to be done,
-// and from then on in a lane, if there is one for it. It needs j.mu, but not what
-// the lanes have.
-func (j *jobRun) renew(r *run, now engine.Time) bool {
-	r.lane = j.engine.Lane(r.attempt, now)
-	if r.lane != nil && r.lane.Renew(r.attempt, now) {
-		return true
-	}
-	j.catchUp()
-	return j.engine.Renew(r.attempt, now)
-}
-
-// endedWith is ended for an execution that returned an error.
-func (j *jobRun) endedWith(r *run, err error) *run {
-	return j.endedAs(r, err, r.judge(err))
-}
-
-// endedAs is endedWith once it is known what the error came to.
-func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
-	now := j.c.now()
-	j.lock()
-	a := r.view()
-	stopped := r.ctx.cause != nil
-	r.returned()
-	r.err, r.text = err, v.text
-	before := j.lastText
-	j.lastText = failureText{a.seq, err, v.text}
-	if next := j.engine.Retry(r.attempt, v.result, now); next != nil {
-		j.engine.Pin(next)
-		j.changed()
-		r = j.own(next)
-		j.mu.Unlock()
-		j.logFailure(a, false, v.text)
-		return r
-	}
-	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
-	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
-		j.lastText = before
-	}
-	over := j.indexIsOver(a.Index)
-	j.mu.Unlock()
-	j.logFailure(a, stopped, v.text)
-	return j.afterwards(a.Index, over, w)
-}
-
-// afterwards gives back what an execution had taken, and goes on.
-func (j *jobRun) afterwards(index int, over bool, w wishes) *run {
-	if over {
-		j.retries.Drop(index)
-	}
-	if j.c.turns != nil {
-		j.c.turns.Release()
-	}
-	return j.goOn(w)
-}
-
-// goOn is carryOut for a goroutine of spawn, which finds the delays itself.
-func (j *jobRun) goOn(w wishes) *run {
-	next := j.carryOut(w)
-	if w.rare == nil || len(w.rare.delays) == 0 {
-		return next
-	}
-	if next != nil {
-		j.c.spawnRun(next)
-	}
-	return j.answer(w.rare.delays)
-}
-
-// indexIsOver reports whether an index needs no more delays from a back-off of
-// its own. It needs j.mu.
-func (j *jobRun) indexIsOver(index int) bool {
-	e := j.engine
-	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
-}
-
 // wishes are what the engine wants to be done once j.mu is released.
 type wishes struct {
 	first *run // to be executed
@@ -1500,24 +1248,11 @@ type cancellation struct {
 	why engine.Cause
 }
 
-// A question is an action that asks for a delay.
-type question struct {
-	engine.Action
-	seq int64 // of the attempt, whose record may serve another one by the time
-}
-
 // An abandoned attempt, as it was when it was abandoned.
 type abandoned struct {
 	run   *run
 	seq   int64
 	index int
-}
-
-// ask adds questions.
-func (w *wishes) ask(questions []question) {
-	if len(questions) > 0 {
-		w.rarely().delays = append(w.rarely().delays, questions...)
-	}
 }
 
 // rarely returns the rare wishes, to be added to.
@@ -1577,19 +1312,6 @@ func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
 	}
 }
 
-// ask puts a question to the job's back-off, or keeps it until there is one.
-func (j *jobRun) ask(act *engine.Action, w *wishes) {
-	q := question{Action: *act}
-	if act.Attempt != nil {
-		q.seq = act.Attempt.Seq
-	}
-	if j.holds&undeclaredHold != 0 {
-		j.unasked = append(j.unasked, q)
-	} else {
-		w.ask([]question{q})
-	}
-}
-
 // changed lets watchers see that the job has changed, as soon as that is
 // durable. It needs j.mu.
 func (j *jobRun) changed() {
@@ -1621,67 +1343,6 @@ func (j *jobRun) hold(reason hold, on bool) (w wishes) {
 		return j.step(engine.Event{Kind: engine.Paused})
 	}
 	return w
-}
-
-func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
-
-// start prepares an execution, or has it wait for the job's turn.
-func (j *jobRun) start(a *engine.Attempt, w *wishes) {
-	r := j.own(a)
-	if j.c.turns != nil {
-		j.line = append(j.line, start{a, a.Seq})
-		if !j.inLine {
-			j.inLine = true
-			j.c.turns.Join(j)
-		}
-		return
-	}
-	j.engine.Pin(a)
-	if w.first == nil {
-		w.first = r
-	} else {
-		w.rarely().others = append(w.rarely().others, r)
-	}
-}
-
-// own returns the run of an attempt that is to start, or to start again. One
-// whose record served another attempt before has nothing of that any more.
-func (j *jobRun) own(a *engine.Attempt) *run {
-	r, ok := a.Owner.(*run)
-	switch {
-	case !ok:
-		r = &run{job: j, attempt: a}
-		r.ctx = &attemptContext{run: r}
-		a.Owner = r
-	case r.seq != a.Seq && (r.err != nil || r.kept != nil):
-		r.err, r.text, r.kept = nil, "", nil
-	}
-	r.seq = a.Seq
-	return r
-}
-
-// stop ends an attempt's context.
-func (j *jobRun) stop(a *engine.Attempt, why engine.Cause, w *wishes) {
-	r := runOf(a)
-	if live := r.ctx.stop(stopCauses[why]); live != nil {
-		w.rarely().cancels = append(w.rarely().cancels, cancellation{live, why})
-	}
-	if a.Phase >= engine.Succeeded { // it was lost, and nobody waits for it
-		if j.zombies == nil {
-			j.zombies = make(map[*run]struct{})
-		}
-		j.zombies[r] = struct{}{}
-	}
-}
-
-var stopCauses = [...]error{
-	engine.CauseDeleted:    ErrDeleted,
-	engine.CauseFinished:   ErrJobFinished,
-	engine.CauseSuspended:  ErrSuspended,
-	engine.CauseScaledDown: ErrScaledDown,
-	engine.CauseDisrupted:  ErrDisrupted,
-	engine.CauseTimeout:    ErrAttemptTimeout,
-	engine.CauseShutdown:   ErrShutdown,
 }
 
 // leave takes a job that is gone out of the controller.
@@ -1763,73 +1424,6 @@ func (j *jobRun) endIfTold() {
 	if j.cleared.Load() && j.endTold.Load() {
 		j.end.Do(func() { close(j.done) })
 	}
-}
-
-// answer finds the delays that the engine asked for, and returns an execution
-// for this goroutine, if they let one begin.
-func (j *jobRun) answer(questions []question) (next *run) {
-	for ; len(questions) > 0; questions = questions[1:] {
-		q := questions[0]
-		ev := j.findDelay(q)
-		j.lock()
-		if q.Attempt != nil && q.Attempt.Seq != q.seq {
-			j.mu.Unlock()
-			continue // it has ended meanwhile
-		}
-		w := j.step(ev)
-		j.mu.Unlock()
-		r := j.carryOut(w)
-		if w.rare != nil {
-			questions = slices.Concat(questions, w.rare.delays)
-		}
-		if next == nil {
-			next = r
-		} else if r != nil {
-			j.c.spawnRun(r)
-		}
-	}
-	return next
-}
-
-// findDelay asks the job's back-off. One that fails is replaced by Kubernetes'
-// own.
-func (j *jobRun) findDelay(q question) engine.Event {
-	var d time.Duration
-	err := errExited
-	j.lock()
-	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
-	j.mu.Unlock()
-	n := q.N
-	ev := engine.Event{Kind: engine.DelayKnown, Index: q.Index, N: n}
-	usual := engine.RetryDelay(n)
-	if q.Kind == engine.NeedDelay {
-		apart(func() { d, err = j.retries.After(q.Index, n, retry) })
-	} else {
-		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: q.Attempt}
-		usual = engine.RetryDelay(n - 1) // the first restart is immediate
-		apart(func() { d, err = runOf(q.Attempt).restarts(q.seq, n, restart) })
-	}
-	if err != nil {
-		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
-		d = usual
-	}
-	if d != backoff.Stop {
-		d = max(d, 0)
-	}
-	ev.Delay = d
-	return ev
-}
-
-var errExited = errors.New("Backoff called runtime.Goexit")
-
-// apart calls f so that runtime.Goexit in it does not end the caller.
-func apart(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
 }
 
 // spawn runs f, which runs executors, on a goroutine of its own.
@@ -1995,22 +1589,6 @@ func (j *jobRun) executing() []*engine.Attempt {
 		list = append(list, r.attempt)
 	}
 	return list
-}
-
-// deadline is when the attempt or its job runs out of time; zero if never. It
-// needs j.mu.
-func (j *jobRun) deadline(a *engine.Attempt) time.Time {
-	at := engine.Never
-	if j.spec.ActiveDeadline != nil {
-		at = j.engine.StartTime.Add(*j.spec.ActiveDeadline)
-	}
-	if j.spec.AttemptTimeout != nil && a.StartedAt != 0 {
-		at = min(at, a.StartedAt.Add(*j.spec.AttemptTimeout))
-	}
-	if at == engine.Never {
-		return time.Time{}
-	}
-	return asTime(at)
 }
 
 func (j *jobRun) log(level slog.Level, message string, attrs ...slog.Attr) {

@@ -378,6 +378,83 @@ type run struct {
 	kept *kept  // what the executor has left; nil if nothing
 }
 
+func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
+
+// start prepares an execution, or has it wait for the job's turn.
+func (j *jobRun) start(a *engine.Attempt, w *wishes) {
+	r := j.own(a)
+	if j.c.turns != nil {
+		j.line = append(j.line, start{a, a.Seq})
+		if !j.inLine {
+			j.inLine = true
+			j.c.turns.Join(j)
+		}
+		return
+	}
+	j.engine.Pin(a)
+	if w.first == nil {
+		w.first = r
+	} else {
+		w.rarely().others = append(w.rarely().others, r)
+	}
+}
+
+// own returns the run of an attempt that is to start, or to start again. One
+// whose record served another attempt before has nothing of that any more.
+func (j *jobRun) own(a *engine.Attempt) *run {
+	r, ok := a.Owner.(*run)
+	switch {
+	case !ok:
+		r = &run{job: j, attempt: a}
+		r.ctx = &attemptContext{run: r}
+		a.Owner = r
+	case r.seq != a.Seq && (r.err != nil || r.kept != nil):
+		r.err, r.text, r.kept = nil, "", nil
+	}
+	r.seq = a.Seq
+	return r
+}
+
+// stop ends an attempt's context.
+func (j *jobRun) stop(a *engine.Attempt, why engine.Cause, w *wishes) {
+	r := runOf(a)
+	if live := r.ctx.stop(stopCauses[why]); live != nil {
+		w.rarely().cancels = append(w.rarely().cancels, cancellation{live, why})
+	}
+	if a.Phase >= engine.Succeeded { // it was lost, and nobody waits for it
+		if j.zombies == nil {
+			j.zombies = make(map[*run]struct{})
+		}
+		j.zombies[r] = struct{}{}
+	}
+}
+
+var stopCauses = [...]error{
+	engine.CauseDeleted:    ErrDeleted,
+	engine.CauseFinished:   ErrJobFinished,
+	engine.CauseSuspended:  ErrSuspended,
+	engine.CauseScaledDown: ErrScaledDown,
+	engine.CauseDisrupted:  ErrDisrupted,
+	engine.CauseTimeout:    ErrAttemptTimeout,
+	engine.CauseShutdown:   ErrShutdown,
+}
+
+// deadline is when the attempt or its job runs out of time; zero if never. It
+// needs j.mu.
+func (j *jobRun) deadline(a *engine.Attempt) time.Time {
+	at := engine.Never
+	if j.spec.ActiveDeadline != nil {
+		at = j.engine.StartTime.Add(*j.spec.ActiveDeadline)
+	}
+	if j.spec.AttemptTimeout != nil && a.StartedAt != 0 {
+		at = min(at, a.StartedAt.Add(*j.spec.AttemptTimeout))
+	}
+	if at == engine.Never {
+		return time.Time{}
+	}
+	return asTime(at)
+}
+
 // kept is what an attempt leaves besides its outcome.
 type kept struct {
 	log      logtail.Log
@@ -554,6 +631,151 @@ func (r *run) plain() bool {
 	a := r.attempt
 	return r.err == nil && r.kept == nil && len(r.job.zombies)+r.job.checkpoints.Len() == 0 && r.ctx.untouched() &&
 		(a.Failures+a.Ignored == 0 || !r.job.engine.Spec.CustomDelay)
+}
+
+// work runs an attempt, and after it whatever attempt its end makes room for:
+// a goroutine goes on as long as there is something to run, as handing over to
+// another one costs more than a short attempt does.
+func (c *Controller) work(r *run) {
+	for r != nil {
+		r = c.workUntilPanic(r)
+	}
+}
+
+// workUntilPanic is work until an executor panics. It then returns what is to
+// be run next. If an executor calls runtime.Goexit, this goroutine ends and
+// another one goes on. To defer this once, and not for each attempt, saves a
+// tenth of what a short one costs.
+func (c *Controller) workUntilPanic(r *run) (next *run) {
+	executing := false
+	defer func() {
+		if !executing {
+			return
+		}
+		if v := recover(); v != nil {
+			next = r.job.ended(r, &PanicError{Value: v, Stack: debug.Stack()})
+			return
+		}
+		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
+		c.spawn(func() { c.work(r.job.ended(r, exited)) })
+	}()
+	for r != nil {
+		executing = true
+		err := r.call(stackMark{r, r})
+		executing = false
+		r = r.job.ended(r, err)
+	}
+	return nil
+}
+
+// ended takes in how an execution ended and returns the next one for this
+// goroutine, if there is one.
+func (j *jobRun) ended(r *run, err error) *run {
+	if err != nil {
+		return j.endedWith(r, err)
+	}
+	now := j.c.now()
+	if r.lane != nil && r.lane.Renew(r.attempt, now) {
+		if j.c.feed.HasSeen(r.revision) {
+			r.revision = j.c.feed.Changed(&j.entry)
+		}
+		return r
+	}
+	j.mu.Lock() // and the lanes of others stay open
+	if r.plain() && j.renew(r, now) {
+		j.changed()
+		r.revision = j.entry.Revision()
+		j.mu.Unlock()
+		return r
+	}
+	j.catchUp()
+	index, failed := r.attempt.Index, r.attempt.Failures+r.attempt.Ignored
+	r.returned()
+	if r.err != nil { // of an execution before a restart in place
+		r.err, r.text = nil, ""
+	}
+	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
+	over := failed > 0 && j.indexIsOver(index)
+	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
+		j.checkpoints.Drop(int64(index))
+	}
+	j.mu.Unlock()
+	return j.afterwards(index, over, w)
+}
+
+// renew lets a run go on with the next attempt, if nothing but that is to be done,
+// and from then on in a lane, if there is one for it. It needs j.mu, but not what
+// the lanes have.
+func (j *jobRun) renew(r *run, now engine.Time) bool {
+	r.lane = j.engine.Lane(r.attempt, now)
+	if r.lane != nil && r.lane.Renew(r.attempt, now) {
+		return true
+	}
+	j.catchUp()
+	return j.engine.Renew(r.attempt, now)
+}
+
+// endedWith is ended for an execution that returned an error.
+func (j *jobRun) endedWith(r *run, err error) *run {
+	return j.endedAs(r, err, r.judge(err))
+}
+
+// endedAs is endedWith once it is known what the error came to.
+func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
+	now := j.c.now()
+	j.lock()
+	a := r.view()
+	stopped := r.ctx.cause != nil
+	r.returned()
+	r.err, r.text = err, v.text
+	before := j.lastText
+	j.lastText = failureText{a.seq, err, v.text}
+	if next := j.engine.Retry(r.attempt, v.result, now); next != nil {
+		j.engine.Pin(next)
+		j.changed()
+		r = j.own(next)
+		j.mu.Unlock()
+		j.logFailure(a, false, v.text)
+		return r
+	}
+	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
+	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
+		j.lastText = before
+	}
+	over := j.indexIsOver(a.Index)
+	j.mu.Unlock()
+	j.logFailure(a, stopped, v.text)
+	return j.afterwards(a.Index, over, w)
+}
+
+// indexIsOver reports whether an index needs no more delays from a back-off of
+// its own. It needs j.mu.
+func (j *jobRun) indexIsOver(index int) bool {
+	e := j.engine
+	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
+}
+
+// afterwards gives back what an execution had taken, and goes on.
+func (j *jobRun) afterwards(index int, over bool, w wishes) *run {
+	if over {
+		j.retries.Drop(index)
+	}
+	if j.c.turns != nil {
+		j.c.turns.Release()
+	}
+	return j.goOn(w)
+}
+
+// goOn is carryOut for a goroutine of spawn, which finds the delays itself.
+func (j *jobRun) goOn(w wishes) *run {
+	next := j.carryOut(w)
+	if w.rare == nil || len(w.rare.delays) == 0 {
+		return next
+	}
+	if next != nil {
+		j.c.spawnRun(next)
+	}
+	return j.answer(w.rare.delays)
 }
 
 // A verdict is what the error of an executor came to.

@@ -895,3 +895,107 @@ func (j *Job) apply(live, before *Job) Job {
 	}
 	return merged.clone()
 }
+
+// update lets change work on a copy of the spec, and puts that in place unless
+// there was another update meanwhile, or the job was removed: then it reports
+// false.
+func (j *jobRun) update(change func(*Job)) (bool, error) {
+	r := j.revise()
+	changed := r.old.clone()
+	if r.employs {
+		changed.undeclare()
+	}
+	change(&changed)
+	r.spec = changed.withDefaults() // a copy: change may have kept the pointer
+	switch {
+	case !r.employs:
+	case r.spec.Executor != nil:
+		r.old.declare(&r.spec)
+	default:
+		r.spec.standIn(&r.old)
+		r.employs = false
+	}
+	return j.putInPlace(r)
+}
+
+// declare is update with a whole declaration.
+func (j *jobRun) declare(declared Job) (bool, error) {
+	r := j.revise()
+	if r.employs {
+		r.old.declare(&declared)
+	} else {
+		declared.Executor = r.old.Executor
+	}
+	r.spec, r.declared = declared.apply(&r.old, r.declared), &declared
+	return j.putInPlace(r)
+}
+
+// A revision is a change of a job's spec.
+type revision struct {
+	updates   int64 // what there had been before
+	old, spec Job
+	declared  *Job // what Create or Apply was given last
+	employs   bool // the job waits for its executor, and gets it
+}
+
+// revise begins a revision.
+func (j *jobRun) revise() revision {
+	j.lock()
+	defer j.mu.Unlock()
+	return revision{j.updates, j.spec.clone(), Job{}, new(j.lastDeclared().clone()), j.holds&undeclaredHold != 0}
+}
+
+func (j *jobRun) putInPlace(r revision) (bool, error) {
+	if err := validationError(r.old.Name, r.spec.validateUpdate(&r.old)); err != nil {
+		return true, err
+	}
+	spec := j.c.engineSpec(&r.spec)
+
+	j.lock()
+	if j.updates != r.updates || j.engine.IsGone() {
+		j.mu.Unlock()
+		return false, nil
+	}
+	j.respecify(&r)
+	w := j.step(engine.Event{Kind: engine.Updated, Spec: &spec})
+	var begin wishes
+	if r.employs {
+		begin = j.hold(undeclaredHold, false)
+		begin.ask(j.unasked)
+		j.unasked = nil
+	}
+	j.mu.Unlock()
+	j.perform(w)
+	j.perform(begin)
+	return true, nil
+}
+
+// respecify replaces the spec; the engine is to be told. It needs j.mu.
+func (j *jobRun) respecify(r *revision) {
+	if !sameSpec(r.old, r.spec) { // R112
+		j.generation++
+	}
+	j.spec, j.declared = r.spec, r.declared
+	j.updates++
+	if j.stored != nil {
+		j.stored.specChanged = true
+	}
+	if r.employs {
+		j.employ(r.spec.Executor, r.spec.FailurePolicy)
+	}
+}
+
+// lastDeclared needs j.mu.
+func (j *jobRun) lastDeclared() *Job { return cmp.Or(j.declared, &j.spec) }
+
+// sameSpec reports whether two specs of one job are the same, as far as can be
+// told: functions are if they have the same code.
+func sameSpec(a, b Job) bool {
+	functions := same(reflect.ValueOf(a.Backoff), reflect.ValueOf(b.Backoff)) &&
+		same(reflect.ValueOf(a.RestartBackoff), reflect.ValueOf(b.RestartBackoff))
+	for _, j := range []*Job{&a, &b} {
+		j.Labels, j.Annotations = nil, nil                                            // metadata
+		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
+	}
+	return functions && reflect.DeepEqual(a, b)
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -486,4 +487,97 @@ func (p *SuccessPolicy) engineRules() []engine.SuccessRule {
 		}
 	}
 	return rules
+}
+
+// A question is an action that asks for a delay.
+type question struct {
+	engine.Action
+	seq int64 // of the attempt, whose record may serve another one by the time
+}
+
+// ask adds questions.
+func (w *wishes) ask(questions []question) {
+	if len(questions) > 0 {
+		w.rarely().delays = append(w.rarely().delays, questions...)
+	}
+}
+
+// ask puts a question to the job's back-off, or keeps it until there is one.
+func (j *jobRun) ask(act *engine.Action, w *wishes) {
+	q := question{Action: *act}
+	if act.Attempt != nil {
+		q.seq = act.Attempt.Seq
+	}
+	if j.holds&undeclaredHold != 0 {
+		j.unasked = append(j.unasked, q)
+	} else {
+		w.ask([]question{q})
+	}
+}
+
+// answer finds the delays that the engine asked for, and returns an execution
+// for this goroutine, if they let one begin.
+func (j *jobRun) answer(questions []question) (next *run) {
+	for ; len(questions) > 0; questions = questions[1:] {
+		q := questions[0]
+		ev := j.findDelay(q)
+		j.lock()
+		if q.Attempt != nil && q.Attempt.Seq != q.seq {
+			j.mu.Unlock()
+			continue // it has ended meanwhile
+		}
+		w := j.step(ev)
+		j.mu.Unlock()
+		r := j.carryOut(w)
+		if w.rare != nil {
+			questions = slices.Concat(questions, w.rare.delays)
+		}
+		if next == nil {
+			next = r
+		} else if r != nil {
+			j.c.spawnRun(r)
+		}
+	}
+	return next
+}
+
+// findDelay asks the job's back-off. One that fails is replaced by Kubernetes'
+// own.
+func (j *jobRun) findDelay(q question) engine.Event {
+	var d time.Duration
+	err := errExited
+	j.lock()
+	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
+	j.mu.Unlock()
+	n := q.N
+	ev := engine.Event{Kind: engine.DelayKnown, Index: q.Index, N: n}
+	usual := engine.RetryDelay(n)
+	if q.Kind == engine.NeedDelay {
+		apart(func() { d, err = j.retries.After(q.Index, n, retry) })
+	} else {
+		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: q.Attempt}
+		usual = engine.RetryDelay(n - 1) // the first restart is immediate
+		apart(func() { d, err = runOf(q.Attempt).restarts(q.seq, n, restart) })
+	}
+	if err != nil {
+		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
+		d = usual
+	}
+	if d != backoff.Stop {
+		d = max(d, 0)
+	}
+	ev.Delay = d
+	return ev
+}
+
+var errExited = errors.New("Backoff called runtime.Goexit")
+
+// apart calls f so that runtime.Goexit in it does not end the caller.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
