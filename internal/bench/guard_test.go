@@ -76,11 +76,11 @@ func timeGuards() []guard {
 	looked := contender{"looked on", library{watched: true, polled: true}.run}
 	noop2, noop64 := work{n: 100_000, p: 2, do: nothing}, work{n: 100_000, p: 64, do: nothing}
 	return []guard{
-		{"no-op p=2 against errgroup", 0.5, times, against(noop2, plain, group)},
-		{"no-op p=64 against errgroup", 0.5, times, against(noop64, plain, group)},
+		{"no-op p=2 against errgroup", 0.3, times, against(noop2, plain, group)},
+		{"no-op p=64 against errgroup", 0.4, times, against(noop64, plain, group)},
 		{"no-op p=2 Indexed with a limit per index against errgroup", 0.6, times, against(noop2, indexed, group)},
-		{"no-op p=2 against a channel-fed pool", 2, times, against(noop2, plain, channel)},
-		{"no-op p=64 against a channel-fed pool", 2, times, against(noop64, plain, channel)},
+		{"no-op p=2 against a channel-fed pool", 1.6, times, against(noop2, plain, channel)},
+		{"no-op p=64 against a channel-fed pool", 1.6, times, against(noop64, plain, channel)},
 		{"10 µs of CPU against goroutines", 1.15, times, against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw)},
 		{"failing twice against errgroup and backoff", 0.6, times,
 			against(work{n: 20_000, p: 2, do: nothing, fails: 2},
