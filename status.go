@@ -85,7 +85,7 @@ type Status struct {
 	Conditions []Condition `json:"conditions,omitempty"`
 
 	// NextRetry is when the next attempt may start that a retry delay holds
-	// back; zero if none does.
+	// back, or the next restart in place; zero if there is none.
 	NextRetry time.Time `json:"nextRetry,omitzero"`
 	// LastFailure describes the latest failed attempt; nil if none failed.
 	LastFailure *Failure `json:"lastFailure,omitempty"`

@@ -55,6 +55,11 @@ func TestExplain(t *testing.T) {
 			state: "Running", line: "j: Running, 0/1 succeeded, 2 failed",
 			want: "the job failed twice with exit code 3, next try at {30s}; 0 of 1 slots busy",
 		},
+		"it waits for its restart": {
+			job: batch.Job{RestartPolicy: batch.RestartOnFailure, Executor: fails(exit(3))}, after: 15 * time.Second,
+			state: "Running", line: "j: Running, 0/1 succeeded, 0 failed, 1 active",
+			want: "the job failed 3 times with exit code 3, next try at {30s}; 1 of 1 slots busy",
+		},
 		"an index waits for its retry, others run": {
 			job: indexed(4, batch.Job{BackoffLimitPerIndex: new(3), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 				switch {

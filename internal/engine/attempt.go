@@ -47,22 +47,23 @@ type Attempt struct {
 	timeoutAt Time
 	retryAt   Time // while retained: when its index may be tried again
 
-	account   account
-	countedAt Time // of a counted failure: the end that its retry delay counts from; otherwise 0
-	retained  bool // see Job.retained
-	counts    bool // while retained: towards the limits
-	holding   bool // its index cannot be given to another
-	timedOut  bool
-	waiting   bool // for its restart in place
-	slot      int32
-	wake      duequeue.Place // in Job.wakes
-	wakeRetry duequeue.Place // in Job.retries
-	errorRule int            // see Result.ErrorRule
-	permanent bool
-	restartNo int      // restarts since the restart delay began anew
-	touched   bool     // since the job was saved
-	saved     bool     // there is a record of it
-	next      *Attempt // in the history
+	account     account
+	countedAt   Time // of a counted failure: the end that its retry delay counts from; otherwise 0
+	retained    bool // see Job.retained
+	counts      bool // while retained: towards the limits
+	holding     bool // its index cannot be given to another
+	timedOut    bool
+	waiting     bool // for its restart in place
+	slot        int32
+	wake        duequeue.Place // in Job.wakes
+	wakeRetry   duequeue.Place // in Job.retries
+	wakeRestart duequeue.Place // in Job.restarting
+	errorRule   int            // see Result.ErrorRule
+	permanent   bool
+	restartNo   int      // restarts since the restart delay began anew
+	touched     bool     // since the job was saved
+	saved       bool     // there is a record of it
+	next        *Attempt // in the history
 }
 
 // Phase is how far an attempt has come (R125).
@@ -270,6 +271,7 @@ func (j *Job) restartIn(a *Attempt, delay time.Duration, now Time) {
 		j.end(a, Failed, now)
 	default:
 		a.RestartAt = a.runEndAt.Add(delay)
+		j.restarting.Set(a, int64(a.RestartAt))
 		j.rearm(a)
 	}
 }
@@ -277,6 +279,7 @@ func (j *Job) restartIn(a *Attempt, delay time.Duration, now Time) {
 // restart runs the executor again. The restart counts when it has started.
 func (j *Job) restart(a *Attempt, now Time) {
 	a.RestartAt = 0
+	j.restarting.Remove(a)
 	j.emit(Start, a)
 	if !j.Spec.QueuesStarts {
 		j.started(a, now)
@@ -416,6 +419,9 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 	j.settled(a)
 	if a.wake != 0 {
 		j.wakes.Remove(a)
+	}
+	if a.wakeRestart != 0 {
+		j.restarting.Remove(a)
 	}
 	j.drop(a)
 	j.accountFor(a, now)

@@ -33,9 +33,9 @@ var attemptPlays = map[string]play{
 			2s:        => is=FailureTarget:BackoffLimitExceeded`},
 	"restart delays of the job's own": {"onfailure customrestart", `
 			0s: create
-			1s: fail 0     => ask-restart=0/1 start= restart0=never due=never
-			2s: answer 4s  => restart0=5s
-			5s:            => start=0 restarts0=1
+			1s: fail 0     => ask-restart=0/1 start= restart0=never due=never retry=no
+			2s: answer 4s  => restart0=5s retry=5s
+			5s:            => start=0 restarts0=1 retry=no
 			6s: fail 0     => ask-restart=0/2
 			9s: answer 1s  => start=0 restarts0=2
 			9.5s: ok 0     => is=Complete:CompletionsReached`},

@@ -92,11 +92,15 @@ func (c *checkup) checkLive() {
 
 // checkDue makes sure that whatever is to happen to an attempt will.
 func (c *checkup) checkDue() {
-	next, queued := Never, 0
+	next, queued, restarting := Never, 0, 0
 	for _, a := range c.live {
 		if a.wake != 0 {
 			queued++
 		}
+		if a.wakeRestart != 0 {
+			restarting++
+		}
+		c.want((a.wakeRestart != 0) == (a.RestartAt != 0 && a.RestartAt != Never), "attempt %d restarts at %d, queued: %d", a.Seq, a.RestartAt, a.wakeRestart)
 		restartAt := a.RestartAt
 		if c.isHeld() {
 			restartAt = 0
@@ -107,6 +111,7 @@ func (c *checkup) checkDue() {
 			}
 		}
 	}
+	c.want(c.restarting.Len() == restarting, "%d attempts wait for a restart, want %d", c.restarting.Len(), restarting)
 	c.want(c.wakes.Len() == queued, "%d attempts wait to be woken, want %d", c.wakes.Len(), queued)
 	c.want(first(&c.wakes) <= next, "attempts are woken at %d, want %d", first(&c.wakes), next)
 	c.want(c.steadyUntil <= c.steady(), "steady until %d, want %d", c.steadyUntil, c.steady())

@@ -69,6 +69,8 @@ type Job struct {
 	failJob  *target                  // what a FailJob rule wants, once one has matched (R207)
 	wakes    duequeue.Queue[*Attempt] // live attempts, by what is due for them
 	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
+	// restarting are live attempts by when they are to run again.
+	restarting duequeue.Queue[*Attempt]
 	// settling counts the attempts that were asked to stop and do not count
 	// as failed yet; nobody takes their place meanwhile.
 	settling int
@@ -114,6 +116,7 @@ func New(id Identity, spec Spec) *Job {
 	j := &Job{ID: id, Spec: spec}
 	j.wakes = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wake })
 	j.retries = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRetry })
+	j.restarting = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRestart })
 	j.history.limit = spec.History
 	j.retry.wake = Never
 	return j
@@ -299,13 +302,13 @@ func first(q *duequeue.Queue[*Attempt]) Time {
 	return Never
 }
 
-// NextRetry is when the next attempt may start that a delay holds back, or
-// zero if none is held back.
+// NextRetry is when the next attempt may start, or restart, that a delay holds
+// back, or zero if none is held back.
 func (j *Job) NextRetry() Time {
 	if j.FinishedAt != 0 || j.gone || j.isHeld() || j.Spec.Suspend {
 		return 0
 	}
-	next := min(j.retry.wake, first(&j.retries))
+	next := min(j.retry.wake, first(&j.retries), first(&j.restarting))
 	if next == Never {
 		return 0
 	}

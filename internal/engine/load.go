@@ -196,6 +196,9 @@ func (l *loader) takeAttempt(a *Attempt) {
 	if a.settleAt != 0 {
 		l.settling++
 	}
+	if a.RestartAt != 0 && a.RestartAt != Never {
+		l.restarting.Set(a, int64(a.RestartAt))
+	}
 	if a.Abandoned {
 		l.Abandoned++
 	}
