@@ -309,31 +309,42 @@ func compareBool(a, b bool) int {
 }
 
 // pursue ends the job: every attempt is stopped, and when all have ended the
-// terminal condition follows (R255, R257, R258).
+// terminal condition follows (R255, R257, R258). What is done once is in functions
+// of its own: a million attempts that end at once have a goroutine each, and if
+// this took more than the smallest stack, each would be moved to a larger one,
+// which takes as long as all the rest.
 func (j *Job) pursue(now Time) {
-	t := j.target
 	interim, final := FailureTarget, JobFailed
-	if t.success {
+	if j.target.success {
 		interim, final = SuccessCriteriaMet, JobComplete
 	}
 	if !j.has(interim) {
-		j.Conditions = append(j.Conditions, Condition{interim, True, t.reason, t.message, now})
-		j.endAttempts(now)
+		j.endAttempts(interim, now)
 	}
-	if j.Active+j.Terminating > 0 || j.DeletedAt != 0 {
-		return
+	if j.Active+j.Terminating == 0 && j.DeletedAt == 0 {
+		j.finish(final, now)
 	}
+}
+
+func (j *Job) finish(condition string, now Time) {
 	j.FinishedAt = now
-	j.Conditions = append(j.Conditions, Condition{final, True, t.reason, t.message, now})
+	j.addTarget(condition, now)
 	j.addEndEvents(now)
 	j.emit(Finished, nil)
 	j.expire(now)
 }
 
-// endAttempts counts and stops what is left when the job is decided. When it
-// failed, every attempt that has not ended has failed (R170), unless a rule
-// ignores it (R209); when it succeeded, none is counted (R224).
-func (j *Job) endAttempts(now Time) {
+// addTarget adds a condition with what was decided.
+func (j *Job) addTarget(condition string, now Time) {
+	j.Conditions = append(j.Conditions, Condition{condition, True, j.target.reason, j.target.message, now})
+}
+
+// endAttempts counts and stops what is left when the job is decided, and adds the
+// condition that says so. When it failed, every attempt that has not ended has
+// failed (R170), unless a rule ignores it (R209); when it succeeded, none is
+// counted (R224).
+func (j *Job) endAttempts(condition string, now Time) {
+	j.addTarget(condition, now)
 	j.recordAll()
 	for i := len(j.live) - 1; i >= 0; i-- {
 		a := j.live[i]
@@ -358,9 +369,12 @@ func (j *Job) countUnfinished(a *Attempt) {
 }
 
 func (j *Job) has(condition string) bool {
-	return slices.ContainsFunc(j.Conditions, func(c Condition) bool {
-		return c.Type == condition && c.Status == True
-	})
+	for i := range j.Conditions {
+		if c := &j.Conditions[i]; c.Type == condition && c.Status == True {
+			return true
+		}
+	}
+	return false
 }
 
 // markSuspended keeps the condition Suspended, and with it the start time
@@ -369,13 +383,16 @@ func (j *Job) markSuspended(now Time) {
 	switch suspended := j.has(Suspended); {
 	case j.Spec.Suspend && !suspended:
 		j.StartTime = 0
-		j.Conditions = setCondition(j.Conditions, Condition{Suspended, True, "JobSuspended", "Job suspended", now})
-		j.addEvent(EventRecord{At: now, Reason: "Suspended", Message: "Job suspended"})
+		j.setSuspended(Condition{Suspended, True, "JobSuspended", "Job suspended", now}, "Suspended")
 	case !j.Spec.Suspend && suspended:
 		j.StartTime = now
-		j.Conditions = setCondition(j.Conditions, Condition{Suspended, False, "JobResumed", "Job resumed", now})
-		j.addEvent(EventRecord{At: now, Reason: "Resumed", Message: "Job resumed"})
+		j.setSuspended(Condition{Suspended, False, "JobResumed", "Job resumed", now}, "Resumed")
 	}
+}
+
+func (j *Job) setSuspended(c Condition, event string) {
+	j.Conditions = setCondition(j.Conditions, c)
+	j.addEvent(EventRecord{At: c.At, Reason: event, Message: c.Message})
 }
 
 // setCondition replaces the condition of c's type, or appends it (R256).

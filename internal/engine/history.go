@@ -122,8 +122,7 @@ func (h *history) add(a *Attempt) {
 	h.settle()
 	switch {
 	case a.plain():
-		h.addBrief(a.brief())
-		h.recycle(a)
+		h.addPlain(a)
 		return
 	case a.Phase == Succeeded:
 		h.succeeded.push(a)
@@ -133,6 +132,11 @@ func (h *history) add(a *Attempt) {
 	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
 		h.trim(h.limit)
 	}
+}
+
+func (h *history) addPlain(a *Attempt) {
+	h.addBrief(a.brief())
+	h.recycle(a)
 }
 
 // addBrief keeps what there is to tell of a plain success.
@@ -147,8 +151,15 @@ func (h *history) addBrief(b brief) {
 	}
 }
 
-// settle takes in what has ended in lanes, in the order of the ends.
+// settle takes in what has ended in lanes.
 func (h *history) settle() {
+	if len(h.lanes) > 0 {
+		h.merge()
+	}
+}
+
+// merge takes in the ends of all lanes in their order.
+func (h *history) merge() {
 	for {
 		var next *Lane
 		for _, l := range h.lanes {
