@@ -170,9 +170,9 @@ func TestWatchSeesJobsGoOn(t *testing.T) {
 	require.NotContains(t, string(watch.until("MODIFIED").Object.Status), `"type":"Stalled"`)
 }
 
-// TestRestoreEndsWithItsServer wants a server to close although its store fails,
-// and goes on to.
-func TestRestoreEndsWithItsServer(t *testing.T) {
+// failingWorld has a job of a client that waits to be restored, a server that is
+// closed, and a store that fails.
+func failingWorld(t *testing.T) (*world, *failingStore) {
 	store := new(failingStore)
 	w := newWorldOf(t, store, Config{Write: true})
 	w.post(manifest("a", "wait", ""))
@@ -181,6 +181,13 @@ func TestRestoreEndsWithItsServer(t *testing.T) {
 	w = newWorldOf(t, store, Config{Runner: new(convert.Runner)})
 	w.server.Close()
 	store.fail(t, w.c)
+	return w, store
+}
+
+// TestRestoreEndsWithItsServer wants a server to close although its store fails,
+// and goes on to.
+func TestRestoreEndsWithItsServer(t *testing.T) {
+	w, store := failingWorld(t)
 	New(w.server.config).Close()
 	store.fails.Store(false)
 }
@@ -188,14 +195,7 @@ func TestRestoreEndsWithItsServer(t *testing.T) {
 // TestRestoreWhenTheStoreWorksAgain wants jobs to go on that could not be declared
 // at first.
 func TestRestoreWhenTheStoreWorksAgain(t *testing.T) {
-	store := new(failingStore)
-	w := newWorldOf(t, store, Config{Write: true})
-	w.post(manifest("a", "wait", ""))
-	w.end()
-
-	w = newWorldOf(t, store, Config{Runner: new(convert.Runner)})
-	w.server.Close()
-	store.fail(t, w.c)
+	w, store := failingWorld(t)
 	config := w.server.config
 	config.Runner = &convert.Runner{Functions: map[string]convert.Function{"wait": func(ctx context.Context, _ batch.Attempt, _ convert.Container) error {
 		return nil
