@@ -77,7 +77,7 @@ func (s *suite) noop() error {
 	for _, p := range []int{2, 64} {
 		w := &work{n: s.pick(400_000, 40_000), p: p, do: nothing}
 		c, err := s.compare(fmt.Sprintf("NO-OP, parallelism %d, %s tasks", p, count(w.n)), w,
-			slices.Concat(pools, modes), nameBatch, nameErrgroup)
+			slices.Concat(pools, modes, []contender{{"goroutines + atomic counter + clock", runRawClock}}), nameBatch, nameErrgroup)
 		if err != nil {
 			return err
 		}

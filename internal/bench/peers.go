@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/alitto/pond/v2"
 	"github.com/cenkalti/backoff/v4"
@@ -79,6 +81,28 @@ func runRaw(w *work) error {
 			for next.Add(1) <= int64(w.n) {
 				first.add(w.do())
 			}
+		})
+	}
+	wg.Wait()
+	return first.get()
+}
+
+// runRawClock is the floor for whoever has to know when each task began.
+func runRawClock(w *work) error {
+	var (
+		first firstError
+		next  atomic.Int64
+		wg    sync.WaitGroup
+	)
+	start := time.Now()
+	for range w.p {
+		wg.Go(func() {
+			began := time.Duration(0)
+			for next.Add(1) <= int64(w.n) {
+				began = max(began, time.Since(start))
+				first.add(w.do())
+			}
+			runtime.KeepAlive(began)
 		})
 	}
 	wg.Wait()

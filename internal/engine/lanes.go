@@ -16,12 +16,13 @@ import (
 // While lanes are open the job is behind. Who is to give it an event, or to look
 // at its attempts, calls Collect first, which closes them.
 type lanes struct {
-	all     []*Lane
-	most    int
-	isOpen  bool
-	running []int // for completeHandedOut
+	all          []*Lane
+	most         int
+	isOpen       bool
+	counted      int64 // of those handed out, how many the job knows
+	began, ended []int // see lookAround
 
-	// The next ones change only while all lanes are locked.
+	// The next ones change only while all lanes are closed.
 	until   Time
 	indexed bool
 	history int
@@ -123,14 +124,10 @@ func (j *Job) openLanes() bool {
 	}
 	s := j.lanes
 	s.isOpen, s.until, s.indexed, s.history = true, j.steadyUntil, j.Spec.Indexed, j.history.limit
-	s.handOut(j)
-	return true
-}
-
-// handOut begins to hand out what the job needs.
-func (s *lanes) handOut(j *Job) {
 	s.limit, s.seq, s.index = int64(j.left()), j.created, j.indexes.next
+	s.counted = 0
 	s.given.Store(0)
+	return true
 }
 
 // Renew is Job.Renew for the attempt of this lane. It reports false, and has done
@@ -182,70 +179,99 @@ func (l *Lane) lock() {
 }
 
 // Collect closes the lanes and takes in what has ended there. It reports whether
-// anything has.
+// anything has that Look has not told.
 func (j *Job) Collect() (changed bool) {
-	if j.lanes == nil || !j.lanes.isOpen {
+	s := j.lanes
+	if s == nil || !s.isOpen {
 		return false
 	}
-	j.takeIn(true, func(given int) { changed = given > 0 })
+	s.lock()
+	given := s.handedOut()
+	s.lookAround()
+	now := s.now()
+	for _, l := range s.all {
+		l.isOpen = false
+	}
+	s.unlock()
+
+	changed = given > s.counted
+	j.count(given)
+	j.created += given
+	if s.indexed {
+		j.indexes.next += int(given)
+	}
+	if given > 0 {
+		j.now = max(j.now, now)
+		j.retry.success = j.now
+	}
+	s.isOpen = false
 	return changed
 }
 
-// Look is Collect for who looks at the job, and not at its attempts: lanes stay
-// open. Nothing ends in them while f runs.
+// Look counts what has ended in lanes, for who looks at the job and not at its
+// attempts: lanes stay open. Nothing ends in them while f runs, which is told
+// whether anything has since the last time.
 func (j *Job) Look(f func(changed bool)) {
-	if j.lanes == nil || !j.lanes.isOpen {
+	s := j.lanes
+	if s == nil || !s.isOpen {
 		f(false)
 		return
 	}
-	j.takeIn(false, func(given int) { f(given > 0) })
+	s.lock()
+	given := s.handedOut()
+	f(given > s.counted)
+	s.lookAround()
+	s.unlock() // workers have waited for this; they need not wait for the sets
+	j.count(given)
 }
 
-func (j *Job) takeIn(andClose bool, f func(given int)) {
-	s := j.lanes
+func (s *lanes) lock() {
 	for _, l := range s.all {
 		l.lock()
 	}
-	given := int(min(s.given.Load(), s.limit)) // each to a worker whose attempt had ended
-	if s.indexed {
-		j.completeHandedOut(given)
-	}
-	j.created += int64(given)
-	j.Succeeded += given
-	if given > 0 {
-		j.now = max(j.now, s.now())
-		j.retry.success = j.now
-	}
-	f(given)
-	s.handOut(j)
-	s.isOpen = !andClose
+}
+
+func (s *lanes) unlock() {
 	for _, l := range s.all {
-		if l.isOpen {
-			l.index, l.isOpen = l.a.Index, s.isOpen
-		}
 		l.mu.Unlock()
 	}
 }
 
-// completeHandedOut completes the indexes that were handed out, but for those that
-// run now, and those that ran before.
-func (j *Job) completeHandedOut(given int) {
-	s := j.lanes
-	s.running = s.running[:0]
+// handedOut is how many attempts have been handed out, each to a worker whose
+// attempt had ended.
+func (s *lanes) handedOut() int64 { return min(s.given.Load(), s.limit) }
+
+// lookAround notes what has begun and what has ended since somebody last looked,
+// of the attempts that workers had then or have now. All lanes are locked.
+func (s *lanes) lookAround() {
+	s.began, s.ended = s.began[:0], s.ended[:0]
 	for _, l := range s.all {
 		if l.isOpen && l.a.Index != l.index {
-			j.Completed.Add(l.index)
-			s.running = append(s.running, l.a.Index)
+			s.began, s.ended = append(s.began, l.a.Index), append(s.ended, l.index)
+			l.index = l.a.Index
 		}
 	}
-	slices.Sort(s.running)
-	from := s.index
-	for _, i := range s.running {
-		j.Completed.AddRange(from, i-1)
-		from = i + 1
+}
+
+// count counts a success for each attempt that was handed out, and completes, of an
+// Indexed job, the indexes that were handed out but for those that run now, and
+// those that ran before.
+func (j *Job) count(given int64) {
+	s := j.lanes
+	j.Succeeded += int(given - s.counted)
+	if s.indexed {
+		for _, i := range s.ended {
+			j.Completed.Add(i)
+		}
+		from := s.index + int(s.counted)
+		slices.Sort(s.began)
+		for _, i := range s.began {
+			j.Completed.AddRange(from, i-1)
+			from = i + 1
+		}
+		j.Completed.AddRange(from, s.index+int(given)-1)
 	}
-	j.indexes.next += given
-	j.Completed.AddRange(from, j.indexes.next-1)
+	s.counted = given
 }
 
 // now is when the latest of the attempts has ended.
