@@ -69,6 +69,9 @@ func (s *support) checkContainer(c *corev1.Container, path *field.Path) {
 		if port.HostPort != 0 && port.HostPort != port.ContainerPort {
 			s.refuse(path.Child("ports").Index(i).Child("hostPort"), "containers use the ports of this machine: it must be the containerPort")
 		}
+		if port.HostIP != "" {
+			s.warn(path.Child("ports").Index(i).Child("hostIP"), "containers choose their addresses themselves")
+		}
 	}
 	for i := range c.Env {
 		if source := c.Env[i].ValueFrom; source != nil {

@@ -44,9 +44,9 @@ func podMetadata(m *batchv1.Job, a batch.AttemptStatus, namespace string) metav1
 		meta.Finalizers = append(meta.Finalizers, batchv1.JobTrackingFinalizer)
 	}
 	if !a.DeletedAt.IsZero() {
-		grace := valueOr(m.Spec.Template.Spec.TerminationGracePeriodSeconds, 0)
-		meta.DeletionTimestamp = stamp(a.DeletedAt.Add(time.Duration(grace) * time.Second))
-		meta.DeletionGracePeriodSeconds = new(grace)
+		grace := valueOr(gracePeriod(m.Spec.Template.Spec.TerminationGracePeriodSeconds), 0)
+		meta.DeletionTimestamp = stamp(a.DeletedAt.Add(grace))
+		meta.DeletionGracePeriodSeconds = new(int64(grace / time.Second))
 	}
 	return meta
 }

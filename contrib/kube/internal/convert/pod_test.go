@@ -3,6 +3,8 @@ package convert
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -215,6 +217,17 @@ func TestStoppingPod(t *testing.T) {
 	p := Pod(m, attempt(func(a *batch.AttemptStatus) { a.DeletedAt = finished }), "")
 	require.Equal(t, finished.Add(7*time.Second), p.DeletionTimestamp.Time)
 	require.EqualValues(t, 7, *p.DeletionGracePeriodSeconds)
+}
+
+// TestStoppingPodOfOddGrace wants a negative grace period shown as what it is
+// taken for, and one of more than 292 years not to end in the past.
+func TestStoppingPodOfOddGrace(t *testing.T) {
+	for given, want := range map[int64]int64{-5: 1, math.MaxInt64: int64(math.MaxInt64 / time.Second)} {
+		m := manifestOf(t, "", fmt.Sprintf("terminationGracePeriodSeconds: %d", given))
+		p := Pod(m, attempt(func(a *batch.AttemptStatus) { a.DeletedAt = finished }), "")
+		require.Equal(t, want, *p.DeletionGracePeriodSeconds)
+		require.Equal(t, finished.Add(time.Duration(want)*time.Second), p.DeletionTimestamp.Time)
+	}
 }
 
 // TestPodConditions wants those of the attempt beside the kubelet's, and its

@@ -116,6 +116,9 @@ var podFields = map[string]handling{
 func (r *Runner) support(m *batchv1.Job) *support {
 	spec := &m.Spec.Template.Spec
 	s := &support{runner: r, pod: spec, containers: pod.Containers(spec), usual: usualPod()}
+	if len(m.Finalizers) > 0 {
+		s.warn(field.NewPath("metadata", "finalizers"), "ignored: nobody here would wait for them")
+	}
 	if m.Spec.Scheduling != nil { // R343
 		s.warn(field.NewPath("spec", "scheduling"), "dropped: the feature is off")
 	}

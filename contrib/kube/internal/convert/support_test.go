@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
@@ -95,6 +98,7 @@ func TestSupport(t *testing.T) {
 		"a terminal":                        {container: "tty: true\nstdin: true", warned: []string{main + "stdin", main + "tty"}},
 		"a port":                            {container: "ports: [{containerPort: 80, hostPort: 80}]"},
 		"a port that is another one":        {container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{main + "ports[0].hostPort"}},
+		"an address of a port":              {container: "ports: [{containerPort: 80, hostIP: 127.0.0.2}]", warned: []string{main + "ports[0].hostIP"}},
 		"the network of the host":           {pod: "hostNetwork: true", warned: []string{template + "hostNetwork"}},
 		"a service account":                 {pod: "serviceAccountName: sa\nautomountServiceAccountToken: true", warned: []string{template + "serviceAccountName", template + "automountServiceAccountToken"}},
 		"a place":                           {pod: "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}", warned: []string{template + "nodeSelector", template + "affinity", template + "tolerations"}},
@@ -199,17 +203,55 @@ func TestInvalidJob(t *testing.T) {
 	require.ErrorContains(t, err, "spec.template.spec.containers: Required value")
 }
 
-// TestEveryFieldIsHandled wants the tables to know only fields that exist, and
-// those that they do not know to be refused.
+// honoured are the fields that may be set without a word.
+var honoured = []string{
+	"pod.activeDeadlineSeconds", "pod.enableServiceLinks", "pod.restartPolicy", "pod.terminationGracePeriodSeconds",
+	"container.args", "container.command", "container.imagePullPolicy", "container.name",
+	"container.terminationMessagePolicy", "container.workingDir",
+}
+
+// TestEveryFieldIsHandled sets each field that there is, all of it, and wants it
+// honoured, refused, or warned about by a path that names it. The tables may know
+// only fields that exist, and those that they do not know are refused.
 func TestEveryFieldIsHandled(t *testing.T) {
-	m := podJob(t, "", "")
-	for table, fields := range map[string]map[string]handling{
-		"pod": podFields, "container": containerFields, "security": securityFields, "podSecurity": podSecurityFields,
+	for table, c := range map[string]struct {
+		fields map[string]handling
+		set    func(*corev1.PodSpec) reflect.Value
+		path   string
+	}{
+		"pod":       {podFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(p) }, "spec.template.spec."},
+		"container": {containerFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(&p.Containers[0]) }, "spec.template.spec.containers[0]."},
+		"security": {securityFields, func(p *corev1.PodSpec) reflect.Value {
+			p.Containers[0].SecurityContext = new(corev1.SecurityContext)
+			return reflect.ValueOf(p.Containers[0].SecurityContext)
+		}, "spec.template.spec.containers[0].securityContext."},
+		"podSecurity": {podSecurityFields, func(p *corev1.PodSpec) reflect.Value {
+			p.SecurityContext = new(corev1.PodSecurityContext)
+			return reflect.ValueOf(p.SecurityContext)
+		}, "spec.template.spec.securityContext."},
 	} {
-		for name, handle := range fields {
-			require.NotNil(t, handle, "%s.%s", table, name)
+		exists := make(map[string]bool)
+		kind := c.set(&podJob(t, "", "").Spec.Template.Spec).Elem().Type()
+		for i := range kind.NumField() {
+			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+			exists[name] = true
+			m := podJob(t, "", "")
+			fill(c.set(&m.Spec.Template.Spec).Elem().Field(i), 3)
+			validation.Default(m)
+			s := anything.support(m)
+			text := fmt.Sprint(s.errs, s.warnings)
+			if name == "serviceAccount" {
+				name = "serviceAccountName" // of which it is the old name
+			}
+			if !slices.Contains(honoured, table+"."+name) {
+				require.Contains(t, text, c.path+name, "%s.%s", table, name)
+			}
+		}
+		for name := range c.fields {
+			require.True(t, exists[name], "%s.%s does not exist", table, name)
 		}
 	}
+	m := podJob(t, "", "")
 	s := &support{runner: anything, pod: &m.Spec.Template.Spec}
 	s.check(struct {
 		New string `json:"new,omitempty"`
@@ -217,4 +259,44 @@ func TestEveryFieldIsHandled(t *testing.T) {
 		New string `json:"new,omitempty"`
 	}{}, podFields, field.NewPath("spec"))
 	require.EqualError(t, s.errs.ToAggregate(), "spec.new: Forbidden: not supported here")
+}
+
+// fill sets a value, and what it is made of, to something that is not usual.
+func fill(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		if depth > 0 {
+			fill(v.Index(0), depth-1)
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		key := reflect.New(v.Type().Key()).Elem()
+		key.SetString("a")
+		v.SetMapIndex(key, reflect.Zero(v.Type().Elem()))
+	case reflect.String:
+		v.SetString("unusual")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int32, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() && depth > 0 {
+				fill(v.Field(i), depth-1)
+			}
+		}
+	}
+}
+
+// TestFinalizersAreWarnedAbout wants what is left out of a job to be told.
+func TestFinalizersAreWarnedAbout(t *testing.T) {
+	m := podJob(t, "", "")
+	m.Finalizers = []string{"example.com/x"}
+	_, warnings, err := anything.Job(m, FromCode)
+	require.NoError(t, err)
+	require.Equal(t, []string{"metadata.finalizers: ignored: nobody here would wait for them"}, warnings)
 }

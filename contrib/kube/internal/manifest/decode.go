@@ -47,11 +47,9 @@ func Decode(data []byte) ([]*batchv1.Job, error) {
 	return d.jobs, nil
 }
 
-// split takes the input apart, and leaves out documents without content.
+// split takes the input apart, at lines of ---, and what begins like JSON into its
+// values.
 func split(data []byte) ([][]byte, error) {
-	if startsJSON(data) {
-		return splitJSON(data)
-	}
 	var documents [][]byte
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	for {
@@ -62,27 +60,26 @@ func split(data []byte) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		documents = append(documents, document)
+		documents = append(documents, splitJSON(document)...)
 	}
 }
 
-func startsJSON(data []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{"))
-}
-
-// splitJSON returns the values in data. If it is YAML after all, it is one
-// document.
-func splitJSON(data []byte) ([][]byte, error) {
+// splitJSON returns the values in data. If these are not all JSON, it may be YAML,
+// which is one document.
+func splitJSON(data []byte) [][]byte {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return [][]byte{data}
+	}
 	var documents [][]byte
 	stream := json.NewDecoder(bytes.NewReader(data))
 	for {
 		var document json.RawMessage
 		err := stream.Decode(&document)
 		if err == io.EOF {
-			return documents, nil
+			return documents
 		}
 		if err != nil {
-			return [][]byte{data}, nil
+			return [][]byte{data}
 		}
 		documents = append(documents, document)
 	}

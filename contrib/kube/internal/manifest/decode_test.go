@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -25,6 +26,10 @@ func names(jobs []*batchv1.Job) []string {
 
 const good = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: good}\n"
 
+func inJSON(name string) string {
+	return fmt.Sprintf(`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": %q}}`, name)
+}
+
 func TestDecode(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
@@ -39,6 +44,11 @@ func TestDecode(t *testing.T) {
 		"lines that end as on Windows":  {strings.ReplaceAll(good+"---\n"+good, "\n", "\r\n"), []string{"good", "good"}},
 		"JSON":                          {`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}`, []string{"j"}},
 		"JSON values in a row":          {`{"apiVersion": "batch/v1", "kind": "Job"}` + "\n" + `{"apiVersion": "batch/v1", "kind": "Job"}`, []string{"", ""}},
+		"JSON values between lines":     {inJSON("a") + "\n---\n" + inJSON("b"), []string{"a", "b"}},
+		"JSON, and then YAML":           {inJSON("a") + "\n---\n" + good, []string{"a", "good"}},
+		"YAML, and then JSON values":    {good + "---\n" + inJSON("a") + inJSON("b"), []string{"good", "a", "b"}},
+		"flows between lines":           {"{apiVersion: batch/v1, kind: Job}\n---\n" + good, []string{"", "good"}},
+		"an end that is marked":         {good + "...\n", []string{"good"}},
 		"YAML that begins like JSON":    {`{apiVersion: batch/v1, kind: Job, metadata: {name: flow}}`, []string{"flow"}},
 		"a list":                        {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: in}}\n", []string{"in"}},
 		"an empty list":                 {"apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems: []\n", []string{}},
@@ -84,6 +94,11 @@ func TestDecodeErrors(t *testing.T) {
 		"in an item of a list of jobs": {"apiVersion: batch/v1\nkind: JobList\nitems: [{kind: Pod, apiVersion: v1}]", `items[0]: v1 Pod is no Job of batch/v1`},
 		"an unknown field of a list":   {"apiVersion: v1\nkind: List\nbogus: 1\nitems: []\n", `strict decoding error: unknown field "bogus"`},
 		"a list":                       {"- 1\n- 2", `json: cannot unmarshal array into Go value of type v1.TypeMeta`},
+		"something after JSON":         {inJSON("a") + " garbage", "something follows the first object"},
+		"after an end that is marked":  {good + "...\n" + good, "something follows the first object"},
+		"after a return":               {strings.ReplaceAll(good+"---\n"+good, "\n", "\r"), "something follows the first object"},
+		"JSON values after a comment":  {"# two\n" + inJSON("a") + "\n" + inJSON("b"), "something follows the first object"},
+		"in the second JSON value":     {inJSON("a") + "\n---\n{\"apiVersion\": \"batch/v1\", \"kind\": \"Job\", \"bogus\": 1}", `document 2: strict decoding error: unknown field "bogus"`},
 		"bad YAML":                     {"a: [", `yaml: line 1: did not find expected node content`},
 		"broken JSON":                  {`{"apiVersion": "batch/v1"`, `yaml: line 1: did not find expected ',' or '}'`},
 		"a text":                       {"hello", `json: cannot unmarshal string into Go value of type v1.TypeMeta`},
@@ -109,6 +124,8 @@ func TestDecodeIsBounded(t *testing.T) {
 		fmt.Fprintf(&laughs, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
 	}
 	for name, text := range map[string]string{
+		"many aliases":       "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 200) + "]",
+		"aliases as keys":    "a: &a {" + strings.Repeat("x", 1000) + ": 1}\nb: [" + strings.Repeat("{<<: *a},", 40_000) + "]",
 		"aliases of aliases": laughs.String(),
 		"an alias of itself": "a: &a [*a]",
 		"deep YAML":          strings.Repeat("[", 100_000),
@@ -116,10 +133,19 @@ func TestDecodeIsBounded(t *testing.T) {
 		"deep JSON":          `{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}",
 	} {
 		t.Run(name, func(t *testing.T) {
+			before := allocated()
 			_, err := Decode([]byte(text))
 			require.Error(t, err)
+			require.Less(t, allocated()-before, uint64(200<<20))
 		})
 	}
+}
+
+// allocated is how many bytes have ever been.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func TestLoad(t *testing.T) {

@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -10,14 +13,21 @@ import (
 // would be seen. The errors are those of the API server for JSON.
 func doubledKeys(document []byte) ([]error, error) {
 	var root yaml.Node
-	if err := yaml.Unmarshal(document, &root); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(document))
+	if err := decoder.Decode(&root); err == io.EOF {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
+	}
+	// Of several documents only the first would be read.
+	if err := decoder.Decode(new(yaml.Node)); err != io.EOF {
+		return nil, errors.New("something follows the first object: objects are to be separated by lines of ---")
 	}
 	var errs []error
 	walk(&root, "", func(path string) {
 		errs = append(errs, fmt.Errorf("duplicate field %q", path))
 	})
-	return errs, nil
+	return errs, checkAliases(&root)
 }
 
 // walk calls doubled with the path of each key that is not the first of its

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -72,4 +73,27 @@ func textsOf(t *testing.T, m, old *batchv1.Job) []string {
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// TestGeneratedLabelsAreTheJobs wants the labels that a job without any has of its
+// template to be looked at as the job's, as well: the server has them in one map.
+func TestGeneratedLabelsAreTheJobs(t *testing.T) {
+	long := strings.Repeat("a", 64)
+	m := defaultedJob(t, []byte(`{"metadata": {"name": "`+long+`"}, "spec": {"template": {
+		"metadata": {"labels": {"a": "b"}},
+		"spec": {"restartPolicy": "Never", "containers": [{"name": "m", "image": "i"}]}}}}`))
+	const detail = `: must be no more than 63 bytes`
+	require.Equal(t, []string{
+		`metadata.labels: Invalid value: "` + long + `"` + detail,
+		`spec.template.labels: Invalid value: "` + long + `"` + detail,
+	}, textsOf(t, m, nil))
+}
+
+// TestPartOfAQuotaResource wants a resource for quotas to be only a wrong name.
+func TestPartOfAQuotaResource(t *testing.T) {
+	m := defaultedJob(t, []byte(`{"metadata": {"name": "j"}, "spec": {"template": {"spec": {"restartPolicy": "Never",
+		"containers": [{"name": "m", "image": "i", "resources": {"limits": {"requests.a/b": "1500m"}}}]}}}}`))
+	require.Equal(t, []string{
+		`spec.template.spec.containers[0].resources.limits[requests.a/b]: Invalid value: "requests.a/b": doesn't follow extended resource name standard`,
+	}, textsOf(t, m, nil))
 }

@@ -2,6 +2,7 @@ package validation
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -39,7 +40,11 @@ const unknownUID types.UID = "00000000-0000-0000-0000-000000000000"
 // job that is to be created. Of one that has no UID yet, or no namespace, it
 // takes for granted that it will get them.
 func Validate(m *batchv1.Job) field.ErrorList {
+	shared := reflect.ValueOf(m.Labels).Pointer() == reflect.ValueOf(m.Spec.Template.Labels).Pointer()
 	m = m.DeepCopy()
+	if shared { // R37: the labels that are generated are the job's, too
+		m.Labels = m.Spec.Template.Labels
+	}
 	orValue(&m.UID, unknownUID)
 	orValue(&m.Namespace, metav1.NamespaceDefault)
 	Prepare(m)

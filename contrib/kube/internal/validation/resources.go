@@ -84,7 +84,8 @@ func checkQuantity(name corev1.ResourceName, quantity resource.Quantity, path *f
 	if quantity.Sign() < 0 {
 		errs = append(errs, field.Invalid(path, quantity.String(), "must be greater than or equal to 0"))
 	}
-	if whole := isExtended(name) || slices.Contains(countedResources, string(name)); whole && quantity.MilliValue()%1000 != 0 {
+	inQuota := strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix)
+	if whole := isExtended(name) && !inQuota || slices.Contains(countedResources, string(name)); whole && quantity.MilliValue()%1000 != 0 {
 		errs = append(errs, field.Invalid(path, quantity, "must be an integer"))
 	}
 	if isHugePages(name) {
