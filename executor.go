@@ -739,7 +739,7 @@ func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
 		return r
 	}
 	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
-	if j.engine.LastFailure.Seq != a.seq { // it was stopped, and does not count
+	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before
 	}
 	over := j.indexIsOver(a.Index)

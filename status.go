@@ -770,7 +770,7 @@ func (j *jobRun) jobError() *JobError {
 	for _, a := range failed {
 		e.Attempts = append(e.Attempts, j.attemptError(a))
 	}
-	if f := j.engine.LastFailure; len(failed) == 0 && j.lastText.err != nil && j.lastText.seq == f.Seq { // no history
+	if f := j.engine.LastFailure; len(failed) == 0 && f.At != 0 && j.lastText.err != nil && j.lastText.seq == f.Seq { // no history
 		e.Attempts = []*AttemptError{{j.id.Name(f.Seq, f.Index), f.Index, f.ExitCode, j.lastText.err, nil}}
 	}
 	return e

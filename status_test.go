@@ -351,3 +351,21 @@ func TestJobError(t *testing.T) {
 	err.Attempts = nil
 	require.EqualError(t, err, `batch: job "j" failed: BackoffLimitExceeded: Job has reached the specified backoff limit`)
 }
+
+// TestErrorOfStoppedJob wants the error of a job whose only attempt did no more
+// than stop to name none: there has been no failure that counts.
+func TestErrorOfStoppedJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status, err := batch.Run(t.Context(), batch.Job{
+			Name: "late", ActiveDeadline: new(time.Second),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})})
+		require.EqualError(t, err, `batch: job "late" failed: DeadlineExceeded: Job was active longer than specified deadline`)
+		failed, ok := errors.AsType[*batch.JobError](err)
+		require.True(t, ok)
+		require.Empty(t, failed.Attempts)
+		require.Nil(t, status.LastFailure)
+	})
+}
