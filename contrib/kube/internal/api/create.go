@@ -140,6 +140,7 @@ func (a *answer) pretend(q *query, job batch.Job) (object, error) {
 	}
 	o := a.server.manifest(job, newStatus(job), 0)
 	o.ResourceVersion = ""
+	o.Status = batchv1.JobStatus{} // as of a job that no controller has seen
 	return o, nil
 }
 

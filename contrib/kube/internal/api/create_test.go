@@ -145,6 +145,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	require.NotEmpty(t, created.UID)
 	require.Equal(t, string(created.UID), created.Spec.Template.Labels["controller-uid"])
 	require.Empty(t, created.ResourceVersion)
+	require.Zero(t, created.Status)
 	w.fails(w.do(call{method: "GET", path: jobsPath + "/a"}), 404, metav1.StatusReasonNotFound)
 
 	w.post(manifest("a", "wait", ""))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -99,6 +100,7 @@ func (a *answer) deleteOne(r *resource, o *watchcache.Object, options *metav1.De
 	}
 	dryRun := len(options.DryRun) > 0
 	if r.kind == "Pod" {
+		a.warnOfGrace(built.(*corev1.Pod), options)
 		return a.deletePod(r, o, dryRun)
 	}
 	propagation := a.propagation(options)
@@ -146,6 +148,16 @@ func (a *answer) propagation(options *metav1.DeleteOptions) batch.Propagation {
 			"set propagationPolicy=Orphan to preserve them or set propagationPolicy=Background to suppress this warning")
 	}
 	return batch.Background
+}
+
+// warnOfGrace tells who wants a pod to be gone sooner than it says that it will
+// take its time.
+func (a *answer) warnOfGrace(pod *corev1.Pod, options *metav1.DeleteOptions) {
+	wanted, given := options.GracePeriodSeconds, pod.Spec.TerminationGracePeriodSeconds
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if wanted != nil && given != nil && *wanted != *given && !ended {
+		a.warn(fmt.Sprintf("gracePeriodSeconds is ignored by this server: the pod has the %d seconds of its template to end", *given))
+	}
 }
 
 // deletePod stops an attempt. One that has ended is only put out of sight.

@@ -112,7 +112,9 @@ func TestDeletePods(t *testing.T) {
 	w.eventually(func() bool { return len(w.pods("a")) == 1 })
 	pod := w.pods("a")[0]
 	var deleted corev1.Pod
-	w.read(w.do(call{method: "DELETE", path: podsPath + "/" + pod.Name}), http.StatusOK, &deleted)
+	rec := w.do(call{method: "DELETE", path: podsPath + "/" + pod.Name, body: `{"gracePeriodSeconds":1}`})
+	w.read(rec, http.StatusOK, &deleted)
+	require.Contains(t, rec.Header().Get("Warning"), "gracePeriodSeconds is ignored")
 	require.NotNil(t, deleted.DeletionTimestamp, "a pod that runs is given time")
 	require.Equal(t, pod.UID, deleted.UID)
 	w.get(podsPath+"/"+pod.Name, &deleted)

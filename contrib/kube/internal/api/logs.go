@@ -218,7 +218,14 @@ func (o *logOptions) has(line batch.LogLine) bool {
 		(o.stream == "" || line.Stream == o.stream)
 }
 
+// format writes a line. Lines that are no longer kept leave a note: what is shown
+// must not pass for the whole.
 func (o *logOptions) format(line batch.LogLine) string {
+	if line.Dropped > 0 {
+		note := fmt.Sprintf("[%d lines are no longer kept]", line.Dropped)
+		line.Dropped = 0
+		return o.format(batch.LogLine{Time: line.Time, Text: note}) + o.format(line)
+	}
 	if o.timestamps {
 		return line.Time.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") + " " + line.Text + "\n"
 	}

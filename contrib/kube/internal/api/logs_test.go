@@ -103,6 +103,53 @@ func TestFollowLog(t *testing.T) {
 	require.Empty(t, follow.rest(), "the answer ends with the pod")
 }
 
+// TestLogWithGaps wants to be told of the lines that a reader has missed.
+func TestLogWithGaps(t *testing.T) {
+	w := newWorld(t, Config{})
+	begin := make(chan struct{})
+	w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		fmt.Fprintln(a.Stdout(), "first")
+		<-begin
+		for n := range 50_000 {
+			fmt.Fprintln(a.Stdout(), "line", n)
+		}
+		return nil
+	})})
+	pod := w.pods("a")[0].Name
+	slow := &slowWriter{make(http.Header), make(chan []byte)}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://localhost"+podsPath+"/"+pod+"/log?follow=true", nil)
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.server.ServeHTTP(slow, r)
+	}()
+	text := string(<-slow.written)
+	close(begin)
+	w.finish("a") // the reader is slow
+	for reading := true; reading; {
+		select {
+		case data := <-slow.written:
+			text += string(data)
+		case <-done:
+			reading = false
+		}
+	}
+	lines, lost := 0, 0
+	for line := range strings.Lines(text) {
+		var n int
+		if _, err := fmt.Sscanf(line, "[%d lines are no longer kept]", &n); err == nil {
+			lost += n
+			continue
+		}
+		lines++
+	}
+	require.Positive(t, lost)
+	require.Equal(t, 50_001, lines+lost)
+	require.Regexp(t, `^\[\d+ lines are no longer kept\]\nline \d+\n`, w.log(pod, ""))
+	require.Equal(t, "line 49998\nline 49999\n", w.log(pod, "tailLines=2"))
+}
+
 func TestLogOfPodThatWaits(t *testing.T) {
 	c, err := batch.New(batch.Options{MaxActive: 1})
 	require.NoError(t, err)

@@ -153,8 +153,8 @@ func TestPodStatus(t *testing.T) {
 		},
 		"being stopped": {
 			change: func(a *batch.AttemptStatus) { a.DeletedAt, a.Ready = finished, true },
-			phase:  "Running",
-			state:  corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
+			phase:  "Running", ready: true,
+			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,6 +169,7 @@ func TestPodStatus(t *testing.T) {
 			require.Equal(t, c.ready, s.Ready)
 			require.Equal(t, c.count, s.RestartCount)
 			require.Equal(t, c.why, condition(p, corev1.PodReady).Reason)
+			require.Equal(t, c.ready, condition(p, corev1.PodReady).Status == corev1.ConditionTrue, "a pod is ready if its containers are")
 			require.Equal(t, corev1.ConditionTrue, condition(p, corev1.PodScheduled).Status)
 			require.Equal(t, corev1.PodQOSBestEffort, p.Status.QOSClass)
 			require.Len(t, p.Status.Conditions, 5, "the kubelet's")

@@ -99,7 +99,7 @@ func containerStatus(c *corev1.Container, a batch.AttemptStatus) corev1.Containe
 		s.LastTerminationState.Terminated = lastRun(a)
 	default:
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(a.StartedAt)}
-		s.Ready, s.Started = a.Ready && a.DeletedAt.IsZero(), new(true)
+		s.Ready, s.Started = a.Ready, new(true)
 	}
 	if a.Restarts > 0 && (s.State.Running != nil || a.Phase == batch.AttemptSucceeded) {
 		s.LastTerminationState.Terminated = lastRun(a)

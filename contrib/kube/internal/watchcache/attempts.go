@@ -143,12 +143,12 @@ func (j *job) keepDismissed(attempts []batch.AttemptStatus) {
 	j.dismissed = kept
 }
 
-// sameAttempt compares all of two states of one attempt that can change, but for
-// the error, whose text is in the message.
+// sameAttempt compares all of two states of one attempt that can change and that
+// clients are shown. The error's text is in the message.
 func sameAttempt(a, b *batch.AttemptStatus) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Message == b.Message &&
 		a.Restarts == b.Restarts && a.Ready == b.Ready && a.Abandoned == b.Abandoned &&
-		a.Output == b.Output && a.Progress == b.Progress && a.DeletedBy == b.DeletedBy &&
+		a.Output == b.Output && a.DeletedBy == b.DeletedBy &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.RestartAt.Equal(b.RestartAt) && a.DeletedAt.Equal(b.DeletedAt) &&
 		(a.ExitCode == nil) == (b.ExitCode == nil) && (a.ExitCode == nil || *a.ExitCode == *b.ExitCode) &&

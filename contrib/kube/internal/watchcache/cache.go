@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -298,8 +299,26 @@ func (c *Cache) applyLocked(status batch.Status) {
 		return
 	}
 	j.revision = status.Revision
-	j.object = c.changeLocked(Jobs, batch.Modified, j.object, &Object{Name: j.name, Owner: j.owner, Job: &state})
+	if !looksSame(j.object.Job, &state) {
+		j.object = c.changeLocked(Jobs, batch.Modified, j.object, &Object{Name: j.name, Owner: j.owner, Job: &state})
+	}
 	c.follower.touch(j)
+}
+
+// looksSame reports whether clients see no difference between two states of a
+// job. They are not shown its progress, nor when it tries again: a version of its
+// own for each of these would only get in the way of those who update the job.
+func looksSame(a, b *Job) bool {
+	return a.Status.Generation == b.Status.Generation &&
+		maps.Equal(a.Spec.Labels, b.Spec.Labels) && maps.Equal(a.Spec.Annotations, b.Spec.Annotations) &&
+		reflect.DeepEqual(shown(a.Status), shown(b.Status))
+}
+
+// shown is what clients are shown of a status.
+func shown(s batch.Status) batch.Status {
+	s.Revision, s.Progress, s.NextRetry, s.LastFailure = 0, batch.Progress{}, time.Time{}, nil
+	s.Pending, s.Abandoned = 0, 0
+	return s
 }
 
 func (c *Cache) addJobLocked(state Job) {

@@ -356,6 +356,37 @@ func TestLogSurvivesABurst(t *testing.T) {
 	})
 }
 
+func TestProgressIsNoChange(t *testing.T) {
+	inWorld(t, func(w *world) {
+		report := make(chan struct{})
+		w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			for n := range int64(3) {
+				<-report
+				a.Progress(n, 3, "counting")
+			}
+			return wait(ctx, a)
+		})})
+		synctest.Wait()
+		jobs, pods := w.view(Jobs), w.view(Pods)
+		defer jobs.watcher.Close()
+		defer pods.watcher.Close()
+		for range 3 {
+			report <- struct{}{}
+			jobs.follow()
+			pods.follow()
+		}
+		require.Empty(w, jobs.steps, "clients are not shown how far an attempt says it is")
+		require.Empty(w, pods.steps)
+		require.NoError(w, w.c.Update(w.Context(), "a", func(j *batch.Job) { j.Labels = map[string]string{"x": "y"} }))
+		jobs.follow()
+		require.NoError(w, w.c.Update(w.Context(), "a", func(j *batch.Job) { j.BackoffLimit = new(9) }))
+		jobs.follow()
+		require.NoError(w, w.c.Suspend(w.Context(), "a"))
+		jobs.follow()
+		require.GreaterOrEqual(w, len(jobs.steps), 3)
+	})
+}
+
 func TestHotJobIsCoalesced(t *testing.T) {
 	inWorld(t, func(w *world) {
 		v := w.view(Pods)
@@ -397,7 +428,7 @@ func TestShutdownEndsWatches(t *testing.T) {
 		defer v.watcher.Close()
 		v.follow()
 		require.NoError(w, w.c.Shutdown(w.Context()))
-		v.follow()
+		synctest.Wait()
 		_, _, err := v.watcher.Changes()
 		require.ErrorIs(w, err, ErrClosed)
 		require.Equal(w, []string{"a"}, names(w.cache.List(Jobs, "").Objects))
