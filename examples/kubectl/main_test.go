@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,6 +121,16 @@ func TestRunFile(t *testing.T) {
 			require.Regexp(t, c.stderr, o.stderr)
 		})
 	}
+}
+
+// TestRunFile_PrintsEverything has a job print faster than anybody reads.
+func TestRunFile_PrintsEverything(t *testing.T) {
+	const lines = 200_000
+	text := fmt.Sprintf(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"seq"},"spec":{"template":{"spec":{"restartPolicy":"Never",
+		"containers":[{"name":"c","image":"x","command":["seq","%d"]}]}}}}`, lines)
+	var stdout, stderr strings.Builder
+	require.NoError(t, run(t.Context(), []string{"-f", "-"}, strings.NewReader(text), &stdout, &stderr))
+	require.Equal(t, lines, strings.Count(stdout.String(), "\n"), stderr.String())
 }
 
 func TestRunFile_AFolder(t *testing.T) {

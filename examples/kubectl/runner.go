@@ -105,9 +105,14 @@ func neverEnds(job batch.Job) error {
 	return nil
 }
 
+// logLimit is how much an attempt may print ahead of the terminal. What is more is
+// lost, which is told.
+const logLimit = 4 << 20
+
 func runJobs(ctx context.Context, c *batch.Controller, jobs []batch.Job, stdout, stderr io.Writer) error {
 	for _, job := range jobs {
 		job.TTLAfterFinished = nil // how it ended is still to be told
+		job.LogLimit = new(logLimit)
 		done := "created"
 		if _, err := c.Get(job.Name); err == nil {
 			done = "found in the store"
