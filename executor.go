@@ -129,10 +129,11 @@ func (a Attempt) UID() string {
 
 // Token tells this attempt from every other of any job, in a form that says
 // where it belongs: "<job UID>/<index>/<number>". A restart in place keeps it, a
-// retry has another one. With a [Store], an attempt of which nobody was told before
-// a crash is made undone by it, and is repeated with the same token. Use it to name what an attempt writes, such as a
-// staging file. What must happen once for a completion needs a key that its
-// retries share, such as the record that the index stands for.
+// retry has another one. With a [Store], an attempt of which nobody was told
+// before a crash is made undone by it, and is repeated with the same token. Use it
+// to name what an attempt writes, such as a staging file. What must happen once
+// for a completion needs a key that its retries share, such as the record that the
+// index stands for.
 func (a Attempt) Token() string {
 	if a.run == nil {
 		return ""
