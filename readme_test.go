@@ -27,7 +27,7 @@ import (
 // The tests of this file hold README.md to what it says. Its fenced blocks are
 //
 //	go       a whole program, which is run, or text of a test file
-//	text     the output of the program before it
+//	text     the output of the program, or of the command, before it
 //	sh       commands; see readmeCommands
 //	console  commands, each after "$ ", with their output
 //
@@ -78,7 +78,7 @@ func TestReadmeBlocks(t *testing.T) {
 	for i, b := range list {
 		require.Contains(t, []string{"go", "text", "sh", "console"}, b.kind, "line %d", b.line)
 		if b.kind == "text" {
-			require.True(t, i > 0 && list[i-1].isProgram(), "line %d: output of no program", b.line)
+			require.True(t, i > 0 && (list[i-1].isProgram() || list[i-1].kind == "sh"), "line %d: output of nothing", b.line)
 		}
 		if b.isProgram() {
 			programs++
@@ -149,14 +149,25 @@ var readmeCommands = map[string]func(t *testing.T){
 		out := command(t, "go", "test", "-C", "contrib/boltstore", "./internal/crash", "-run", "TestKills", "-kills", "5", "-v")
 		require.Contains(t, out, "lost 0, duplicated acknowledged 0")
 	},
-	"go -C internal/bench run .": func(t *testing.T) { // which takes minutes
-		require.Contains(t, command(t, "go", "-C", "internal/bench", "run", ".", "-list"), "noop")
+	"go -C internal/bench run .": func(t *testing.T) { // smaller sizes: it takes minutes
+		out := command(t, "go", "-C", "internal/bench", "run", ".", "-quick", "-rounds", "1")
+		require.NotEmpty(t, budgets(out))
+		require.Equal(t, budgets(out), budgets(section(t, "Speed")))
 	},
 	"go get github.com/runtocompletion/batch": func(t *testing.T) {
 		mod, err := os.ReadFile("go.mod")
 		require.NoError(t, err)
 		require.Contains(t, string(mod), "module github.com/runtocompletion/batch\n")
 	},
+}
+
+// budgets returns what the benchmark holds against a budget, whatever the sizes.
+func budgets(text string) []string {
+	var list []string
+	for _, row := range regexp.MustCompile(`(?m)^ *(\S.*?)  .*≤`).FindAllStringSubmatch(text, -1) {
+		list = append(list, regexp.MustCompile(`\d+( \d{3})*`).ReplaceAllString(row[1], "N"))
+	}
+	return list
 }
 
 func TestReadmeCommands(t *testing.T) {

@@ -1,7 +1,7 @@
 // Command bench measures what the accounting of package batch costs, beside
 // the ways in which Go programs run the same work without it.
 //
-//	go run ./internal/bench                  # everything, about six minutes
+//	go run ./internal/bench                  # everything, about four minutes
 //	go run ./internal/bench -quick           # smaller sizes, about half a minute
 //	go run ./internal/bench -list            # the sections
 //	go run ./internal/bench -only 'noop|retry' -rounds 11
