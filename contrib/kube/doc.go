@@ -11,16 +11,18 @@
 //   - A container with a command runs as a process of this machine, if the
 //     runner's Commands allows it: with the user, the environment, the files and
 //     the network of this process. It gets its env, with $(VAR) expanded there
-//     and in its arguments, HOSTNAME and JOB_COMPLETION_INDEX on top; starts in
-//     its workingDir; gets SIGTERM, the grace period and SIGKILL; and leaves as
-//     its termination message what it writes to its terminationMessagePath, which
-//     stands for a file of the attempt's own wherever it is in the container's
-//     command, args and env. Its image is not pulled; "process" is one of which
-//     nobody expects that.
+//     and in its arguments, HOSTNAME and JOB_COMPLETION_INDEX on top; is found in
+//     its PATH if it has one; starts in its workingDir; gets SIGTERM, the grace
+//     period and SIGKILL; and leaves as its termination message what it writes to
+//     its terminationMessagePath, which stands for a file of the attempt's own
+//     wherever it is in the container's command, args and env. Its image is not
+//     pulled; "process" is one of which nobody expects that.
 //   - A container with an image func/NAME runs a Go function, with its command
 //     and args for arguments.
 //   - Init containers run before it, one after the other, and not again when the
-//     container is restarted in place.
+//     container is restarted in place. A pod has one back-off for all of its
+//     containers, and the message of a failure policy names the pod, not which of
+//     them has failed.
 //   - What cannot be had is refused by the name of its field: images without a
 //     command, several containers, sidecars and restart rules, volumes that are
 //     mounted or kept elsewhere, variables from config maps and secrets, hooks

@@ -26,8 +26,11 @@ func Load(path string) ([]*batchv1.Job, error) { return manifest.Load(path) }
 func Default(m *batchv1.Job) { validation.Default(m) }
 
 // Validate returns everything that the API server finds wrong with a manifest
-// that has its defaults: fields, kinds and texts are the server's. Parts of a pod
-// that only a cluster can make sense of are not looked at, such as affinities.
+// that has its defaults: fields, kinds and texts are the server's. Not looked at
+// are the innards of what only a cluster can make sense of, and a [Runner] refuses
+// or warns about: affinities, topology, scheduling gates, security contexts,
+// overhead, resizing, resources of whole pods, claims of devices, volumes that are
+// kept elsewhere and how they are mounted, lifecycle hooks, DNS and host names.
 func Validate(m *batchv1.Job) field.ErrorList { return validation.Validate(m) }
 
 // Manifest returns a job, and its status, as the API server would show them. A

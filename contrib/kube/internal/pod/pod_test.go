@@ -113,6 +113,7 @@ func TestProcess(t *testing.T) {
 		"starts somewhere else":    {pod: shell("pwd", "workingDir: /"), settings: Settings{Dir: dir}, log: []string{"/"}},
 		"starts nowhere":           {pod: shell("pwd", "workingDir: /no/such/directory"), exit: 126},
 		"is found in its own path": {pod: "containers: [{name: main, image: process, command: [tool, x], env: [{name: PATH, value: " + dir + ":/bin:/usr/bin}]}]", log: []string{"tool x"}},
+		"is nowhere in its path":   {pod: "containers: [{name: main, image: process, command: [echo, x], env: [{name: PATH, value: '.:/nowhere'}]}]", exit: 127},
 		"leaves a message":         {pod: shell("echo -n done >/dev/termination-log"), output: "done"},
 		"leaves one elsewhere":     {pod: shell("echo -n done >$MSG", "terminationMessagePath: /my/log", "env: [{name: MSG, value: /my/log}]"), output: "done"},
 		"leaves one and fails":     {pod: shell("echo -n sorry >/dev/termination-log; exit 3"), exit: 3, output: "sorry"},

@@ -55,19 +55,26 @@ func (p *Pod) workingDir(c *corev1.Container) string {
 	return filepath.Join(p.settings.Dir, c.WorkingDir)
 }
 
-// lookPath finds a program in the PATH that the container is given, if it is
-// given one, as a container's runtime does; else the program is looked for in
+// notFound is where a program is looked for that is nowhere in a container's PATH.
+const notFound = "/not-in-the-PATH-of-the-container"
+
+// lookPath finds a program in the PATH that the container is given, and only
+// there, as a container's runtime does. Without one, the program is looked for in
 // the PATH of this process when it starts.
 func lookPath(program string, env []string) string {
-	if strings.ContainsRune(program, filepath.Separator) {
+	path := lookup(env, "PATH")
+	if path == "" || strings.ContainsRune(program, filepath.Separator) {
 		return program
 	}
-	for _, dir := range filepath.SplitList(lookup(env, "PATH")) {
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue // as package os/exec does
+		}
 		if found, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
 			return found
 		}
 	}
-	return program
+	return filepath.Join(notFound, program)
 }
 
 // A message is the termination message of a process: what it writes to a file

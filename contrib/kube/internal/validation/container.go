@@ -25,6 +25,7 @@ func checkContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSourc
 		}
 		names[c.Name] = true
 		errs = append(errs, checkRestartRules(c, at)...)
+		errs = append(errs, checkProbes(c, at)...)
 	}
 	return append(errs, checkHostPorts(pod.Containers, path)...)
 }
@@ -47,6 +48,8 @@ func checkInitContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeS
 		errs = append(errs, checkHostPorts(pod.InitContainers[i:i+1], path)...)
 		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
 			errs = append(errs, checkHelpless(c, at)...)
+		} else {
+			errs = append(errs, checkProbes(c, at)...)
 		}
 	}
 	return errs

@@ -13,10 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// checkTemplate checks what nearly all pod templates consist of. Not looked at
-// are what only a cluster can make sense of: affinities, topology, security
-// contexts, claims of devices, and the innards of volumes that are kept
-// elsewhere.
+// checkTemplate checks what nearly all pod templates consist of. What only a
+// cluster can make sense of is not looked at; package kube says what that is.
 func checkTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
 	errs := metavalidation.ValidateLabels(template.Labels, path.Child("labels"))
 	errs = append(errs, validation.ValidateAnnotations(template.Annotations, path.Child("annotations"))...)
