@@ -26,7 +26,6 @@ import (
 	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/iterate"
-	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/names"
 	"github.com/runtocompletion/batch/internal/proc"
@@ -240,20 +239,30 @@ func (a Attempt) checkpoint(name string) (data []byte) {
 
 // SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint].
 // With a [Store], it returns when that is durable, which takes as long as a
-// commit. The error is a [*CheckpointSizeError], or [ErrAttemptEnded], also if a
-// newer attempt has saved one for the index or the index has succeeded: then
-// nothing has changed. After a [*StoreError] it is kept in this process, but not
-// known to be durable.
-func (a Attempt) SaveCheckpoint(data []byte) error { return a.saveCheckpoint("", data) }
+// commit; while the store fails, it waits until the store works again. The error is
+// a [*CheckpointSizeError], or [ErrAttemptEnded], also if a newer attempt has saved
+// one for the index or the index has succeeded: then nothing has changed. It is a
+// [*StoreError] if the attempt's context ends while the store fails: then this
+// process has the checkpoint, but it is not known to be durable.
+func (a Attempt) SaveCheckpoint(data []byte) error {
+	return a.saveCheckpoint(context.Background(), "", data)
+}
 
-func (a Attempt) saveCheckpoint(name string, data []byte) error {
+// saveCheckpoint is SaveCheckpoint for one of several things that an attempt saves.
+// If ctx ends first, the error is its cause.
+func (a Attempt) saveCheckpoint(ctx context.Context, name string, data []byte) error {
 	err := ErrAttemptEnded
-	var durable <-chan error
-	a.with(func(r *run) { durable, err = r.saveCheckpoint(a, name, append([]byte{}, data...)) })
-	if err != nil || durable == nil {
+	var attempt context.Context
+	a.with(func(r *run) { attempt, err = r.ctx, r.saveCheckpoint(a, name, append([]byte{}, data...)) })
+	if err != nil {
 		return err
 	}
-	return storeError(<-durable)
+	c := a.run.job.c
+	err = c.durable(ctx)
+	if _, ok := errors.AsType[*StoreError](err); ok {
+		return storeError(c.journal.Outlast(attempt))
+	}
+	return err
 }
 
 // A CheckpointSizeError reports a checkpoint that is too large.
@@ -540,28 +549,25 @@ func (r *run) ownCheckpoint() *checkpoint.Checkpoint {
 	return nil
 }
 
-// saveCheckpoint returns a channel that tells when it is durable. It needs
-// job.mu.
-func (r *run) saveCheckpoint(a Attempt, name string, data []byte) (<-chan error, error) {
+// saveCheckpoint keeps a checkpoint, to be stored with what else has changed. It
+// needs job.mu.
+func (r *run) saveCheckpoint(a Attempt, name string, data []byte) error {
 	j := r.job
 	if limit := *j.spec.CheckpointLimit; len(data) > limit {
-		return nil, &CheckpointSizeError{len(data), limit}
+		return &CheckpointSizeError{len(data), limit}
 	}
 	c := r.ownCheckpoint()
 	if c != nil && c.By > a.seq || j.engine.Completed.Contains(a.Index) {
-		return nil, ErrAttemptEnded
+		return ErrAttemptEnded
 	}
 	if c == nil {
 		c = r.newCheckpoint()
 	}
-	c.Save(name, data, a.seq)
-	if j.c.journal == nil {
-		return nil, nil
+	j.checkpoints.Save(c, name, data, a.seq)
+	if j.c.journal != nil {
+		j.changed()
 	}
-	if j.engine.IsGone() { // its records must not come back; what is waited for is that they are gone
-		return j.c.journal.Ask(nil, nil), nil
-	}
-	return j.c.journal.Ask([]journal.Record{{Job: j.uid, Key: checkpoint.Key(c.ID, name), Value: data}}, nil), nil
+	return nil
 }
 
 func (r *run) newCheckpoint() *checkpoint.Checkpoint {
@@ -1167,8 +1173,8 @@ type iterationCheckpoint struct {
 
 func (c iterationCheckpoint) Load() ([]byte, error) { return c.checkpoint(c.name), nil }
 
-func (c iterationCheckpoint) Save(_ context.Context, data []byte) error {
-	return c.saveCheckpoint(c.name, data)
+func (c iterationCheckpoint) Save(ctx context.Context, data []byte) error {
+	return c.saveCheckpoint(ctx, c.name, data)
 }
 
 // iterationError gives an error of package iterate its public form.

@@ -880,21 +880,18 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		put(journal.Record{Job: j.uid})
 		return
 	}
+	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
 	if s.specChanged {
 		s.specChanged = false
-		put(journal.Record{Job: j.uid, Key: jobKey, Value: j.spec.save(j.id.UID, *j.lastDeclared(), j.generation)})
+		record(jobKey, j.spec.save(j.id.UID, *j.lastDeclared(), j.generation))
 	}
-	for _, key := range j.checkpoints.Dropped() {
-		put(journal.Record{Job: j.uid, Key: key})
-	}
+	j.checkpoints.Changed(record)
 	if failure := (savedFailure{j.lastText.seq, j.lastText.text}); failure != s.failure {
 		s.failure = failure
 		data, _ := json.Marshal(failure) // cannot fail
-		put(journal.Record{Job: j.uid, Key: failureKey, Value: data})
+		record(failureKey, data)
 	}
-	j.engine.Save(func(key string, value []byte) {
-		put(journal.Record{Job: j.uid, Key: key, Value: value})
-	})
+	j.engine.Save(record)
 }
 
 // Stored lets everybody see what Collect has put.

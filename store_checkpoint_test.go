@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,4 +137,35 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A checkpoint that is saved while its job is deleted does not come back without
+// the job, in whichever commits they are: nobody could load that.
+func TestCheckpointsDuringDeletions(t *testing.T) {
+	var store batch.MemoryStore
+	c, err := batch.New(batch.Options{Store: &store})
+	require.NoError(t, err)
+	saves := batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+		for ctx.Err() == nil && a.SaveCheckpoint([]byte("far")) == nil {
+		}
+		return nil
+	})
+	const users, jobs = 50, 400
+	var all sync.WaitGroup
+	for i := range users {
+		all.Go(func() {
+			for n := range jobs {
+				name := fmt.Sprintf("j-%d-%d", i, n)
+				if err := c.Create(t.Context(), batch.Job{Name: name, Parallelism: new(4), Completions: new(1000), Executor: saves}); err != nil {
+					t.Error(err)
+				}
+				if err := c.Delete(t.Context(), name, batch.Background); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, c.Shutdown(t.Context()))
+	require.Equal(t, []string{"/format"}, recorded(t, &store))
 }

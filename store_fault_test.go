@@ -229,6 +229,75 @@ func TestStoreFailsRightAfterCreate(t *testing.T) {
 	})
 }
 
+// What saves checkpoints waits for a store that fails: that costs no attempt.
+func TestCheckpointsWaitForTheStore(t *testing.T) {
+	var iterated int
+	iteration := upTo(100)
+	iteration.Do = func(context.Context, int) error { iterated++; time.Sleep(100 * time.Millisecond); return nil }
+	for name, work := range map[string]func(ctx context.Context, a batch.Attempt) error{
+		"saving": func(ctx context.Context, a batch.Attempt) error {
+			for i := range 100 {
+				time.Sleep(100 * time.Millisecond)
+				if err := batch.SaveCheckpoint(a, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"iterating": func(ctx context.Context, a batch.Attempt) error {
+			_, err := iteration.Run(ctx, a)
+			return err
+		},
+	} {
+		for _, outage := range []time.Duration{3 * time.Second, time.Minute} {
+			t.Run(fmt.Sprint(name, " ", outage), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var store disk
+					c := newController(t, batch.Options{Store: &store})
+					iterated = 0
+					mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(work)})
+					time.Sleep(2500 * time.Millisecond)
+					store.set(failing)
+					time.Sleep(outage)
+					store.set(nil)
+					require.Zero(t, complete(t, c, "j").Failed)
+					require.Zero(t, iterated%100, "an item was done twice")
+				})
+			})
+		}
+	}
+}
+
+// An attempt that is to end does not wait for a store that fails. The checkpoint
+// is stored when that works again.
+func TestCheckpointOfAStoppedAttemptWhileTheStoreFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c := newController(t, batch.Options{Store: &store})
+		job := batch.Job{Name: "j", AttemptTimeout: new(10 * time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Number > 0 {
+				return lasts(ctx, time.Hour)
+			}
+			time.Sleep(time.Second)
+			store.set(failing)
+			isStoreError(t, a.SaveCheckpoint([]byte("far")))
+			require.ErrorIs(t, context.Cause(ctx), batch.ErrAttemptTimeout)
+			require.Equal(t, 10*time.Second, time.Since(epoch))
+			isStoreError(t, a.SaveCheckpoint([]byte("farther")))
+			return nil
+		})}
+		mustCreate(t, c, job)
+		time.Sleep(20 * time.Second)
+		store.set(nil)
+		time.Sleep(20 * time.Second)
+		next := fresh(t, &store)
+		found := make(chan string, 1)
+		job.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { found <- string(a.Checkpoint()); return nil })
+		apply(t, next, job)
+		require.Equal(t, "farther", <-found)
+	})
+}
+
 // While a commit does not return, jobs do not wait for it.
 func TestJobsDoNotWaitForTheStore(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -16,12 +16,12 @@ import (
 
 // A Book has the checkpoints of one job. It is not safe for concurrent use.
 type Book struct {
-	// IsStored has Dropped tell of records that are not needed any more.
+	// IsStored has Changed tell of records.
 	IsStored bool
 
 	byID    map[int64]*Checkpoint
-	left    []*Checkpoint // that no attempt has, oldest first
-	dropped []string
+	left    []*Checkpoint     // that no attempt has, oldest first
+	changed map[string][]byte // records, by key; nil if not needed any more
 }
 
 // A Checkpoint has values under names.
@@ -34,9 +34,6 @@ type Checkpoint struct {
 
 // Value returns a copy of what was saved under a name; nil if nothing was.
 func (c *Checkpoint) Value(name string) []byte { return bytes.Clone(c.values[name]) }
-
-// Save keeps data, which must not change any more, under a name.
-func (c *Checkpoint) Save(name string, data []byte, by int64) { c.values[name], c.By = data, by }
 
 // Len is how many checkpoints there are.
 func (b *Book) Len() int { return len(b.byID) }
@@ -52,6 +49,22 @@ func (b *Book) Add(id int64) *Checkpoint {
 	c := &Checkpoint{ID: id, By: -1, values: make(map[string][]byte)}
 	b.byID[id] = c
 	return c
+}
+
+// Save keeps data, which is not nil and must not change any more, under a name.
+func (b *Book) Save(c *Checkpoint, name string, data []byte, by int64) {
+	c.values[name], c.By = data, by
+	b.change(Key(c.ID, name), data)
+}
+
+func (b *Book) change(key string, data []byte) {
+	if !b.IsStored {
+		return
+	}
+	if b.changed == nil {
+		b.changed = make(map[string][]byte)
+	}
+	b.changed[key] = data
 }
 
 // Leave leaves a checkpoint to whoever comes next.
@@ -81,10 +94,8 @@ func (b *Book) Drop(id int64) {
 		return
 	}
 	delete(b.byID, id)
-	if b.IsStored {
-		for name := range c.values {
-			b.dropped = append(b.dropped, Key(id, name))
-		}
+	for name := range c.values {
+		b.change(Key(id, name), nil)
 	}
 }
 
@@ -96,12 +107,13 @@ func (b *Book) DropAll() {
 	b.left = nil
 }
 
-// Dropped returns the keys of the records that have become needless since it was
-// last called.
-func (b *Book) Dropped() []string {
-	keys := b.dropped
-	b.dropped = nil
-	return keys
+// Changed puts the records that have changed since it was last called; those that
+// are not needed any more have no value.
+func (b *Book) Changed(put func(key string, value []byte)) {
+	for _, key := range slices.Sorted(maps.Keys(b.changed)) {
+		put(key, b.changed[key])
+	}
+	b.changed = nil
 }
 
 const prefix = "checkpoint/"

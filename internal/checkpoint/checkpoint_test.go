@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +10,7 @@ func TestCheckpointIsHandedOn(t *testing.T) {
 	var b Book
 	require.Nil(t, b.TakeOver())
 	first, second := b.Add(3), b.Add(1)
-	first.Save("", []byte("far"), 3)
+	b.Save(first, "", []byte("far"), 3)
 	b.Leave(first)
 	b.Leave(second)
 	require.Same(t, first, b.TakeOver(), "who was left first goes first")
@@ -26,33 +25,45 @@ func TestCheckpointIsHandedOn(t *testing.T) {
 func TestValueIsACopy(t *testing.T) {
 	var b Book
 	c := b.Add(0)
-	c.Save("", []byte("far"), 0)
+	b.Save(c, "", []byte("far"), 0)
 	c.Value("")[0] = 'c'
 	require.Equal(t, "far", string(c.Value("")))
 }
 
-func TestDropped(t *testing.T) {
+func TestChanged(t *testing.T) {
 	for _, isStored := range []bool{false, true} {
 		b := Book{IsStored: isStored}
+		changed := func() map[string]string {
+			records := make(map[string]string)
+			b.Changed(func(key string, value []byte) {
+				records[key] = string(value)
+				require.Equal(t, value == nil, records[key] == "")
+			})
+			return records
+		}
+		wants := func(records map[string]string) {
+			t.Helper()
+			if !isStored {
+				clear(records)
+			}
+			require.Equal(t, records, changed())
+			require.Empty(t, changed(), "it was told")
+		}
 		b.Drop(7)
 		c := b.Add(7)
-		c.Save("", nil, 0)
-		c.Save("iteration/a/b", nil, 0)
-		b.Add(8).Save("x", nil, 0)
+		b.Save(c, "", []byte("near"), 0)
+		b.Save(c, "", []byte("far"), 0)
+		b.Save(c, "iteration/a/b", []byte("x"), 0)
+		wants(map[string]string{"checkpoint/7/": "far", "checkpoint/7/iteration/a/b": "x"})
+		b.Save(b.Add(8), "x", []byte("y"), 0)
+		b.Save(c, "", []byte("farther"), 0)
 		b.Leave(c)
 		b.Drop(7)
 		require.Nil(t, b.Of(7))
 		require.Equal(t, 1, b.Len())
-		keys := b.Dropped()
-		slices.Sort(keys)
-		if !isStored {
-			require.Empty(t, keys)
-			continue
-		}
-		require.Equal(t, []string{"checkpoint/7/", "checkpoint/7/iteration/a/b"}, keys)
-		require.Empty(t, b.Dropped(), "they were told")
+		wants(map[string]string{"checkpoint/7/": "", "checkpoint/7/iteration/a/b": "", "checkpoint/8/x": "y"})
 		b.DropAll()
-		require.Equal(t, []string{"checkpoint/8/x"}, b.Dropped())
+		wants(map[string]string{"checkpoint/8/x": ""})
 		require.Zero(t, b.Len())
 		require.Nil(t, b.TakeOver())
 	}

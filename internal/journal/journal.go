@@ -48,6 +48,7 @@ type Journal struct {
 	next    round
 	running bool
 	failed  error         // of the latest commit, until one succeeds
+	outage  chan struct{} // closed when commits do not fail any more, or are given up; nil unless they fail
 	dead    bool          // nothing is written any more
 	closing chan struct{} // closed by Close
 	idle    chan struct{} // closed when the goroutine ends; nil if there is none
@@ -109,24 +110,56 @@ func (j *Journal) Sync(ctx context.Context) error {
 	}
 }
 
-// Put makes records durable, together with all that has changed before. If that
-// fails, they are not tried again; undo is written with what comes next, as
-// nobody knows whether they have been stored.
-func (j *Journal) Put(records, undo []Record) error {
-	return <-j.Ask(records, undo)
+// Outlast is Sync for those who wait while commits fail. It returns an error when
+// nothing is written any more, or ctx ends: while commits fail, their error.
+func (j *Journal) Outlast(ctx context.Context) error {
+	for {
+		err := j.Sync(ctx)
+		if err == nil || !j.outlasts(ctx) {
+			return err
+		}
+	}
 }
 
-// Ask is Put without waiting. Records are written in the order of the calls, and
-// before those that sources have collected.
-func (j *Journal) Ask(records, undo []Record) <-chan error {
+// outlasts waits until commits do not fail any more, and reports whether there are
+// any then.
+func (j *Journal) outlasts(ctx context.Context) bool {
+	j.mu.Lock()
+	over, dead := j.outage, j.dead
+	j.mu.Unlock()
+	switch {
+	case dead || ctx.Err() != nil:
+		return false
+	case over == nil:
+		return true
+	}
+	select {
+	case <-over:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Put makes records durable, together with all that has changed before. They are
+// written in the order of the calls, and before those that sources have collected.
+// If that fails, they are not tried again; undo is written with what comes next, as
+// nobody knows whether they have been stored.
+func (j *Journal) Put(records, undo []Record) error {
+	done, err := j.put(&request{records: records, undo: undo})
+	if err != nil {
+		return err
+	}
+	return <-done
+}
+
+func (j *Journal) put(r *request) (<-chan error, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.refusal(); err != nil {
-		refused := make(chan error, 1)
-		refused <- err
-		return refused
+		return nil, err
 	}
-	return j.ask(&request{records: records, undo: undo})
+	return j.ask(r), nil
 }
 
 // Failing returns the error of the latest commit, if it failed.
@@ -274,6 +307,9 @@ func (j *Journal) pause(b *batch, err error) bool {
 	j.mu.Lock()
 	first := j.failed == nil
 	j.failed = err
+	if first {
+		j.outage = make(chan struct{})
+	}
 	j.mu.Unlock()
 	if first {
 		j.trouble(err)
@@ -299,6 +335,7 @@ func (j *Journal) giveUp() {
 	j.running, j.dead = false, true
 	r, err := j.next, j.failed
 	j.next = round{}
+	close(j.outage)
 	j.mu.Unlock()
 	r.answer(err)
 }
@@ -307,7 +344,11 @@ func (j *Journal) giveUp() {
 func (j *Journal) recovered() {
 	j.mu.Lock()
 	failed := j.failed
-	j.failed = nil
+	if failed != nil {
+		j.failed = nil
+		close(j.outage)
+		j.outage = nil
+	}
 	j.mu.Unlock()
 	if failed != nil {
 		j.trouble(nil)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -107,6 +108,41 @@ func inBubble(t *testing.T, test func(t *testing.T, j *Journal, d *disk, trouble
 		j := New(d.commit, func(err error) { troubles = append(troubles, err) })
 		test(t, j, d, &troubles)
 		synctest.Wait()
+	})
+}
+
+func TestOutlast(t *testing.T) {
+	inBubble(t, func(t *testing.T, j *Journal, d *disk, _ *[]error) {
+		full := errors.New("full")
+		a := newCounter("a")
+		outlast := func(ctx context.Context) <-chan error {
+			a.add(j)
+			answer := make(chan error, 1)
+			go func() { answer <- j.Outlast(ctx) }()
+			synctest.Wait()
+			return answer
+		}
+		require.NoError(t, <-outlast(t.Context()), "nothing fails")
+
+		d.fail(full)
+		impatient, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		patient, early := outlast(t.Context()), outlast(impatient)
+		require.ErrorIs(t, j.Sync(t.Context()), full)
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, <-early, full)
+		require.ErrorIs(t, <-outlast(impatient), full, "at once")
+		synctest.Wait()
+		require.Empty(t, patient)
+		d.fail(nil)
+		require.NoError(t, <-patient)
+		require.Equal(t, a.n, a.stored)
+
+		d.fail(full)
+		last := outlast(t.Context())
+		require.ErrorIs(t, j.Close(t.Context()), full)
+		require.ErrorIs(t, <-last, full)
+		require.ErrorIs(t, <-outlast(t.Context()), full)
 	})
 }
 
