@@ -187,6 +187,7 @@ func (a Attempt) SetOutput(message string) {
 	message = shorten(message)
 	a.with(func(r *run) {
 		r.keep().output = message
+		r.job.engine.Touch(r.attempt)
 		r.job.changed()
 	})
 }
@@ -213,7 +214,8 @@ func (a Attempt) SetCondition(c Condition) error {
 		return fmt.Errorf("batch: condition status %q: must be True, False or Unknown", c.Status)
 	}
 	if !a.tell(engine.Event{Kind: engine.ConditionSet, Cond: engine.Condition{
-		Type: string(c.Type), Status: string(c.Status), Reason: string(c.Reason), Message: c.Message}}) {
+		Type: string(c.Type), Status: string(c.Status), Reason: strings.ToValidUTF8(string(c.Reason), "\uFFFD"),
+		Message: strings.ToValidUTF8(c.Message, "\uFFFD")}}) {
 		return ErrAttemptEnded
 	}
 	return nil

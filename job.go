@@ -767,9 +767,10 @@ type savedJob struct {
 // A savedBackoff is a constant one, or one that is not known.
 type savedBackoff struct{ Constant *time.Duration }
 
-func (j *Job) save(uid [16]byte, declared Job, generation int64) []byte {
+// save calls no user code: whether the executor holds Pending was asked before.
+func (j *Job) save(uid [16]byte, declared Job, generation int64, pending bool) []byte {
 	saved := savedJob{UID: uid, Spec: *j, Declared: declared, Generation: generation,
-		HoldsPending: holdsPending(j.Executor), Backoff: saveBackoff(j.Backoff), RestartBackoff: saveBackoff(j.RestartBackoff)}
+		HoldsPending: pending, Backoff: saveBackoff(j.Backoff), RestartBackoff: saveBackoff(j.RestartBackoff)}
 	if j.FailurePolicy != nil {
 		for i, rule := range j.FailurePolicy.Rules {
 			if rule.OnError != nil {

@@ -436,7 +436,7 @@ type AttemptStatus struct {
 
 	// Output is the termination message that the executor left.
 	Output string `json:"output,omitempty"`
-	// Progress is what the executor last reported.
+	// Progress is what the executor last reported. It is not stored.
 	Progress AttemptProgress `json:"progress,omitzero"`
 }
 
@@ -883,7 +883,7 @@ func (j *jobRun) collect(put func(journal.Record)) {
 	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
 	if s.specChanged {
 		s.specChanged = false
-		record(jobKey, j.spec.save(j.id.UID, *j.lastDeclared(), j.generation))
+		record(jobKey, j.spec.save(j.id.UID, *j.lastDeclared(), j.generation, j.engine.Spec.HoldsPending))
 	}
 	j.checkpoints.Changed(record)
 	if failure := (savedFailure{j.lastText.seq, j.lastText.text}); failure != s.failure {

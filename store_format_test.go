@@ -267,7 +267,7 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 		c := newController(t, batch.Options{Store: &store})
 		job := batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			a.SetOutput(odd)
-			require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/c", Status: batch.ConditionUnknown, Reason: "ü<>", Message: "\u2028\"\\\x00"}))
+			require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/c", Status: batch.ConditionUnknown, Reason: "ü<>\xff", Message: "\u2028\"\\\x00\xff\xfe"}))
 			return errors.New(odd)
 		})}
 		apply(t, c, job)
@@ -278,6 +278,22 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 		c = newController(t, batch.Options{Store: &store})
 		require.Equal(t, stored(before), stored(get(t, c, "j")))
 		require.Equal(t, withoutErrors(attempts), withoutErrors(attemptsOf(t, c, "j")))
+	})
+}
+
+// What a running attempt has left survives a crash, once somebody was told of it.
+func TestOutputOfARunningAttemptSurvives(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store})
+		apply(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			time.Sleep(time.Second)
+			a.SetOutput("seen")
+			return lasts(ctx, time.Hour)
+		})})
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "seen", attemptsOf(t, c, "j")[0].Output)
+		require.Equal(t, "seen", attemptsOf(t, fresh(t, &store), "j")[0].Output)
 	})
 }
 

@@ -350,3 +350,21 @@ func specText(t *testing.T, job batch.Job) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// curious is an executor that looks at its job when it is asked what it is.
+type curious struct {
+	batch.Executor
+	look func()
+}
+
+func (e curious) HoldsPending() bool { e.look(); return false }
+
+// No lock is held while user code runs, also while a job is being stored.
+func TestExecutorLooksAtItsJobWhileItIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{Store: &store})
+		mustCreate(t, c, batch.Job{Name: "j", Executor: curious{untilDone, func() { _, _ = c.Get("j") }}})
+		require.NoError(t, c.Suspend(t.Context(), "j"))
+	})
+}

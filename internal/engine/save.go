@@ -77,6 +77,9 @@ func (j *Job) Track(describe func(*Attempt) []byte) {
 	j.indexes.touched = make(map[int]struct{})
 }
 
+// Touch says that what describe returns of an attempt has changed; see Job.Track.
+func (j *Job) Touch(a *Attempt) { j.touch(a) }
+
 // touch notes that an attempt has changed.
 func (j *Job) touch(a *Attempt) {
 	if j.tracker != nil && !a.touched {
