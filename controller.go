@@ -83,8 +83,9 @@ type Options struct {
 // are not stored either, and of errors only their texts.
 //
 // While the store fails, jobs start no attempts and have the condition
-// [ConditionStalled]; what is called for gets a [*StoreError]. The store is
-// tried again by and by, and jobs go on when it works.
+// [ConditionStalled]; what is called for gets a [*StoreError], and
+// [Attempt.SaveCheckpoint] waits. The store is tried again by and by, and jobs go
+// on when it works.
 //
 // A Store is a map of two levels: the records of each job, under keys. What is
 // in them is the controller's business. To write one, see the test suite in
@@ -266,8 +267,9 @@ func (c *Controller) now() engine.Time {
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
 // [ErrExists], [ErrShutdown], a [*StoreError] or that of ctx; then nothing was
-// created. Ctx is looked at only at the start: the job does not end with it, and
-// attempts do not see its values.
+// created, but for a job that its store has in spite of the error if the process
+// ends before that works again. Ctx is looked at only at the start: the job does
+// not end with it, and attempts do not see its values.
 func (c *Controller) Create(ctx context.Context, job Job) error {
 	_, err := c.create(ctx, job)
 	return err
@@ -811,7 +813,8 @@ func changeOf(change feed.Change[*jobRun]) (Change, bool) {
 // creation: those that have not ended, and the newest that have
 // ([Job.History]). Attempts of deleted jobs of that name come first as long as
 // they have not ended; AttemptStatus.JobUID tells them apart. The error is
-// [ErrNotFound] if there is neither, or a [*StoreError].
+// [ErrNotFound] if there is neither, or a [*StoreError]: then the list is right,
+// but not known to be durable.
 func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
 	jobs := c.named(name)
@@ -843,7 +846,7 @@ func (c *Controller) named(name string) []*jobRun {
 
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound] or a
-// [*StoreError].
+// [*StoreError]: then the list is right, but not known to be durable.
 func (c *Controller) Events(name string) ([]Event, error) {
 	j, err := c.find(name)
 	if err != nil {

@@ -154,6 +154,10 @@ var readmeCommands = map[string]func(t *testing.T){
 		require.NotEmpty(t, budgets(out))
 		require.Equal(t, budgets(out), budgets(section(t, "Speed")))
 	},
+	"go test -C contrib/boltstore -run '^$' -bench Controller .": func(t *testing.T) {
+		out := command(t, "go", "test", "-C", "contrib/boltstore", "-run", "^$", "-bench", "Controller", "-benchtime", "1000x", ".")
+		require.Regexp(t, `(?s)Controller/raw.* records/s\n.*Controller/parallelism=64.* completions/s\n`, out)
+	},
 	"go get github.com/runtocompletion/batch": func(t *testing.T) {
 		mod, err := os.ReadFile("go.mod")
 		require.NoError(t, err)

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/race"
 )
 
 // benchRecords are the records of the i-th of many commits: of ten jobs, with
@@ -163,7 +165,7 @@ func BenchmarkController(b *testing.B) {
 			c, err := batch.New(batch.Options{Store: store})
 			require.NoError(b, err)
 			b.ResetTimer()
-			benchJob(b, c, p)
+			runNoops(b, c, b.N, p)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "completions/s")
 			b.ReportMetric(float64(store.commits)/float64(b.N), "commits/op")
 			require.NoError(b, c.Shutdown(b.Context()))
@@ -171,12 +173,42 @@ func BenchmarkController(b *testing.B) {
 	}
 }
 
-func benchJob(b *testing.B, c *batch.Controller, parallelism int) {
-	_, err := c.Apply(b.Context(), batch.Job{Name: "noop", CompletionMode: batch.Indexed, Completions: new(b.N), Parallelism: new(parallelism),
+func runNoops(tb testing.TB, c *batch.Controller, n, parallelism int) {
+	_, err := c.Apply(tb.Context(), batch.Job{Name: "noop", CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(parallelism),
 		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})
-	require.NoError(b, err)
-	_, err = c.Wait(b.Context(), "noop")
-	require.NoError(b, err)
+	require.NoError(tb, err)
+	_, err = c.Wait(tb.Context(), "noop")
+	require.NoError(tb, err)
+}
+
+// TestDurableCompletions wants completions to be durable at half the rate at
+// which a raw loop of transactions stores records, at least.
+func TestDurableCompletions(t *testing.T) {
+	if testing.Short() || race.Enabled {
+		t.Skip("compares rates")
+	}
+	db, err := bbolt.Open(storePath(t), 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	c, err := batch.New(batch.Options{Store: open(t, storePath(t))})
+	require.NoError(t, err)
+	defer c.Shutdown(t.Context())
+
+	const commits, completions, tries = 50, 50_000, 5
+	ratio := 0.0
+	for i := 0; i < tries && ratio < 0.5; i++ {
+		start := time.Now()
+		for k := range commits {
+			require.NoError(t, rawCommit(db, benchRecords(k, 100)))
+		}
+		raw := float64(commits*100) / time.Since(start).Seconds()
+		start = time.Now()
+		runNoops(t, c, completions, 64)
+		ratio = completions / time.Since(start).Seconds() / raw
+		t.Logf("%.2f × the rate of raw records", ratio)
+		require.NoError(t, c.Delete(t.Context(), "noop", batch.Foreground))
+	}
+	require.GreaterOrEqual(t, ratio, 0.5)
 }
 
 // counting counts commits.

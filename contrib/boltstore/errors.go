@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -81,7 +82,11 @@ type IOError struct {
 
 // Error says what was to be done, and why it was not.
 func (e *IOError) Error() string {
-	return fmt.Sprintf("boltstore: %s %s: %v", e.Op, e.Path, e.Err)
+	err := e.Err
+	if told, ok := errors.AsType[*fs.PathError](err); ok && told.Path == e.Path {
+		err = told.Err
+	}
+	return fmt.Sprintf("boltstore: %s %s: %v", e.Op, e.Path, err)
 }
 
 // Unwrap returns the error of the operating system.
