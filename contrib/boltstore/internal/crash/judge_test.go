@@ -119,6 +119,11 @@ func TestJudgeAccepts(t *testing.T) {
 			require.Empty(t, judged(task{job: job}, append(script, afterwards...)).findings)
 		})
 	}
+	wider := completed("0")
+	wider.Parallelism, wider.Suspend = 5, true
+	wishes := []line{start(0, 0), finish(0, 0, 0), {Kind: called, Text: scale, N: 5}, {Kind: called, Text: suspend}, {Kind: called, Text: evict}, {Kind: agreed, Text: evict},
+		crash(), status(found, wider), crash(), status(found, wider)}
+	require.Empty(t, judged(task{job: job, habits: habits{users: true}}, wishes).findings, "wishes that were not answered may have come true")
 }
 
 func TestJudge(t *testing.T) {

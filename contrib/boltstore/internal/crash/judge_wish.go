@@ -9,27 +9,33 @@ import "github.com/runtocompletion/batch"
 type wishes struct {
 	suspended   bool
 	parallelism int
-	unanswered  string // what was asked for last, if nobody has been told
-	suspends    bool   // somebody has asked for a suspension, ever
+	unanswered  map[string]bool // what was asked for, if nobody has been told
+	suspends    bool            // somebody has asked for a suspension, ever
 	scales      bool
 }
 
-func newWishes(job *batch.Job) wishes { return wishes{parallelism: *job.Parallelism} }
+func newWishes(job *batch.Job) wishes {
+	return wishes{parallelism: *job.Parallelism, unanswered: make(map[string]bool)}
+}
 
 func (r *record) readWish(l line) {
 	w := &r.wishes
 	if l.Kind == called {
-		w.unanswered = l.Text
+		w.unanswered[l.Text] = true
 		r.stopped = true
 		r.deleting = r.deleting || l.Text == remove
 		w.suspends = w.suspends || l.Text == suspend
 		w.scales = w.scales || l.Text == scale
 		return
 	}
-	w.unanswered = ""
+	delete(w.unanswered, l.Text)
 	switch l.Text {
-	case suspend, resume:
-		w.suspended = l.Text == suspend
+	case suspend:
+		w.suspended = true
+		delete(w.unanswered, resume)
+	case resume:
+		w.suspended = false
+		delete(w.unanswered, suspend)
 	case scale:
 		w.parallelism = l.N
 	}
@@ -38,11 +44,12 @@ func (r *record) readWish(l line) {
 // checkWishes: what users were told to be done is so in the next process.
 func (r *record) checkWishes(s *batch.Status) {
 	w := &r.wishes
-	if s.Suspend != w.suspended && w.unanswered != suspend && w.unanswered != resume {
+	if s.Suspend != w.suspended && !w.unanswered[suspend] && !w.unanswered[resume] {
 		r.find(lost, "suspended is %v, and was agreed to be %v", s.Suspend, w.suspended)
 	}
-	if s.Parallelism != w.parallelism && w.unanswered != scale {
+	if s.Parallelism != w.parallelism && !w.unanswered[scale] {
 		r.find(lost, "parallelism is %d, and was agreed to be %d", s.Parallelism, w.parallelism)
 	}
-	w.suspended, w.parallelism, w.unanswered = s.Suspend, s.Parallelism, ""
+	w.suspended, w.parallelism = s.Suspend, s.Parallelism
+	clear(w.unanswered)
 }
