@@ -1098,7 +1098,8 @@ type Iteration[T, C any] struct {
 // context.Cause(ctx); what fails then is not counted or skipped. Other errors are
 // an [*ItemError], that of the iterator, that of saving a checkpoint (what was
 // done since the last one is done again), a [*CheckpointError], or say which field
-// is wrong. The result says how far it came with an error, too.
+// is wrong. The result says how far it came with an error, too. While the [Store]
+// fails it goes on, and waits at its end until the last checkpoint is durable.
 func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], error) {
 	const longestName = 50
 	if len(it.Name) > longestName {
