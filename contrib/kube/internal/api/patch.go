@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -234,8 +233,11 @@ func (a *answer) apply(q *query, options metav1.PatchOptions, body []byte) error
 		return err
 	}
 	var patch map[string]any
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(manifest, &patch); err != nil || patch == nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", errors.Join(err)))
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(manifest, &patch); err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
+	}
+	if patch == nil {
+		return apierrors.NewBadRequest("error decoding YAML: there is no object")
 	}
 	if err := d.checkDuplicates(manifest); err != nil {
 		return err

@@ -84,7 +84,7 @@ func TestPatch(t *testing.T) {
 		"an apply without a manager":     {applyPatch, "", `{}`, 422, "fieldManager: Required value: is required for apply patch", nil},
 		"an apply of another kind":       {applyPatch, "fieldManager=m", `{"apiVersion":"v1","kind":"Pod"}`, 400, "an apply patch must have the apiVersion and kind", nil},
 		"an apply of another name":       {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"b"}}`, 400, "does not match the name on the URL", nil},
-		"an apply of nothing":            {applyPatch, "fieldManager=m", ``, 400, "error decoding YAML", nil},
+		"an apply of nothing":            {applyPatch, "fieldManager=m", ``, 400, "error decoding YAML: there is no object", nil},
 		"an apply of an unknown field":   {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","spec":{"bogus":1}}`, 400, ".spec.bogus: field not declared in schema", nil},
 		"an apply with managed fields":   {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[{"manager":"x"}]}}`, 400, "metadata.managedFields must be nil", nil},
 	}

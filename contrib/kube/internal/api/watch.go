@@ -190,10 +190,10 @@ func (w *watch) sharesBundles() bool {
 
 func (w *watch) sendBundle(key bundleKey, changes []*watchcache.Change) bool {
 	data, err := w.server.bundles.get(key, changes)
-	if err != nil || !w.flush() {
+	if err != nil {
 		return w.add(nil, err)
 	}
-	return w.answer.send(data, true) == nil
+	return w.flush() && w.answer.send(data, true) == nil
 }
 
 // sendChange sends a change as it looks through the selectors: an object that
