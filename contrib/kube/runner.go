@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	batchv1 "k8s.io/api/batch/v1"
 
@@ -27,6 +28,11 @@ type Runner struct {
 	// Env is added to the environment of programs, "NAME=value"; containers'
 	// own variables come on top. Functions do not see it.
 	Env []string
+	// Output returns where the programs of a container print besides the log of
+	// their attempt, which has the last lines only: they wait for these writers.
+	// Each is closed when its program has ended. Nil means nowhere, and so does a
+	// nil writer. It is called by several goroutines at once.
+	Output func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
 }
 
 // A Function is what a container with an image func/NAME runs. It is called as a
@@ -93,5 +99,5 @@ func (r *Runner) convert() *convert.Runner {
 			}
 		}
 	}
-	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env}
+	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env, Output: r.Output}
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -16,35 +14,22 @@ type follower struct {
 	left       map[string]bool      // names of the jobs that have not finished
 	retries    map[string]time.Time // by job, the one that was last told of
 	known      map[string]bool      // by UID, the attempts whose logs are shown
-	prefix     bool                 // lines begin with the attempt's name
 	logs       sync.WaitGroup
-
-	mu             sync.Mutex // guards the writers
-	stdout, stderr io.Writer
+	*screen
 }
 
-func newFollower(c *batch.Controller, jobs []batch.Job, stdout, stderr io.Writer) *follower {
+func newFollower(c *batch.Controller, jobs []batch.Job, s *screen) *follower {
 	f := &follower{
 		controller: c,
 		left:       make(map[string]bool),
 		retries:    make(map[string]time.Time),
 		known:      make(map[string]bool),
-		prefix:     len(jobs) > 1,
-		stdout:     stdout,
-		stderr:     stderr,
+		screen:     s,
 	}
 	for _, job := range jobs {
 		f.left[job.Name] = true
-		f.prefix = f.prefix || valueOr(job.Parallelism, 1) > 1 || valueOr(job.Completions, 1) > 1
 	}
 	return f
-}
-
-func valueOr(n *int, unset int) int {
-	if n == nil {
-		return unset
-	}
-	return *n
 }
 
 // follow returns when all jobs have finished and all logs are shown, or with an
@@ -72,7 +57,7 @@ func (f *follower) see(ctx context.Context, status batch.Status) error {
 		return err
 	}
 	for _, a := range attempts {
-		if !f.known[a.UID] {
+		if !f.known[a.UID] && !f.printsItself(status.Name) {
 			f.known[a.UID] = true
 			f.logs.Go(func() { f.show(ctx, status.Name, a) })
 		}
@@ -89,10 +74,7 @@ func (f *follower) see(ctx context.Context, status batch.Status) error {
 
 // show copies the log of an attempt until that has ended.
 func (f *follower) show(ctx context.Context, job string, a batch.AttemptStatus) {
-	prefix := ""
-	if f.prefix {
-		prefix = "[pod/" + a.Name + "] "
-	}
+	prefix := f.prefix(a.Name)
 	for line, err := range f.controller.Logs(ctx, job, a.UID, batch.LogOptions{Follow: true}) {
 		if err != nil {
 			if ctx.Err() == nil {
@@ -108,17 +90,9 @@ func (f *follower) show(ctx context.Context, job string, a batch.AttemptStatus) 
 }
 
 func (f *follower) print(line batch.LogLine, prefix string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	w := f.stdout
 	if line.Stream == "stderr" {
 		w = f.stderr
 	}
-	fmt.Fprintf(w, "%s%s\n", prefix, line.Text)
-}
-
-func (f *follower) say(format string, args ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	fmt.Fprintf(f.stderr, format, args...)
+	f.write(w, prefix, []byte(line.Text+"\n"))
 }

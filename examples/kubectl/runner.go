@@ -21,7 +21,8 @@ func runFile(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	jobs, err := makeJobs(manifests, stderr)
+	s := newScreen(manifests, stdout, stderr)
+	jobs, err := makeJobs(manifests, &kube.Runner{Functions: functions(), Commands: true, Output: s.output}, stderr)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func runFile(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	defer func() { err = errors.Join(err, end(ctx)) }()
-	return runJobs(ctx, c, jobs, stdout, stderr)
+	return runJobs(ctx, c, jobs, s)
 }
 
 func load(file string, stdin io.Reader) ([]*batchv1.Job, error) {
@@ -41,7 +42,18 @@ func load(file string, stdin io.Reader) ([]*batchv1.Job, error) {
 	if err == nil && len(manifests) == 0 {
 		err = fmt.Errorf("there are no Jobs in %s", file)
 	}
+	complete(manifests)
 	return manifests, err
+}
+
+// complete gives manifests what the API server would.
+func complete(manifests []*batchv1.Job) {
+	for _, m := range manifests {
+		kube.Default(m)
+		if m.Name == "" && m.GenerateName != "" {
+			m.Name = m.GenerateName + utilrand.String(5)
+		}
+	}
 }
 
 func read(file string, stdin io.Reader) ([]*batchv1.Job, error) {
@@ -55,17 +67,11 @@ func read(file string, stdin io.Reader) ([]*batchv1.Job, error) {
 	return kube.Decode(text)
 }
 
-// makeJobs makes jobs of manifests, all of them or none. Their containers may be
-// programs of this machine.
-func makeJobs(manifests []*batchv1.Job, stderr io.Writer) ([]batch.Job, error) {
-	runner := &kube.Runner{Functions: functions(), Commands: true}
+// makeJobs makes jobs of manifests, all of them or none.
+func makeJobs(manifests []*batchv1.Job, runner *kube.Runner, stderr io.Writer) ([]batch.Job, error) {
 	var jobs []batch.Job
 	var errs []error
 	for _, m := range manifests {
-		kube.Default(m)
-		if m.Name == "" && m.GenerateName != "" {
-			m.Name = m.GenerateName + utilrand.String(5)
-		}
 		job, warnings, err := runner.Job(m)
 		for _, warning := range warnings {
 			fmt.Fprintf(stderr, "Warning: %s: %s\n", m.Name, warning)
@@ -105,14 +111,9 @@ func neverEnds(job batch.Job) error {
 	return nil
 }
 
-// logLimit is how much an attempt may print ahead of the terminal. What is more is
-// lost, which is told.
-const logLimit = 4 << 20
-
-func runJobs(ctx context.Context, c *batch.Controller, jobs []batch.Job, stdout, stderr io.Writer) error {
+func runJobs(ctx context.Context, c *batch.Controller, jobs []batch.Job, s *screen) error {
 	for _, job := range jobs {
 		job.TTLAfterFinished = nil // how it ended is still to be told
-		job.LogLimit = new(logLimit)
 		done := "created"
 		if _, err := c.Get(job.Name); err == nil {
 			done = "found in the store"
@@ -120,12 +121,12 @@ func runJobs(ctx context.Context, c *batch.Controller, jobs []batch.Job, stdout,
 		if _, err := c.Apply(ctx, job); err != nil {
 			return fmt.Errorf("apply job %q: %w", job.Name, err)
 		}
-		fmt.Fprintf(stderr, "job.batch/%s %s\n", job.Name, done)
+		s.say("job.batch/%s %s\n", job.Name, done)
 	}
-	if err := newFollower(c, jobs, stdout, stderr).follow(ctx); err != nil {
+	if err := newFollower(c, jobs, s).follow(ctx); err != nil {
 		return err
 	}
-	return report(ctx, c, jobs, stderr)
+	return report(ctx, c, jobs, s.stderr)
 }
 
 // report shows how the jobs ended. The error is that of those that failed.

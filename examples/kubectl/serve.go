@@ -91,7 +91,8 @@ func builtin(stderr io.Writer) ([]batch.Job, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file.Name(), err)
 		}
-		more, err := makeJobs(decoded, stderr)
+		complete(decoded)
+		more, err := makeJobs(decoded, &kube.Runner{Functions: functions(), Commands: true}, stderr)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file.Name(), err)
 		}

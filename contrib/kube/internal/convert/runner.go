@@ -4,6 +4,7 @@ package convert
 
 import (
 	"cmp"
+	"io"
 	"math"
 	"reflect"
 	"time"
@@ -38,6 +39,11 @@ type Runner struct {
 	// Env is added to the environment of programs, "NAME=value"; containers'
 	// own variables come on top.
 	Env []string
+	// Output returns where the programs of a container print besides the log of
+	// their attempt, which has the last lines only: they wait for these writers.
+	// Each is closed when its program has ended. Nil means nowhere, and so does a
+	// nil writer. It is called by several goroutines at once.
+	Output func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
 }
 
 // Job returns the job that m, which has its defaults, describes. The error is an
@@ -59,7 +65,7 @@ func (r *Runner) Job(m *batchv1.Job, origin Origin) (job batch.Job, warnings []s
 	if err != nil {
 		return batch.Job{}, s.warnings, err
 	}
-	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env}
+	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env, Output: r.Output}
 	job = jobOf(m, pod.New(kept, settings))
 	job.Annotations = carry(map[string]string{string(origin): text}, m.Annotations)
 	return job, s.warnings, nil

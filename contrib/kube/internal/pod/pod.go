@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -59,6 +60,9 @@ type Settings struct {
 	Functions map[string]Function
 	Dir       string   // where processes start that do not say where
 	Env       []string // added to the environment of processes
+	// Output returns where the processes of a container print besides the log;
+	// nil writers mean nowhere.
+	Output func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
 }
 
 // A Pod is the [batch.Executor] of a job that was made from a manifest.

@@ -1,13 +1,16 @@
 package pod
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,6 +141,46 @@ func TestProcess(t *testing.T) {
 			require.Equal(t, c.output, r.Output)
 		})
 	}
+}
+
+// A printed is what was printed to it, until it was closed.
+type printed struct {
+	bytes.Buffer
+	closed bool
+}
+
+func (p *printed) Close() error { p.closed = true; return nil }
+
+// TestOutput wants all that programs print to go where the settings say, besides
+// the log and the termination message.
+func TestOutput(t *testing.T) {
+	var mu sync.Mutex
+	all := make(map[string]*printed)
+	output := func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser) {
+		mu.Lock()
+		defer mu.Unlock()
+		if container == "quiet" {
+			return nil, nil
+		}
+		out, err := new(printed), new(printed)
+		all[container+" stdout"], all[container+" stderr"] = out, err
+		return out, err
+	}
+	r := run(t, job(t, `
+initContainers:
+- {name: first, image: process, command: [sh, -c, echo one]}
+- {name: quiet, image: process, command: [sh, -c, echo two]}
+containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLogsOnError, command: [sh, -c, echo -n three; echo four >&2; exit 3]}]`),
+		Settings{Output: output}, nil)
+	require.Equal(t, 3, exitCode(r))
+	require.ElementsMatch(t, []string{"one", "two", "three", "four"}, r.log)
+	require.Len(t, r.Output, len("threefour\n"))
+	texts := make(map[string]string)
+	for name, p := range all {
+		require.True(t, p.closed, name)
+		texts[name] = p.String()
+	}
+	require.Equal(t, map[string]string{"first stdout": "one\n", "first stderr": "", "main stdout": "three", "main stderr": "four\n"}, texts)
 }
 
 // TestIndex wants the index in the environment of an Indexed job's pod, last,

@@ -27,6 +27,11 @@ func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Contain
 		return err
 	}
 	command.Args[0] = lookPath(command.Args[0], command.Env)
+	if p.settings.Output != nil {
+		stdout, stderr := p.settings.Output(a, c.Name)
+		command.Stdout, command.Stderr = alsoTo(stdout, command.Stdout), alsoTo(stderr, command.Stderr)
+		defer closeAll(stdout, stderr)
+	}
 	err = command.Execute(ctx, a)
 	if isInit := c != &p.manifest.Spec.Template.Spec.Containers[0]; isInit && err == nil {
 		return nil // what it leaves is not the container's
@@ -35,6 +40,25 @@ func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Contain
 		a.SetOutput(text)
 	}
 	return err
+}
+
+// alsoTo returns a writer to those of the two that are not nil.
+func alsoTo(w io.WriteCloser, other io.Writer) io.Writer {
+	switch {
+	case w == nil:
+		return other
+	case other == nil:
+		return w
+	}
+	return io.MultiWriter(other, w)
+}
+
+func closeAll(list ...io.WriteCloser) {
+	for _, w := range list {
+		if w != nil {
+			_ = w.Close() // it was told all there is, and may say so itself
+		}
+	}
 }
 
 // processEnv is what a process gets besides the environment of this one. A host
