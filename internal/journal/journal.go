@@ -264,8 +264,8 @@ func (j *Journal) write(idle chan struct{}) {
 			r = j.takeAny()
 			b.add(r)
 		}
+		j.recovered() // first: who learns that something is stored may ask for the next thing
 		b.stored()
-		j.recovered()
 		r.answer(nil)
 	}
 }

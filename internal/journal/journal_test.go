@@ -342,3 +342,34 @@ func TestManyAtOnce(t *testing.T) {
 	require.Equal(t, 8*200, sum)
 	require.Len(t, d.values, sum+len(sources))
 }
+
+// A told is a source that says when it is stored.
+type told struct {
+	place  Place
+	stored func()
+}
+
+func (s *told) Collect(put func(Record)) {
+	s.place.Taken()
+	put(Record{Job: "job", Key: "key", Value: []byte{}})
+}
+func (s *told) Stored() { s.stored() }
+
+// Who learns that something is stored is not told that the store fails.
+func TestStoredAfterTheTroubleIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{values: map[string]string{}}
+		d.fail(errors.New("full"))
+		j := New(d.commit, func(error) {})
+		stored, failing := false, error(nil)
+		s := &told{stored: func() { stored, failing = true, j.Failing() }}
+		s.place.Source = s
+		j.Changed(&s.place)
+		synctest.Wait()
+		require.Error(t, j.Failing())
+		d.fail(nil)
+		require.NoError(t, j.Close(t.Context()))
+		require.True(t, stored)
+		require.NoError(t, failing)
+	})
+}
