@@ -507,6 +507,7 @@ func (j *jobRun) ask(act *engine.Action, w *wishes) {
 	q := question{Action: *act}
 	if act.Attempt != nil {
 		q.seq = act.Attempt.Seq
+		j.own(act.Attempt) // one that was loaded may have none
 	}
 	if j.holds&undeclaredHold != 0 {
 		j.unasked = append(j.unasked, q)

@@ -886,7 +886,7 @@ func (j *jobRun) collect(put func(journal.Record)) {
 		record(jobKey, j.spec.save(j.id.UID, *j.lastDeclared(), j.generation, j.engine.Spec.HoldsPending))
 	}
 	j.checkpoints.Changed(record)
-	if failure := (savedFailure{j.lastText.seq, j.lastText.text}); failure != s.failure {
+	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
 		s.failure = failure
 		data, _ := json.Marshal(failure) // cannot fail
 		record(failureKey, data)
@@ -926,6 +926,7 @@ func (j *jobRun) tellStored() (finished, gone bool) {
 type savedFailure struct {
 	Attempt int64
 	Text    string
+	Failed  bool // with an error, whose text may be empty
 }
 
 // loadFailure takes the record of the latest failure out of the records.
@@ -940,7 +941,7 @@ func (j *jobRun) loadFailure(records map[string][]byte) error {
 		return fmt.Errorf("record %q: %w", failureKey, err)
 	}
 	j.lastText = failureText{seq: saved.Attempt, text: saved.Text}
-	if saved.Text != "" {
+	if saved.Failed || saved.Text != "" {
 		j.lastText.err = errors.New(saved.Text)
 	}
 	return nil
@@ -949,6 +950,7 @@ func (j *jobRun) loadFailure(records map[string][]byte) error {
 // A savedRun is what is stored of an attempt's run.
 type savedRun struct {
 	Error, Output string `json:",omitzero"`
+	Failed        bool   `json:",omitzero"` // with an error, whose text may be empty
 	Checkpoint    *int64 `json:",omitzero"` // the id of the one it has taken
 }
 
@@ -957,7 +959,7 @@ func describeAttempt(a *engine.Attempt) []byte {
 	if !ok {
 		return nil
 	}
-	saved := savedRun{Error: r.text}
+	saved := savedRun{Error: r.text, Failed: r.err != nil}
 	if r.kept != nil {
 		saved.Output = r.kept.output
 		if r.kept.saved != nil {
@@ -978,7 +980,7 @@ func (j *jobRun) restoreRun(a *engine.Attempt, data []byte) {
 		return // nothing was told
 	}
 	r := j.own(a)
-	if r.text = saved.Error; r.text != "" {
+	if r.text = saved.Error; saved.Failed || r.text != "" {
 		r.err = errors.New(r.text)
 	}
 	if saved.Output != "" {
