@@ -49,7 +49,8 @@ var (
 type Options struct {
 	// Logger receives starts and ends of jobs (Info), failed attempts (Warn),
 	// what needs mending, such as an abandoned attempt (Error), and what attempts
-	// log. Nil means silence.
+	// log. Nil means silence. With a Store, its handler must not wait for the
+	// controller: what the controller logs may be what the store waits for.
 	Logger *slog.Logger
 	// MaxActive is the most executors that run at once over all jobs; attempts
 	// above it are Pending, and jobs take turns. An attempt that waits for its
@@ -543,7 +544,8 @@ func (c *Controller) isStopping() bool {
 // field that has is updated by the rules of [Controller.Update]: what may not
 // change is reported in a [*ValidationError] that names the field, and the job
 // stays as it was. Fields that Update has changed meanwhile, such as Suspend,
-// stay if their declaration does. An executor that has been declared in this
+// stay if their declaration does, but for functions such as Backoff: these are
+// always the declared ones. An executor that has been declared in this
 // process is kept. A job that was started may have got on by the time Apply
 // returns. Other errors are those of [Controller.Create].
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {

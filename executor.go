@@ -1205,7 +1205,9 @@ func iterationError[C any](ctx context.Context, err error) error {
 // A Command is an [Executor] that runs a program. It ends as the program does:
 // its exit code is that of the attempt. When the attempt is to stop, the
 // program's process group gets SIGTERM and, after the grace period, SIGKILL.
-// On systems without process groups the program is killed at once.
+// On systems without process groups the program is killed at once. If this process
+// is killed, its programs are not: one may still run when, with a [Store], the next
+// process repeats it.
 //
 // Its standard input is empty. A program that is not found has exit code 127,
 // one that cannot be started 126, and one ended by signal n 128+n; errors.As
