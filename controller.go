@@ -3,46 +3,40 @@ package batch
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
-	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/cenkalti/backoff/v4"
 
-	"github.com/runtocompletion/batch/internal/alarm"
-	"github.com/runtocompletion/batch/internal/checkpoint"
-	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
-	"github.com/runtocompletion/batch/internal/feed"
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
-	"github.com/runtocompletion/batch/internal/turns"
+	"github.com/runtocompletion/batch/internal/runner"
 )
 
 // The errors of a controller's methods.
 var (
 	// ErrExists: a job of that name exists.
-	ErrExists = errors.New("batch: job exists")
+	ErrExists = runner.ErrExists
 	// ErrNotFound: there is no job, or attempt, of that name.
-	ErrNotFound = errors.New("batch: not found")
+	ErrNotFound = runner.ErrNotFound
 	// ErrShutdown: the controller is shut down, or shutting down. It is also
 	// the cause with which attempts are cancelled then.
-	ErrShutdown = errors.New("batch: controller is shut down")
+	ErrShutdown = runner.ErrShutdown
 	// ErrJobDeleted: the job that was waited for was deleted before it finished.
-	ErrJobDeleted = errors.New("batch: job deleted")
+	ErrJobDeleted = runner.ErrJobDeleted
 	// ErrFinished: the attempt has ended already.
-	ErrFinished = errors.New("batch: attempt has finished")
+	ErrFinished = runner.ErrFinished
 	// ErrTooOld: deletions since the given revision are no longer known.
-	ErrTooOld = errors.New("batch: revision too old")
+	ErrTooOld = runner.ErrTooOld
 )
 
 // Options configure a [Controller]. The zero value is good.
@@ -196,32 +190,7 @@ func (e *FormatError) Error() string {
 
 // A Controller runs jobs. Its methods may be called by several goroutines at
 // once, also by executors. What they return are copies.
-type Controller struct {
-	logger    *slog.Logger
-	namespace string
-	values    context.Context // for attempts; never done
-	start     time.Time
-	startedAt engine.Time           // start, on the wall clock
-	turns     *turns.Turns[*jobRun] // of Options.MaxActive; nil without a limit
-	alarm     *alarm.Alarm[*jobRun] // one timer for all that is due later
-	feed      feed.Feed[*jobRun]
-	store     Store
-	journal   *journal.Journal // nil without a store
-	trouble   atomic.Pointer[trouble]
-
-	attempts errgroup.Group // every goroutine that runs executors
-	running  atomic.Int64   // how many those are
-
-	mu        sync.Mutex // guards the fields below; a jobRun.mu may be held
-	jobs      map[string]*jobRun
-	creating  map[string]struct{}  // names of jobs that are being stored
-	lingering map[*jobRun]struct{} // removed, with attempts that have not ended
-	stopping  chan struct{}        // closed when Shutdown begins
-	idle      chan struct{}        // closed when stopping, and nothing runs
-	over      chan struct{}        // closed when Shutdown has done what it can
-
-	becomeIdle, becomeOver sync.Once
-}
+type Controller struct{ runner *runner.Runner }
 
 // New returns a controller. It has no goroutine until a job runs, but call
 // [Controller.Shutdown] when done with it. The error names a bad option, or is
@@ -234,37 +203,80 @@ func New(o Options) (*Controller, error) {
 	if o.Store == nil {
 		return c, nil
 	}
-	if err := c.open(o.Store); err != nil {
+	if err := c.runner.Open(context.Background(), storeOf(o.Store, c)); err != nil {
+		if wrong, ok := errors.AsType[*runner.FormatError](err); ok {
+			return nil, (*FormatError)(wrong)
+		}
 		return nil, err
 	}
 	return c, nil
 }
 
-func newController(values context.Context, o Options) *Controller {
-	c := &Controller{
-		logger:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		namespace: cmp.Or(o.Namespace, "default"),
-		values:    context.WithoutCancel(values),
-		start:     time.Now(),
-		jobs:      make(map[string]*jobRun),
-		creating:  make(map[string]struct{}),
-		lingering: make(map[*jobRun]struct{}),
-		stopping:  make(chan struct{}),
-		idle:      make(chan struct{}),
-		over:      make(chan struct{}),
-	}
-	c.startedAt = engine.Time(c.start.UnixNano())
-	c.alarm = alarm.New(func() int64 { return int64(c.now()) }, (*jobRun).tick)
-	if o.MaxActive > 0 {
-		c.turns = turns.New[*jobRun](o.MaxActive)
-	}
-	return c
+func newController(parent context.Context, o Options) *Controller {
+	return &Controller{runner.New(runner.Options{
+		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
+		UserErrors: runner.UserErrors{
+			Store:          func(err error) error { return &StoreError{err} },
+			CheckpointSize: func(size, limit int) error { return &CheckpointSizeError{size, limit} },
+			Panicked: func(value any, stack []byte) error {
+				return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
+			},
+		},
+	})}
 }
 
-// now is the time for the engine: it follows the monotonic clock.
-func (c *Controller) now() engine.Time {
-	return c.startedAt + engine.Time(time.Since(c.start))
+// storeOf is a store as the runner wants it.
+func storeOf(s Store, c *Controller) runner.Store {
+	return runner.Store{
+		Load: func(ctx context.Context) iter.Seq2[journal.Record, error] {
+			return func(yield func(journal.Record, error) bool) {
+				for r, err := range s.Load(ctx) {
+					if !yield(journal.Record(r), err) {
+						return
+					}
+				}
+			}
+		},
+		Commit: func(ctx context.Context, records []journal.Record) error {
+			converted := make([]Record, len(records))
+			for i, r := range records {
+				converted[i] = Record(r)
+			}
+			return s.Commit(ctx, converted)
+		},
+		Decode: c.decode,
+	}
 }
+
+// A source is what a definition was made of.
+type source struct {
+	spec     Job // with its defaults
+	declared Job // what Create or Apply was given last, with its defaults
+}
+
+// define returns the definition of a job. It calls user code, a [PendingExecutor].
+func (c *Controller) define(spec, declared Job) *runner.Definition {
+	s := &source{spec, declared}
+	d := &runner.Definition{
+		Spec: spec.engineSpec(), ManagedBy: spec.otherManager(), Source: s,
+		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
+		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
+		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit,
+	}
+	pending := d.Spec.HoldsPending
+	d.Encode = func(id engine.Identity, generation int64) []byte { return s.encode(id, generation, pending) }
+	if executor := spec.Executor; !isUndeclared(executor) {
+		d.Execute = func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a)) }
+	}
+	return d
+}
+
+// logPanic logs that user code has panicked.
+func (c *Controller) logPanic(message string, value any) {
+	c.runner.Log(slog.LevelError, message, slog.Any("panic", value))
+}
+
+func sourceOf(d *runner.Definition) *source { return d.Source.(*source) }
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
 // [ErrExists], [ErrShutdown], a [*StoreError] or that of ctx; then nothing was
@@ -276,262 +288,12 @@ func (c *Controller) Create(ctx context.Context, job Job) error {
 	return err
 }
 
-func (c *Controller) create(ctx context.Context, job Job) (*jobRun, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
+func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
 		return nil, err
 	}
-	j := newJobRun(c, job)
-	if c.journal != nil {
-		if err := c.createStored(j); err != nil {
-			return nil, err
-		}
-	} else {
-		j.lock()
-		if err := c.add(j); err != nil {
-			j.mu.Unlock()
-			return nil, err
-		}
-		j.do(engine.Event{Kind: engine.Created})
-	}
-	j.log(slog.LevelInfo, "job created")
-	return j, nil
-}
-
-func (c *Controller) add(j *jobRun) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.mayAdd(j.id.Job); err != nil {
-		return err
-	}
-	c.jobs[j.id.Job] = j
-	c.feed.Add(&j.entry)
-	return nil
-}
-
-// mayAdd reports why a job of that name may not be added. It needs c.mu.
-func (c *Controller) mayAdd(name string) error {
-	if c.isStopping() {
-		return ErrShutdown
-	}
-	if c.jobs[name] != nil {
-		return fmt.Errorf("%w: %q", ErrExists, name)
-	}
-	if _, creating := c.creating[name]; creating {
-		return fmt.Errorf("%w: %q", ErrExists, name)
-	}
-	return nil
-}
-
-// createStored stores a job before anybody can see it, and then starts it.
-func (c *Controller) createStored(j *jobRun) error {
-	if err := c.reserve(j.id.Job); err != nil {
-		return err
-	}
-	j.lock()
-	j.engine.Track(describeAttempt)
-	j.holds = creatingHold
-	w := j.step(engine.Event{Kind: engine.Created, Pause: true})
-	var records []journal.Record
-	j.collect(func(r journal.Record) { records = append(records, r) })
-	j.mu.Unlock()
-	if err := c.journal.Put(records, []journal.Record{{Job: j.uid}}); err != nil {
-		c.alarm.Set(&j.alarm, int64(engine.Never))
-		c.unreserve(j.id.Job, nil)
-		return storeError(err)
-	}
-	j.lock()
-	c.unreserve(j.id.Job, j)
-	finished, gone := j.tellStored()
-	var halted wishes
-	if c.isStopping() {
-		halted = j.step(engine.Event{Kind: engine.Halted})
-	}
-	tooLate := j.hold(storeHold, c.journal.Failing() != nil)
-	begin := j.hold(creatingHold, false)
-	j.changed()
-	j.mu.Unlock()
-	j.announce(finished, gone)
-	for _, w := range []wishes{w, halted, tooLate, begin} {
-		j.perform(w)
-	}
-	return nil
-}
-
-// reserve takes a name for a job that is being stored.
-func (c *Controller) reserve(name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.mayAdd(name); err != nil {
-		return err
-	}
-	c.creating[name] = struct{}{}
-	return nil
-}
-
-// unreserve gives a name back, or to its job.
-func (c *Controller) unreserve(name string, j *jobRun) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.creating, name)
-	if j != nil {
-		c.jobs[name] = j
-		c.feed.Add(&j.entry)
-	}
-}
-
-// The record of a store that says how all others are written.
-const (
-	formatKey = "format"
-	format    = "batch/1"
-)
-
-// open takes over a store: its jobs wait to be declared.
-func (c *Controller) open(store Store) error {
-	c.store = store
-	c.journal = journal.New(c.commit, c.storeTrouble)
-	c.feed.Begin(uint64(c.start.UnixMicro())) // beyond what an earlier process gave out
-	jobs, err := c.load()
-	if err != nil {
-		return err
-	}
-	if err := c.journal.Put([]journal.Record{{Key: formatKey, Value: []byte(format)}}, nil); err != nil {
-		return c.abandon(storeError(err))
-	}
-	for _, j := range jobs {
-		c.unreserve(j.id.Job, j)
-		j.goOnAfterLoad()
-	}
-	if err := c.durable(context.Background()); err != nil {
-		return c.abandon(err)
-	}
-	return nil
-}
-
-// abandon lets go of a store that cannot be written to.
-func (c *Controller) abandon(err error) error {
-	c.alarm.Stop()
-	return errors.Join(err, c.closeJournal())
-}
-
-func (c *Controller) commit(records []journal.Record) error {
-	lent := make([]Record, len(records))
-	for i, r := range records {
-		lent[i] = Record(r)
-	}
-	return c.store.Commit(context.Background(), lent)
-}
-
-// load reads the store.
-func (c *Controller) load() ([]*jobRun, error) {
-	have := ""
-	saved := make(map[string]map[string][]byte)
-	for r, err := range c.store.Load(context.Background()) {
-		switch {
-		case err != nil:
-			return nil, storeError(err)
-		case r.Job == "" && r.Key == formatKey:
-			have = string(r.Value)
-		case saved[r.Job] == nil:
-			saved[r.Job] = make(map[string][]byte)
-			fallthrough
-		default:
-			saved[r.Job][r.Key] = slices.Clone(r.Value)
-		}
-	}
-	if have != format && (have != "" || len(saved) > 0) {
-		return nil, &FormatError{Have: have, Want: format}
-	}
-	var jobs []*jobRun
-	for uid, records := range saved {
-		j, err := c.loadJob(uid, records)
-		if err != nil {
-			return nil, storeError(fmt.Errorf("job %s: %w", uid, err))
-		}
-		jobs = append(jobs, j)
-	}
-	slices.SortFunc(jobs, func(a, b *jobRun) int { return strings.Compare(a.id.Job, b.id.Job) })
-	for i := range len(jobs) - 1 {
-		if a, b := jobs[i], jobs[i+1]; a.id.Job == b.id.Job {
-			return nil, storeError(fmt.Errorf("jobs %s and %s have the same name %q", a.uid, b.uid, a.id.Job))
-		}
-	}
-	return jobs, nil
-}
-
-// storeTrouble holds all jobs back while the store fails.
-func (c *Controller) storeTrouble(err error) {
-	if err != nil {
-		c.logger.Error("store fails, jobs start nothing", slog.Any("error", err))
-		c.trouble.Store(&trouble{err, time.Now()})
-	} else {
-		c.logger.Info("store works again")
-		c.trouble.Store(nil)
-	}
-	for _, j := range c.everyJob() {
-		j.lock()
-		w := j.hold(storeHold, err != nil)
-		if !j.engine.IsGone() {
-			c.feed.Changed(&j.entry)
-		}
-		j.mu.Unlock()
-		j.perform(w)
-	}
-}
-
-// A trouble is that the store fails.
-type trouble struct {
-	err   error
-	since time.Time
-}
-
-// failing returns a [*StoreError] while the store fails.
-func (c *Controller) failing() error {
-	if c.journal == nil {
-		return nil
-	}
-	return storeError(c.journal.Failing())
-}
-
-// durable waits until all that has happened is stored.
-func (c *Controller) durable(ctx context.Context) error {
-	if c.journal == nil {
-		return nil
-	}
-	err := c.journal.Sync(ctx)
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return storeError(err)
-}
-
-// closeJournal makes the last changes durable.
-func (c *Controller) closeJournal() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lastCommitTime)
-	defer cancel()
-	return storeError(c.journal.Close(ctx))
-}
-
-func storeError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, journal.ErrClosed):
-		return ErrShutdown
-	}
-	return &StoreError{err}
-}
-
-func (c *Controller) isStopping() bool {
-	select {
-	case <-c.stopping:
-		return true
-	default:
-		return false
-	}
+	return c.runner.Create(ctx, job.Name, c.define(job, job))
 }
 
 // Apply makes sure that there is a job as declared, and returns its status: it is
@@ -554,12 +316,13 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 		return Status{}, err
 	}
 	for {
-		j, err := c.change(ctx, job.Name)
+		j, err := c.runner.Change(ctx, job.Name)
 		if errors.Is(err, ErrNotFound) {
 			if j, err = c.create(ctx, job); err == nil {
-				return j.status(), nil
-			} else if errors.Is(err, ErrExists) { // somebody else was faster
-				if err = c.durable(ctx); err == nil {
+				return c.status(j), nil
+			}
+			if errors.Is(err, ErrExists) { // somebody else was faster
+				if err = c.runner.Durable(ctx); err == nil {
 					continue
 				}
 			}
@@ -567,60 +330,62 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 		if err != nil {
 			return Status{}, err
 		}
-		done, err := j.declare(job)
+		done, err := c.declare(j, job)
 		if err != nil {
-			return j.status(), err
+			return c.status(j), err
 		}
-		if err := c.durable(ctx); done || err != nil {
-			return j.status(), err
+		if err := c.durable(ctx, j); done || err != nil {
+			return c.status(j), err
 		}
 	}
 }
 
-// find returns the job of that name.
-func (c *Controller) find(name string) (*jobRun, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if j := c.jobs[name]; j != nil {
-		return j, nil
+// declare gives a job its declaration, unless there was another update meanwhile:
+// then it reports false. A job that has finished is left alone.
+func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
+	if status := c.status(j); status.Finished() {
+		return true, nil
 	}
-	return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
+	before := j.Revision()
+	old := sourceOf(before.Definition)
+	return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
 }
 
-// change is find for those who want to change the job.
-func (c *Controller) change(ctx context.Context, name string) (*jobRun, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+// revise puts a spec in place.
+func (c *Controller) revise(j *runner.Job, before runner.Revision, spec, declared Job) (done bool, err error) {
+	old := &sourceOf(before.Definition).spec
+	if err := validationError(old.Name, spec.validateUpdate(old)); err != nil {
+		return true, err
 	}
-	if c.isStopping() {
-		return nil, ErrShutdown
-	}
-	if err := c.failing(); err != nil {
-		return nil, err
-	}
-	return c.find(name)
+	return j.Revise(before, c.define(spec, declared), !sameSpec(*old, spec)), nil
 }
+
+// durable waits until everything of a job is stored.
+func (c *Controller) durable(ctx context.Context, j *runner.Job) error {
+	return cmp.Or(c.runner.Durable(ctx), j.Refused())
+}
+
+func (c *Controller) status(j *runner.Job) Status { return statusOf(j.View(), c.runner.Now()) }
 
 // Get returns the status of a job, or [ErrNotFound]. It takes the same short
 // time for a job of any size.
 func (c *Controller) Get(name string) (Status, error) {
-	j, err := c.find(name)
+	j, err := c.runner.Find(name)
 	if err != nil {
 		return Status{}, err
 	}
-	return j.status(), nil
+	return c.status(j), nil
 }
 
 // Job returns the spec of a job with its defaults resolved, or [ErrNotFound].
 func (c *Controller) Job(name string) (Job, error) {
-	j, err := c.find(name)
+	j, err := c.runner.Find(name)
 	if err != nil {
 		return Job{}, err
 	}
-	j.lock()
-	defer j.mu.Unlock()
-	spec := j.spec.clone()
-	if j.holds&undeclaredHold != 0 {
+	def := j.Definition()
+	spec := sourceOf(def).spec.clone()
+	if def.Execute == nil {
 		spec.undeclare()
 	}
 	return spec, nil
@@ -630,12 +395,8 @@ func (c *Controller) Job(name string) (Job, error) {
 // go meanwhile may be missed; nothing waits for the walk.
 func (c *Controller) All() iter.Seq[Status] {
 	return func(yield func(Status) bool) {
-		c.mu.Lock()
-		jobs := slices.Collect(maps.Values(c.jobs))
-		c.mu.Unlock()
-		slices.SortFunc(jobs, func(a, b *jobRun) int { return strings.Compare(a.id.Job, b.id.Job) })
-		for _, j := range jobs {
-			if !yield(j.status()) {
+		for _, j := range c.runner.All() {
+			if !yield(c.status(j)) {
 				return
 			}
 		}
@@ -658,18 +419,36 @@ func (c *Controller) All() iter.Seq[Status] {
 // Other errors are [ErrNotFound], [ErrShutdown], a [*StoreError] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
-		j, err := c.change(ctx, name)
+		j, err := c.runner.Change(ctx, name)
 		if err != nil {
 			return err
 		}
-		done, err := j.update(change)
+		done, err := c.update(j, change)
 		if err != nil {
 			return err
 		}
-		if err := c.durable(ctx); done || err != nil {
+		if err := c.durable(ctx, j); done || err != nil {
 			return err
 		}
 	}
+}
+
+// update lets change work on a copy of the spec, and puts that in place unless
+// there was another update meanwhile, or the job was removed: then it reports
+// false.
+func (c *Controller) update(j *runner.Job, change func(*Job)) (done bool, err error) {
+	before := j.Revision()
+	old := sourceOf(before.Definition)
+	changed := old.spec.clone()
+	if !before.Declared {
+		changed.undeclare()
+	}
+	change(&changed)
+	spec := changed.withDefaults() // a copy: change may have kept the pointer
+	if !before.Declared && spec.Executor == nil {
+		spec.standIn(&old.spec)
+	}
+	return c.revise(j, before, spec, old.declared)
 }
 
 // Suspend holds a job: its attempts are stopped, uncounted (R233). Doing it
@@ -704,14 +483,23 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
 		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
 	}
-	j, err := c.change(ctx, name)
+	j, err := c.runner.Change(ctx, name)
 	if err != nil {
 		return err
 	}
-	j.log(slog.LevelInfo, "job is to be deleted", slog.String("propagation", string(p)))
-	j.lock()
-	j.do(engine.Event{Kind: engine.Deleted, Orphan: p == Orphan, Linger: p == Foreground})
-	return c.durable(ctx)
+	j.Delete(p == Orphan, p == Foreground)
+	return c.durable(ctx, j)
+}
+
+// Run creates a job and waits for it, also if it is removed as soon as it has
+// finished: see [Controller.Create] and [Controller.Wait]. When ctx ends, the job
+// goes on.
+func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
+	j, err := c.create(ctx, job)
+	if err != nil {
+		return Status{}, err
+	}
+	return c.wait(ctx, j)
 }
 
 // Wait waits until a job has finished and returns its final status. The error
@@ -719,11 +507,26 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 // says why there is nothing to wait for: [ErrNotFound], [ErrJobDeleted],
 // [ErrShutdown], or the error of ctx; the status is then the last one known.
 func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
-	j, err := c.find(name)
+	j, err := c.runner.Find(name)
 	if err != nil {
 		return Status{}, err
 	}
-	return j.wait(ctx)
+	return c.wait(ctx, j)
+}
+
+func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
+	err := j.Wait(ctx)
+	status := c.status(j)
+	if err != nil {
+		return status, unfinished(status, err, j)
+	}
+	if failed := jobErrorOf(status.Name, j.Failure()); failed != nil {
+		return status, failed
+	}
+	if !status.Finished() {
+		return status, ErrJobDeleted
+	}
+	return status, nil
 }
 
 // A Change is one step of [Controller.Watch].
@@ -756,59 +559,23 @@ const (
 // watchers do not disturb each other.
 func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		w, err := c.feed.Watch(since)
-		if err != nil {
-			yield(Change{}, ErrTooOld)
-			return
-		}
-		defer w.Close()
-		for {
-			changes, err := w.Next(ctx, c.over)
-			if err != nil || changes == nil {
-				yield(Change{}, watchError(err))
+		for change, err := range c.runner.Watch(ctx, since) {
+			if err != nil {
+				yield(Change{}, err)
 				return
 			}
-			for _, change := range changes {
-				step, ok := changeOf(change)
-				if !ok {
-					w.Superseded(change)
-				} else if !yield(step, nil) {
-					return
-				}
+			step := Change{Modified, statusOf(change.View, c.runner.Now())}
+			switch {
+			case change.Removed:
+				step.Type = Deleted
+			case change.Added:
+				step.Type = Added
+			}
+			if !yield(step, nil) {
+				return
 			}
 		}
 	}
-}
-
-func watchError(err error) error {
-	switch {
-	case err == nil:
-		return ErrShutdown
-	case errors.Is(err, feed.ErrTooOld):
-		return ErrTooOld
-	}
-	return err
-}
-
-// changeOf gives a change the status that goes with it; it reports false if a
-// later change will do that.
-func changeOf(change feed.Change[*jobRun]) (Change, bool) {
-	j := change.Entry.Item
-	revision := j.look(change.Revision)
-	if revision != change.Revision {
-		j.mu.Unlock()
-		return Change{}, false
-	}
-	step := Change{Type: Modified, Status: j.statusLocked(revision)}
-	j.mu.Unlock()
-	step.Status.Progress = step.Status.progress(j.c.now())
-	switch {
-	case change.Removed:
-		step.Type = Deleted
-	case change.Added:
-		step.Type = Added
-	}
-	return step, true
 }
 
 // Attempts returns what is known of the attempts of a job in order of
@@ -819,42 +586,31 @@ func changeOf(change feed.Change[*jobRun]) (Change, bool) {
 // but not known to be durable.
 func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
-	jobs := c.named(name)
+	jobs := c.runner.Named(name)
 	for _, j := range jobs {
-		list = append(list, j.attempts()...)
+		for _, a := range j.Attempts() {
+			list = append(list, attemptOf(a))
+		}
 	}
 	if len(jobs) == 0 {
 		return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
 	}
-	return list, c.durable(context.Background())
-}
-
-// named returns all jobs that have or had a name, the present one last.
-func (c *Controller) named(name string) []*jobRun {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var jobs []*jobRun
-	for j := range c.lingering {
-		if j.id.Job == name {
-			jobs = append(jobs, j)
-		}
-	}
-	slices.SortFunc(jobs, func(a, b *jobRun) int { return cmp.Compare(a.created, b.created) })
-	if j := c.jobs[name]; j != nil {
-		jobs = append(jobs, j)
-	}
-	return jobs
+	return list, c.runner.Durable(context.Background())
 }
 
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound] or a
 // [*StoreError]: then the list is right, but not known to be durable.
 func (c *Controller) Events(name string) ([]Event, error) {
-	j, err := c.find(name)
+	j, err := c.runner.Find(name)
 	if err != nil {
 		return nil, err
 	}
-	return j.events(), c.durable(context.Background())
+	var list []Event
+	for _, e := range j.Events() {
+		list = append(list, eventOf(e))
+	}
+	return list, c.durable(context.Background(), j)
 }
 
 // A LogLine is one line an attempt has written.
@@ -880,7 +636,7 @@ type LogOptions struct {
 // no longer kept, or that of ctx.
 func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
-		log, err := c.attemptLog(job, attempt)
+		log, err := c.runner.AttemptLog(job, attempt)
 		if err != nil {
 			yield(LogLine{}, err)
 			return
@@ -898,7 +654,11 @@ func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions
 			return
 		}
 		for _, line := range log.Lines(tail) {
-			if !yield(logLine(line), context.Cause(ctx)) || ctx.Err() != nil {
+			if ctx.Err() != nil {
+				yield(LogLine{}, context.Cause(ctx))
+				return
+			}
+			if !yield(logLine(line), nil) {
 				return
 			}
 		}
@@ -909,13 +669,11 @@ func logLine(l logtail.Line) LogLine {
 	return LogLine{Time: l.Time, Stream: l.Stream.String(), Text: l.Text, Dropped: l.Dropped}
 }
 
-func (c *Controller) attemptLog(job, attempt string) (*logtail.Log, error) {
-	for _, j := range c.named(job) {
-		if log := j.attemptLog(attempt); log != nil {
-			return log, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
+// Stack returns the stack of the goroutine that runs an attempt, given by its name
+// or UID, in the form of [runtime/debug.Stack]; empty if none does. It stops the
+// world for as long as all stacks take to be written. The error is [ErrNotFound].
+func (c *Controller) Stack(job, attempt string) (string, error) {
+	return c.runner.Stack(job, attempt)
 }
 
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
@@ -924,7 +682,7 @@ func (c *Controller) attemptLog(job, attempt string) (*logtail.Log, error) {
 // R242). The error is [ErrNotFound], [ErrFinished], [ErrShutdown], a
 // [*StoreError] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
-	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.AttemptDeleted})
+	return c.tellAttempt(ctx, func() error { return c.runner.DeleteAttempt(job, attempt) })
 }
 
 // Disrupt ends one attempt, given by its name or UID, for a reason outside of
@@ -938,28 +696,35 @@ func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason Re
 	if !slices.Contains(disruptions, reason) {
 		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)
 	}
-	return c.tellAttempt(ctx, job, attempt, engine.Event{Kind: engine.Disrupted, Reason: string(reason)})
+	return c.tellAttempt(ctx, func() error { return c.runner.Disrupt(job, attempt, string(reason)) })
+}
+
+func (c *Controller) tellAttempt(ctx context.Context, tell func() error) error {
+	if err := c.runner.MayChange(ctx); err != nil {
+		return err
+	}
+	return cmp.Or(tell(), c.runner.Durable(ctx))
 }
 
 var disruptions = []Reason{ReasonPreemptionByScheduler, ReasonDeletionByTaintManager, ReasonEvictionByEvictionAPI,
 	ReasonDeletionByPodGC, ReasonTerminationByKubelet}
 
-func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev engine.Event) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// SaveRecord keeps a value of an extension beside the jobs, such as a CronJob, and
+// returns when that is durable, if there is a [Store]. A nil value removes it. Keys
+// have at most 90 bytes, such as "cron/nightly". The error is [ErrShutdown], a
+// [*StoreError] or that of ctx.
+func (c *Controller) SaveRecord(ctx context.Context, key string, value []byte) error {
+	const longest = 90
+	if key == "" || len(key) > longest {
+		return fmt.Errorf("batch: record key %q: must have 1 to %d bytes", key, longest)
 	}
-	if c.isStopping() {
-		return ErrShutdown
-	}
-	if err := c.failing(); err != nil {
-		return err
-	}
-	for _, j := range slices.Backward(c.named(job)) {
-		if found, err := j.tellAttempt(attempt, ev); found {
-			return cmp.Or(err, c.durable(ctx))
-		}
-	}
-	return fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
+	return c.runner.SaveRecord(ctx, key, value)
+}
+
+// Records returns the values of extensions whose keys begin with prefix, in order
+// of key. They are copies.
+func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
+	return c.runner.Records(prefix)
 }
 
 // Shutdown starts no further attempt and waits for those that run. When ctx
@@ -970,99 +735,21 @@ func (c *Controller) tellAttempt(ctx context.Context, job, attempt string, ev en
 // may be called more than once. With a [Store], the error may be a [*StoreError]
 // as well: then the last changes are not durable.
 func (c *Controller) Shutdown(ctx context.Context) error {
-	defer c.becomeOver.Do(func() { close(c.over) })
-	err := c.windDown(ctx)
-	if c.journal == nil {
+	left, err := c.runner.Shutdown(ctx)
+	if left.IsZero() {
 		return err
 	}
-	if unsaved := c.closeJournal(); unsaved != nil {
-		return errors.Join(err, unsaved)
+	abandoned := error(&AbandonedError{Attempts: left.Attempts, Calls: left.Calls})
+	if err == nil {
+		return abandoned
 	}
-	return err
+	return errors.Join(abandoned, err)
 }
 
-// lastCommitTime is how long a store may take to make the last changes durable.
-const lastCommitTime = 30 * time.Second
-
-// windDown lets what runs come to its end, or ends it.
-func (c *Controller) windDown(ctx context.Context) error {
-	c.stop()
-	select {
-	case <-c.idle:
-		c.interrupt() // what waits for its start or restart ends, too, unless it is stored
-		return c.attempts.Wait()
-	case <-ctx.Done():
-	}
-	grace := time.NewTimer(c.interrupt())
-	defer grace.Stop()
-	select {
-	case <-c.idle:
-		return c.attempts.Wait()
-	case <-grace.C:
-	}
-	return c.abandoned()
-}
-
-// stop lets nothing new begin.
-func (c *Controller) stop() {
-	c.mu.Lock()
-	first := !c.isStopping()
-	if first {
-		c.running.Add(1) // so that it is not idle before every job has been told
-		close(c.stopping)
-	}
-	c.mu.Unlock()
-	if !first {
-		return
-	}
-	for _, j := range c.everyJob() {
-		j.lock()
-		j.do(engine.Event{Kind: engine.Halted})
-	}
-	c.leave()
-}
-
-// interrupt cancels what runs, and returns how long that may take.
-func (c *Controller) interrupt() time.Duration {
-	last := c.now().Add(10 * time.Millisecond) // what stops at once needs a moment, too
-	for _, j := range c.everyJob() {
-		j.lock()
-		w := j.step(engine.Event{Kind: engine.Interrupted, Keep: c.journal != nil})
-		for _, a := range j.executing() {
-			last = max(last, a.GraceEnd(*j.spec.TerminationGracePeriod))
-		}
-		j.mu.Unlock()
-		j.carryOut(w)
-	}
-	return time.Duration(last - c.now())
-}
-
-func (c *Controller) everyJob() []*jobRun {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.AppendSeq(slices.Collect(maps.Keys(c.lingering)), maps.Values(c.jobs))
-}
-
-// abandoned names the attempts whose executors have not returned.
-func (c *Controller) abandoned() error {
-	var names []string
-	for _, j := range c.everyJob() {
-		j.lock()
-		for _, a := range j.executing() {
-			names = append(names, j.id.Name(a.Seq, a.Index))
-		}
-		j.mu.Unlock()
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	slices.Sort(names)
-	return &AbandonedError{Attempts: names}
-}
-
-// An AbandonedError names attempts whose executors have not returned.
+// An AbandonedError says what has not returned when a controller was shut down.
 type AbandonedError struct {
-	Attempts []string // their names, sorted
+	Attempts []string // whose executors have not, by name, sorted
+	Calls    int      // of other functions, such as back-offs and log handlers
 }
 
 // Error lists the first attempts.
@@ -1072,563 +759,241 @@ func (e *AbandonedError) Error() string {
 	if more := len(e.Attempts) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
+	if len(e.Attempts) == 0 {
+		return fmt.Sprintf("batch: %d calls of back-offs or log handlers have not returned", e.Calls)
+	}
 	return "batch: executors that have not returned: " + text
 }
 
-// A jobRun is a job under a controller: the engine that decides what it does,
-// and the lock under which it decides.
-type jobRun struct {
-	c        *Controller
-	id       engine.Identity
-	uid      string // of id
-	created  engine.Time
-	executor Executor
-	rules    []FailureRule // those of the failure policy, if one matches errors
-	entry    feed.Entry[*jobRun]
-	place    journal.Place
-	alarm    alarm.Entry[*jobRun]
-	retries  delay.Sequences // of a job with a Backoff
-	done     chan struct{}   // closed, by end, when the job has finished or is gone
-	end      sync.Once
-	cleared  atomic.Bool // when it has, nothing is left to be done
-	endTold  atomic.Bool // when it has, that is stored
-
-	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
-	spec        Job        // with its defaults
-	declared    *Job       // what Create or Apply was given last, with its defaults; nil if spec is
-	generation  int64
-	updates     int64 // of the spec, also those that change nothing
-	engine      *engine.Job
-	due         engine.Time       // what alarm is set to
-	line        []start           // attempts that wait for the job's turn
-	inLine      bool              // the job is in Controller.turns
-	zombies     map[*run]struct{} // lost attempts whose executors still run
-	checkpoints checkpoint.Book
-	failed      *JobError // once the job is known to have failed
-	lastText    failureText
-	holds       hold
-	unasked     []question // of a job whose back-off has not been declared
-	stored      *stored    // of a job in a store; otherwise nil
-}
-
-// A hold is a reason for a job to start nothing.
-type hold uint8
-
-const (
-	creatingHold   hold = 1 << iota // it is not stored yet
-	undeclaredHold                  // its executor has not been declared
-	storeHold                       // the store fails
-)
-
-// A failureText is the latest error with its text, and whose it was.
-type failureText struct {
-	seq  int64
-	err  error
-	text string
-}
-
-// A start is an attempt that is to run.
-type start struct {
-	attempt *engine.Attempt
-	seq     int64
-}
-
-func newJobRun(c *Controller, job Job) *jobRun {
-	id := engine.Identity{Job: job.Name}
-	rand.Read(id.UID[:]) // never fails
-	j := emptyJobRun(c, id, job)
-	j.engine = engine.New(j.id, c.engineSpec(&job))
-	return j
-}
-
-// emptyJobRun is a jobRun without its engine.
-func emptyJobRun(c *Controller, id engine.Identity, job Job) *jobRun {
-	j := &jobRun{c: c, id: id, uid: id.String(), spec: job, generation: 1, due: engine.Never,
-		created: c.now(), done: make(chan struct{})}
-	j.entry.Item, j.alarm.Item, j.place.Source = j, j, j
-	j.employ(job.Executor, job.FailurePolicy)
-	if c.journal != nil {
-		j.stored = &stored{specChanged: true}
-		j.checkpoints.IsStored = true
+// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
+// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
+// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
+// logged, and attempts, events and logs are not kept: use a [Controller] to see
+// them. A job that is suspended or managed by another controller keeps Run
+// waiting until ctx ends.
+func Run(ctx context.Context, job Job) (Status, error) {
+	c := newController(ctx, Options{})
+	j, err := c.create(ctx, job)
+	if err != nil {
+		return Status{}, err
 	}
-	return j
-}
-
-// employ puts the code of a job in place.
-func (j *jobRun) employ(executor Executor, policy *FailurePolicy) {
-	j.executor = executor
-	if policy != nil && slices.ContainsFunc(policy.Rules, func(r FailureRule) bool { return r.OnError != nil }) {
-		j.rules = policy.Rules
+	_, ended := c.wait(ctx, j)
+	abandoned := c.Shutdown(ctx)
+	status, err := c.status(j), ended
+	if err != nil && !status.Finished() {
+		err = unfinished(status, err, j) // with what has failed meanwhile
 	}
-}
-
-// engineSpec is a job's spec as the engine wants it. It calls user code, a
-// [PendingExecutor].
-func (c *Controller) engineSpec(job *Job) engine.Spec {
-	spec := job.engineSpec()
-	spec.Namespace = c.namespace
-	spec.QueuesStarts = c.turns != nil
-	return spec
-}
-
-// lock locks j.mu, for whoever is to give the engine an event or to look at
-// attempts.
-func (j *jobRun) lock() {
-	j.mu.Lock()
-	j.catchUp()
-}
-
-// catchUp lets the engine take in what has ended in lanes. It needs j.mu.
-func (j *jobRun) catchUp() {
-	if j.engine.Collect() {
-		j.c.feed.Changed(&j.entry)
+	if abandoned != nil {
+		err = errors.Join(err, abandoned)
 	}
+	return status, err
 }
 
-// look is lock for whoever looks at what the engine says about the job as a whole,
-// and returns the revision of that. If only one revision is wanted, another one
-// does not count as seen.
-func (j *jobRun) look(wanted uint64) (revision uint64) {
-	j.mu.Lock()
-	j.engine.Look(func(changed bool) {
-		if changed {
-			j.c.feed.Changed(&j.entry)
+// Map applies fn to every item, as one Indexed job with an index for each
+// item, and returns the results in the order of the items. [AttemptFrom] finds
+// the attempt in fn's context.
+//
+// Each item is retried on its own: if job sets neither BackoffLimit nor
+// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
+// CompletionMode and Executor are set by Map and must not be set by the
+// caller; Parallelism nil means 1. With a limit per index, items that fail for
+// good do not stop the others; with BackoffLimit alone the job ends when it is
+// exceeded. Either way the error is a [*JobError], and items without a success
+// have zero results. No items are a success.
+func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
+	if err := checkMapped(&job, fn == nil); err != nil {
+		return nil, err
+	}
+	results := make([]R, len(items))
+	job.CompletionMode, job.Completions = Indexed, new(len(items))
+	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
+		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
+	}
+	var mu sync.Mutex // of overlapping attempts of an item, one result counts
+	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
+		result, err := fn(ctx, items[a.Index])
+		if err == nil {
+			mu.Lock()
+			results[a.Index] = result
+			mu.Unlock()
 		}
-		if revision = j.entry.Revision(); wanted == anyRevision || revision == wanted {
-			revision = j.c.feed.Observe(&j.entry)
-		}
+		return err
 	})
-	return revision
+	_, err := Run(ctx, job)
+	mu.Lock() // an abandoned attempt may still come back
+	defer mu.Unlock()
+	return slices.Clone(results), err
 }
 
-const anyRevision = 0
-
-// do gives the engine an event and does what the engine then wants. It is
-// called with j.mu held, and releases it.
-func (j *jobRun) do(ev engine.Event) {
-	w := j.step(ev)
-	j.mu.Unlock()
-	j.perform(w)
-}
-
-// perform does what the engine wants, on other goroutines as far as that is user
-// code.
-func (j *jobRun) perform(w wishes) {
-	if w.rare != nil && len(w.rare.delays) > 0 {
-		questions := w.rare.delays
-		j.c.spawn(func() { j.c.work(j.answer(questions)) })
+func checkMapped(job *Job, noFunction bool) error {
+	var errs []FieldError
+	if noFunction {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
 	}
-	if r := j.carryOut(w); r != nil {
-		j.c.spawnRun(r)
+	const detail = "is set by Map"
+	if job.Executor != nil {
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
 	}
-}
-
-// tick tells the engine that something is due.
-func (j *jobRun) tick() {
-	j.lock()
-	j.due = engine.Never
-	j.do(engine.Event{Kind: engine.Tick})
-}
-
-// wishes are what the engine wants to be done once j.mu is released.
-type wishes struct {
-	first *run // to be executed
-	rare  *rareWishes
-}
-
-// rareWishes are those that most steps do not have.
-type rareWishes struct {
-	cancels  []cancellation
-	others   []*run     // to be executed, too
-	delays   []question // to be answered
-	dirs     []string   // to be removed
-	abandons []abandoned
-	finished bool
-	gone     bool
-}
-
-// A cancellation ends a context.
-type cancellation struct {
-	ctx *liveContext
-	why engine.Cause
-}
-
-// An abandoned attempt, as it was when it was abandoned.
-type abandoned struct {
-	run   *run
-	seq   int64
-	index int
-}
-
-// rarely returns the rare wishes, to be added to.
-func (w *wishes) rarely() *rareWishes {
-	if w.rare == nil {
-		w.rare = new(rareWishes)
+	if job.Completions != nil {
+		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
 	}
-	return w.rare
+	if job.CompletionMode == NonIndexed {
+		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
+	}
+	return validationError(job.Name, errs)
 }
 
-// step gives the engine an event, with the time. It needs j.mu.
-func (j *jobRun) step(ev engine.Event) wishes {
-	ev.At = j.c.now()
-	return j.apply(j.engine.Step(ev))
+// A savedJob is what a [Store] has of a job besides its state.
+type savedJob struct {
+	UID        [16]byte
+	Spec       Job // with its defaults
+	Declared   Job // as it was last declared; see Controller.Apply
+	Generation int64
+
+	// Functions are not stored. These say which ones there were.
+	HoldsPending            bool          `json:",omitzero"`
+	Backoff, RestartBackoff *savedBackoff `json:",omitempty"`
+	ErrorRules              []int         `json:",omitempty"` // of the failure policy
 }
 
-// apply does of the engine's actions what is done under the lock, and returns
-// the rest. It needs j.mu.
-func (j *jobRun) apply(acts []engine.Action) (w wishes) {
-	for i := range acts {
-		if act := &acts[i]; act.Kind == engine.Start {
-			j.start(act.Attempt, &w)
-		} else {
-			j.applyRare(act, &w)
+// A savedBackoff is one that is a value, or one that is not known.
+type savedBackoff struct {
+	Constant    *time.Duration      `json:",omitempty"`
+	Exponential *exponentialBackoff `json:",omitempty"`
+}
+
+// encode calls no user code: whether the executor holds Pending was asked before.
+func (s *source) encode(id engine.Identity, generation int64, pending bool) []byte {
+	saved := savedJob{UID: id.UID, Spec: s.spec, Declared: s.declared, Generation: generation,
+		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
+	if s.spec.FailurePolicy != nil {
+		for i, rule := range s.spec.FailurePolicy.Rules {
+			if rule.OnError != nil {
+				saved.ErrorRules = append(saved.ErrorRules, i)
+			}
 		}
 	}
-	j.changed()
-	if due := j.engine.Due(); due != j.due {
-		j.due = due
-		j.c.alarm.Set(&j.alarm, int64(due))
-	}
-	return w
+	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing that JSON lacks but functions
+	return data
 }
 
-func (j *jobRun) applyRare(act *engine.Action, w *wishes) {
-	switch act.Kind {
-	case engine.Stop:
-		j.stop(act.Attempt, act.Cause, w)
-	case engine.Close:
-		if dir := runOf(act.Attempt).close(); dir != "" {
-			w.rarely().dirs = append(w.rarely().dirs, dir)
-		}
-	case engine.Abandon:
-		a := act.Attempt
-		w.rarely().abandons = append(w.rarely().abandons, abandoned{runOf(a), a.Seq, a.Index})
-	case engine.NeedDelay, engine.NeedRestartDelay:
-		j.ask(act, w)
-	case engine.Finished:
-		w.rarely().finished = true
-		j.failed = j.jobError()
-		j.checkpoints.DropAll()
-	case engine.Gone:
-		w.rarely().gone = true
-		if j.c.journal == nil {
-			j.leave()
-		}
-	}
-}
-
-// changed lets watchers see that the job has changed, as soon as that is
-// durable. It needs j.mu.
-func (j *jobRun) changed() {
-	switch {
-	case j.c.journal != nil:
-		if j.holds&creatingHold == 0 {
-			j.c.journal.Changed(&j.place)
-		}
-	case !j.engine.IsGone():
-		j.c.feed.Changed(&j.entry)
-	case len(j.engine.Live()) == 0:
-		j.c.forget(j)
-	}
-}
-
-// hold begins or ends a reason for the job to start nothing. It needs j.mu, and
-// returns what is then to be done.
-func (j *jobRun) hold(reason hold, on bool) (w wishes) {
-	before := j.holds
-	j.holds &^= reason
-	if on {
-		j.holds |= reason
-	}
-	switch {
-	case before == 0 && on:
-		j.line = nil // they will be asked for again
-		return j.step(engine.Event{Kind: engine.Paused, Pause: true})
-	case before != 0 && j.holds == 0:
-		return j.step(engine.Event{Kind: engine.Paused})
-	}
-	return w
-}
-
-// leave takes a job that is gone out of the controller.
-func (j *jobRun) leave() {
-	j.c.feed.Remove(&j.entry)
-	j.c.mu.Lock()
-	defer j.c.mu.Unlock()
-	delete(j.c.jobs, j.id.Job)
-	j.c.lingering[j] = struct{}{}
-}
-
-// forget lets go of a job that is gone and has no attempts left.
-func (c *Controller) forget(j *jobRun) {
-	if len(j.zombies) > 0 {
-		return
-	}
-	j.engine.DropHistory() // watchers may keep j for long
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.lingering, j)
-}
-
-// carryOut does what is done without the lock, but for finding delays. It
-// returns an execution for the calling goroutine; others get goroutines of
-// their own.
-func (j *jobRun) carryOut(w wishes) *run {
-	if w.rare != nil {
-		j.carryOutRare(w.rare)
-	}
-	if j.c.turns != nil {
-		return j.c.takeTurns()
-	}
-	return w.first
-}
-
-func (j *jobRun) carryOutRare(w *rareWishes) {
-	for _, c := range w.cancels {
-		c.ctx.cancel(stopCauses[c.why])
-	}
-	for _, r := range w.others {
-		j.c.spawnRun(r)
-	}
-	for _, dir := range w.dirs {
-		if err := os.RemoveAll(dir); err != nil {
-			j.log(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
-		}
-	}
-	if w.finished || w.gone { // those who wait find everything cleared away
-		j.cleared.Store(true)
-		if j.c.journal == nil {
-			j.announce(w.finished, w.gone)
-		} else {
-			j.endIfTold()
-		}
-	}
-	if len(w.abandons) > 0 {
-		j.logAbandoned(w.abandons)
-	}
-}
-
-// announce tells of the job's end, or removal.
-func (j *jobRun) announce(finished, gone bool) {
-	if !finished && !gone {
-		return
-	}
-	j.endTold.Store(true)
-	j.endIfTold()
-	if finished {
-		j.logFinished()
-	}
-	if gone {
-		j.log(slog.LevelInfo, "job removed")
-	}
-}
-
-// endIfTold lets go those who wait for the end, if everything is as they will be
-// told.
-func (j *jobRun) endIfTold() {
-	if j.cleared.Load() && j.endTold.Load() {
-		j.end.Do(func() { close(j.done) })
-	}
-}
-
-// spawn runs f, which runs executors, on a goroutine of its own.
-func (c *Controller) spawn(f func()) {
-	c.running.Add(1)
-	c.attempts.Go(func() error {
-		defer c.leave() // also if f calls runtime.Goexit
-		f()
+func saveBackoff(b Backoff) *savedBackoff {
+	switch b := b.(type) {
+	case nil:
 		return nil
-	})
+	case constantBackoff:
+		return &savedBackoff{Constant: &b.Delay}
+	case exponentialBackoff:
+		return &savedBackoff{Exponential: &b}
+	}
+	return &savedBackoff{}
 }
 
-// spawnRun runs an attempt, and those after it, on a goroutine of its own.
-func (c *Controller) spawnRun(r *run) { c.spawn(func() { c.work(r) }) }
+// decode is the reverse of encode: stand-ins take the places of functions.
+func (c *Controller) decode(data []byte) (runner.SavedJob, error) {
+	var s savedJob
+	if err := json.Unmarshal(data, &s); err != nil {
+		return runner.SavedJob{}, err
+	}
+	s.Spec, s.Declared = s.Spec.withDefaults(), s.Declared.withDefaults() // of fields that were not known then
+	s.Spec.Executor = undeclared{s.HoldsPending}
+	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
+	for _, i := range s.ErrorRules {
+		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy.Rules) {
+			return runner.SavedJob{}, fmt.Errorf("no failure rule %d", i)
+		}
+		s.Spec.FailurePolicy.Rules[i].OnError = undeclaredRule
+	}
+	return runner.SavedJob{UID: s.UID, Name: s.Spec.Name, Generation: s.Generation,
+		Definition: c.define(s.Spec, s.Declared), Indexed: s.Spec.CompletionMode == Indexed,
+	}, validationError(s.Spec.Name, s.Spec.validate())
+}
 
-// leave says that a goroutine of spawn ends.
-func (c *Controller) leave() {
-	if c.running.Add(-1) == 0 && c.isStopping() {
-		c.becomeIdle.Do(func() {
-			c.alarm.Stop()
-			close(c.idle)
-		})
+func (s *savedBackoff) load() Backoff {
+	switch {
+	case s == nil:
+		return nil
+	case s.Constant != nil:
+		return ConstantBackoff(*s.Constant)
+	case s.Exponential != nil:
+		return *s.Exponential
+	}
+	return BackoffFunc(undeclaredBackoff)
+}
+
+// An undeclared executor stands in for one that has not been declared yet.
+type undeclared struct{ pending bool }
+
+func (undeclared) Execute(context.Context, Attempt) error {
+	return errors.New("batch: executor not declared") // it is never called
+}
+
+func (u undeclared) HoldsPending() bool { return u.pending }
+
+func isUndeclared(e Executor) bool {
+	_, ok := e.(undeclared)
+	return ok
+}
+
+func undeclaredBackoff() backoff.BackOff { return nil }
+
+func undeclaredRule(error) bool { return false }
+
+// standIn gives j, as it was changed, the stand-ins back that old has.
+func (j *Job) standIn(old *Job) {
+	j.Executor = old.Executor
+	j.Backoff, j.RestartBackoff = cmp.Or(j.Backoff, old.Backoff), cmp.Or(j.RestartBackoff, old.RestartBackoff)
+	if j.FailurePolicy == nil || old.FailurePolicy == nil {
+		return
+	}
+	for i := range min(len(j.FailurePolicy.Rules), len(old.FailurePolicy.Rules)) {
+		if rule := &j.FailurePolicy.Rules[i]; rule.OnError == nil {
+			rule.OnError = old.FailurePolicy.Rules[i].OnError
+		}
 	}
 }
 
-// takeTurns gives free slots to jobs in turn. It returns one execution for the
-// calling goroutine; the others get goroutines of their own.
-func (c *Controller) takeTurns() (mine *run) {
-	for j, ok := c.turns.Take(); ok; j, ok = c.turns.Take() {
-		r := j.takeTurn()
-		switch {
-		case r == nil:
-			c.turns.Release()
-		case mine == nil:
-			mine = r
+// undeclare takes the stand-ins out, which users do not see.
+func (j *Job) undeclare() {
+	j.Executor = nil
+	for _, b := range []*Backoff{&j.Backoff, &j.RestartBackoff} {
+		if _, ok := (*b).(BackoffFunc); ok {
+			*b = nil
+		}
+	}
+	if j.FailurePolicy != nil {
+		for i := range j.FailurePolicy.Rules {
+			j.FailurePolicy.Rules[i].OnError = nil
+		}
+	}
+}
+
+// apply returns live with the changes that were made to its declaration since
+// before: what was changed by an update stays, as with kubectl apply. Functions are
+// always the declared ones.
+func (j *Job) apply(live, before *Job) Job {
+	merged := live.clone()
+	to, now, was := reflect.ValueOf(&merged).Elem(), reflect.ValueOf(j).Elem(), reflect.ValueOf(before).Elem()
+	for i := range to.NumField() {
+		switch to.Type().Field(i).Name {
+		case "Executor", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
+			to.Field(i).Set(now.Field(i))
 		default:
-			c.spawnRun(r)
+			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
+				to.Field(i).Set(now.Field(i))
+			}
 		}
 	}
-	return mine
+	return merged.clone()
 }
 
-// takeTurn starts the first attempt that still waits for it, and puts the job
-// back in line if there are more.
-func (j *jobRun) takeTurn() *run {
-	j.lock()
-	defer j.mu.Unlock()
-	for len(j.line) > 0 && !j.c.isStopping() {
-		a, seq := j.line[0].attempt, j.line[0].seq
-		j.line[0] = start{}
-		j.line = j.line[1:]
-		if a.Seq != seq || a.Pinned || !a.AwaitsStart() {
-			continue // it was stopped meanwhile
-		}
-		j.inLine = len(j.line) > 0
-		if j.inLine {
-			j.c.turns.Join(j)
-		}
-		return j.begin(a)
+// sameSpec reports whether two specs of one job are the same, as far as can be told:
+// functions are not compared.
+func sameSpec(a, b Job) bool {
+	backoffs := sameBackoff(a.Backoff, b.Backoff) && sameBackoff(a.RestartBackoff, b.RestartBackoff)
+	for _, j := range []*Job{&a, &b} {
+		j.Labels, j.Annotations = nil, nil                                            // metadata
+		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
 	}
-	j.inLine = false
-	return nil
-}
-
-// begin starts an attempt that has got its slot. It needs j.mu.
-func (j *jobRun) begin(a *engine.Attempt) *run {
-	r := runOf(a)
-	j.engine.Pin(a)
-	j.changed()
-	restart := a.HasExit // it ends the Pending phase in any case
-	if restart || a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
-		if w := j.step(engine.Event{Kind: engine.Started, Attempt: a}); w.rare != nil {
-			j.c.spawn(func() { j.carryOutRare(w.rare); j.c.work(j.answer(w.rare.delays)) })
-		}
-	}
-	return r
-}
-
-// wait waits until the job has finished or is gone.
-func (j *jobRun) wait(ctx context.Context) (Status, error) {
-	select {
-	case <-j.done: // first, so that a finished job answers at any time
-		return j.outcome()
-	default:
-	}
-	select {
-	case <-j.done:
-		return j.outcome()
-	case <-ctx.Done():
-		return j.status(), context.Cause(ctx)
-	case <-j.c.over:
-		return j.status(), ErrShutdown
-	}
-}
-
-// outcome is the answer of wait for a job that has finished or is gone.
-func (j *jobRun) outcome() (Status, error) {
-	status := j.status()
-	j.lock()
-	defer j.mu.Unlock()
-	switch {
-	case j.failed != nil:
-		return status, j.failed.clone()
-	case !status.Finished():
-		return status, ErrJobDeleted
-	}
-	return status, nil
-}
-
-// tellAttempt gives the engine an event of an attempt that has not ended. It
-// reports whether the job has such an attempt at all.
-func (j *jobRun) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
-	j.lock()
-	a := j.findAttempt(attempt)
-	switch {
-	case a == nil:
-		j.mu.Unlock()
-		return false, nil
-	case a.Phase >= engine.Succeeded:
-		j.mu.Unlock()
-		return true, fmt.Errorf("%w: %q", ErrFinished, attempt)
-	}
-	ev.Attempt = a
-	j.do(ev)
-	return true, nil
-}
-
-// findAttempt finds an attempt by its name or UID. It needs j.mu.
-func (j *jobRun) findAttempt(attempt string) *engine.Attempt {
-	for a := range j.engine.All() {
-		if j.id.Name(a.Seq, a.Index) == attempt || j.id.AttemptUID(a.Seq) == attempt {
-			return a
-		}
-	}
-	return nil
-}
-
-func (j *jobRun) attemptLog(attempt string) *logtail.Log {
-	j.lock()
-	defer j.mu.Unlock()
-	a := j.findAttempt(attempt)
-	if a == nil {
-		return nil
-	}
-	r, ok := a.Owner.(*run)
-	if !ok || a.Phase >= engine.Succeeded && r.kept == nil {
-		log := new(logtail.Log) // it has printed nothing, and never will
-		log.Close()
-		return log
-	}
-	return &r.keep().log
-}
-
-// executing returns the attempts whose executors run. It needs j.mu.
-func (j *jobRun) executing() []*engine.Attempt {
-	var list []*engine.Attempt
-	for _, a := range j.engine.Live() {
-		if a.Pinned {
-			list = append(list, a)
-		}
-	}
-	for r := range j.zombies {
-		list = append(list, r.attempt)
-	}
-	return list
-}
-
-func (j *jobRun) log(level slog.Level, message string, attrs ...slog.Attr) {
-	j.c.logger.LogAttrs(context.Background(), level, message, append(attrs, slog.String("job", j.id.Job))...)
-}
-
-func (j *jobRun) logFinished() {
-	status := j.status()
-	last, ok := status.Condition(ConditionFailed)
-	if !ok {
-		last, _ = status.Condition(ConditionComplete)
-	}
-	j.log(slog.LevelInfo, "job finished", slog.String("condition", string(last.Type)), slog.String("reason", string(last.Reason)),
-		slog.Int("succeeded", status.Succeeded), slog.Int("failed", status.Failed))
-}
-
-// logFailure tells of an execution that failed by itself, and was not stopped.
-func (j *jobRun) logFailure(a Attempt, stopped bool, text string) {
-	if !stopped && j.c.logger.Enabled(context.Background(), slog.LevelWarn) {
-		j.log(slog.LevelWarn, "attempt failed", slog.String("attempt", a.Name()), slog.Int("index", a.Index),
-			slog.Int("restarts", a.Restarts), slog.String("error", text))
-	}
-}
-
-// logAbandoned tells of executors that have not returned within their grace
-// period. Taking stacks stops the world, so many at once share one look.
-func (j *jobRun) logAbandoned(list []abandoned) {
-	const most = 10
-	stacks := allStacks()
-	for _, a := range list[:min(most, len(list))] {
-		j.log(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
-			slog.String("attempt", j.id.Name(a.seq, a.index)), slog.Int("index", a.index),
-			slog.String("stack", a.run.stackIn(stacks)))
-	}
-	if more := len(list) - most; more > 0 {
-		j.log(slog.LevelError, "more attempts abandoned", slog.Int("attempts", more))
-	}
+	return backoffs && reflect.DeepEqual(a, b)
 }

@@ -100,7 +100,7 @@ func ExampleJob_activeDeadline() {
 	failed, _ := errors.AsType[*batch.JobError](err)
 	fmt.Println(failed.Reason+":", failed.Message)
 	// Output:
-	// stopped: batch: job finished
+	// stopped: batch: deadline of the job exceeded
 	// DeadlineExceeded: Job was active longer than specified deadline
 }
 

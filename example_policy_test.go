@@ -260,9 +260,9 @@ func ExampleReplacementPolicy() {
 func ExampleBackoff() {
 	_, err := batch.Run(context.Background(), batch.Job{
 		Name: "publish",
-		Backoff: func() backoff.BackOff {
+		Backoff: batch.BackoffFunc(func() backoff.BackOff {
 			return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Millisecond), 2)
-		},
+		}),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			return errors.New("broker is down")
 		}),
@@ -275,7 +275,7 @@ func ExampleBackoff() {
 
 // A constant delay of 0 retries at once.
 func ExampleConstantBackoff() {
-	delays := batch.ConstantBackoff(50 * time.Millisecond)()
+	delays := batch.ConstantBackoff(50 * time.Millisecond).BackOff()
 	for range 3 {
 		fmt.Println(delays.NextBackOff())
 	}
@@ -287,7 +287,7 @@ func ExampleConstantBackoff() {
 
 // These are the delays of a job without a back-off of its own.
 func ExampleExponentialBackoff() {
-	delays := batch.ExponentialBackoff(10*time.Second, 10*time.Minute, 0)()
+	delays := batch.ExponentialBackoff(10*time.Second, 10*time.Minute, 0).BackOff()
 	for range 8 {
 		fmt.Print(delays.NextBackOff(), " ")
 	}

@@ -11,24 +11,18 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
-	"github.com/runtocompletion/batch/internal/checkpoint"
-	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/iterate"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/names"
 	"github.com/runtocompletion/batch/internal/proc"
+	"github.com/runtocompletion/batch/internal/runner"
 )
 
 // An Executor runs attempts. Execute returns nil if the attempt succeeded; any
@@ -63,20 +57,24 @@ type PendingExecutor interface {
 var (
 	// ErrDeleted: the attempt was asked to stop, by a user or because its job
 	// was deleted.
-	ErrDeleted = errors.New("batch: attempt deleted")
+	ErrDeleted = runner.ErrDeleted
 	// ErrJobFinished: the job has failed or succeeded without this attempt.
-	ErrJobFinished = errors.New("batch: job finished")
+	ErrJobFinished = runner.ErrJobFinished
+	// ErrJobDeadline: the job has run for [Job.ActiveDeadline]. It is also
+	// ErrJobFinished and [context.DeadlineExceeded], which ctx.Err() then is.
+	ErrJobDeadline = runner.ErrJobDeadline
 	// ErrSuspended: the job was suspended.
-	ErrSuspended = errors.New("batch: job suspended")
+	ErrSuspended = runner.ErrSuspended
 	// ErrScaledDown: the job needs fewer attempts or indexes than it has.
-	ErrScaledDown = errors.New("batch: job scaled down")
+	ErrScaledDown = runner.ErrScaledDown
 	// ErrDisrupted: the attempt was evicted or lost.
-	ErrDisrupted = errors.New("batch: attempt disrupted")
-	// ErrAttemptTimeout: the attempt has run for [Job.AttemptTimeout].
-	ErrAttemptTimeout = errors.New("batch: attempt timed out")
+	ErrDisrupted = runner.ErrDisrupted
+	// ErrAttemptTimeout: the attempt has run for [Job.AttemptTimeout]. It is also
+	// [context.DeadlineExceeded], which ctx.Err() then is.
+	ErrAttemptTimeout = runner.ErrAttemptTimeout
 	// ErrAttemptEnded: Execute has returned; also the error of what is
 	// attempted through an [Attempt] after its end.
-	ErrAttemptEnded = errors.New("batch: attempt ended")
+	ErrAttemptEnded = runner.ErrAttemptEnded
 )
 
 // An Attempt is what an executor sees of the attempt it runs, and how it
@@ -95,35 +93,40 @@ type Attempt struct {
 	// Restarts is how often this attempt was restarted in place.
 	Restarts int
 
-	run *run
-	seq int64 // tells the run's attempts apart
+	live runner.Attempt
+}
+
+// newAttempt is an attempt for its executor.
+func newAttempt(a runner.Attempt) Attempt {
+	return Attempt{Job: a.Job(), Index: a.Index, Number: a.Number, Restarts: a.Restarts, live: a}
 }
 
 // AttemptFrom returns the attempt that ctx was made for. Helpers that are
 // handed only the context, such as the function of [Map], use it. Without one
 // it returns an attempt that has ended, with index -1, and false.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
-	if a, ok := ctx.Value(attemptKey{}).(Attempt); ok {
-		return a, true
+	a, ok := runner.AttemptFrom(ctx)
+	if !ok {
+		return Attempt{Index: -1}, false
 	}
-	return Attempt{Index: -1}, false
+	return newAttempt(a), true
 }
 
 // Name is the attempt's name: the job's name, the index if there is one, and
 // five random characters (R117).
 func (a Attempt) Name() string {
-	if a.run == nil {
+	if a.live.IsZero() {
 		return ""
 	}
-	return a.run.job.id.Name(a.seq, a.Index)
+	return a.live.Name()
 }
 
 // UID tells the attempt from all others. A restart in place keeps it.
 func (a Attempt) UID() string {
-	if a.run == nil {
+	if a.live.IsZero() {
 		return ""
 	}
-	return a.run.job.id.AttemptUID(a.seq)
+	return a.live.UID()
 }
 
 // Token tells this attempt from every other of any job, in a form that says
@@ -134,10 +137,10 @@ func (a Attempt) UID() string {
 // for a completion needs a key that its retries share, such as the record that the
 // index stands for.
 func (a Attempt) Token() string {
-	if a.run == nil {
+	if a.live.IsZero() {
 		return ""
 	}
-	return a.run.job.id.String() + "/" + strconv.Itoa(a.Index) + "/" + strconv.Itoa(a.Number)
+	return a.live.Token()
 }
 
 // Logger returns a logger to the controller's logger, with the attributes job,
@@ -145,10 +148,10 @@ func (a Attempt) Token() string {
 // log, there from level Info on. It is made anew at each call.
 func (a Attempt) Logger() *slog.Logger {
 	own := slog.NewTextHandler(a.Stderr(), nil)
-	if a.run == nil {
+	if a.live.IsZero() || a.live.Handler() == nil {
 		return slog.New(own)
 	}
-	shared := a.run.job.c.logger.Handler().WithAttrs([]slog.Attr{
+	shared := a.live.Handler().WithAttrs([]slog.Attr{
 		slog.String("job", a.Job), slog.String("attempt", a.Name()), slog.Int("index", a.Index)})
 	return slog.New(slog.NewMultiHandler(shared, own))
 }
@@ -164,18 +167,16 @@ func (a Attempt) Stdout() io.Writer { return a.writer(logtail.Stdout) }
 func (a Attempt) Stderr() io.Writer { return a.writer(logtail.Stderr) }
 
 func (a Attempt) writer(stream logtail.Stream) io.Writer {
-	var w io.Writer = endedWriter{}
-	a.with(func(r *run) { w = logWriter{r.keep().log.Writer(stream)} })
-	return w
+	if log := a.live.Log(); log != nil {
+		return logWriter{log.Writer(stream)}
+	}
+	return endedWriter{}
 }
 
 // Progress reports that done of total units are done; a total of zero is
 // unknown. Phase names what is being done and may be empty.
 func (a Attempt) Progress(done, total int64, phase string) {
-	a.with(func(r *run) {
-		r.keep().progress = AttemptProgress{done, total, phase}
-		r.job.changed()
-	})
+	a.live.SetProgress(runner.Progress{Done: done, Total: total, Phase: phase})
 }
 
 // maxOutput is how much of a termination message is kept, as in Kubernetes.
@@ -184,23 +185,18 @@ const maxOutput = 4096
 // SetOutput leaves the attempt's termination message, at most 4096 bytes of
 // it. It is kept with the attempt's status; the last call counts.
 func (a Attempt) SetOutput(message string) {
-	message = shorten(message)
-	a.with(func(r *run) {
-		r.keep().output = message
-		r.job.engine.Touch(r.attempt)
-		r.job.changed()
-	})
+	a.live.SetOutput(shorten(message))
 }
 
 // SetReady says whether the attempt can do its work. An attempt is ready from
 // its start unless it says otherwise (R40).
 func (a Attempt) SetReady(ready bool) {
-	a.tell(engine.Event{Kind: engine.ReadyChanged, Ready: ready})
+	a.live.SetReady(ready)
 }
 
 // Started ends the Pending phase of an attempt whose executor is a
 // [PendingExecutor]. Otherwise it does nothing.
-func (a Attempt) Started() { a.tell(engine.Event{Kind: engine.Started}) }
+func (a Attempt) Started() { a.live.Started() }
 
 // SetCondition sets a condition of the attempt, which a failure policy may
 // match ([FailureRule.OnConditions]). LastTransitionTime is set by the
@@ -213,9 +209,9 @@ func (a Attempt) SetCondition(c Condition) error {
 	if !slices.Contains([]ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}, c.Status) {
 		return fmt.Errorf("batch: condition status %q: must be True, False or Unknown", c.Status)
 	}
-	if !a.tell(engine.Event{Kind: engine.ConditionSet, Cond: engine.Condition{
+	if !a.live.SetCondition(engine.Condition{
 		Type: string(c.Type), Status: string(c.Status), Reason: strings.ToValidUTF8(string(c.Reason), "\uFFFD"),
-		Message: strings.ToValidUTF8(c.Message, "\uFFFD")}}) {
+		Message: strings.ToValidUTF8(c.Message, "\uFFFD")}) {
 		return ErrAttemptEnded
 	}
 	return nil
@@ -227,17 +223,7 @@ func (a Attempt) SetCondition(c Condition) error {
 // whose checkpoint no other attempt has taken. It is nil if there is none, and a
 // copy. A checkpoint lasts until its index has succeeded or the job has finished;
 // with a [Store], also across processes.
-func (a Attempt) Checkpoint() []byte { return a.checkpoint("") }
-
-// checkpoint is Checkpoint for one of several things that an attempt saves.
-func (a Attempt) checkpoint(name string) (data []byte) {
-	a.with(func(r *run) {
-		if c := r.checkpoint(); c != nil {
-			data = c.Value(name)
-		}
-	})
-	return data
-}
+func (a Attempt) Checkpoint() []byte { return a.live.Checkpoint("") }
 
 // SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint].
 // With a [Store], it returns when that is durable, which takes as long as a
@@ -247,24 +233,7 @@ func (a Attempt) checkpoint(name string) (data []byte) {
 // [*StoreError] if the attempt's context ends while the store fails: then this
 // process has the checkpoint, but it is not known to be durable.
 func (a Attempt) SaveCheckpoint(data []byte) error {
-	return a.saveCheckpoint(context.Background(), "", data)
-}
-
-// saveCheckpoint is SaveCheckpoint for one of several things that an attempt saves.
-// If ctx ends first, the error is its cause.
-func (a Attempt) saveCheckpoint(ctx context.Context, name string, data []byte) error {
-	err := ErrAttemptEnded
-	var attempt context.Context
-	a.with(func(r *run) { attempt, err = r.ctx, r.saveCheckpoint(a, name, append([]byte{}, data...)) })
-	if err != nil {
-		return err
-	}
-	c := a.run.job.c
-	err = c.durable(ctx)
-	if _, ok := errors.AsType[*StoreError](err); ok {
-		return storeError(c.journal.Outlast(attempt))
-	}
-	return err
+	return a.live.SaveCheckpoint(context.Background(), "", append([]byte{}, data...))
 }
 
 // A CheckpointSizeError reports a checkpoint that is too large.
@@ -300,566 +269,10 @@ func SaveCheckpoint[T any](a Attempt, value T) error {
 
 // Dir is a scratch directory of the attempt's own, made at the first call. It
 // survives restarts in place and is removed when the attempt has ended.
-func (a Attempt) Dir() (string, error) {
-	if dir, ok := a.dir(); !ok || dir != "" {
-		return dir, endedUnless(ok)
-	}
-	made, err := os.MkdirTemp("", "batch-"+a.Job+"-")
-	if err != nil {
-		return "", err
-	}
-	dir := ""
-	a.with(func(r *run) {
-		if k := r.keep(); k.dir == "" {
-			k.dir = made
-		}
-		dir = r.kept.dir
-	})
-	if dir != made { // another goroutine was first, or the attempt has ended
-		return dir, errors.Join(os.RemoveAll(made), endedUnless(dir != ""))
-	}
-	return dir, nil
-}
-
-func (a Attempt) dir() (dir string, ok bool) {
-	ok = a.with(func(r *run) {
-		if r.kept != nil {
-			dir = r.kept.dir
-		}
-	})
-	return dir, ok
-}
-
-func endedUnless(ok bool) error {
-	if ok {
-		return nil
-	}
-	return ErrAttemptEnded
-}
-
-// with calls f under the job's lock if the attempt has not ended, and reports
-// whether it did.
-func (a Attempt) with(f func(r *run)) bool {
-	if a.run == nil {
-		return false
-	}
-	j := a.run.job
-	j.lock()
-	defer j.mu.Unlock()
-	if !a.run.runs(a) {
-		return false
-	}
-	f(a.run)
-	return true
-}
-
-// tell gives the engine an event of the attempt, if it has not ended.
-func (a Attempt) tell(ev engine.Event) bool {
-	if a.run == nil {
-		return false
-	}
-	j := a.run.job
-	j.lock()
-	if !a.run.runs(a) {
-		j.mu.Unlock()
-		return false
-	}
-	ev.Attempt = a.run.attempt
-	if ev.Kind == engine.ConditionSet {
-		ev.Cond.At = j.c.now()
-	}
-	j.do(ev)
-	return true
-}
-
-// A run is one attempt as seen from the goroutine that runs it. It belongs to
-// the engine's record of the attempt and is used again with it.
-type run struct {
-	job     *jobRun
-	attempt *engine.Attempt
-	ctx     *attemptContext
-
-	// The next two belong to the goroutine that runs the executor.
-	lane     *engine.Lane // nil until it has had one
-	revision uint64       // of the job; once that has been seen, others are to be told of what happens in the lane
-
-	// The fields below are guarded by job.mu.
-	seq  int64  // of the attempt that they belong to
-	err  error  // of the last call of the executor
-	text string // of err: a method Error is user code, not to be called under a lock
-	kept *kept  // what the executor has left; nil if nothing
-}
-
-func runOf(a *engine.Attempt) *run { return a.Owner.(*run) }
-
-// start prepares an execution, or has it wait for the job's turn.
-func (j *jobRun) start(a *engine.Attempt, w *wishes) {
-	r := j.own(a)
-	if j.c.turns != nil {
-		j.line = append(j.line, start{a, a.Seq})
-		if !j.inLine {
-			j.inLine = true
-			j.c.turns.Join(j)
-		}
-		return
-	}
-	j.engine.Pin(a)
-	if w.first == nil {
-		w.first = r
-	} else {
-		w.rarely().others = append(w.rarely().others, r)
-	}
-}
-
-// own returns the run of an attempt that is to start, or to start again. One
-// whose record served another attempt before has nothing of that any more.
-func (j *jobRun) own(a *engine.Attempt) *run {
-	r, ok := a.Owner.(*run)
-	switch {
-	case !ok:
-		r = &run{job: j, attempt: a}
-		r.ctx = &attemptContext{run: r}
-		a.Owner = r
-	case r.seq != a.Seq && (r.err != nil || r.kept != nil):
-		r.err, r.text, r.kept = nil, "", nil
-	}
-	r.seq = a.Seq
-	return r
-}
-
-// stop ends an attempt's context.
-func (j *jobRun) stop(a *engine.Attempt, why engine.Cause, w *wishes) {
-	r := runOf(a)
-	if live := r.ctx.stop(stopCauses[why]); live != nil {
-		w.rarely().cancels = append(w.rarely().cancels, cancellation{live, why})
-	}
-	if a.Phase >= engine.Succeeded { // it was lost, and nobody waits for it
-		if j.zombies == nil {
-			j.zombies = make(map[*run]struct{})
-		}
-		j.zombies[r] = struct{}{}
-	}
-}
-
-var stopCauses = [...]error{
-	engine.CauseDeleted:    ErrDeleted,
-	engine.CauseFinished:   ErrJobFinished,
-	engine.CauseSuspended:  ErrSuspended,
-	engine.CauseScaledDown: ErrScaledDown,
-	engine.CauseDisrupted:  ErrDisrupted,
-	engine.CauseTimeout:    ErrAttemptTimeout,
-	engine.CauseShutdown:   ErrShutdown,
-}
-
-// deadline is when the attempt or its job runs out of time; zero if never. It
-// needs j.mu.
-func (j *jobRun) deadline(a *engine.Attempt) time.Time {
-	at := engine.Never
-	if j.spec.ActiveDeadline != nil {
-		at = j.engine.StartTime.Add(*j.spec.ActiveDeadline)
-	}
-	if j.spec.AttemptTimeout != nil && a.StartedAt != 0 {
-		at = min(at, a.StartedAt.Add(*j.spec.AttemptTimeout))
-	}
-	if at == engine.Never {
-		return time.Time{}
-	}
-	return asTime(at)
-}
-
-// kept is what an attempt leaves besides its outcome.
-type kept struct {
-	log      logtail.Log
-	output   string
-	progress AttemptProgress
-	dir      string
-	saved    *checkpoint.Checkpoint // of a job that is not Indexed, the one it has taken
-	delays   delay.Sequence         // before restarts, of a job with a RestartBackoff
-}
-
-// keep returns what the attempt has left, to be added to. It needs job.mu.
-func (r *run) keep() *kept {
-	if r.kept == nil {
-		r.kept, r.seq = new(kept), r.attempt.Seq
-		r.kept.log.Reset(cmp.Or(*r.job.spec.LogLimit, -1)) // 0 is the log's default
-		r.attempt.Notify = true
-	}
-	return r.kept
-}
-
-// close ends the attempt's log, drops its checkpoint or leaves it to the attempt
-// that goes on with the work, and returns the directory to be removed. It needs job.mu.
-func (r *run) close() (dir string) {
-	r.kept.log.Close()
-	if c := r.kept.saved; c != nil {
-		r.kept.saved = nil
-		if r.attempt.IsCompletion() {
-			r.job.checkpoints.Drop(c.ID)
-		} else {
-			r.job.checkpoints.Leave(c)
-		}
-	}
-	dir, r.kept.dir = r.kept.dir, ""
-	return dir
-}
-
-// lastLines are the last lines that the attempt printed. It needs job.mu.
-func (r *run) lastLines() []LogLine {
-	if r.kept == nil {
-		return nil
-	}
-	var lines []LogLine
-	for _, line := range r.kept.log.Lines(10) {
-		lines = append(lines, logLine(line))
-	}
-	return lines
-}
-
-// restarts asks for the delay before the n-th restart of an attempt, if this is
-// still its run. It calls user code.
-func (r *run) restarts(seq int64, n int, fresh Backoff) (time.Duration, error) {
-	r.job.lock()
-	if r.seq != seq {
-		r.job.mu.Unlock()
-		return 0, nil
-	}
-	delays := &r.keep().delays // only this goroutine asks it
-	r.job.mu.Unlock()
-	return delays.After(n, fresh)
-}
-
-// checkpoint finds what the attempt goes on from. It needs job.mu.
-func (r *run) checkpoint() *checkpoint.Checkpoint {
-	c := r.ownCheckpoint()
-	if c == nil && r.attempt.Index < 0 {
-		if c = r.job.checkpoints.TakeOver(); c != nil {
-			r.keep().saved = c
-		}
-	}
-	return c
-}
-
-// ownCheckpoint is the one that the attempt has, without taking over one. It
-// needs job.mu.
-func (r *run) ownCheckpoint() *checkpoint.Checkpoint {
-	switch {
-	case r.attempt.Index >= 0:
-		return r.job.checkpoints.Of(int64(r.attempt.Index))
-	case r.kept != nil:
-		return r.kept.saved
-	}
-	return nil
-}
-
-// saveCheckpoint keeps a checkpoint, to be stored with what else has changed. It
-// needs job.mu.
-func (r *run) saveCheckpoint(a Attempt, name string, data []byte) error {
-	j := r.job
-	if limit := *j.spec.CheckpointLimit; len(data) > limit {
-		return &CheckpointSizeError{len(data), limit}
-	}
-	c := r.ownCheckpoint()
-	if c != nil && c.By > a.seq || j.engine.Completed.Contains(a.Index) {
-		return ErrAttemptEnded
-	}
-	if c == nil {
-		c = r.newCheckpoint()
-	}
-	j.checkpoints.Save(c, name, data, a.seq)
-	if j.c.journal != nil {
-		j.changed()
-	}
-	return nil
-}
-
-func (r *run) newCheckpoint() *checkpoint.Checkpoint {
-	if r.attempt.Index >= 0 {
-		return r.job.checkpoints.Add(int64(r.attempt.Index))
-	}
-	r.keep().saved = r.job.checkpoints.Add(r.attempt.Seq)
-	return r.kept.saved
-}
-
-// A stackMark is an argument that shows in a stack trace as it is: arrays are
-// passed on the stack, where other arguments are in registers, of which a trace
-// shows what is left in them.
-type stackMark [2]*run
-
-// stackIn finds the stack of the goroutine that runs the executor among those
-// of allStacks: the one with the mark of r.
-func (r *run) stackIn(stacks string) string {
-	mark := fmt.Sprintf("{%p, %p}", r, r)
-	for stack := range strings.SplitSeq(stacks, "\n\n") {
-		if strings.Contains(stack, mark) {
-			return stack
-		}
-	}
-	return "not found"
-}
-
-// allStacks returns the stacks of all goroutines, as far as a megabyte goes.
-func allStacks() string {
-	text := make([]byte, 1<<20)
-	return string(text[:runtime.Stack(text, true)])
-}
-
-// runs reports whether a is the execution that is going on. It needs job.mu.
-func (r *run) runs(a Attempt) bool {
-	e := r.attempt
-	return e.Pinned && e.Seq == a.seq && e.Restarts == a.Restarts && e.Phase < engine.Succeeded
-}
-
-// view is the attempt as its executor sees it. It needs job.mu, or that the
-// executor runs: what it reads does not change meanwhile.
-func (r *run) view() Attempt {
-	e := r.attempt
-	return Attempt{Job: r.job.id.Job, Index: e.Index, Number: e.Number, Restarts: e.Restarts, run: r, seq: e.Seq}
-}
-
-// returned takes in that the executor has returned. It needs job.mu.
-func (r *run) returned() {
-	r.attempt.Pinned = false
-	r.seq = r.attempt.Seq
-	if len(r.job.zombies) > 0 {
-		delete(r.job.zombies, r)
-	}
-	if !r.ctx.untouched() {
-		r.ctx.end()
-		r.ctx = &attemptContext{run: r}
-	}
-}
-
-// call runs the executor. It is a function of its own for stackIn to find.
-//
-//go:noinline
-func (r *run) call(_ stackMark) error { return r.job.executor.Execute(r.ctx, r.view()) }
-
-// plain reports whether there is nothing to put in order before the run can
-// serve another attempt. It needs job.mu.
-func (r *run) plain() bool {
-	a := r.attempt
-	return r.err == nil && r.kept == nil && len(r.job.zombies)+r.job.checkpoints.Len() == 0 && r.ctx.untouched() &&
-		(a.Failures+a.Ignored == 0 || !r.job.engine.Spec.CustomDelay)
-}
-
-// work runs an attempt, and after it whatever attempt its end makes room for:
-// a goroutine goes on as long as there is something to run, as handing over to
-// another one costs more than a short attempt does.
-func (c *Controller) work(r *run) {
-	for r != nil {
-		r = c.workUntilPanic(r)
-	}
-}
-
-// workUntilPanic is work until an executor panics. It then returns what is to
-// be run next. If an executor calls runtime.Goexit, this goroutine ends and
-// another one goes on. To defer this once, and not for each attempt, saves a
-// tenth of what a short one costs.
-func (c *Controller) workUntilPanic(r *run) (next *run) {
-	executing := false
-	defer func() {
-		if !executing {
-			return
-		}
-		if v := recover(); v != nil {
-			next = r.job.ended(r, &PanicError{Value: v, Stack: debug.Stack()})
-			return
-		}
-		exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
-		c.spawn(func() { c.work(r.job.ended(r, exited)) })
-	}()
-	for r != nil {
-		executing = true
-		err := r.call(stackMark{r, r})
-		executing = false
-		r = r.job.ended(r, err)
-	}
-	return nil
-}
-
-// ended takes in how an execution ended and returns the next one for this
-// goroutine, if there is one.
-func (j *jobRun) ended(r *run, err error) *run {
-	if err != nil {
-		return j.endedWith(r, err)
-	}
-	now := j.c.now()
-	if r.lane != nil && r.lane.Renew(r.attempt, now) {
-		if j.c.feed.HasSeen(r.revision) {
-			r.revision = j.c.feed.Changed(&j.entry)
-		}
-		return r
-	}
-	j.mu.Lock() // and the lanes of others stay open
-	if r.plain() && j.renew(r, now) {
-		j.changed()
-		r.revision = j.entry.Revision()
-		j.mu.Unlock()
-		return r
-	}
-	j.catchUp()
-	index, failed := r.attempt.Index, r.attempt.Failures+r.attempt.Ignored
-	r.returned()
-	if r.err != nil { // of an execution before a restart in place
-		r.err, r.text = nil, ""
-	}
-	w := j.apply(j.engine.Ended(r.attempt, engine.Result{ErrorRule: engine.None}, now))
-	over := failed > 0 && j.indexIsOver(index)
-	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
-		j.checkpoints.Drop(int64(index))
-	}
-	j.mu.Unlock()
-	return j.afterwards(index, over, w)
-}
-
-// renew lets a run go on with the next attempt, if nothing but that is to be done,
-// and from then on in a lane, if there is one for it. It needs j.mu, but not what
-// the lanes have.
-func (j *jobRun) renew(r *run, now engine.Time) bool {
-	r.lane = j.engine.Lane(r.attempt, now)
-	if r.lane != nil && r.lane.Renew(r.attempt, now) {
-		return true
-	}
-	j.catchUp()
-	return j.engine.Renew(r.attempt, now)
-}
-
-// endedWith is ended for an execution that returned an error.
-func (j *jobRun) endedWith(r *run, err error) *run {
-	return j.endedAs(r, err, r.judge(err))
-}
-
-// endedAs is endedWith once it is known what the error came to.
-func (j *jobRun) endedAs(r *run, err error, v verdict) *run {
-	now := j.c.now()
-	j.lock()
-	a := r.view()
-	stopped := r.ctx.cause != nil
-	r.returned()
-	r.err, r.text = err, v.text
-	before := j.lastText
-	j.lastText = failureText{a.seq, err, v.text}
-	if next := j.engine.Retry(r.attempt, v.result, now); next != nil {
-		j.engine.Pin(next)
-		j.changed()
-		r = j.own(next)
-		j.mu.Unlock()
-		j.logFailure(a, false, v.text)
-		return r
-	}
-	w := j.apply(j.engine.Ended(r.attempt, v.result, now))
-	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
-		j.lastText = before
-	}
-	over := j.indexIsOver(a.Index)
-	j.mu.Unlock()
-	j.logFailure(a, stopped, v.text)
-	return j.afterwards(a.Index, over, w)
-}
-
-// indexIsOver reports whether an index needs no more delays from a back-off of
-// its own. It needs j.mu.
-func (j *jobRun) indexIsOver(index int) bool {
-	e := j.engine
-	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
-}
-
-// afterwards gives back what an execution had taken, and goes on.
-func (j *jobRun) afterwards(index int, over bool, w wishes) *run {
-	if over {
-		j.retries.Drop(index)
-	}
-	if j.c.turns != nil {
-		j.c.turns.Release()
-	}
-	return j.goOn(w)
-}
-
-// goOn is carryOut for a goroutine of spawn, which finds the delays itself.
-func (j *jobRun) goOn(w wishes) *run {
-	next := j.carryOut(w)
-	if w.rare == nil || len(w.rare.delays) == 0 {
-		return next
-	}
-	if next != nil {
-		j.c.spawnRun(next)
-	}
-	return j.answer(w.rare.delays)
-}
-
-// A verdict is what the error of an executor came to.
-type verdict struct {
-	result engine.Result
-	text   string
-}
-
-// judge finds out what an error came to. It calls user code: if that calls
-// runtime.Goexit, this goroutine ends, and the rest is done on another.
-func (r *run) judge(err error) (v verdict) {
-	judged := false
-	defer func() {
-		if !judged {
-			exited := &PanicError{Value: ErrGoexit, Stack: debug.Stack()}
-			v := verdict{engine.Result{Code: exitPanic, ErrorRule: engine.None}, exited.Error()}
-			r.job.c.spawn(func() { r.job.c.work(r.job.endedAs(r, exited, v)) })
-		}
-	}()
-	v = verdict{r.result(err), errorText(err)}
-	judged = true
-	return v
-}
-
-// result says what an error means to the job. It calls user code; an error
-// whose methods panic has exit code 1.
-func (r *run) result(err error) (res engine.Result) {
-	res = engine.Result{Code: exitError, ErrorRule: engine.None}
-	defer func() {
-		if v := recover(); v != nil {
-			r.job.log(slog.LevelError, "error of an executor panicked", slog.Any("panic", v))
-		}
-	}()
-	res.Code = r.exitCode(err)
-	permanent, _ := errors.AsType[*backoff.PermanentError](err)
-	res.Permanent = permanent != nil
-	res.ErrorRule = slices.IndexFunc(r.job.rules, func(rule FailureRule) bool {
-		return rule.OnError != nil && r.matches(rule.OnError, err)
-	})
-	return res
-}
-
-// exitCode is ExitCode, but for an attempt that was asked to stop and says no
-// more than that it did: such a container exits with 143.
-func (r *run) exitCode(err error) int {
-	if code, ok := exitCodeIn(err); ok {
-		return code
-	}
-	if r.ctx.live.Load() == nil {
-		return exitError // it cannot know that it was asked to stop
-	}
-	r.job.lock()
-	cause := r.ctx.cause
-	r.job.mu.Unlock()
-	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, cause)) {
-		return exitTerminated
-	}
-	return exitError
-}
-
-func (r *run) matches(match func(error) bool, err error) (matched bool) {
-	defer func() {
-		if v := recover(); v != nil {
-			matched = false
-			r.job.log(slog.LevelError, "failure rule panicked", slog.Any("panic", v))
-		}
-	}()
-	return match(err)
-}
+func (a Attempt) Dir() (string, error) { return a.live.Dir() }
 
 // errorText is the text of err, of bounded length. It calls user code.
 func errorText(err error) (text string) {
-	if err == nil {
-		return ""
-	}
 	defer func() {
 		if v := recover(); v != nil {
 			text = fmt.Sprintf("%T, whose text cannot be had: panic: %v", err, v)
@@ -871,88 +284,6 @@ func errorText(err error) (text string) {
 // shorten cuts a text to what is kept of an output or an error.
 func shorten(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxOutput)], "")
-}
-
-type attemptKey struct{}
-
-// An attemptContext is the context of one attempt. What it takes to cancel it
-// is made when somebody first asks; a context that nobody has asked serves the
-// next attempt of its goroutine too, so an executor that does not look at its
-// context costs nothing for it.
-type attemptContext struct {
-	run   *run
-	live  atomic.Pointer[liveContext]
-	cause error // why it was cancelled; guarded by job.mu
-}
-
-// A liveContext is a context that somebody has asked.
-type liveContext struct {
-	context.Context
-	cancel   context.CancelCauseFunc
-	attempt  Attempt
-	deadline time.Time
-}
-
-func (c *attemptContext) asked() *liveContext {
-	if live := c.live.Load(); live != nil {
-		return live
-	}
-	j := c.run.job
-	j.lock()
-	defer j.mu.Unlock()
-	if live := c.live.Load(); live != nil {
-		return live
-	}
-	ctx, cancel := context.WithCancelCause(j.c.values)
-	live := &liveContext{ctx, cancel, c.run.view(), j.deadline(c.run.attempt)}
-	if !c.run.attempt.Pinned { // somebody was left behind by the executor
-		cancel(ErrAttemptEnded)
-		return live // not stored: c may serve another attempt
-	}
-	if c.cause != nil {
-		cancel(c.cause)
-	}
-	c.live.Store(live)
-	return live
-}
-
-// stop says why the context ends, and returns what is to be cancelled as soon as
-// job.mu is released: whoever wakes up wants it. It is nil if nobody has asked,
-// or the context has been stopped before. It needs job.mu.
-func (c *attemptContext) stop(cause error) *liveContext {
-	if c.cause != nil {
-		return nil
-	}
-	c.cause = cause
-	return c.live.Load()
-}
-
-// end cancels the context of an attempt that has ended. It needs job.mu.
-func (c *attemptContext) end() {
-	c.cause = cmp.Or(c.cause, ErrAttemptEnded)
-	if live := c.live.Load(); live != nil {
-		live.cancel(c.cause)
-	}
-}
-
-// untouched reports whether the context may serve another attempt. It needs
-// job.mu.
-func (c *attemptContext) untouched() bool { return c.cause == nil && c.live.Load() == nil }
-
-// Deadline is when the attempt or its job runs out of time.
-func (c *attemptContext) Deadline() (time.Time, bool) {
-	deadline := c.asked().deadline
-	return deadline, !deadline.IsZero()
-}
-
-func (c *attemptContext) Done() <-chan struct{} { return c.asked().Done() }
-func (c *attemptContext) Err() error            { return c.asked().Err() }
-
-func (c *attemptContext) Value(key any) any {
-	if key == (attemptKey{}) {
-		return c.asked().attempt
-	}
-	return c.asked().Value(key)
 }
 
 // A logWriter is a writer of an attempt's log for its executor.
@@ -975,7 +306,6 @@ const (
 	exitError      = 1
 	exitPanic      = 2
 	exitSignal     = 128 // plus the signal's number
-	exitKilled     = 137 // by SIGKILL
 	exitTerminated = 143 // by SIGTERM
 )
 
@@ -1154,10 +484,7 @@ func (e *CheckpointError) Unwrap() error { return e.Err }
 
 func (it Iteration[T, C]) hooks(a Attempt) iterate.Hooks[C] {
 	return iterate.Hooks[C]{
-		Final: func(err error) bool {
-			permanent, _ := errors.AsType[*backoff.PermanentError](err)
-			return permanent != nil
-		},
+		Final: isPermanent,
 		Recovered: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
@@ -1174,10 +501,10 @@ type iterationCheckpoint struct {
 	name string
 }
 
-func (c iterationCheckpoint) Load() ([]byte, error) { return c.checkpoint(c.name), nil }
+func (c iterationCheckpoint) Load() ([]byte, error) { return c.live.Checkpoint(c.name), nil }
 
 func (c iterationCheckpoint) Save(ctx context.Context, data []byte) error {
-	return c.saveCheckpoint(ctx, c.name, data)
+	return c.live.SaveCheckpoint(ctx, c.name, append([]byte{}, data...))
 }
 
 // iterationError gives an error of package iterate its public form.
@@ -1235,7 +562,7 @@ func (c Command) Execute(ctx context.Context, a Attempt) error {
 		Dir:    c.Dir,
 		Stdout: tee(a.Stdout(), c.Stdout),
 		Stderr: tee(a.Stderr(), c.Stderr),
-		Grace:  a.grace(),
+		Grace:  a.live.Grace(killTime),
 	})
 }
 
@@ -1258,18 +585,8 @@ func (a Attempt) hostname() string {
 }
 
 // killTime is what it takes, at most, to kill a program and to read the rest of
-// its output.
+// its output: an attempt is not to be given up just before that.
 const killTime = 2 * time.Second
-
-// grace is how long a program may take to stop. It is killed then, so that the
-// attempt is not to be given up just yet.
-func (a Attempt) grace() (grace time.Duration) {
-	a.with(func(r *run) {
-		grace = *r.job.spec.TerminationGracePeriod
-		r.attempt.Slack = killTime
-	})
-	return grace
-}
 
 func tee(log, other io.Writer) io.Writer {
 	if other == nil {

@@ -146,19 +146,19 @@ func TestHostileCallbacks(t *testing.T) {
 	}{
 		"a predicate panics":              {batch.Job{FailurePolicy: rules(func(error) bool { panic("gotcha") })}, 30 * time.Second},
 		"a predicate exits":               {batch.Job{FailurePolicy: rules(func(error) bool { return goexit[bool]() })}, 30 * time.Second},
-		"a back-off factory panics":       {batch.Job{Backoff: panics[backoff.BackOff]}, 30 * time.Second},
-		"a back-off factory exits":        {batch.Job{Backoff: goexit[backoff.BackOff]}, 30 * time.Second},
-		"a back-off factory gives nil":    {batch.Job{Backoff: func() backoff.BackOff { return nil }}, 30 * time.Second},
-		"a back-off panics":               {batch.Job{Backoff: func() backoff.BackOff { return next(panics[time.Duration]) }}, 30 * time.Second},
-		"a back-off exits":                {batch.Job{Backoff: func() backoff.BackOff { return next(goexit[time.Duration]) }}, 30 * time.Second},
-		"a back-off is negative":          {batch.Job{Backoff: func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) }}, 0},
-		"a back-off takes its time":       {batch.Job{Backoff: func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) }}, 2 * time.Hour},
-		"a restart back-off panics":       {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: panics[backoff.BackOff]}, 10 * time.Second},
-		"a restart back-off exits":        {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: goexit[backoff.BackOff]}, 10 * time.Second},
-		"a restart back-off gives nil":    {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: func() backoff.BackOff { return nil }}, 10 * time.Second},
-		"a restart back-off is negative":  {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) }}, 0},
-		"a back-off of an index exits":    {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: goexit[backoff.BackOff]}, 30 * time.Second},
-		"a back-off of an index takes it": {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) }}, 2 * time.Hour},
+		"a back-off factory panics":       {batch.Job{Backoff: batch.BackoffFunc(panics[backoff.BackOff])}, 30 * time.Second},
+		"a back-off factory exits":        {batch.Job{Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
+		"a back-off factory gives nil":    {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 30 * time.Second},
+		"a back-off panics":               {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(panics[time.Duration]) })}, 30 * time.Second},
+		"a back-off exits":                {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(goexit[time.Duration]) })}, 30 * time.Second},
+		"a back-off is negative":          {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) })}, 0},
+		"a back-off takes its time":       {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) })}, 2 * time.Hour},
+		"a restart back-off panics":       {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(panics[backoff.BackOff])}, 10 * time.Second},
+		"a restart back-off exits":        {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 10 * time.Second},
+		"a restart back-off gives nil":    {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 10 * time.Second},
+		"a restart back-off is negative":  {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) })}, 0},
+		"a back-off of an index exits":    {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
+		"a back-off of an index takes it": {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) })}, 2 * time.Hour},
 	}
 	for name, test := range tests {
 		for _, limit := range []int{0, 1} {
@@ -726,14 +726,14 @@ func TestUserCodeCallsTheController(t *testing.T) {
 			"an exit code": {Executor: fails(hostile{code: func() int { act(); return 3 }})},
 			"a predicate": {Executor: fails(errDisk), FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
 				{Action: batch.FailJob, OnError: func(error) bool { act(); return true }}}}},
-			"a back-off": {Executor: fails(errDisk), Backoff: func() backoff.BackOff {
+			"a back-off": {Executor: fails(errDisk), Backoff: batch.BackoffFunc(func() backoff.BackOff {
 				act()
 				return next(func() time.Duration { act(); return backoff.Stop })
-			}},
-			"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure, RestartBackoff: func() backoff.BackOff {
+			})},
+			"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				act()
 				return next(func() time.Duration { act(); return backoff.Stop })
-			}},
+			})},
 		}
 		for where, job := range jobs {
 			for _, limit := range []int{0, 1} {
@@ -887,6 +887,7 @@ func TestScratchDirectoryIsRemoved(t *testing.T) {
 					require.NotZero(t, list[0].RestartAt)
 					require.DirExists(t, dir)
 					end(t, c, list[0].Name)
+					synctest.Wait()
 					require.NoDirExists(t, dir)
 				})
 			})
@@ -1225,8 +1226,8 @@ func TestBackoff(t *testing.T) {
 		"none":                 {batch.ConstantBackoff(0), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
 		"constant, negative":   {batch.ConstantBackoff(-second), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
 		"exponential":          {batch.ExponentialBackoff(second, 3*second, 0), []time.Duration{second, 2 * second, 3 * second, 3 * second}, batch.ReasonBackoffLimitExceeded},
-		"stops at once":        {func() backoff.BackOff { return &backoff.StopBackOff{} }, nil, batch.ReasonBackoffLimitExceeded},
-		"stops after two":      {func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }, []time.Duration{second, second}, batch.ReasonBackoffLimitExceeded},
+		"stops at once":        {batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }), nil, batch.ReasonBackoffLimitExceeded},
+		"stops after two":      {batch.BackoffFunc(func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }), []time.Duration{second, second}, batch.ReasonBackoffLimitExceeded},
 		"ten years, all of it": {batch.ConstantBackoff(10 * 365 * 24 * time.Hour), []time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour}, batch.ReasonBackoffLimitExceeded},
 	}
 	for name, test := range tests {
@@ -1263,7 +1264,7 @@ func TestBackoffBeginsAnew(t *testing.T) {
 				start, made := time.Now(), 0
 				var starts []string
 				job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimit: new(10),
-					Backoff: func() backoff.BackOff { made++; return batch.ExponentialBackoff(time.Second, time.Hour, 0)() },
+					Backoff: batch.BackoffFunc(func() backoff.BackOff { made++; return batch.ExponentialBackoff(time.Second, time.Hour, 0).BackOff() }),
 					Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 						starts = append(starts, fmt.Sprintf("%d at %v", a.Index, time.Since(start)))
 						time.Sleep(time.Second)
@@ -1289,10 +1290,10 @@ func TestRestartBackoff(t *testing.T) {
 		start, made := time.Now(), 0
 		var starts []time.Duration
 		status, err := batch.Run(t.Context(), batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(5), Backoff: batch.ConstantBackoff(time.Minute),
-			RestartBackoff: func() backoff.BackOff {
+			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				made++
 				return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2)
-			},
+			}),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				starts = append(starts, time.Since(start))
 				if a.Number == 1 && a.Restarts == 1 {
@@ -1316,7 +1317,7 @@ func TestSlowRestartBackoff(t *testing.T) {
 		var asked atomic.Int32
 		var starts []string
 		mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(5), Backoff: batch.ConstantBackoff(0), History: new(0),
-			RestartBackoff: func() backoff.BackOff {
+			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				return next(func() time.Duration {
 					if asked.Add(1) == 1 {
 						time.Sleep(time.Minute)
@@ -1325,7 +1326,7 @@ func TestSlowRestartBackoff(t *testing.T) {
 					time.Sleep(time.Second)
 					return time.Hour
 				})
-			},
+			}),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				starts = append(starts, fmt.Sprintf("%d.%d at %v", a.Number, a.Restarts, time.Since(start).Truncate(time.Second)))
 				if a.Restarts == 1 {

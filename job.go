@@ -17,21 +17,14 @@ package batch
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/names"
@@ -157,82 +150,6 @@ type Job struct {
 	// LogLimit is how many bytes of its last output each attempt keeps; a line
 	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
-}
-
-// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
-// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
-// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
-// logged, and attempts, events and logs are not kept: use a [Controller] to see
-// them. A job that is suspended or managed by another controller keeps Run
-// waiting until ctx ends.
-func Run(ctx context.Context, job Job) (Status, error) {
-	c := newController(ctx, Options{})
-	j, err := c.create(ctx, job)
-	if err != nil {
-		return Status{}, err
-	}
-	status, err := j.wait(ctx)
-	if abandoned := c.Shutdown(ctx); abandoned != nil {
-		err = errors.Join(err, abandoned)
-	}
-	if !status.Finished() {
-		status = j.status()
-	}
-	return status, err
-}
-
-// Map applies fn to every item, as one Indexed job with an index for each
-// item, and returns the results in the order of the items. [AttemptFrom] finds
-// the attempt in fn's context.
-//
-// Each item is retried on its own: if job sets neither BackoffLimit nor
-// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
-// CompletionMode and Executor are set by Map and must not be set by the
-// caller; Parallelism nil means 1. With a limit per index, items that fail for
-// good do not stop the others; with BackoffLimit alone the job ends when it is
-// exceeded. Either way the error is a [*JobError], and items without a success
-// have zero results. No items are a success.
-func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
-	if err := checkMapped(&job, fn == nil); err != nil {
-		return nil, err
-	}
-	results := make([]R, len(items))
-	job.CompletionMode, job.Completions = Indexed, new(len(items))
-	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
-		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
-	}
-	var mu sync.Mutex // of overlapping attempts of an item, one result counts
-	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
-		result, err := fn(ctx, items[a.Index])
-		if err == nil {
-			mu.Lock()
-			results[a.Index] = result
-			mu.Unlock()
-		}
-		return err
-	})
-	_, err := Run(ctx, job)
-	mu.Lock() // an abandoned attempt may still come back
-	defer mu.Unlock()
-	return slices.Clone(results), err
-}
-
-func checkMapped(job *Job, noFunction bool) error {
-	var errs []FieldError
-	if noFunction {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
-	}
-	const detail = "is set by Map"
-	if job.Executor != nil {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
-	}
-	if job.Completions != nil {
-		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
-	}
-	if job.CompletionMode == NonIndexed {
-		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
-	}
-	return validationError(job.Name, errs)
 }
 
 // A ValidationError reports everything that is wrong with a job, or with a
@@ -582,38 +499,7 @@ func (j *Job) sameTemplate(old *Job) bool {
 	return j.RestartPolicy == old.RestartPolicy &&
 		j.ContainerName == old.ContainerName &&
 		equal(j.AttemptTimeout, old.AttemptTimeout) &&
-		equal(j.TerminationGracePeriod, old.TerminationGracePeriod) &&
-		same(reflect.ValueOf(j.Executor), reflect.ValueOf(old.Executor))
-}
-
-// same reports whether two values are the same as far as can be told without
-// looking behind pointers: functions by their code, maps by their identity,
-// slices by their elements. Unlike ==, it never panics.
-func same(a, b reflect.Value) bool {
-	if !a.IsValid() || !b.IsValid() || a.Type() != b.Type() {
-		return a.IsValid() == b.IsValid() && !a.IsValid()
-	}
-	switch a.Kind() {
-	case reflect.Func, reflect.Map:
-		return a.Pointer() == b.Pointer()
-	case reflect.Interface:
-		return same(a.Elem(), b.Elem())
-	case reflect.Slice, reflect.Array:
-		return a.Len() == b.Len() && all(a.Len(), func(i int) bool { return same(a.Index(i), b.Index(i)) })
-	case reflect.Struct:
-		return all(a.NumField(), func(i int) bool { return same(a.Field(i), b.Field(i)) })
-	}
-	return a.Equal(b)
-}
-
-// all reports whether f holds for every number below n.
-func all(n int, f func(int) bool) bool {
-	for i := range n {
-		if !f(i) {
-			return false
-		}
-	}
-	return true
+		equal(j.TerminationGracePeriod, old.TerminationGracePeriod)
 }
 
 // rawJSON is a value that a [FieldError] shows as it is.
@@ -709,6 +595,7 @@ func equal[T comparable](a, b *T) bool {
 // engineSpec is j, with its defaults, as the engine wants it. What the
 // controller decides is left out.
 func (j *Job) engineSpec() engine.Spec {
+	delay, fixed := constantDelay(j.Backoff)
 	return engine.Spec{
 		Indexed:              j.CompletionMode == Indexed,
 		Completions:          valueOr(j.Completions, engine.None),
@@ -725,11 +612,11 @@ func (j *Job) engineSpec() engine.Spec {
 		ReplaceFailed:        j.ReplacementPolicy == ReplaceFailed,
 		FailureRules:         j.FailurePolicy.engineRules(),
 		SuccessRules:         j.SuccessPolicy.engineRules(),
-		Unmanaged:            j.ManagedBy != nil && *j.ManagedBy != thisController,
+		Unmanaged:            j.otherManager() != "",
 		HoldsPending:         holdsPending(j.Executor),
-		CustomDelay:          j.Backoff != nil && !isConstant(j.Backoff),
-		FixedDelay:           isConstant(j.Backoff),
-		Delay:                constantDelay(j.Backoff),
+		CustomDelay:          j.Backoff != nil && !fixed,
+		FixedDelay:           fixed,
+		Delay:                delay,
 		CustomRestartDelay:   j.RestartBackoff != nil,
 		History:              *j.History,
 		Container:            j.ContainerName,
@@ -738,6 +625,14 @@ func (j *Job) engineSpec() engine.Spec {
 
 // thisController is the value of ManagedBy that means this controller (R294).
 const thisController = "kubernetes.io/job-controller"
+
+// otherManager is the controller that has the job; empty if it is this one.
+func (j *Job) otherManager() string {
+	if j.ManagedBy == nil || *j.ManagedBy == thisController {
+		return ""
+	}
+	return *j.ManagedBy
+}
 
 func holdsPending(e Executor) bool {
 	p, ok := e.(PendingExecutor)
@@ -749,254 +644,4 @@ func valueOr[T any](p *T, unset T) T {
 		return unset
 	}
 	return *p
-}
-
-// A savedJob is what a [Store] has of a job besides its state.
-type savedJob struct {
-	UID        [16]byte
-	Spec       Job // with its defaults
-	Declared   Job // as it was last declared; see Controller.Apply
-	Generation int64
-
-	// Functions are not stored. These say which ones there were.
-	HoldsPending            bool          `json:",omitzero"`
-	Backoff, RestartBackoff *savedBackoff `json:",omitempty"`
-	ErrorRules              []int         `json:",omitempty"` // of the failure policy
-}
-
-// A savedBackoff is a constant one, or one that is not known.
-type savedBackoff struct{ Constant *time.Duration }
-
-// save calls no user code: whether the executor holds Pending was asked before.
-func (j *Job) save(uid [16]byte, declared Job, generation int64, pending bool) []byte {
-	saved := savedJob{UID: uid, Spec: *j, Declared: declared, Generation: generation,
-		HoldsPending: pending, Backoff: saveBackoff(j.Backoff), RestartBackoff: saveBackoff(j.RestartBackoff)}
-	if j.FailurePolicy != nil {
-		for i, rule := range j.FailurePolicy.Rules {
-			if rule.OnError != nil {
-				saved.ErrorRules = append(saved.ErrorRules, i)
-			}
-		}
-	}
-	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing that JSON lacks but functions
-	return data
-}
-
-func saveBackoff(b Backoff) *savedBackoff {
-	switch {
-	case b == nil:
-		return nil
-	case isConstant(b):
-		return &savedBackoff{new(constantDelay(b))}
-	}
-	return &savedBackoff{}
-}
-
-// loadJob is the reverse of save: stand-ins take the places of functions.
-func loadJob(data []byte) (s savedJob, err error) {
-	if err := json.Unmarshal(data, &s); err != nil {
-		return s, err
-	}
-	s.Spec, s.Declared = s.Spec.withDefaults(), s.Declared.withDefaults() // of fields that were not known then
-	s.Spec.Executor = undeclared{s.HoldsPending}
-	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
-	for _, i := range s.ErrorRules {
-		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy.Rules) {
-			return s, fmt.Errorf("no failure rule %d", i)
-		}
-		s.Spec.FailurePolicy.Rules[i].OnError = undeclaredRule
-	}
-	return s, validationError(s.Spec.Name, s.Spec.validate())
-}
-
-func (s *savedBackoff) load() Backoff {
-	switch {
-	case s == nil:
-		return nil
-	case s.Constant != nil:
-		return ConstantBackoff(*s.Constant)
-	}
-	return undeclaredBackoff
-}
-
-// An undeclared executor stands in for one that has not been declared yet.
-type undeclared struct{ pending bool }
-
-func (undeclared) Execute(context.Context, Attempt) error {
-	return errors.New("batch: executor not declared") // it is never called
-}
-
-func (u undeclared) HoldsPending() bool { return u.pending }
-
-func undeclaredBackoff() backoff.BackOff { return nil }
-
-func undeclaredRule(error) bool { return false }
-
-// declare gives j, as it was stored, the functions of a declaration.
-func (j *Job) declare(d *Job) {
-	j.Executor, j.Backoff, j.RestartBackoff = d.Executor, d.Backoff, d.RestartBackoff
-	if j.FailurePolicy == nil || d.FailurePolicy == nil {
-		return
-	}
-	for i, rule := range d.FailurePolicy.Rules {
-		if i < len(j.FailurePolicy.Rules) && j.FailurePolicy.Rules[i].OnError != nil && rule.OnError != nil {
-			j.FailurePolicy.Rules[i].OnError = rule.OnError
-		}
-	}
-}
-
-// standIn gives j, as it was changed, the stand-ins back that old has.
-func (j *Job) standIn(old *Job) {
-	j.Executor = old.Executor
-	if j.Backoff == nil {
-		j.Backoff = old.Backoff
-	}
-	if j.RestartBackoff == nil {
-		j.RestartBackoff = old.RestartBackoff
-	}
-	if j.FailurePolicy == nil || old.FailurePolicy == nil {
-		return
-	}
-	for i := range min(len(j.FailurePolicy.Rules), len(old.FailurePolicy.Rules)) {
-		if rule := &j.FailurePolicy.Rules[i]; rule.OnError == nil {
-			rule.OnError = old.FailurePolicy.Rules[i].OnError
-		}
-	}
-}
-
-// undeclare takes the stand-ins out, which are nobody's business.
-func (j *Job) undeclare() {
-	j.Executor = nil
-	for _, b := range []*Backoff{&j.Backoff, &j.RestartBackoff} {
-		if !isConstant(*b) {
-			*b = nil
-		}
-	}
-	if j.FailurePolicy != nil {
-		for i := range j.FailurePolicy.Rules {
-			j.FailurePolicy.Rules[i].OnError = nil
-		}
-	}
-}
-
-// apply returns live with the changes that were made to its declaration since
-// before: what was changed by an update stays, as with kubectl apply.
-func (j *Job) apply(live, before *Job) Job {
-	merged := live.clone()
-	to, now, was := reflect.ValueOf(&merged).Elem(), reflect.ValueOf(j).Elem(), reflect.ValueOf(before).Elem()
-	for i := range to.NumField() {
-		switch to.Type().Field(i).Name {
-		case "Executor", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
-			to.Field(i).Set(now.Field(i))
-		default:
-			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
-				to.Field(i).Set(now.Field(i))
-			}
-		}
-	}
-	return merged.clone()
-}
-
-// update lets change work on a copy of the spec, and puts that in place unless
-// there was another update meanwhile, or the job was removed: then it reports
-// false.
-func (j *jobRun) update(change func(*Job)) (bool, error) {
-	r := j.revise()
-	changed := r.old.clone()
-	if r.employs {
-		changed.undeclare()
-	}
-	change(&changed)
-	r.spec = changed.withDefaults() // a copy: change may have kept the pointer
-	switch {
-	case !r.employs:
-	case r.spec.Executor != nil:
-		r.old.declare(&r.spec)
-	default:
-		r.spec.standIn(&r.old)
-		r.employs = false
-	}
-	return j.putInPlace(r)
-}
-
-// declare is update with a whole declaration.
-func (j *jobRun) declare(declared Job) (bool, error) {
-	r := j.revise()
-	if r.employs {
-		r.old.declare(&declared)
-	} else {
-		declared.Executor = r.old.Executor
-	}
-	r.spec, r.declared = declared.apply(&r.old, r.declared), &declared
-	return j.putInPlace(r)
-}
-
-// A revision is a change of a job's spec.
-type revision struct {
-	updates   int64 // what there had been before
-	old, spec Job
-	declared  *Job // what Create or Apply was given last
-	employs   bool // the job waits for its executor, and gets it
-}
-
-// revise begins a revision.
-func (j *jobRun) revise() revision {
-	j.lock()
-	defer j.mu.Unlock()
-	return revision{j.updates, j.spec.clone(), Job{}, new(j.lastDeclared().clone()), j.holds&undeclaredHold != 0}
-}
-
-func (j *jobRun) putInPlace(r revision) (bool, error) {
-	if err := validationError(r.old.Name, r.spec.validateUpdate(&r.old)); err != nil {
-		return true, err
-	}
-	spec := j.c.engineSpec(&r.spec)
-
-	j.lock()
-	if j.updates != r.updates || j.engine.IsGone() {
-		j.mu.Unlock()
-		return false, nil
-	}
-	j.respecify(&r)
-	w := j.step(engine.Event{Kind: engine.Updated, Spec: &spec})
-	var begin wishes
-	if r.employs {
-		begin = j.hold(undeclaredHold, false)
-		begin.ask(j.unasked)
-		j.unasked = nil
-	}
-	j.mu.Unlock()
-	j.perform(w)
-	j.perform(begin)
-	return true, nil
-}
-
-// respecify replaces the spec; the engine is to be told. It needs j.mu.
-func (j *jobRun) respecify(r *revision) {
-	if !sameSpec(r.old, r.spec) { // R112
-		j.generation++
-	}
-	j.spec, j.declared = r.spec, r.declared
-	j.updates++
-	if j.stored != nil {
-		j.stored.specChanged = true
-	}
-	if r.employs {
-		j.employ(r.spec.Executor, r.spec.FailurePolicy)
-	}
-}
-
-// lastDeclared needs j.mu.
-func (j *jobRun) lastDeclared() *Job { return cmp.Or(j.declared, &j.spec) }
-
-// sameSpec reports whether two specs of one job are the same, as far as can be
-// told: functions are if they have the same code.
-func sameSpec(a, b Job) bool {
-	functions := same(reflect.ValueOf(a.Backoff), reflect.ValueOf(b.Backoff)) &&
-		same(reflect.ValueOf(a.RestartBackoff), reflect.ValueOf(b.RestartBackoff))
-	for _, j := range []*Job{&a, &b} {
-		j.Labels, j.Annotations = nil, nil                                            // metadata
-		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
-	}
-	return functions && reflect.DeepEqual(a, b)
 }

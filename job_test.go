@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -317,19 +316,19 @@ func TestValidateUpdate(t *testing.T) {
 		"the grace period, to the default":    {none, func(j *Job) { j.TerminationGracePeriod = new(30 * time.Second) }, nil},
 		"suspended, the template stays shut":  {func(j *Job) { j.Suspend = true }, func(j *Job) { j.ContainerName = "other" }, []string{"spec.template: Invalid value: {...}" + fixed}},
 		"the failure policy removed":          {perIndex, func(j *Job) { j.FailurePolicy = nil }, []string{"spec.podFailurePolicy: Invalid value: null" + fixed}},
-		"a failure policy of other errors":    {onError(isFatal), onError(ErrorIs(os.ErrInvalid)), []string{"spec.podFailurePolicy: Invalid value: {...}" + fixed}},
+		"a failure policy of other errors":    {onError(isFatal), onError(ErrorIs(os.ErrInvalid)), nil},
 		"a failure policy of the same errors": {onError(isFatal), onError(isFatal), nil},
 		"the same function":                   {run(first), run(first), nil},
-		"another function":                    {run(first), run(second), []string{"spec.template: Invalid value: {...}" + fixed}},
-		"no function":                         {run(first), func(j *Job) { j.Executor = nil }, []string{"spec.executor: Required value: a job needs something to run", "spec.template: Invalid value: {...}" + fixed}},
+		"another function":                    {run(first), run(second), nil},
+		"no function":                         {run(first), func(j *Job) { j.Executor = nil }, []string{"spec.executor: Required value: a job needs something to run"}},
 		"the same command anew":               {command("ls", "-l"), command("ls", "-l"), nil},
-		"another command":                     {command("ls", "-l"), command("ls", "-a"), []string{"spec.template: Invalid value: {...}" + fixed}},
-		"a command for a function":            {run(first), command("ls"), []string{"spec.template: Invalid value: {...}" + fixed}},
+		"another command":                     {command("ls", "-l"), command("ls", "-a"), nil},
+		"a command for a function":            {run(first), command("ls"), nil},
 		"all that may change (R107)": {perIndex, func(j *Job) {
 			j.Parallelism, j.BackoffLimit, j.MaxFailedIndexes = new(9), new(9), new(0)
 			j.ActiveDeadline, j.TTLAfterFinished, j.Suspend = new(time.Hour), new(time.Hour), true
 			j.Labels, j.Annotations = map[string]string{"a": "b"}, map[string]string{"c": "d"}
-			j.Backoff, j.RestartBackoff = ConstantBackoff(0), func() backoff.BackOff { return nil }
+			j.Backoff, j.RestartBackoff = ConstantBackoff(0), BackoffFunc(func() backoff.BackOff { return nil })
 			j.History, j.LogLimit = new(1), new(1)
 		}, nil},
 	}
@@ -341,41 +340,6 @@ func TestValidateUpdate(t *testing.T) {
 			test.change(&updated)
 			updated = updated.withDefaults()
 			require.Equal(t, test.want, lines(updated.validateUpdate(&old)))
-		})
-	}
-}
-
-func TestUncomparableExecutors(t *testing.T) {
-	type executor struct {
-		nothing
-		list []any
-		set  map[string]bool
-		hook func()
-		out  *bytes.Buffer
-		last [1]error
-	}
-	set, out := map[string]bool{}, new(bytes.Buffer)
-	build := func() *Job {
-		return good(func(j *Job) { j.Executor = executor{list: []any{1, "x", nil}, set: set, out: out} })
-	}
-	require.True(t, build().sameTemplate(build()))
-	changes := map[string]func(*executor){
-		"an element":      func(e *executor) { e.list[1] = []int{1} },
-		"a nil element":   func(e *executor) { e.list[2] = 1 },
-		"a length":        func(e *executor) { e.list = e.list[:2] },
-		"a map":           func(e *executor) { e.set = map[string]bool{} },
-		"a function":      func(e *executor) { e.hook = func() {} },
-		"a pointer":       func(e *executor) { e.out = new(bytes.Buffer) },
-		"an array's item": func(e *executor) { e.last[0] = os.ErrInvalid },
-	}
-	for name, change := range changes {
-		t.Run(name, func(t *testing.T) {
-			job := build()
-			e := job.Executor.(executor)
-			change(&e)
-			job.Executor = e
-			require.False(t, job.sameTemplate(build()))
-			require.False(t, build().sameTemplate(job))
 		})
 	}
 }

@@ -1,10 +1,11 @@
 package batch
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/indexset"
 	"github.com/runtocompletion/batch/internal/names"
+	"github.com/runtocompletion/batch/internal/runner"
 )
 
 // CompletionMode says what a completion of a job is (spec.completionMode).
@@ -177,59 +179,87 @@ func Permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// A Backoff makes the delays of one sequence of failures. A new BackOff is
-// asked for when a sequence begins, that is for each job, for each index of a
-// job with [Job.BackoffLimitPerIndex], and for each attempt under
-// [RestartOnFailure]; NextBackOff is called once for each failure. A delay of
-// [backoff.Stop] means that there is to be no retry. The calls for one job
-// come one at a time, with no lock held that others need, so that a slow
-// NextBackOff delays only its own job's retries. If a call panics, or there is no
-// BackOff, that is logged and Kubernetes' delay is used. A changed Backoff
-// serves the next sequence.
-//
-// Any constructor of github.com/cenkalti/backoff/v4 fits. Its exponential one
-// gives up after 15 minutes unless told otherwise:
-//
-//	Backoff: func() backoff.BackOff { return backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0)) },
-type Backoff = func() backoff.BackOff
+// A Backoff makes the delays of sequences of failures. BackOff is called when a
+// sequence begins, that is for each job, for each index of a job with
+// [Job.BackoffLimitPerIndex], and for each attempt under [RestartOnFailure];
+// NextBackOff of what it returns is called once for each failure, and
+// [backoff.Stop] means that there is to be no retry. Calls for one job come one at a
+// time; a slow one delays only that job's retries. If a call panics or exits, or
+// there is no BackOff, that is logged and Kubernetes' delay is used. A changed
+// Backoff serves the next sequence.
+type Backoff interface {
+	BackOff() backoff.BackOff
+}
+
+// BackoffFunc adapts a constructor to a [Backoff]. Any of
+// github.com/cenkalti/backoff/v4 fits; its exponential one gives up after 15 minutes
+// unless it has backoff.WithMaxElapsedTime(0).
+type BackoffFunc func() backoff.BackOff
+
+// BackOff calls f.
+func (f BackoffFunc) BackOff() backoff.BackOff { return f() }
 
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
-//
-//go:noinline
-func ConstantBackoff(d time.Duration) Backoff {
-	return func() backoff.BackOff { return backoff.NewConstantBackOff(max(d, 0)) }
-}
+func ConstantBackoff(d time.Duration) Backoff { return constantBackoff{max(d, 0)} }
 
-// constantCode tells the functions that ConstantBackoff returns from others, as
-// long as it is not inlined. Their delays need not be asked for, which is what a
-// retry would mostly cost.
-var constantCode = reflect.ValueOf(ConstantBackoff(0)).Pointer()
+type constantBackoff struct{ Delay time.Duration }
 
-func isConstant(b Backoff) bool { return b != nil && reflect.ValueOf(b).Pointer() == constantCode }
-
-func constantDelay(b Backoff) time.Duration {
-	if !isConstant(b) {
-		return 0
-	}
-	return b().NextBackOff()
-}
+func (b constantBackoff) BackOff() backoff.BackOff { return backoff.NewConstantBackOff(b.Delay) }
 
 // ExponentialBackoff waits initial after the first failure and twice as long
 // after each further one, up to limit. Each delay is spread at random by the
 // factor jitter in both directions: 0 means not at all, which makes it
 // deterministic, and 0.5 between half and one and a half times the delay.
-// Jitter may exceed limit. Negative arguments count as 0, a jitter above 1 as 1.
-// ExponentialBackoff(10*time.Second, 10*time.Minute, 0) is Kubernetes' default.
+// Jitter may exceed limit. Negative arguments and NaN count as 0, a jitter above 1
+// as 1. ExponentialBackoff(10*time.Second, 10*time.Minute, 0) is Kubernetes' default.
 func ExponentialBackoff(initial, limit time.Duration, jitter float64) Backoff {
-	return func() backoff.BackOff {
-		return backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(max(min(initial, limit), 0)),
-			backoff.WithMaxInterval(max(limit, 0)),
-			backoff.WithMultiplier(2),
-			backoff.WithRandomizationFactor(min(max(jitter, 0), 1)),
-			backoff.WithMaxElapsedTime(0),
-		)
+	if math.IsNaN(jitter) {
+		jitter = 0
 	}
+	return exponentialBackoff{max(min(initial, limit), 0), max(limit, 0), min(max(jitter, 0), 1)}
+}
+
+type exponentialBackoff struct {
+	Initial, Limit time.Duration
+	Jitter         float64
+}
+
+// longestDelay leaves room for the largest jitter.
+const longestDelay = math.MaxInt64 / 4
+
+func (b exponentialBackoff) BackOff() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(b.Initial, longestDelay)),
+		backoff.WithMaxInterval(min(b.Limit, longestDelay)),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(b.Jitter),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// constantDelay is that of a back-off that need not be asked.
+func constantDelay(b Backoff) (time.Duration, bool) {
+	c, ok := b.(constantBackoff)
+	return c.Delay, ok
+}
+
+// makerOf returns what makes back-offs; nil for nil.
+func makerOf(b Backoff) func() backoff.BackOff {
+	if b == nil {
+		return nil
+	}
+	return b.BackOff
+}
+
+// sameBackoff reports whether both wait alike, as far as can be told: functions are
+// not compared.
+func sameBackoff(a, b Backoff) bool {
+	_, isFunc := a.(BackoffFunc)
+	_, isToo := b.(BackoffFunc)
+	if isFunc || isToo {
+		return isFunc && isToo
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 func (p *FailurePolicy) clone() *FailurePolicy {
@@ -263,7 +293,7 @@ func (p *FailurePolicy) setDefaults() {
 	}
 }
 
-// equal compares two policies; predicates are the same if their code is.
+// equal compares two policies. Of predicates it only matters that there is one.
 func (p *FailurePolicy) equal(q *FailurePolicy) bool {
 	if p == nil || q == nil {
 		return p == q
@@ -272,7 +302,7 @@ func (p *FailurePolicy) equal(q *FailurePolicy) bool {
 		return a.Action == b.Action &&
 			a.OnExitCodes.equal(b.OnExitCodes) &&
 			slices.Equal(a.OnConditions, b.OnConditions) &&
-			same(reflect.ValueOf(a.OnError), reflect.ValueOf(b.OnError))
+			(a.OnError == nil) == (b.OnError == nil)
 	})
 }
 
@@ -489,96 +519,88 @@ func (p *SuccessPolicy) engineRules() []engine.SuccessRule {
 	return rules
 }
 
-// A question is an action that asks for a delay.
-type question struct {
-	engine.Action
-	seq int64 // of the attempt, whose record may serve another one by the time
+// isPermanent reports whether an error is marked by [Permanent], or by that of any
+// version of package backoff. What made a job fail that the executor has run itself
+// says nothing of the executor.
+func isPermanent(err error) bool {
+	switch err.(type) {
+	case nil, *JobError:
+		return false
+	case *backoff.PermanentError:
+		return true
+	}
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer && t.Elem().Name() == "PermanentError" && strings.HasPrefix(t.Elem().PkgPath(), backoffPath) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return isPermanent(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), isPermanent)
+	}
+	return false
 }
 
-// ask adds questions.
-func (w *wishes) ask(questions []question) {
-	if len(questions) > 0 {
-		w.rarely().delays = append(w.rarely().delays, questions...)
-	}
+// backoffPath is where all versions of package backoff are.
+const backoffPath = "github.com/cenkalti/backoff/"
+
+// A judge says what the errors of a job's executor mean.
+type judge struct {
+	rules []FailureRule // those that match errors, in the places they have in the policy
+	log   func(message string, panicked any)
 }
 
-// ask puts a question to the job's back-off, or keeps it until there is one.
-func (j *jobRun) ask(act *engine.Action, w *wishes) {
-	q := question{Action: *act}
-	if act.Attempt != nil {
-		q.seq = act.Attempt.Seq
-		j.own(act.Attempt) // one that was loaded may have none
+func newJudge(policy *FailurePolicy, log func(message string, panicked any)) *judge {
+	g := &judge{log: log}
+	if policy != nil && slices.ContainsFunc(policy.Rules, func(r FailureRule) bool { return r.OnError != nil }) {
+		g.rules = policy.Rules
 	}
-	if j.holds&undeclaredHold != 0 {
-		j.unasked = append(j.unasked, q)
-	} else {
-		w.ask([]question{q})
-	}
+	return g
 }
 
-// answer finds the delays that the engine asked for, and returns an execution
-// for this goroutine, if they let one begin.
-func (j *jobRun) answer(questions []question) (next *run) {
-	for ; len(questions) > 0; questions = questions[1:] {
-		q := questions[0]
-		ev := j.findDelay(q)
-		j.lock()
-		if q.Attempt != nil && q.Attempt.Seq != q.seq {
-			j.mu.Unlock()
-			continue // it has ended meanwhile
+// judge finds out what an error came to. Stopped is why the attempt had been asked to
+// stop, or nil.
+func (g *judge) judge(err, stopped error) runner.Verdict {
+	return runner.Verdict{Result: g.result(err, stopped), Text: errorText(err)}
+}
+
+// result says what an error means to the job. It calls user code; an error
+// whose methods panic has exit code 1.
+func (g *judge) result(err, stopped error) (res engine.Result) {
+	res = engine.Result{Code: exitError, ErrorRule: engine.None}
+	defer func() {
+		if v := recover(); v != nil {
+			g.log("error of an executor panicked", v)
 		}
-		w := j.step(ev)
-		j.mu.Unlock()
-		r := j.carryOut(w)
-		if w.rare != nil {
-			questions = slices.Concat(questions, w.rare.delays)
-		}
-		if next == nil {
-			next = r
-		} else if r != nil {
-			j.c.spawnRun(r)
-		}
-	}
-	return next
-}
-
-// findDelay asks the job's back-off. One that fails is replaced by Kubernetes'
-// own.
-func (j *jobRun) findDelay(q question) engine.Event {
-	var d time.Duration
-	err := errExited
-	j.lock()
-	retry, restart := j.spec.Backoff, j.spec.RestartBackoff
-	j.mu.Unlock()
-	n := q.N
-	ev := engine.Event{Kind: engine.DelayKnown, Index: q.Index, N: n}
-	usual := engine.RetryDelay(n)
-	if q.Kind == engine.NeedDelay {
-		apart(func() { d, err = j.retries.After(q.Index, n, retry) })
-	} else {
-		ev = engine.Event{Kind: engine.RestartDelayKnown, Attempt: q.Attempt}
-		usual = engine.RetryDelay(n - 1) // the first restart is immediate
-		apart(func() { d, err = runOf(q.Attempt).restarts(q.seq, n, restart) })
-	}
-	if err != nil {
-		j.log(slog.LevelError, "back-off failed, using the default", slog.Any("error", err))
-		d = usual
-	}
-	if d != backoff.Stop {
-		d = max(d, 0)
-	}
-	ev.Delay = d
-	return ev
-}
-
-var errExited = errors.New("Backoff called runtime.Goexit")
-
-// apart calls f so that runtime.Goexit in it does not end the caller.
-func apart(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
 	}()
-	<-done
+	res.Code = stoppedExitCode(err, stopped)
+	res.Permanent = isPermanent(err)
+	res.ErrorRule = slices.IndexFunc(g.rules, func(rule FailureRule) bool {
+		return rule.OnError != nil && g.matches(rule.OnError, err)
+	})
+	return res
+}
+
+func (g *judge) matches(match func(error) bool, err error) (matched bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			matched = false
+			g.log("failure rule panicked", v)
+		}
+	}()
+	return match(err)
+}
+
+// stoppedExitCode is [ExitCode], but for an attempt that was asked to stop and says
+// no more than that it did: such a container exits with 143.
+func stoppedExitCode(err, stopped error) int {
+	code, ok := exitCodeIn(err)
+	switch {
+	case ok:
+		return code
+	case stopped != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, stopped)):
+		return exitTerminated
+	}
+	return exitError
 }

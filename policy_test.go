@@ -120,7 +120,6 @@ func TestPolicyEquality(t *testing.T) {
 		{Rules: []FailureRule{{}, {}}},
 		{Rules: []FailureRule{{Action: Count}}},
 		{Rules: []FailureRule{{OnError: ErrorIs(os.ErrExist)}}},
-		{Rules: []FailureRule{{OnError: ErrorAs[*fs.PathError]()}}},
 		codes(ExitCodes{}), codes(ExitCodes{ContainerName: "main"}), codes(ExitCodes{Operator: In}), codes(ExitCodes{Values: []int{1}}),
 		condition(ConditionPattern{Type: "a"}), condition(ConditionPattern{Status: "a"}),
 	}
@@ -130,6 +129,8 @@ func TestPolicyEquality(t *testing.T) {
 		}
 		require.True(t, p.equal(p.clone()), "%+v", p)
 	}
+	one, other := &FailurePolicy{[]FailureRule{{OnError: ErrorIs(os.ErrExist)}}}, &FailurePolicy{[]FailureRule{{OnError: ErrorAs[*fs.PathError]()}}}
+	require.True(t, one.equal(other), "functions are not compared")
 
 	rules := []*SuccessPolicy{nil, {}, {[]SuccessRule{{}}}, {[]SuccessRule{{nil, new(1)}}}, {[]SuccessRule{{nil, new(2)}}}, {[]SuccessRule{{new("1"), nil}}}}
 	for i, p := range rules {
@@ -158,7 +159,7 @@ func TestPermanent(t *testing.T) {
 
 func TestBackoffs(t *testing.T) {
 	delays := func(b Backoff, n int) []time.Duration {
-		sequence := b()
+		sequence := b.BackOff()
 		var d []time.Duration
 		for range n {
 			d = append(d, sequence.NextBackOff())
@@ -198,7 +199,7 @@ func TestExponentialBackoff(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := ExponentialBackoff(test.initial, test.limit, 0)()
+			b := ExponentialBackoff(test.initial, test.limit, 0).BackOff()
 			for i, want := range test.want {
 				require.Equal(t, want, b.NextBackOff(), "delay %d", i)
 			}

@@ -1,20 +1,15 @@
 package batch
 
 import (
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/indexset"
-	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/runner"
 )
 
 // A Status is what is known of a job at one moment. It is a copy: nothing that
@@ -89,6 +84,9 @@ type Status struct {
 	NextRetry time.Time `json:"nextRetry,omitzero"`
 	// LastFailure describes the latest failed attempt; nil if none failed.
 	LastFailure *Failure `json:"lastFailure,omitempty"`
+	// WaitsFor says what attempts that have not started wait for, such as slots of
+	// [Options.MaxActive] and who has them; empty if nothing holds them back.
+	WaitsFor string `json:"waitsFor,omitempty"`
 	// Progress is how far the job has come.
 	Progress Progress `json:"progress"`
 }
@@ -217,7 +215,7 @@ func (s Status) Finished() bool {
 }
 
 // State is the job's state in one word, as kubectl shows it: Complete, Failed,
-// Terminating, Suspended, FailureTarget, SuccessCriteriaMet or Running (R325).
+// Terminating, Suspended, FailureTarget, SuccessCriteriaMet or Running.
 func (s Status) State() string {
 	switch {
 	case s.Is(ConditionComplete):
@@ -240,6 +238,9 @@ func (s Status) State() string {
 // ended. Times are of the local clock, without the date. The wording may change:
 // programs should decide by conditions.
 func (s Status) Explain() string {
+	if s.Name == "" && s.UID == "" {
+		return "there is no job"
+	}
 	if c, ok := s.Condition(ConditionComplete); ok {
 		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
 	}
@@ -283,6 +284,8 @@ func (s Status) explainRunning() string {
 		return fmt.Sprintf("%snext try at %s; %s", s.lastFailure("", ", "), clock(s.NextRetry), slots)
 	case s.Active == 0 && s.Terminating > 0:
 		return "waits for " + s.stopping() + " to stop before it goes on"
+	case s.WaitsFor != "":
+		return fmt.Sprintf("%s, %d of them not started yet: %s", slots, s.Pending, s.WaitsFor)
 	case s.Pending > 0:
 		return fmt.Sprintf("%s, %d of them not started yet", slots, s.Pending)
 	case s.Active == 0:
@@ -359,6 +362,9 @@ func plural(n int, noun string) string {
 // String gives the status in one line, such as
 // "thumbnails: Running, 3/600 succeeded, 1 failed, 8 active".
 func (s Status) String() string {
+	if s.Name == "" && s.UID == "" {
+		return "no job"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s, %d", s.Name, s.State(), s.Succeeded)
 	if s.Completions != nil {
@@ -498,16 +504,6 @@ func (e *JobError) Error() string {
 	return text
 }
 
-// clone returns a copy, which shares only what executors returned.
-func (e *JobError) clone() *JobError {
-	c := *e
-	c.Attempts = slices.Clone(e.Attempts)
-	for i, a := range c.Attempts {
-		c.Attempts[i] = new(*a)
-	}
-	return &c
-}
-
 // Unwrap returns the failed attempts' errors.
 func (e *JobError) Unwrap() []error {
 	errs := make([]error, len(e.Attempts))
@@ -516,6 +512,39 @@ func (e *JobError) Unwrap() []error {
 	}
 	return errs
 }
+
+// An UnfinishedError reports that waiting for a job has ended before the job had.
+// [Controller.Wait], [Run] and [Map] return it if an attempt has failed by then.
+type UnfinishedError struct {
+	Job  string        // the job's name
+	Err  error         // why the waiting ended: the cause of the context, or [ErrShutdown]
+	Last *AttemptError // the latest failed attempt
+}
+
+// unfinished is the error of waiting that has ended with err.
+func unfinished(s Status, err error, j *runner.Job) error {
+	last := j.LastFailed()
+	if last == nil {
+		return err
+	}
+	return &UnfinishedError{Job: s.Name, Err: cause(err), Last: attemptErrorOf(*last)}
+}
+
+// cause is what is in an UnfinishedError, or err itself.
+func cause(err error) error {
+	if e, ok := err.(*UnfinishedError); ok {
+		return e.Err
+	}
+	return err
+}
+
+// Error names the job, and gives both errors.
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("batch: job %q has not finished: %v; last: %v", e.Job, e.Err, e.Last)
+}
+
+// Unwrap returns both errors.
+func (e *UnfinishedError) Unwrap() []error { return []error{e.Err, e.Last} }
 
 // An AttemptError is the error of one failed attempt.
 type AttemptError struct {
@@ -583,127 +612,80 @@ func (s *IndexSet) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// status is the job's status now.
-func (j *jobRun) status() Status {
-	revision := j.look(anyRevision)
-	s := j.statusLocked(revision)
-	j.mu.Unlock()
-	s.Progress = s.progress(j.c.now())
-	return s
-}
-
-// statusLocked is the status but for the progress, which needs no lock: a look
-// at the clock under it would hold up the job for as long as an attempt does.
-// With a store, it is the latest one that is durable.
-func (j *jobRun) statusLocked(revision uint64) Status {
-	var s Status
-	if j.c.journal == nil {
-		s = j.present()
-	} else {
-		s = j.stored.tell(j)
-	}
-	s.Revision = revision
-	return s
-}
-
-// present is the status as it is, known to be durable or not. It needs j.mu.
-func (j *jobRun) present() Status {
-	e := j.engine
+// statusOf is a view with the public types.
+func statusOf(v runner.View, now time.Time) Status {
 	s := Status{
-		Name:             j.id.Job,
-		UID:              j.uid,
-		Generation:       j.generation,
-		CreatedAt:        asTime(e.CreatedAt),
-		DeletedAt:        asTime(e.DeletedAt),
-		Parallelism:      e.Spec.Parallelism,
-		Suspend:          e.Spec.Suspend,
-		Halted:           e.IsHalted(),
-		Active:           e.Active,
-		Pending:          e.Pending,
-		Ready:            e.Ready,
-		Terminating:      e.Terminating,
-		Abandoned:        e.Abandoned,
-		Succeeded:        e.Succeeded,
-		Failed:           e.Failed,
-		CompletedIndexes: IndexSet{e.Completed.Snapshot()},
-		StartTime:        asTime(e.StartTime),
-		Conditions:       conditions(e.Conditions),
-		NextRetry:        asTime(e.NextRetry()),
-		LastFailure:      j.lastFailure(),
+		Name: v.Name, UID: v.UID, Generation: v.Generation, Revision: v.Revision,
+		CreatedAt: v.CreatedAt, DeletedAt: v.DeletedAt,
+		Parallelism: v.Parallelism, Suspend: v.Suspend, ManagedBy: v.ManagedBy, Halted: v.Halted,
+		Active: v.Active, Pending: v.Pending, Ready: v.Ready, Terminating: v.Terminating, Abandoned: v.Abandoned,
+		Succeeded: v.Succeeded, Failed: v.Failed, CompletedIndexes: IndexSet{v.Completed},
+		StartTime: v.StartTime, Conditions: conditionsOf(v.Conditions), NextRetry: v.NextRetry,
+		LastFailure: failureOf(v.LastFailure), WaitsFor: v.WaitsFor,
 	}
-	if e.Spec.Completions != engine.None {
-		s.Completions = new(e.Spec.Completions)
+	if v.Completions != engine.None {
+		s.Completions = new(v.Completions)
 	}
-	if e.Spec.BackoffLimitPerIndex != engine.None {
-		s.FailedIndexes = &IndexSet{e.GivenUp.Snapshot()}
-	}
-	if e.Spec.Unmanaged {
-		s.ManagedBy = *j.spec.ManagedBy
+	if v.HasLimit {
+		s.FailedIndexes = &IndexSet{v.GivenUp}
 	}
 	if s.Is(ConditionComplete) {
-		s.CompletionTime = asTime(e.FinishedAt)
+		s.CompletionTime = v.FinishedAt
 	}
+	if v.Stall != nil {
+		s.Conditions = append(s.Conditions, stalled(v.Stall))
+	}
+	s.Progress = s.progress(now)
 	return s
+}
+
+func stalled(s *runner.Stall) Condition {
+	c := Condition{Type: ConditionStalled, Status: ConditionTrue, LastTransitionTime: s.Since}
+	if s.Undeclared {
+		c.Reason, c.Message = ReasonExecutorNotDeclared, "no executor has been declared with Apply"
+	} else {
+		c.Reason, c.Message = ReasonStoreFailed, s.Err.Error()
+	}
+	return c
 }
 
 // progress projects the rate since the start.
-func (s *Status) progress(now engine.Time) Progress {
+func (s *Status) progress(now time.Time) Progress {
 	p := Progress{Done: s.Succeeded}
 	if s.Completions == nil {
 		return p
 	}
 	p.Total = *s.Completions
-	if left := p.Total - p.Done; p.Done > 0 && left > 0 && !s.StartTime.IsZero() && !s.Finished() {
-		elapsed := asTime(now).Sub(s.StartTime)
-		p.ETA = asTime(now).Add(time.Duration(float64(elapsed) / float64(p.Done) * float64(left)))
+	left := p.Total - p.Done
+	if p.Done == 0 || left <= 0 || s.StartTime.IsZero() || s.Finished() {
+		return p
+	}
+	rest := float64(now.Sub(s.StartTime)) / float64(p.Done) * float64(left)
+	if rest < farFuture {
+		p.ETA = now.Add(time.Duration(rest))
 	}
 	return p
 }
 
-func (j *jobRun) lastFailure() *Failure {
-	f := j.engine.LastFailure
-	if f.At == 0 {
+// farFuture is beyond what can be said of an end: a century.
+const farFuture = float64(100 * 365 * 24 * time.Hour)
+
+func failureOf(f *runner.LastFailure) *Failure {
+	if f == nil {
 		return nil
 	}
-	failure := &Failure{Attempt: j.id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, At: asTime(f.At)}
-	if j.lastText.seq == f.Seq {
-		failure.Message = j.lastText.text
-	}
-	return failure
+	return &Failure{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, Message: f.Text, At: f.At}
 }
 
-// asTime is the wall clock's time; zero stays zero.
-func asTime(t engine.Time) time.Time {
-	if t == 0 || t == engine.Never {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(t))
-}
-
-func conditions(list []engine.Condition) []Condition {
+func conditionsOf(list []runner.Condition) []Condition {
 	if len(list) == 0 {
 		return nil
 	}
 	out := make([]Condition, len(list))
 	for i, c := range list {
-		out[i] = Condition{ConditionType(c.Type), ConditionStatus(c.Status), Reason(c.Reason), c.Message, asTime(c.At)}
+		out[i] = Condition{ConditionType(c.Type), ConditionStatus(c.Status), Reason(c.Reason), c.Message, c.At}
 	}
 	return out
-}
-
-// attempts returns the status of every attempt that is live or, as long as the
-// job is there, kept.
-func (j *jobRun) attempts() []AttemptStatus {
-	j.lock()
-	var list []AttemptStatus
-	for a := range j.engine.All() {
-		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
-			list = append(list, j.attemptStatus(a))
-		}
-	}
-	j.mu.Unlock()
-	slices.SortFunc(list, func(a, b AttemptStatus) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
-	return list
 }
 
 var (
@@ -711,88 +693,46 @@ var (
 	deleters      = [...]Deleter{"", DeletedByController, DeletedByUser, DeletedByEviction, DeletedByPodGC, DeletedByGC, DeletedByTimeout}
 )
 
-func (j *jobRun) attemptStatus(a *engine.Attempt) AttemptStatus {
-	s := AttemptStatus{
-		Name:            j.id.Name(a.Seq, a.Index),
-		UID:             j.id.AttemptUID(a.Seq),
-		JobUID:          j.uid,
-		Ordinal:         int(a.Seq),
-		Index:           a.Index,
-		Number:          a.Number,
-		Phase:           attemptPhases[a.Phase],
-		Reason:          Reason(a.Reason),
-		Restarts:        a.Restarts,
-		Failures:        a.Failures,
-		IgnoredFailures: a.Ignored,
-		CreatedAt:       asTime(a.CreatedAt),
-		StartedAt:       asTime(a.StartedAt),
-		FinishedAt:      asTime(a.FinishedAt),
-		RestartAt:       asTime(a.RestartAt),
-		DeletedAt:       asTime(a.DeletedAt),
-		DeletedBy:       deleters[a.DeletedBy],
-		Abandoned:       a.Abandoned,
-		Ready:           a.Ready,
-		Conditions:      conditions(a.Conditions),
-	}
-	if a.HasExit {
-		s.ExitCode = new(a.ExitCode)
-	}
-	if r, ok := a.Owner.(*run); ok {
-		r.describe(&s)
-	}
-	return s
-}
-
-// describe adds what the executor has left. It needs job.mu.
-func (r *run) describe(s *AttemptStatus) {
-	if r.err != nil {
-		s.Err, s.Message = r.err, r.text
-	}
-	if r.kept != nil {
-		s.Output, s.Progress = r.kept.output, r.kept.progress
+// attemptOf is a view of an attempt with the public types.
+func attemptOf(v runner.AttemptView) AttemptStatus {
+	return AttemptStatus{
+		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), Index: v.Index, Number: v.Number,
+		Phase: attemptPhases[v.Phase], Reason: Reason(v.Reason), Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
+		Restarts: v.Restarts, Failures: v.Failures, IgnoredFailures: v.Ignored,
+		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
+		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
+		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: AttemptProgress(v.Progress),
 	}
 }
 
-// jobError is the error of a job that has failed, or nil. It needs j.mu.
-func (j *jobRun) jobError() *JobError {
-	last := j.engine.Conditions[len(j.engine.Conditions)-1]
-	if last.Type != engine.JobFailed {
+// eventOf is an event with the public types.
+func eventOf(e runner.Event) Event {
+	event := Event{Type: EventNormal, Reason: Reason(e.Reason), Message: e.Message, At: e.At}
+	if e.Warning {
+		event.Type = EventWarning
+	}
+	return event
+}
+
+// jobErrorOf is the error of a job that has failed, or nil.
+func jobErrorOf(job string, f *runner.Failure) *JobError {
+	if f == nil {
 		return nil
 	}
-	e := &JobError{Job: j.id.Job, Reason: Reason(last.Reason), Message: last.Message}
-	var failed []*engine.Attempt
-	for a := range j.engine.All() {
-		if a.Phase == engine.Failed && !stoppedOnly(a) {
-			failed = append(failed, a)
-		}
-	}
-	slices.SortFunc(failed, func(a, b *engine.Attempt) int { return cmp.Compare(a.Seq, b.Seq) })
-	for _, a := range failed {
-		e.Attempts = append(e.Attempts, j.attemptError(a))
-	}
-	if f := j.engine.LastFailure; len(failed) == 0 && f.At != 0 && j.lastText.err != nil && j.lastText.seq == f.Seq { // no history
-		e.Attempts = []*AttemptError{{j.id.Name(f.Seq, f.Index), f.Index, f.ExitCode, j.lastText.err, nil}}
+	e := &JobError{Job: job, Reason: Reason(f.Reason), Message: f.Message}
+	for _, a := range f.Attempts {
+		e.Attempts = append(e.Attempts, attemptErrorOf(a))
 	}
 	return e
 }
 
-// stoppedOnly reports whether an attempt failed for no other reason than that
-// the controller stopped it.
-func stoppedOnly(a *engine.Attempt) bool {
-	return a.DeletedBy == engine.DeletedByController && (!a.HasExit || a.ExitCode == exitTerminated || a.ExitCode == exitKilled)
-}
-
-func (j *jobRun) attemptError(a *engine.Attempt) *AttemptError {
-	e := &AttemptError{Attempt: j.id.Name(a.Seq, a.Index), Index: a.Index, ExitCode: -1, Err: ErrDisrupted}
-	if a.HasExit {
-		e.ExitCode = a.ExitCode
+func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
+	e := &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode, Err: a.Err}
+	if a.TimedOut {
+		e.Err = timedOut(a.Err)
 	}
-	if r, ok := a.Owner.(*run); ok {
-		e.Err = cmp.Or(r.err, e.Err)
-		e.Log = r.lastLines()
-	}
-	if a.Reason == string(ReasonDeadlineExceeded) {
-		e.Err = timedOut(e.Err)
+	for _, line := range a.Log {
+		e.Log = append(e.Log, logLine(line))
 	}
 	return e
 }
@@ -810,229 +750,3 @@ func timedOut(err error) error {
 
 func (e *timeoutError) Error() string   { return ErrAttemptTimeout.Error() + ": " + e.err.Error() }
 func (e *timeoutError) Unwrap() []error { return []error{ErrAttemptTimeout, e.err} }
-
-// events returns the events that are kept.
-func (j *jobRun) events() []Event {
-	j.lock()
-	defer j.mu.Unlock()
-	var list []Event
-	for _, e := range j.engine.Events() {
-		event := Event{Type: EventNormal, Reason: Reason(e.Reason), Message: e.Message, At: asTime(e.At)}
-		if e.Warning {
-			event.Type = EventWarning
-		}
-		list = append(list, event)
-	}
-	return list
-}
-
-// The records of a job besides those of the engine.
-const (
-	jobKey     = "job"     // a savedJob
-	failureKey = "failure" // a savedFailure
-)
-
-// stored is what a job knows of its records in a store.
-type stored struct {
-	specChanged             bool
-	failure                 savedFailure
-	collected, told         Status // as of the latest commit, begun and done
-	gone, finishTold, isOut bool
-}
-
-// tell returns the status that is durable, and says what is the matter if the
-// job starts nothing.
-func (s *stored) tell(j *jobRun) Status {
-	status := s.told
-	status.Conditions = slices.Clone(status.Conditions)
-	status.Completions, status.FailedIndexes = copyOf(status.Completions), copyOf(status.FailedIndexes)
-	status.LastFailure = copyOf(status.LastFailure)
-	status.Halted = !status.Finished() && j.c.isStopping()
-	trouble := j.c.trouble.Load()
-	switch {
-	case status.Finished():
-	case trouble != nil:
-		status.Conditions = append(status.Conditions,
-			Condition{ConditionStalled, ConditionTrue, ReasonStoreFailed, trouble.err.Error(), trouble.since})
-	case j.holds&undeclaredHold != 0:
-		status.Conditions = append(status.Conditions,
-			Condition{ConditionStalled, ConditionTrue, ReasonExecutorNotDeclared, "no executor has been declared with Apply", j.c.start})
-	}
-	return status
-}
-
-// Collect puts what has to be stored.
-func (j *jobRun) Collect(put func(journal.Record)) {
-	j.lock()
-	defer j.mu.Unlock()
-	j.place.Taken()
-	j.collect(put)
-}
-
-// collect is Collect under j.mu.
-func (j *jobRun) collect(put func(journal.Record)) {
-	s := j.stored
-	if s.gone {
-		return
-	}
-	s.collected = j.present()
-	if s.gone = j.engine.IsGone(); s.gone {
-		put(journal.Record{Job: j.uid})
-		return
-	}
-	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
-	if s.specChanged {
-		s.specChanged = false
-		record(jobKey, j.spec.save(j.id.UID, *j.lastDeclared(), j.generation, j.engine.Spec.HoldsPending))
-	}
-	j.checkpoints.Changed(record)
-	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
-		s.failure = failure
-		data, _ := json.Marshal(failure) // cannot fail
-		record(failureKey, data)
-	}
-	j.engine.Save(record)
-}
-
-// Stored lets everybody see what Collect has put.
-func (j *jobRun) Stored() {
-	j.lock()
-	finished, gone := j.tellStored()
-	j.mu.Unlock()
-	j.announce(finished, gone)
-}
-
-// tellStored is Stored under j.mu; it reports what is to be announced.
-func (j *jobRun) tellStored() (finished, gone bool) {
-	s := j.stored
-	s.told = s.collected
-	finished = s.told.Finished() && !s.finishTold
-	s.finishTold = s.finishTold || finished
-	gone = s.gone && !s.isOut
-	switch {
-	case gone:
-		s.isOut = true
-		j.leave()
-	case !s.gone:
-		j.c.feed.Changed(&j.entry)
-	}
-	if s.isOut && len(j.engine.Live()) == 0 {
-		j.c.forget(j)
-	}
-	return finished, gone
-}
-
-// A savedFailure is what is stored of a failureText.
-type savedFailure struct {
-	Attempt int64
-	Text    string
-	Failed  bool // with an error, whose text may be empty
-}
-
-// loadFailure takes the record of the latest failure out of the records.
-func (j *jobRun) loadFailure(records map[string][]byte) error {
-	data, ok := records[failureKey]
-	if !ok {
-		return nil
-	}
-	delete(records, failureKey)
-	saved := &j.stored.failure
-	if err := json.Unmarshal(data, saved); err != nil {
-		return fmt.Errorf("record %q: %w", failureKey, err)
-	}
-	j.lastText = failureText{seq: saved.Attempt, text: saved.Text}
-	if saved.Failed || saved.Text != "" {
-		j.lastText.err = errors.New(saved.Text)
-	}
-	return nil
-}
-
-// A savedRun is what is stored of an attempt's run.
-type savedRun struct {
-	Error, Output string `json:",omitzero"`
-	Failed        bool   `json:",omitzero"` // with an error, whose text may be empty
-	Checkpoint    *int64 `json:",omitzero"` // the id of the one it has taken
-}
-
-func describeAttempt(a *engine.Attempt) []byte {
-	r, ok := a.Owner.(*run)
-	if !ok {
-		return nil
-	}
-	saved := savedRun{Error: r.text, Failed: r.err != nil}
-	if r.kept != nil {
-		saved.Output = r.kept.output
-		if r.kept.saved != nil {
-			saved.Checkpoint = &r.kept.saved.ID
-		}
-	}
-	if saved == (savedRun{}) {
-		return nil
-	}
-	data, _ := json.Marshal(saved) // cannot fail
-	return data
-}
-
-// restoreRun gives an attempt back what describeAttempt has told.
-func (j *jobRun) restoreRun(a *engine.Attempt, data []byte) {
-	var saved savedRun
-	if json.Unmarshal(data, &saved) != nil || saved == (savedRun{}) {
-		return // nothing was told
-	}
-	r := j.own(a)
-	if r.text = saved.Error; saved.Failed || r.text != "" {
-		r.err = errors.New(r.text)
-	}
-	if saved.Output != "" {
-		r.keep().output = saved.Output
-	}
-	switch {
-	case a.Phase < engine.Succeeded && saved.Checkpoint != nil:
-		if c := j.checkpoints.TakeBack(*saved.Checkpoint); c != nil {
-			r.keep().saved = c
-		}
-	case a.Phase >= engine.Succeeded && r.kept != nil:
-		r.kept.log.Close()
-	}
-}
-
-// loadJob makes a job of its records.
-func (c *Controller) loadJob(uid string, records map[string][]byte) (*jobRun, error) {
-	saved, err := loadJob(records[jobKey])
-	if err != nil {
-		return nil, fmt.Errorf("record %q: %w", jobKey, err)
-	}
-	delete(records, jobKey)
-	j := emptyJobRun(c, engine.Identity{Job: saved.Spec.Name, UID: saved.UID}, saved.Spec)
-	if j.uid != uid {
-		return nil, fmt.Errorf("record %q: it is of job %s", jobKey, j.uid)
-	}
-	j.declared, j.generation, j.holds = &saved.Declared, saved.Generation, undeclaredHold
-	if err := errors.Join(j.checkpoints.Load(records, saved.Spec.CompletionMode == Indexed), j.loadFailure(records)); err != nil {
-		return nil, err
-	}
-	j.engine, err = engine.Load(j.id, c.engineSpec(&j.spec), maps.All(records), describeAttempt, j.restoreRun)
-	if err != nil {
-		return nil, err
-	}
-	j.created, j.stored.specChanged = j.engine.CreatedAt, false
-	return j, nil
-}
-
-// goOnAfterLoad takes up a job where it was left, as far as that is possible
-// without its executor.
-func (j *jobRun) goOnAfterLoad() {
-	j.lock()
-	if j.engine.FinishedAt == 0 {
-		j.do(engine.Event{Kind: engine.Recovered})
-		return
-	}
-	j.failed = j.jobError()
-	j.stored.told, j.stored.finishTold = j.present(), true
-	j.cleared.Store(true)
-	j.endTold.Store(true)
-	j.endIfTold()
-	j.due = j.engine.Due()
-	j.c.alarm.Set(&j.alarm, int64(j.due))
-	j.mu.Unlock()
-}

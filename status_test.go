@@ -85,7 +85,7 @@ func TestExplain(t *testing.T) {
 		"it waits for its turn": {
 			job: batch.Job{Completions: new(5), Parallelism: new(3), Executor: untilDone}, limit: 1,
 			state: "Running", line: "j: Running, 0/5 succeeded, 0 failed, 3 active",
-			want: "3 of 3 slots busy, 2 of them not started yet",
+			want: "3 of 3 slots busy, 2 of them not started yet: MaxActive of 1 is reached by j (1)",
 		},
 		"it waits for an attempt to stop": {
 			job: batch.Job{ReplacementPolicy: batch.ReplaceFailed, Executor: slow},
@@ -190,9 +190,8 @@ func TestExplain(t *testing.T) {
 
 func TestStatusOfNothing(t *testing.T) {
 	var s batch.Status
-	require.Equal(t, "Running", s.State())
-	require.Equal(t, ": Running, 0 succeeded, 0 failed", s.String())
-	require.NotEmpty(t, s.Explain())
+	require.Equal(t, "no job", s.String())
+	require.Equal(t, "there is no job", s.Explain())
 	require.False(t, s.Finished())
 	_, ok := s.Condition(batch.ConditionComplete)
 	require.False(t, ok)

@@ -230,8 +230,8 @@ func TestApplyKeepsUpdates(t *testing.T) {
 	}
 }
 
-// Executors are code: another process may have another one. In the same process
-// the first one stays.
+// Executors are code: what was declared last counts, in the same process as in
+// another one.
 func TestApplyAnotherExecutor(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
@@ -246,15 +246,15 @@ func TestApplyAnotherExecutor(t *testing.T) {
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(4), Executor: says("first")}
 		apply(t, c, job)
 		require.Equal(t, "first 0", <-ran)
-		job.Executor = takes(time.Hour)
-		apply(t, c, job)
-		require.Equal(t, "first 1", <-ran)
-		shut(t, c)
-
-		c = newController(t, batch.Options{Store: &store})
 		job.Executor = says("second")
 		apply(t, c, job)
 		require.Equal(t, "second 1", <-ran)
+		shut(t, c)
+
+		c = newController(t, batch.Options{Store: &store})
+		job.Executor = says("third")
+		apply(t, c, job)
+		require.Equal(t, "third 1", <-ran)
 		require.EqualValues(t, 1, get(t, c, "j").Generation)
 		shut(t, c)
 		c = newController(t, batch.Options{Store: &store})
@@ -499,7 +499,7 @@ func TestUpdateDeclares(t *testing.T) {
 		require.True(t, get(t, c, "j").Is(batch.ConditionStalled))
 		require.NoError(t, update(func(j *batch.Job) {
 			j.Executor, j.Backoff, j.FailurePolicy = succeed, slowly, rules(matches)
-			require.Equal(t, time.Hour, j.RestartBackoff().NextBackOff(), "a constant one is known")
+			require.Equal(t, time.Hour, j.RestartBackoff.BackOff().NextBackOff(), "a constant one is known")
 		}))
 		require.Equal(t, 3, complete(t, c, "j").Succeeded)
 		require.NoError(t, c.Update(t.Context(), "over", func(j *batch.Job) { j.Executor = untilDone }))

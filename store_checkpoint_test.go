@@ -167,5 +167,5 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 	}
 	all.Wait()
 	require.NoError(t, c.Shutdown(t.Context()))
-	require.Equal(t, []string{"/format"}, recorded(t, &store))
+	require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
 }

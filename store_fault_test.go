@@ -326,7 +326,7 @@ func TestShutdownWithAFailingStore(t *testing.T) {
 		cause   error
 	}{
 		"it fails":              {failing, 0, errFull},
-		"it fails after a time": {func(func() error) error { time.Sleep(time.Second); return errFull }, 2 * time.Second, errFull},
+		"it fails after a time": {func(func() error) error { time.Sleep(time.Second); return errFull }, 6 * time.Second, errFull},
 		"it hangs":              {func(func() error) error { time.Sleep(time.Hour); return errFull }, 30 * time.Second, context.DeadlineExceeded},
 	}
 	for name, tc := range cases {

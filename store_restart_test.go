@@ -220,7 +220,7 @@ func TestDelaysGoOn(t *testing.T) {
 }
 
 // slowly waits a minute, and is not known to be constant.
-func slowly() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }
+var slowly = batch.BackoffFunc(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) })
 
 // The deadline of a job comes when it comes, also if there is no process, and
 // whether the job is declared or not.
@@ -270,7 +270,7 @@ func TestTTLGoesOn(t *testing.T) {
 				settle()
 				_, err := c.Get("j")
 				require.ErrorIs(t, err, batch.ErrNotFound)
-				require.Equal(t, []string{"/format"}, recorded(t, left))
+				require.Equal(t, []string{"/clock", "/format"}, recorded(t, left))
 			})
 		})
 	}
@@ -301,9 +301,9 @@ func TestStoreForgets(t *testing.T) {
 				require.Greater(t, len(recorded(t, &store)), 10)
 				require.NoError(t, remove(t.Context(), c))
 				time.Sleep(time.Hour)
-				require.Equal(t, []string{"/format"}, recorded(t, &store))
+				require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
 				shut(t, c)
-				require.Equal(t, []string{"/format"}, recorded(t, &store))
+				require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
 			})
 		})
 	}
@@ -323,11 +323,11 @@ func TestBackoffIsAskedAfterApply(t *testing.T) {
 				var made, asked atomic.Int32
 				job := job
 				job.Name, job.Completions = "j", new(1)
-				job.Backoff = func() backoff.BackOff {
+				job.Backoff = batch.BackoffFunc(func() backoff.BackOff {
 					made.Add(1)
 					n := time.Duration(0)
 					return next(func() time.Duration { asked.Add(1); n++; return n * time.Minute })
-				}
+				})
 				job.Executor = fn(func(ctx context.Context) error {
 					starts = append(starts, time.Since(epoch))
 					if len(starts) == 3 {
@@ -379,7 +379,7 @@ func TestBackoffIsAskedAgain(t *testing.T) {
 				var store batch.MemoryStore
 				var starts atomic.Int32
 				release := make(chan struct{})
-				hangs := func() backoff.BackOff { <-release; return &backoff.StopBackOff{} }
+				hangs := batch.BackoffFunc(func() backoff.BackOff { <-release; return &backoff.StopBackOff{} })
 				job.Name, job.Completions = "j", new(1)
 				job.Executor = fn(func(context.Context) error {
 					if starts.Add(1) == 1 {
@@ -465,8 +465,8 @@ func TestUndeclaredJob(t *testing.T) {
 		again, err := c.Job("j")
 		require.NoError(t, err)
 		require.Nil(t, again.Executor)
-		require.Equal(t, time.Second, again.Backoff().NextBackOff(), "a constant one is stored")
-		require.Equal(t, time.Second, again.RestartBackoff().NextBackOff(), "a constant one is stored")
+		require.Equal(t, time.Second, again.Backoff.BackOff().NextBackOff(), "a constant one is stored")
+		require.Equal(t, time.Second, again.RestartBackoff.BackOff().NextBackOff(), "a constant one is stored")
 		for _, rule := range again.FailurePolicy.Rules {
 			require.Nil(t, rule.OnError, "a stand-in is seen")
 		}

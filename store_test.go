@@ -128,7 +128,7 @@ func complete(t *testing.T, c *batch.Controller, name string) batch.Status {
 // stored is a status as far as it survives a restart of its controller, at once
 // and with nothing running.
 func stored(s batch.Status) batch.Status {
-	s.Revision, s.Halted, s.NextRetry, s.Progress.ETA = 0, false, time.Time{}, time.Time{}
+	s.Revision, s.Halted, s.NextRetry, s.Progress.ETA, s.WaitsFor = 0, false, time.Time{}, time.Time{}, ""
 	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c batch.Condition) bool { return c.Type == batch.ConditionStalled })
 	if len(s.Conditions) == 0 {
 		s.Conditions = nil

@@ -36,12 +36,12 @@ func TestErrorWithoutATextSurvives(t *testing.T) {
 			deciding, asked := make(chan struct{}), 0
 			job := job
 			job.RestartPolicy, job.BackoffLimit = batch.RestartOnFailure, new(9)
-			job.RestartBackoff = func() backoff.BackOff {
+			job.RestartBackoff = batch.BackoffFunc(func() backoff.BackOff {
 				if asked++; asked == 1 {
 					<-deciding
 				}
 				return backoff.NewConstantBackOff(time.Minute)
-			}
+			})
 			mustCreate(t, newController(t, batch.Options{Store: &store}), job)
 			settle()
 			next := fresh(t, &store)

@@ -183,7 +183,7 @@ func TestHang_IsEndedWithTheReason(t *testing.T) {
 		batchtest.WantFailed(t, status, batch.ReasonDeadlineExceeded)
 		batchtest.WantExecutions(t, rec.Executions(), `
 			start end error
-			0s    1h  batch: job finished
+			0s    1h  batch: deadline of the job exceeded
 		`)
 	})
 }

@@ -112,7 +112,7 @@ func TestReportService(t *testing.T) {
 			took:   time.Hour,
 			attempts: `
 				number  phase   took  error
-				0       Failed  1h    batch: job finished`,
+				0       Failed  1h    batch: deadline of the job exceeded`,
 		},
 	}
 	for name, tt := range tests {

@@ -77,7 +77,7 @@ func (c *column) job(delay time.Duration) batch.Job {
 		RestartPolicy:  c.policy,
 		BackoffLimit:   new(backoffLimit),
 		Backoff:        batch.ExponentialBackoff(delay, time.Minute, 0),
-		RestartBackoff: func() backoff.BackOff { return &restartDelays{initial: delay} },
+		RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return &restartDelays{initial: delay} }),
 		Executor:       c,
 	}
 }

@@ -102,6 +102,9 @@ const (
 	DisruptionTarget = "DisruptionTarget"
 )
 
+// DeadlineExceeded is the reason of a job, or an attempt, that ran out of time.
+const DeadlineExceeded = "DeadlineExceeded"
+
 // Disruptions that end an attempt at once; any other is an eviction.
 const (
 	ByKubelet = "TerminationByKubelet"
@@ -233,7 +236,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	case a.Phase == Pending && a.DeletedAt != 0:
 		j.endIdle(a, now)
 	case a.timedOut:
-		a.Reason = "DeadlineExceeded"
+		a.Reason = DeadlineExceeded
 		a.ExitCode, a.HasExit = r.Code, true
 		j.end(a, Failed, now)
 	case r.Code == 0:
@@ -518,7 +521,7 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 // timeOut stops an attempt that ran for too long (R231).
 func (j *Job) timeOut(a *Attempt, now Time) {
 	a.timedOut = true
-	a.Reason = "DeadlineExceeded"
+	a.Reason = DeadlineExceeded
 	if j.idle(a) {
 		j.endIdle(a, now)
 		return

@@ -20,7 +20,7 @@ const (
 var (
 	backoffLimitExceeded = target{reason: "BackoffLimitExceeded",
 		message: "Job has reached the specified backoff limit"}
-	deadlineExceeded = target{reason: "DeadlineExceeded",
+	deadlineExceeded = target{reason: DeadlineExceeded,
 		message: "Job was active longer than specified deadline"}
 	maxFailedIndexesExceeded = target{reason: "MaxFailedIndexesExceeded",
 		message: "Job has exceeded the specified maximal number of failed indexes"}

@@ -315,6 +315,9 @@ func (j *Job) NextRetry() Time {
 	return next
 }
 
+// Latest is the time of the latest event.
+func (j *Job) Latest() Time { return j.now }
+
 // IsHalted reports whether the job will not go on although it has not finished.
 func (j *Job) IsHalted() bool { return j.halted && j.FinishedAt == 0 }
 

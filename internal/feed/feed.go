@@ -9,12 +9,12 @@
 package feed
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// keptRemovals is how many removals are remembered.
+// keptRemovals is how many removals are remembered for those who do not watch yet.
+// An open watcher may have any number still to come.
 const keptRemovals = 1000
 
 // A Feed is a set of objects of type T in the order of their latest changes.
@@ -49,6 +49,13 @@ func (e *Entry[T]) Revision() uint64 { return e.revision.Load() }
 // anything else.
 func (f *Feed[T]) Begin(revision uint64) { f.revision, f.floor = revision, revision }
 
+// Latest is the latest revision.
+func (f *Feed[T]) Latest() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.revision
+}
+
 // Add puts in a new object.
 func (f *Feed[T]) Add(e *Entry[T]) {
 	f.mu.Lock()
@@ -76,19 +83,33 @@ func (f *Feed[T]) Changed(e *Entry[T]) uint64 {
 // HasSeen reports whether anybody has been told of a revision as high.
 func (f *Feed[T]) HasSeen(revision uint64) bool { return revision <= f.seen.Load() }
 
-// Remove takes the object out. Watchers are told, also later ones, until many
-// others have been removed.
-func (f *Feed[T]) Remove(e *Entry[T]) {
+// Remove takes the object out. Watchers see it with last in its place, also later
+// ones, until many others have been removed: the object itself is not kept.
+func (f *Feed[T]) Remove(e *Entry[T], last T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unlink(e)
 	f.number(e)
 	e.removed = true
-	if len(f.removals) == keptRemovals {
-		f.floor = f.removals[0].Revision()
-		f.removals = slices.Delete(f.removals, 0, 1)
+	removal := &Entry[T]{Item: last, removed: true}
+	removal.revision.Store(e.Revision())
+	f.removals = append(f.removals, removal)
+	f.forgetRemovals()
+}
+
+// forgetRemovals drops the oldest removals that no watcher has still to see.
+func (f *Feed[T]) forgetRemovals() {
+	for len(f.removals) > keptRemovals {
+		oldest := f.removals[0].Revision()
+		for w := range f.watchers {
+			if w.cursor != 0 && w.cursor < oldest {
+				return
+			}
+		}
+		f.floor = oldest
+		f.removals[0] = nil
+		f.removals = f.removals[1:]
 	}
-	f.removals = append(f.removals, e)
 }
 
 // Observe returns the object's revision for somebody who is going to see it, and

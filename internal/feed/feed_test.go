@@ -50,7 +50,7 @@ func (m *model) change(o *object) {
 func (m *model) remove(o *object) {
 	o.state = removed
 	m.objects = slices.DeleteFunc(m.objects, func(other *object) bool { return other == o })
-	m.Remove(&o.entry)
+	m.Remove(&o.entry, o)
 	m.removals = append(m.removals, o.entry.Revision())
 }
 
@@ -100,8 +100,8 @@ type follower struct {
 // follow begins with what was known; it is nil if that is too old.
 func (m *model) follow(v view) *follower {
 	w, err := m.Watch(v.revision)
-	forgotten := len(m.removals) - keptRemovals
-	if v.revision != 0 && forgotten > 0 && v.revision < m.removals[forgotten-1] {
+	if v.revision != 0 && v.revision < m.floor {
+		require.Less(m.t, v.revision, m.removals[len(m.removals)-keptRemovals-1])
 		require.ErrorIs(m.t, err, ErrTooOld)
 		return nil
 	}
@@ -113,14 +113,11 @@ func (m *model) follow(v view) *follower {
 // goes on from there with another watcher, as one does after a break.
 func (f *follower) catchUp(during func(), giveUp func() bool) {
 	if len(f.watcher.awake) == 0 {
-		changes, err := f.watcher.collect()
-		require.Empty(f.m.t, changes, "changes of which nobody was told")
-		require.NoError(f.m.t, err)
+		require.Empty(f.m.t, f.watcher.collect(), "changes of which nobody was told")
 		return
 	}
 	<-f.watcher.awake
-	changes, err := f.watcher.collect()
-	require.NoError(f.m.t, err)
+	changes := f.watcher.collect()
 	require.True(f.m.t, slices.IsSortedFunc(changes, func(a, b Change[*object]) int { return int(a.Revision) - int(b.Revision) }))
 	seen := make(map[*object]bool)
 	for _, c := range changes {
@@ -240,49 +237,48 @@ func TestZeroBeginsWithAllThereIs(t *testing.T) {
 	m.change(changed)
 	w, err := m.Watch(0)
 	require.NoError(t, err)
-	changes, err := w.collect()
-	require.NoError(t, err)
 	require.Equal(t, []Change[*object]{
 		{Entry: &old.entry, Revision: 2, Added: true},
 		{Entry: &changed.entry, Revision: 5, Added: true},
-	}, changes)
+	}, w.collect())
 }
 
 func TestRemovalsAreForgotten(t *testing.T) {
 	m := newModel(t, 1)
 	start := m.Observe(&m.add().entry)
-	slow, err := m.Watch(start)
-	require.NoError(t, err)
-	slower, err := m.Watch(start)
-	require.NoError(t, err)
 	var first uint64
-	for i := range keptRemovals {
+	for i := range keptRemovals + 1 {
 		o := m.add()
 		m.remove(o)
 		if i == 0 {
 			first = o.entry.Revision()
 		}
 	}
-	changes, err := slow.collect()
-	require.NoError(t, err)
-	require.Len(t, changes, keptRemovals)
-
-	m.remove(m.add())
-	_, err = m.Watch(start)
+	_, err := m.Watch(start)
 	require.ErrorIs(t, err, ErrTooOld)
 	_, err = m.Watch(first - 1)
 	require.ErrorIs(t, err, ErrTooOld)
 	w, err := m.Watch(first)
 	require.NoError(t, err)
-	changes, err = w.collect()
-	require.NoError(t, err)
-	require.Len(t, changes, keptRemovals)
+	require.Len(t, w.collect(), keptRemovals)
+}
 
-	_, err = slower.collect()
-	require.ErrorIs(t, err, ErrTooOld, "a watcher that is as slow")
-	changes, err = slow.collect()
+func TestRemovalsAreKeptForOpenWatchers(t *testing.T) {
+	m := newModel(t, 1)
+	start := m.Observe(&m.add().entry)
+	slow, err := m.Watch(start)
 	require.NoError(t, err)
-	require.Len(t, changes, 1)
+	for range 3 * keptRemovals {
+		m.remove(m.add())
+	}
+	require.Len(t, slow.collect(), 3*keptRemovals)
+	require.Len(t, m.Feed.removals, keptRemovals, "what all have seen is dropped")
+	_, err = m.Watch(start)
+	require.ErrorIs(t, err, ErrTooOld)
+
+	m.remove(m.add())
+	slow.Close()
+	require.Len(t, m.Feed.removals, keptRemovals)
 }
 
 // A slow watcher costs what the objects cost, however much has happened.
@@ -295,14 +291,11 @@ func TestSlowWatchersAreBounded(t *testing.T) {
 	objects := []*object{m.add(), m.add(), m.add()}
 	for i := range 10_000 {
 		m.change(objects[i%3])
-		changes, _ := fast.collect()
-		for _, c := range changes {
+		for _, c := range fast.collect() {
 			m.Observe(c.Entry)
 		}
 	}
-	changes, err := slow.collect()
-	require.NoError(t, err)
-	require.Len(t, changes, 3)
+	require.Len(t, slow.collect(), 3)
 	require.Equal(t, 1, cap(slow.awake))
 }
 

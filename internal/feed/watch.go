@@ -49,6 +49,7 @@ func (w *Watcher[T]) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	delete(w.feed.watchers, w)
+	w.feed.forgetRemovals()
 }
 
 func (w *Watcher[T]) wake() {
@@ -59,8 +60,7 @@ func (w *Watcher[T]) wake() {
 }
 
 // Next waits for changes and returns them in the order of their revisions. The
-// error is the cause of ctx, or ErrTooOld if the watcher has been so slow that
-// removals were forgotten. It is nil, with no changes, when stop is closed.
+// error is the cause of ctx. It is nil, with no changes, when stop is closed.
 func (w *Watcher[T]) Next(ctx context.Context, stop <-chan struct{}) ([]Change[T], error) {
 	for {
 		select {
@@ -68,23 +68,19 @@ func (w *Watcher[T]) Next(ctx context.Context, stop <-chan struct{}) ([]Change[T
 			return nil, context.Cause(ctx)
 		case <-w.awake:
 		case <-stop:
-			return w.collect() // what came before, first
+			return w.collect(), nil // what came before, first
 		}
-		changes, err := w.collect()
-		if len(changes) > 0 || err != nil {
-			return changes, err
+		if changes := w.collect(); len(changes) > 0 {
+			return changes, nil
 		}
 	}
 }
 
 // collect returns what changed since the cursor, and moves it.
-func (w *Watcher[T]) collect() ([]Change[T], error) {
+func (w *Watcher[T]) collect() []Change[T] {
 	f := w.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if w.cursor != 0 && w.cursor < f.floor {
-		return nil, ErrTooOld
-	}
 	var changes []Change[T]
 	for e := f.newest; e != nil && e.Revision() > w.cursor; e = e.older {
 		changes = append(changes, Change[T]{Entry: e, Revision: e.Revision(), Added: e.created > w.cursor || w.added[e]})
@@ -98,7 +94,8 @@ func (w *Watcher[T]) collect() ([]Change[T], error) {
 	slices.SortFunc(changes, func(a, b Change[T]) int { return cmp.Compare(a.Revision, b.Revision) })
 	w.cursor = f.revision
 	clear(w.added)
-	return changes, nil
+	f.forgetRemovals()
+	return changes
 }
 
 // Superseded tells the watcher that a change was not told to anybody because a

@@ -50,18 +50,6 @@ func TestNextEnds(t *testing.T) {
 	})
 }
 
-func TestNextReportsThatItIsTooLate(t *testing.T) {
-	m := newModel(t, 1)
-	w, err := m.Watch(m.Observe(&m.add().entry))
-	require.NoError(t, err)
-	defer w.Close()
-	for range keptRemovals + 1 {
-		m.remove(m.add())
-	}
-	_, err = w.Next(t.Context(), nil)
-	require.ErrorIs(t, err, ErrTooOld)
-}
-
 // A shared object is one that several goroutines see, each under its lock.
 type shared struct {
 	mu    sync.Mutex // guards the fields below
@@ -189,7 +177,7 @@ func write(f *Feed[*shared], r *rand.Rand, first, n int) []*shared {
 			i := r.IntN(len(mine))
 			o := mine[i]
 			o.mu.Lock()
-			f.Remove(&o.entry)
+			f.Remove(&o.entry, o)
 			o.mu.Unlock()
 			mine = append(mine[:i], mine[i+1:]...)
 		}

@@ -5,47 +5,97 @@ import (
 	"time"
 )
 
-// A batch is what the next commit has, but for what was asked for.
-type batch struct {
+// A parcel is what one source, or one request, has to store. The parcels of a
+// commit are independent of each other.
+type parcel struct {
 	records []Record
-	places  []*Place // whose records these are
-	tries   int      // in vain
-	last    bool     // the next try is the last one
+	place   *Place   // nil for a request
+	request *request // nil for a source
+	tries   int      // in vain, since it is stuck
 }
 
-// add collects what the places of a round have to store.
-func (b *batch) add(r round) {
-	for _, p := range r.places {
-		p.Source.Collect(b.put)
-		if !p.collected {
-			p.collected = true
-			b.places = append(b.places, p)
+// A batch is what the next commit has.
+type batch struct {
+	parcels []*parcel
+	waiters []*request // for all of it, with nothing of their own
+	tries   int        // in vain
+	last    bool       // the next try is the last one
+}
+
+// add collects what a round has to store. Requests come first, in order. What a
+// stuck source has goes to the parcel that was put aside, and is reported.
+func (b *batch) add(r round) (stuck bool) {
+	for _, q := range r.requests {
+		if len(q.records) == 0 {
+			b.waiters = append(b.waiters, q)
+			continue
 		}
+		b.parcels = append(b.parcels, &parcel{records: q.records, request: q})
 	}
+	for _, p := range r.places {
+		if p.parcel == nil {
+			p.parcel = &parcel{place: p}
+			b.parcels = append(b.parcels, p.parcel)
+		}
+		stuck = stuck || p.parcel.tries > 0
+		records := &p.parcel.records
+		p.Source.Collect(func(r Record) { *records = append(*records, r) })
+	}
+	return stuck
 }
 
-func (b *batch) put(r Record) { b.records = append(b.records, r) }
+// withdraw prepares the next try after one that failed: what was asked for is not
+// tried again but undone, and of the rest each key is written once.
+func (b *batch) withdraw(err error) {
+	b.tries++
+	b.answer(err)
+	for _, p := range b.parcels {
+		p.withdraw(err)
+	}
+	b.parcels = slices.DeleteFunc(b.parcels, func(p *parcel) bool { return len(p.records) == 0 && p.place == nil })
+}
 
-// with returns all records of a commit.
-func (b *batch) with(r round) []Record {
-	if len(r.requests) == 0 {
-		return b.records
+func (p *parcel) withdraw(err error) {
+	if p.request == nil {
+		p.records = latest(p.records)
+		return
+	}
+	p.request.answer(err)
+	p.records, p.request = p.request.undo, nil
+}
+
+// answer answers those who wait for the whole batch.
+func (b *batch) answer(err error) {
+	for _, q := range b.waiters {
+		q.answer(err)
+	}
+	b.waiters = nil
+}
+
+// settled empties the batch when each parcel has been stored or put aside.
+func (b *batch) settled() {
+	b.answer(nil)
+	*b = batch{}
+}
+
+// delay is how long to wait before the next try.
+func (b *batch) delay() time.Duration { return delayAfter(b.tries) }
+
+func delayAfter(tries int) time.Duration {
+	const first, most = 100 * time.Millisecond, 5 * time.Second
+	return min(first<<min(max(tries-1, 0), 10), most)
+}
+
+// recordsOf returns all records of some parcels.
+func recordsOf(parcels []*parcel) []Record {
+	if len(parcels) == 1 {
+		return parcels[0].records
 	}
 	var records []Record
-	for _, request := range r.requests {
-		records = append(records, request.records...)
+	for _, p := range parcels {
+		records = append(records, p.records...)
 	}
-	return append(records, b.records...)
-}
-
-// withdraw takes in that a commit has failed: what was asked for is not to be,
-// and the rest is tried again, each key once.
-func (b *batch) withdraw(r round) {
-	b.tries++
-	for _, request := range r.requests {
-		b.records = append(b.records, request.undo...)
-	}
-	b.records = latest(b.records)
+	return records
 }
 
 // latest returns the last record of each key, in order; those of a job that is
@@ -63,22 +113,4 @@ func latest(records []Record) []Record {
 	}
 	slices.Reverse(kept)
 	return kept
-}
-
-// delay is how long to wait before the next try.
-func (b *batch) delay() time.Duration {
-	const first, most = 100 * time.Millisecond, 5 * time.Second
-	return min(first<<min(b.tries-1, 10), most)
-}
-
-// stored tells the sources, and begins anew.
-func (b *batch) stored() {
-	for _, p := range b.places {
-		p.collected = false
-		p.Source.Stored()
-	}
-	clear(b.places)
-	clear(b.records)
-	b.places, b.records = b.places[:0], b.records[:0]
-	b.tries, b.last = 0, false
 }

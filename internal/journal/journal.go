@@ -6,7 +6,6 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -23,35 +22,51 @@ type Source interface {
 	// Collect puts the records that have changed since it was last called, and
 	// calls Place.Taken under the lock that guards the calls of Changed.
 	Collect(put func(Record))
-	// Stored says that what Collect has put is durable.
+	// Stored is called when what Collect has put is durable.
 	Stored()
+	// StoredLocked is Stored under the lock that guards the calls of Changed.
+	StoredLocked()
+	// Stuck is called with an error when the store refuses what Collect has put
+	// although it works, and with nil when it has taken it.
+	Stuck(err error)
 }
 
 // A Place is a source's place in a [Journal].
 type Place struct {
 	Source Source
 
-	waiting   bool // for the next round
-	collected bool // in a batch; the goroutine's own
+	waiting bool    // for the next round
+	parcel  *parcel // that is not stored yet; the goroutine's own
 }
 
-// Taken says that what has changed so far is collected.
+// Taken notes that what has changed so far is collected.
 func (p *Place) Taken() { p.waiting = false }
 
 // A Journal writes to one store. Its methods may be called by several
 // goroutines at once. It has a goroutine while there is something to write.
 type Journal struct {
-	commit  func([]Record) error
+	commit  func(context.Context, []Record) error
 	trouble func(error)
+	probe   []Record
+	ctx     context.Context // of commits
+	cancel  context.CancelCauseFunc
+	hung    chan struct{} // closed some time after ctx has ended
 
-	mu      sync.Mutex // guards the fields below; nothing else is locked under it
-	next    round
-	running bool
-	failed  error         // of the latest commit, until one succeeds
-	outage  chan struct{} // closed when commits do not fail any more, or are given up; nil unless they fail
-	dead    bool          // nothing is written any more
-	closing chan struct{} // closed by Close
-	idle    chan struct{} // closed when the goroutine ends; nil if there is none
+	// The next fields belong to the goroutine.
+	stuck []*parcel // that the store refuses, although it works
+	timer *time.Timer
+
+	mu         sync.Mutex // guards the fields below; nothing else is locked under it
+	next       round
+	retry      bool // of stuck parcels
+	running    bool
+	failed     error         // of the latest commit, until one succeeds
+	stuckError error         // of the latest parcel that is stuck
+	outage     chan struct{} // closed when commits do not fail any more, or are given up; nil unless they fail
+	dead       bool          // nothing is written any more
+	closing    chan struct{} // closed by Close
+	idle       chan struct{} // closed when the goroutine ends; nil if there is none
+	hang       sync.Once     // closes hung
 }
 
 // A round is what one commit brings to the store.
@@ -66,17 +81,25 @@ type request struct {
 	done          chan error
 }
 
-// ErrClosed says that nothing can be written after Close.
+func (q *request) answer(err error) { q.done <- err }
+
+// ErrClosed is returned when nothing can be written after Close.
 var ErrClosed = errors.New("journal: closed")
 
 // New returns a journal that writes with commit, which makes all records durable
 // or none. Trouble is called with an error when commits begin to fail, and with
-// nil when they succeed again.
-func New(commit func([]Record) error, trouble func(error)) *Journal {
-	return &Journal{commit: commit, trouble: trouble, closing: make(chan struct{})}
+// nil when they succeed again. Probe is committed to see whether a store that has
+// refused something takes anything at all: a record that it has already.
+func New(commit func(context.Context, []Record) error, trouble func(error), probe ...Record) *Journal {
+	j := &Journal{commit: commit, trouble: trouble, probe: probe, closing: make(chan struct{}), hung: make(chan struct{})}
+	j.ctx, j.cancel = context.WithCancelCause(context.Background())
+	return j
 }
 
-// Changed says that a source has something to be stored. Calls for one place
+// Keeps reports true.
+func (j *Journal) Keeps() bool { return true }
+
+// Changed notes that a source has something to be stored. Calls for one place
 // come one at a time; all but the first between two calls of Taken cost nothing.
 func (j *Journal) Changed(p *Place) {
 	if p.waiting {
@@ -89,8 +112,9 @@ func (j *Journal) Changed(p *Place) {
 	j.run()
 }
 
-// Sync returns when all that has changed before is durable. It returns an error
-// at once while commits fail, and the cause of ctx if that ends first.
+// Sync returns when all that has changed before is durable, but for what the
+// store refuses. It returns an error at once while commits fail, and the cause of
+// ctx if that ends first.
 func (j *Journal) Sync(ctx context.Context) error {
 	j.mu.Lock()
 	if j.failed != nil || !j.running {
@@ -144,22 +168,41 @@ func (j *Journal) outlasts(ctx context.Context) bool {
 // Put makes records durable, together with all that has changed before. They are
 // written in the order of the calls, and before those that sources have collected.
 // If that fails, they are not tried again; undo is written with what comes next, as
-// nobody knows whether they have been stored.
-func (j *Journal) Put(records, undo []Record) error {
+// it is not known whether they have been stored. If ctx ends first, the error is
+// its cause, and they are undone too. With any error, undone is called, once there
+// is nothing of them any more or their undoing is on its way.
+func (j *Journal) Put(ctx context.Context, records, undo []Record, undone func()) error {
 	done, err := j.put(&request{records: records, undo: undo})
 	if err != nil {
+		undone()
 		return err
 	}
-	return <-done
+	select {
+	case err := <-done:
+		if err != nil {
+			undone()
+		}
+		return err
+	case <-ctx.Done():
+	}
+	go func() {
+		if <-done == nil {
+			if done, err := j.put(&request{records: undo}); err == nil {
+				<-done
+			}
+		}
+		undone()
+	}()
+	return context.Cause(ctx)
 }
 
-func (j *Journal) put(r *request) (<-chan error, error) {
+func (j *Journal) put(q *request) (<-chan error, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.refusal(); err != nil {
 		return nil, err
 	}
-	return j.ask(r), nil
+	return j.ask(q), nil
 }
 
 // Failing returns the error of the latest commit, if it failed.
@@ -170,21 +213,28 @@ func (j *Journal) Failing() error {
 }
 
 // Close waits until all is durable. If commits fail, it lets one more be tried
-// and returns its error. Nothing is written then any more.
+// and returns its error. Nothing is written then any more. When ctx ends, so does
+// that of a commit that is under way; a store that ignores this is left alone, and
+// the error says so.
 func (j *Journal) Close(ctx context.Context) error {
 	j.close()
+	stop := context.AfterFunc(ctx, func() {
+		j.cancel(context.Cause(ctx))
+		time.AfterFunc(lastMoment, func() { j.hang.Do(func() { close(j.hung) }) })
+	})
+	defer stop()
 	for {
 		idle, err := j.end()
 		if idle == nil {
 			return err
 		}
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), j.Failing())
-		}
+		<-idle
 	}
 }
+
+// lastMoment is how long a store may take to return after the context of Commit
+// has ended.
+const lastMoment = 100 * time.Millisecond
 
 func (j *Journal) close() {
 	j.mu.Lock()
@@ -193,6 +243,10 @@ func (j *Journal) close() {
 	case <-j.closing:
 	default:
 		close(j.closing)
+		j.retry = j.stuckError != nil // a last time
+		if j.retry {
+			j.run()
+		}
 	}
 }
 
@@ -205,7 +259,7 @@ func (j *Journal) end() (idle chan struct{}, err error) {
 		return j.idle, nil
 	}
 	j.dead = true
-	return nil, j.failed
+	return nil, errors.Join(j.failed, j.stuckError)
 }
 
 // refusal is why nothing can be written now. It needs j.mu.
@@ -217,11 +271,11 @@ func (j *Journal) refusal() error {
 }
 
 // ask puts a request into the next round. It needs j.mu.
-func (j *Journal) ask(r *request) <-chan error {
-	r.done = make(chan error, 1)
-	j.next.requests = append(j.next.requests, r)
+func (j *Journal) ask(q *request) <-chan error {
+	q.done = make(chan error, 1)
+	j.next.requests = append(j.next.requests, q)
 	j.run()
-	return r.done
+	return q.done
 }
 
 // run makes sure that the next round will be written. It needs j.mu.
@@ -231,133 +285,4 @@ func (j *Journal) run() {
 	}
 	j.running, j.idle = true, make(chan struct{})
 	go j.write(j.idle)
-}
-
-// take returns the next round, or false if there is none: then the goroutine
-// ends.
-func (j *Journal) take() (round, bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	r := j.next
-	j.next = round{}
-	j.running = len(r.places)+len(r.requests) > 0
-	return r, j.running
-}
-
-// write writes rounds until nothing is left to be written, or the store fails
-// and the journal is closing.
-func (j *Journal) write(idle chan struct{}) {
-	defer close(idle)
-	var b batch
-	for {
-		r, ok := j.take()
-		if !ok {
-			return
-		}
-		b.add(r)
-		for err := j.attempt(&b, r); err != nil; err = j.attempt(&b, r) {
-			b.withdraw(r)
-			r.answer(err)
-			if !j.pause(&b, err) {
-				return
-			}
-			r = j.takeAny()
-			b.add(r)
-		}
-		j.recovered() // first: who learns that something is stored may ask for the next thing
-		b.stored()
-		r.answer(nil)
-	}
-}
-
-// takeAny is take for a goroutine that goes on in any case.
-func (j *Journal) takeAny() round {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	r := j.next
-	j.next = round{}
-	return r
-}
-
-// attempt commits what is in b and has been asked for in r.
-func (j *Journal) attempt(b *batch, r round) (err error) {
-	records := b.with(r)
-	if len(records) == 0 && b.tries == 0 { // after a failure, it shows whether the store works
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() { // a store is somebody else's code
-		err := errExited
-		defer func() {
-			if v := recover(); v != nil {
-				err = fmt.Errorf("panic: %v", v)
-			}
-			done <- err
-		}()
-		err = j.commit(records)
-	}()
-	return <-done
-}
-
-var errExited = errors.New("the store called runtime.Goexit")
-
-// pause waits until it is time to try again, and reports false if it is time to
-// give up.
-func (j *Journal) pause(b *batch, err error) bool {
-	j.mu.Lock()
-	first := j.failed == nil
-	j.failed = err
-	if first {
-		j.outage = make(chan struct{})
-	}
-	j.mu.Unlock()
-	if first {
-		j.trouble(err)
-	}
-	again := time.NewTimer(b.delay())
-	defer again.Stop()
-	select {
-	case <-again.C:
-		return true
-	case <-j.closing:
-	}
-	if !b.last {
-		b.last = true
-		return true
-	}
-	j.giveUp()
-	return false
-}
-
-// giveUp ends the goroutine while the store fails.
-func (j *Journal) giveUp() {
-	j.mu.Lock()
-	j.running, j.dead = false, true
-	r, err := j.next, j.failed
-	j.next = round{}
-	close(j.outage)
-	j.mu.Unlock()
-	r.answer(err)
-}
-
-// recovered takes in that a commit has succeeded.
-func (j *Journal) recovered() {
-	j.mu.Lock()
-	failed := j.failed
-	if failed != nil {
-		j.failed = nil
-		close(j.outage)
-		j.outage = nil
-	}
-	j.mu.Unlock()
-	if failed != nil {
-		j.trouble(nil)
-	}
-}
-
-func (r *round) answer(err error) {
-	for _, request := range r.requests {
-		request.done <- err
-	}
-	r.requests = nil
 }

@@ -28,7 +28,7 @@ type disk struct {
 	gate    chan struct{} // if not nil, a commit waits for it
 }
 
-func (d *disk) commit(records []Record) error {
+func (d *disk) commit(_ context.Context, records []Record) error {
 	if d.gate != nil {
 		<-d.gate
 	}
@@ -67,7 +67,12 @@ type counter struct {
 	n      int
 	stored int
 	latest int // collected
+	stuck  []error
 	place  Place
+}
+
+func put(j *Journal, records, undo []Record) error {
+	return j.Put(context.Background(), records, undo, func() {})
 }
 
 func newCounter(name string) *counter {
@@ -97,7 +102,15 @@ func (c *counter) Collect(put func(Record)) {
 func (c *counter) Stored() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stored = c.latest
+	c.StoredLocked()
+}
+
+func (c *counter) StoredLocked() { c.stored = c.latest }
+
+func (c *counter) Stuck(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stuck = append(c.stuck, err)
 }
 
 // inBubble runs a test with a journal that has a disk, and notes its troubles.
@@ -203,7 +216,7 @@ func TestFailureIsTriedAgain(t *testing.T) {
 		a := newCounter("a")
 		a.add(j)
 		require.ErrorIs(t, j.Sync(t.Context()), full)
-		require.ErrorIs(t, j.Put([]Record{{"b", "x", []byte("refused")}}, nil), full, "at once")
+		require.ErrorIs(t, put(j, []Record{{"b", "x", []byte("refused")}}, nil), full, "at once")
 		require.ErrorIs(t, j.Failing(), full)
 		a.add(j)
 		time.Sleep(time.Minute)
@@ -225,13 +238,13 @@ func TestFailureIsTriedAgain(t *testing.T) {
 func TestPut(t *testing.T) {
 	record := []Record{{"job", "meta", []byte("m")}}
 	inBubble(t, func(t *testing.T, j *Journal, d *disk, _ *[]error) {
-		require.NoError(t, j.Put(record, nil))
+		require.NoError(t, put(j, record, nil))
 		require.Equal(t, map[string]string{"job/meta": "m"}, d.values)
 	})
 	inBubble(t, func(t *testing.T, j *Journal, d *disk, _ *[]error) {
 		broken := errors.New("broken")
 		d.fail(broken)
-		require.ErrorIs(t, j.Put(record, []Record{{Job: "job"}}), broken)
+		require.ErrorIs(t, put(j, record, []Record{{Job: "job"}}), broken)
 		d.values["job/meta"] = "perhaps it was stored"
 		d.fail(nil)
 		time.Sleep(5 * time.Second)
@@ -251,8 +264,8 @@ func TestStoreThatMisbehaves(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				j := New(func([]Record) error { return test.commit() }, func(error) {})
-				require.EqualError(t, j.Put([]Record{{"a", "b", nil}}, nil), test.want)
+				j := New(func(context.Context, []Record) error { return test.commit() }, func(error) {})
+				require.EqualError(t, put(j, []Record{{"a", "b", nil}}, nil), test.want)
 				require.EqualError(t, j.Close(t.Context()), test.want)
 			})
 		})
@@ -274,7 +287,7 @@ func TestClose(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 1, a.stored, "the store may serve somebody else by now")
 		require.ErrorIs(t, j.Sync(t.Context()), ErrClosed)
-		require.ErrorIs(t, j.Put(nil, nil), ErrClosed)
+		require.ErrorIs(t, put(j, nil, nil), ErrClosed)
 		require.NoError(t, j.Close(t.Context()))
 	})
 	inBubble(t, func(t *testing.T, j *Journal, d *disk, _ *[]error) {
@@ -313,11 +326,11 @@ func TestLatest(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	d := &disk{values: make(map[string]string)}
 	failures := 0
-	j := New(func(records []Record) error {
+	j := New(func(_ context.Context, records []Record) error {
 		if failures++; failures%5 == 0 {
 			return errors.New("now and then")
 		}
-		return d.commit(records)
+		return d.commit(context.Background(), records)
 	}, func(error) {})
 	var changers sync.WaitGroup
 	sources := []*counter{newCounter("a"), newCounter("b"), newCounter("c")}
@@ -353,7 +366,9 @@ func (s *told) Collect(put func(Record)) {
 	s.place.Taken()
 	put(Record{Job: "job", Key: "key", Value: []byte{}})
 }
-func (s *told) Stored() { s.stored() }
+func (s *told) Stored()       { s.stored() }
+func (s *told) StoredLocked() { s.stored() }
+func (s *told) Stuck(error)   {}
 
 // Who learns that something is stored is not told that the store fails.
 func TestStoredAfterTheTroubleIsOver(t *testing.T) {

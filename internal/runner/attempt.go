@@ -1,0 +1,251 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/checkpoint"
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/logtail"
+)
+
+// An Attempt is one execution of an attempt, as the executor sees it. The zero
+// Attempt is one that has ended.
+type Attempt struct {
+	Index, Number, Restarts int
+
+	run *run
+	seq int64 // tells the run's attempts apart
+}
+
+// IsZero reports whether a is the zero Attempt.
+func (a Attempt) IsZero() bool { return a.run == nil }
+
+// Job is the job's name.
+func (a Attempt) Job() string { return a.run.job.id.Job }
+
+// Name is the attempt's name.
+func (a Attempt) Name() string { return a.run.job.id.Name(a.seq, a.Index) }
+
+// UID is the attempt's UID.
+func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq) }
+
+// Token tells the attempt from every other one, in a form that says where it belongs.
+func (a Attempt) Token() string {
+	return a.run.job.uid + "/" + strconv.Itoa(a.Index) + "/" + strconv.Itoa(a.Number)
+}
+
+// Handler is that of the runner's logger, or nil.
+func (a Attempt) Handler() slog.Handler { return a.run.job.r.handler }
+
+// Definition is that of the attempt's job.
+func (a Attempt) Definition() *Definition { return a.run.job.def.Load() }
+
+// Log returns the attempt's log, or nil if it has ended.
+func (a Attempt) Log() (log *logtail.Log) {
+	a.with(func(x *run) { log = &x.keepLocked().log })
+	return log
+}
+
+// SetProgress keeps how far the attempt has come.
+func (a Attempt) SetProgress(p Progress) {
+	a.with(func(x *run) {
+		x.keepLocked().progress = p
+		x.job.changedLocked()
+	})
+}
+
+// SetOutput keeps the attempt's termination message.
+func (a Attempt) SetOutput(message string) {
+	a.with(func(x *run) {
+		x.keepLocked().output = message
+		x.job.engine.Touch(x.attempt)
+		x.job.changedLocked()
+	})
+}
+
+// SetReady says whether the attempt can do its work.
+func (a Attempt) SetReady(ready bool) { a.do(engine.Event{Kind: engine.ReadyChanged, Ready: ready}) }
+
+// Started ends the Pending phase of a job whose spec has HoldsPending.
+func (a Attempt) Started() { a.do(engine.Event{Kind: engine.Started}) }
+
+// SetCondition sets a condition of the attempt, and reports false if it has ended.
+func (a Attempt) SetCondition(c engine.Condition) bool {
+	if a.run == nil {
+		return false
+	}
+	c.At = a.run.job.r.now()
+	return a.do(engine.Event{Kind: engine.ConditionSet, Cond: c})
+}
+
+// Grace returns the grace period of the job, and has the attempt given up only that
+// much later than after it.
+func (a Attempt) Grace(slack time.Duration) (grace time.Duration) {
+	a.with(func(x *run) {
+		grace = x.job.engine.Spec.Grace
+		x.attempt.Slack = slack
+	})
+	return grace
+}
+
+// with calls f under the job's lock if the attempt has not ended, and reports
+// whether it did.
+func (a Attempt) with(f func(x *run)) bool {
+	if a.run == nil {
+		return false
+	}
+	j := a.run.job
+	j.lock()
+	defer j.mu.Unlock()
+	if !a.run.runsLocked(a) {
+		return false
+	}
+	f(a.run)
+	return true
+}
+
+// do gives the engine an event of the attempt, if it has not ended.
+func (a Attempt) do(ev engine.Event) bool {
+	var e effects
+	ok := a.with(func(x *run) {
+		ev.Attempt = x.attempt
+		x.job.stepLocked(&e, ev)
+	})
+	if ok {
+		a.run.job.r.perform(&e)
+	}
+	return ok
+}
+
+// Checkpoint returns what was saved last under a name, or nil.
+func (a Attempt) Checkpoint(name string) (data []byte) {
+	a.with(func(x *run) {
+		if c := x.checkpointLocked(); c != nil {
+			data = c.Value(name)
+		}
+	})
+	return data
+}
+
+// SaveCheckpoint saves data, which must not change any more, under a name, and
+// returns when that is durable. While the store fails it waits, as long as the
+// attempt may run. If ctx ends first, the error is its cause.
+func (a Attempt) SaveCheckpoint(ctx context.Context, name string, data []byte) error {
+	err := ErrAttemptEnded
+	var attempt context.Context
+	a.with(func(x *run) { attempt, err = x.ctx, x.saveCheckpointLocked(a, name, data) })
+	if err != nil {
+		return err
+	}
+	j := a.run.job
+	err = j.r.Durable(ctx)
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrShutdown) {
+		return cmp.Or(err, j.Refused())
+	}
+	return j.r.storeError(attempt, j.r.journal.Outlast(attempt))
+}
+
+// checkpointLocked finds what the attempt goes on from.
+func (x *run) checkpointLocked() *checkpoint.Checkpoint {
+	c := x.ownCheckpointLocked()
+	if c == nil && x.attempt.Index < 0 {
+		if c = x.job.checkpoints.TakeOver(); c != nil {
+			x.keepLocked().saved = c
+		}
+	}
+	return c
+}
+
+// ownCheckpointLocked is the one that the attempt has, without taking over one.
+func (x *run) ownCheckpointLocked() *checkpoint.Checkpoint {
+	switch {
+	case x.attempt.Index >= 0:
+		return x.job.checkpoints.Of(int64(x.attempt.Index))
+	case x.kept != nil:
+		return x.kept.saved
+	}
+	return nil
+}
+
+func (x *run) saveCheckpointLocked(a Attempt, name string, data []byte) error {
+	j := x.job
+	if limit := j.def.Load().CheckpointLimit; len(data) > limit {
+		return j.r.userErrors.CheckpointSize(len(data), limit)
+	}
+	c := x.ownCheckpointLocked()
+	if c != nil && c.By > a.seq || j.engine.Completed.Contains(a.Index) {
+		return ErrAttemptEnded
+	}
+	if c == nil {
+		c = x.newCheckpointLocked()
+	}
+	j.checkpoints.Save(c, name, data, a.seq)
+	if j.stored != nil {
+		j.changedLocked()
+	}
+	return nil
+}
+
+func (x *run) newCheckpointLocked() *checkpoint.Checkpoint {
+	if x.attempt.Index >= 0 {
+		return x.job.checkpoints.Add(int64(x.attempt.Index))
+	}
+	x.keepLocked().saved = x.job.checkpoints.Add(x.attempt.Seq)
+	return x.kept.saved
+}
+
+// Dir is a scratch directory of the attempt's own, made at the first call. Its name
+// follows from the attempt's UID, so that a later process finds it again.
+func (a Attempt) Dir() (dir string, err error) {
+	var k *kept
+	if !a.with(func(x *run) { k = x.keepLocked() }) {
+		return "", ErrAttemptEnded
+	}
+	k.making.Lock()
+	defer k.making.Unlock()
+	if !a.with(func(*run) { dir = k.dir }) {
+		return "", ErrAttemptEnded
+	}
+	if dir != "" {
+		return dir, nil
+	}
+	if dir, err = a.makeDir(); err != nil {
+		return "", err
+	}
+	if !a.with(func(x *run) {
+		k.dir = dir
+		x.job.engine.Touch(x.attempt)
+		x.job.changedLocked()
+	}) {
+		return "", errors.Join(ErrAttemptEnded, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+// makeDir makes the directory. One that is there already is the attempt's if it was
+// restarted in place; otherwise it is what an execution left whose process died
+// before anything of it was stored.
+func (a Attempt) makeDir() (string, error) {
+	dir := a.run.job.dirOf(a.seq)
+	if a.Restarts == 0 {
+		if err := os.RemoveAll(dir); err != nil {
+			return "", err
+		}
+	}
+	err := os.Mkdir(dir, 0o700)
+	if a.Restarts > 0 && errors.Is(err, os.ErrExist) {
+		return dir, nil
+	}
+	return dir, err
+}
+
+func (j *Job) dirOf(seq int64) string {
+	return filepath.Join(os.TempDir(), "batch-"+j.id.Job+"-"+j.id.AttemptUID(seq))
+}

@@ -1,0 +1,62 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// A Definition is what a job is to do, and with what functions. It is not changed:
+// an update puts another one in its place.
+type Definition struct {
+	// Spec is for the engine. What depends on the runner is set by it.
+	Spec engine.Spec
+	// Execute calls the executor. It is nil as long as that is not known: then the
+	// job waits.
+	Execute func(ctx context.Context, a Attempt) error
+	// Judge says what an error that Execute returned means. Stopped is why the
+	// attempt's context had been cancelled, or nil. It calls user code, and does not
+	// panic.
+	Judge func(err, stopped error) Verdict
+	// Backoff and RestartBackoff make back-offs; nil means those of the engine.
+	Backoff, RestartBackoff func() backoff.BackOff
+	// LogLimit and CheckpointLimit are in bytes.
+	LogLimit, CheckpointLimit int
+	// ManagedBy names another controller that has the job; empty if it is this one.
+	ManagedBy string
+	// Encode returns the definition as it is stored.
+	Encode func(id engine.Identity, generation int64) []byte
+	// Source is what the definition was made of.
+	Source any
+}
+
+// A Verdict is what the error of an executor came to.
+type Verdict struct {
+	Result engine.Result
+	Text   string
+}
+
+func (d *Definition) isDeclared() bool { return d.Execute != nil }
+
+// spec is d.Spec with what the runner decides.
+func (r *Runner) spec(d *Definition) engine.Spec {
+	spec := d.Spec
+	spec.Namespace = r.namespace
+	spec.QueuesStarts = r.slots.isLimited()
+	return spec
+}
+
+// A Progress is how far an attempt says it has come.
+type Progress struct {
+	Done, Total int64
+	Phase       string
+}
+
+// A Condition is one of the engine's, with its date.
+type Condition struct {
+	Type, Status, Reason, Message string
+	At                            time.Time
+}

@@ -1,0 +1,90 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/journal"
+)
+
+// The errors of a runner, as its users see them.
+var (
+	ErrExists       = errors.New("batch: job exists")
+	ErrNotFound     = errors.New("batch: not found")
+	ErrShutdown     = errors.New("batch: controller is shut down")
+	ErrJobDeleted   = errors.New("batch: job deleted")
+	ErrFinished     = errors.New("batch: attempt has finished")
+	ErrTooOld       = errors.New("batch: revision too old")
+	ErrAttemptEnded = errors.New("batch: attempt ended")
+)
+
+// The causes with which contexts of attempts are cancelled. [ErrShutdown] is one
+// more.
+var (
+	ErrDeleted        = errors.New("batch: attempt deleted")
+	ErrJobFinished    = errors.New("batch: job finished")
+	ErrSuspended      = errors.New("batch: job suspended")
+	ErrScaledDown     = errors.New("batch: job scaled down")
+	ErrDisrupted      = errors.New("batch: attempt disrupted")
+	ErrAttemptTimeout = error(&deadlineCause{"batch: attempt timed out", nil})
+	ErrJobDeadline    = error(&deadlineCause{"batch: deadline of the job exceeded", ErrJobFinished})
+)
+
+// A deadlineCause is a cause that is also [context.DeadlineExceeded].
+type deadlineCause struct {
+	text string
+	also error // may be nil
+}
+
+func (e *deadlineCause) Error() string { return e.text }
+
+func (e *deadlineCause) Is(target error) bool {
+	return target == context.DeadlineExceeded || e.also != nil && target == e.also
+}
+
+var stopCauses = [...]error{
+	engine.CauseDeleted:    ErrDeleted,
+	engine.CauseFinished:   ErrJobFinished,
+	engine.CauseSuspended:  ErrSuspended,
+	engine.CauseScaledDown: ErrScaledDown,
+	engine.CauseDisrupted:  ErrDisrupted,
+	engine.CauseTimeout:    ErrAttemptTimeout,
+	engine.CauseShutdown:   ErrShutdown,
+}
+
+// storeError gives an error of the journal its form for users.
+func (r *Runner) storeError(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, journal.ErrClosed):
+		return ErrShutdown
+	case ctx.Err() != nil && err == context.Cause(ctx):
+		return err
+	}
+	return r.userErrors.Store(err)
+}
+
+// UserErrors make the errors that have a type for users.
+type UserErrors struct {
+	Store          func(err error) error               // the store has failed
+	CheckpointSize func(size, limit int) error         // a checkpoint is too large
+	Panicked       func(value any, stack []byte) error // an executor; value is nil for runtime.Goexit
+}
+
+// A FormatError reports a store that was written in another format.
+type FormatError struct {
+	Have, Want string // Have is empty for something that is no store at all
+}
+
+func (e *FormatError) Error() string { return fmt.Sprintf("format %q, not %q", e.Have, e.Want) }
+
+func notFound(what, name string) error { return fmt.Errorf("%w: %s %q", ErrNotFound, what, name) }
+
+func attemptNotFound(job, attempt string) error {
+	return fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
+}
+
+func finishedError(attempt string) error { return fmt.Errorf("%w: %q", ErrFinished, attempt) }

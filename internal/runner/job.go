@@ -1,0 +1,285 @@
+package runner
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/alarm"
+	"github.com/runtocompletion/batch/internal/checkpoint"
+	"github.com/runtocompletion/batch/internal/delay"
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/feed"
+	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/turns"
+)
+
+// A Job is a job under a runner: the engine that decides what it does, and the
+// lock under which it decides. Methods that need the lock end in Locked.
+type Job struct {
+	r       *Runner
+	id      engine.Identity
+	uid     string                     // of id
+	def     atomic.Pointer[Definition] // replaced under mu
+	entry   feed.Entry[watched]
+	place   journal.Place
+	alarm   alarm.Entry[*Job]
+	turn    turns.Place[*Job]
+	retries delay.Sequences // of a job with a Backoff
+	done    chan struct{}   // closed when the job has finished or is gone, as far as others may know
+
+	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
+	engine      *engine.Job
+	created     engine.Time
+	due         engine.Time // what alarm is set to
+	generation  int64
+	updates     int64             // of the definition, also those that change nothing
+	line        []waiting         // attempts that wait for a slot
+	zombies     map[*run]struct{} // lost attempts whose executors still run
+	checkpoints checkpoint.Book
+	lastText    failureText // of the latest failure
+	holds       hold
+	unasked     []question // of a job that has not been declared
+	stuck       error      // why the store refuses what the job has, if it does
+	stuckSince  time.Time
+	removals    int      // scratch directories that are being removed
+	hasEnded    bool     // others may know that the job has finished
+	hasLeft     bool     // others may know that the job is gone
+	failure     *Failure // of a job that has failed and is gone
+	log         logQueue
+	stored      *stored // nil if nothing outlasts the process
+}
+
+// A hold is a reason for a job to start nothing.
+type hold uint8
+
+const (
+	creatingHold   hold = 1 << iota // it is not stored yet
+	undeclaredHold                  // its functions have not been declared
+	storeHold                       // the store fails
+	stuckHold                       // the store refuses what the job has
+)
+
+// A failureText is the latest error with its text, and whose it was.
+type failureText struct {
+	seq  int64
+	err  error
+	text string
+}
+
+// newJob returns a job without its engine.
+func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
+	j := &Job{r: r, id: id, uid: id.String(), generation: 1, due: engine.Never, created: r.now(), done: make(chan struct{})}
+	j.entry.Item, j.alarm.Item, j.place.Source, j.turn.Item = j, j, j, j
+	j.def.Store(def)
+	if r.journal.Keeps() {
+		j.stored = &stored{defChanged: true}
+		j.checkpoints.IsStored = true
+	}
+	return j
+}
+
+// lock locks j.mu, for whoever is to give the engine an event or to look at
+// attempts.
+func (j *Job) lock() {
+	j.mu.Lock()
+	j.catchUpLocked()
+}
+
+// catchUpLocked has the engine count what has ended in lanes.
+func (j *Job) catchUpLocked() {
+	if j.engine.Collect() {
+		j.r.feed.Changed(&j.entry)
+	}
+}
+
+// lookLocked counts what has ended in lanes, for whoever looks at the job as a
+// whole, and returns the revision of what is seen then. If only one revision is
+// wanted, another one does not count as seen.
+func (j *Job) lookLocked(wanted uint64) (revision uint64) {
+	j.engine.Look(func(changed bool) {
+		if changed {
+			j.r.feed.Changed(&j.entry)
+		}
+		if revision = j.entry.Revision(); wanted == anyRevision || revision == wanted {
+			revision = j.r.feed.Observe(&j.entry)
+		}
+	})
+	return revision
+}
+
+const anyRevision = 0
+
+// do gives the engine an event, and does what follows.
+func (j *Job) do(ev engine.Event) {
+	var e effects
+	j.lock()
+	j.stepLocked(&e, ev)
+	j.mu.Unlock()
+	j.r.perform(&e)
+}
+
+// tick is called when something is due. It does nothing itself that takes time:
+// other jobs wait for the timer's goroutine.
+func (j *Job) tick() {
+	var e effects
+	j.lock()
+	j.due = engine.Never
+	j.stepLocked(&e, engine.Event{Kind: engine.Tick})
+	j.mu.Unlock()
+	j.r.perform(&e)
+}
+
+// stepLocked gives the engine an event, with the time.
+func (j *Job) stepLocked(e *effects, ev engine.Event) {
+	j.r.lookAtClock()
+	ev.At = j.r.now()
+	j.applyLocked(e, j.engine.Step(ev))
+}
+
+// applyLocked does what the engine wants, and lets others see it.
+func (j *Job) applyLocked(e *effects, acts []engine.Action) {
+	j.carryOutLocked(e, acts)
+	j.changedLocked()
+}
+
+// carryOutLocked turns the engine's actions into effects.
+func (j *Job) carryOutLocked(e *effects, acts []engine.Action) {
+	for i := range acts {
+		if act := &acts[i]; act.Kind == engine.Start {
+			j.startLocked(e, act.Attempt)
+		} else {
+			j.carryOutRareLocked(e, act)
+		}
+	}
+	if due := j.engine.Due(); due != j.due {
+		j.due = due
+		j.r.alarm.Set(&j.alarm, int64(due))
+	}
+}
+
+func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
+	switch act.Kind {
+	case engine.Stop:
+		j.stopLocked(e, act.Attempt, act.Cause)
+	case engine.Close:
+		if dir := runOf(act.Attempt).closeLocked(); dir != "" {
+			j.removeDirLocked(dir)
+		}
+	case engine.Abandon:
+		j.logAbandonedLocked(act.Attempt)
+	case engine.NeedDelay, engine.NeedRestartDelay:
+		j.askLocked(act)
+	case engine.Finished:
+		j.checkpoints.DropAll()
+	}
+}
+
+// startLocked has an attempt executed, or puts it in line for a slot.
+func (j *Job) startLocked(e *effects, a *engine.Attempt) {
+	r := j.ownLocked(a)
+	if j.r.slots.isLimited() {
+		j.line = append(j.line, waiting{a, a.Seq})
+		j.r.slots.turns.Join(&j.turn)
+		return
+	}
+	j.engine.Pin(a)
+	e.execute(r)
+}
+
+// stopLocked ends an attempt's context.
+func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
+	r := runOf(a)
+	if live := r.ctx.stopLocked(j.stopForLocked(why)); live != nil {
+		e.list = append(e.list, effect{live: live, stop: r.ctx.stop})
+	}
+	if a.Phase >= engine.Succeeded { // it was lost, and nothing waits for it
+		if j.zombies == nil {
+			j.zombies = make(map[*run]struct{})
+		}
+		j.zombies[r] = struct{}{}
+	}
+}
+
+// changedLocked lets others see that the job has changed, as soon as that is
+// durable.
+func (j *Job) changedLocked() {
+	if j.holds&creatingHold == 0 {
+		j.r.journal.Changed(&j.place)
+	}
+}
+
+// holdLocked begins or ends a reason for the job to start nothing.
+func (j *Job) holdLocked(e *effects, reason hold, on bool) {
+	before := j.holds
+	j.holds &^= reason
+	if on {
+		j.holds |= reason
+	}
+	if (before == 0) == (j.holds == 0) {
+		return
+	}
+	if on {
+		j.line = nil // they are asked for again
+	}
+	acts := j.engine.Step(engine.Event{Kind: engine.Paused, Pause: on, At: j.r.now()})
+	if len(acts) > 0 { // otherwise there is nothing new to be stored
+		j.changedLocked()
+	}
+	j.carryOutLocked(e, acts)
+}
+
+// StoredLocked lets others see what is durable now.
+func (j *Job) StoredLocked() {
+	finished, gone := j.engine.FinishedAt != 0, j.engine.IsGone()
+	if s := j.stored; s != nil {
+		s.told = s.collected
+		finished, gone = s.told.isFinished(), s.gone
+	}
+	switch {
+	case gone:
+		j.leaveLocked(finished)
+	default:
+		j.r.feed.Changed(&j.entry)
+	}
+	if finished && !j.hasEnded {
+		j.hasEnded = true
+		j.logFinishedLocked()
+	}
+	j.closeIfClearedLocked()
+}
+
+// leaveLocked takes a job that is gone out of everything that has it; its last
+// attempts keep it in the runner's sight until they have ended.
+func (j *Job) leaveLocked(finished bool) {
+	if !j.hasLeft {
+		j.hasLeft = true
+		j.logLocked(slog.LevelInfo, "job removed")
+		j.r.feed.Remove(&j.entry, &tombstone{j.viewLocked(j.entry.Revision())})
+		if finished {
+			j.failure = j.failureLocked()
+		}
+		j.line = nil
+		j.r.slots.leave(j)
+	}
+	live := len(j.engine.Live())+len(j.zombies) > 0
+	j.r.moveOut(j, live)
+	if !live {
+		j.r.alarm.Set(&j.alarm, int64(engine.Never))
+		j.engine.DropHistory()
+	}
+}
+
+// closeIfClearedLocked lets those go who wait for the job's end, once nothing of it
+// is left to be cleared away.
+func (j *Job) closeIfClearedLocked() {
+	if j.removals > 0 || !j.hasEnded && !j.hasLeft {
+		return
+	}
+	select {
+	case <-j.done:
+	default:
+		close(j.done)
+	}
+}

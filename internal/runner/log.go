@@ -1,0 +1,178 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// A logQueue has what is to be logged about a job. A handler is user code: it may
+// be slow or never return, so one goroutine of the job writes at a time, and what
+// does not fit is dropped.
+type logQueue struct {
+	entries []logEntry
+	dropped int
+	writing bool
+}
+
+// mostEntries is how many records wait for a slow handler.
+const mostEntries = 1000
+
+// A logEntry is a record, or that an attempt was abandoned: then its stack is
+// looked for when it is written.
+type logEntry struct {
+	record    slog.Record
+	abandoned *run
+	seq       int64
+	index     int
+}
+
+// logLocked logs something about the job.
+func (j *Job) logLocked(level slog.Level, message string, attrs ...slog.Attr) {
+	if j.r.handler == nil {
+		return
+	}
+	record := slog.NewRecord(time.Now(), level, message, 0)
+	record.AddAttrs(attrs...)
+	record.AddAttrs(slog.String("job", j.id.Job))
+	j.enqueueLocked(logEntry{record: record})
+}
+
+func (j *Job) logAbandonedLocked(a *engine.Attempt) {
+	if j.r.handler != nil {
+		j.enqueueLocked(logEntry{abandoned: runOf(a), seq: a.Seq, index: a.Index})
+	}
+}
+
+func (j *Job) enqueueLocked(entry logEntry) {
+	q := &j.log
+	if len(q.entries) == mostEntries {
+		q.dropped++
+		return
+	}
+	q.entries = append(q.entries, entry)
+	if !q.writing {
+		q.writing = true
+		j.r.enter()
+		j.r.launch(j.writeLog)
+	}
+}
+
+// writeLog writes what is in the queue, until nothing is.
+func (j *Job) writeLog() {
+	defer j.r.leave()
+	for {
+		j.mu.Lock()
+		entries, dropped := j.log.entries, j.log.dropped
+		j.log.entries, j.log.dropped = nil, 0
+		j.log.writing = len(entries) > 0
+		j.mu.Unlock()
+		if len(entries) == 0 {
+			return
+		}
+		j.r.handleAll(j.records(entries, dropped))
+	}
+}
+
+// records are those of some entries. Taking stacks stops the world, so many
+// abandoned attempts share one look.
+func (j *Job) records(entries []logEntry, dropped int) []slog.Record {
+	const mostStacks = 10
+	var records []slog.Record
+	stacks, abandoned := "", 0
+	for _, entry := range entries {
+		if entry.abandoned == nil {
+			records = append(records, entry.record)
+			continue
+		}
+		if abandoned++; abandoned > mostStacks {
+			continue
+		}
+		if stacks == "" {
+			stacks = allStacks()
+		}
+		records = append(records, j.abandonedRecord(entry, stacks))
+	}
+	if more := abandoned - mostStacks; more > 0 {
+		records = append(records, j.record(slog.LevelError, "more attempts abandoned", slog.Int("attempts", more)))
+	}
+	if dropped > 0 {
+		records = append(records, j.record(slog.LevelWarn, "log records dropped: the handler is slow", slog.Int("records", dropped)))
+	}
+	return records
+}
+
+func (j *Job) abandonedRecord(entry logEntry, stacks string) slog.Record {
+	return j.record(slog.LevelError, "attempt abandoned: its executor has not returned within the grace period",
+		slog.String("attempt", j.id.Name(entry.seq, entry.index)), slog.Int("index", entry.index),
+		slog.String("stack", entry.abandoned.stackIn(stacks)))
+}
+
+func (j *Job) record(level slog.Level, message string, attrs ...slog.Attr) slog.Record {
+	record := slog.NewRecord(time.Now(), level, message, 0)
+	record.AddAttrs(append(attrs, slog.String("job", j.id.Job))...)
+	return record
+}
+
+// handleAll gives records to the handler. If that calls runtime.Goexit, the other
+// records are written by another goroutine.
+func (r *Runner) handleAll(records []slog.Record) {
+	for _, record := range records {
+		r.handle(record)
+	}
+}
+
+// handle gives a record to the handler, on a goroutine apart: its panics and calls
+// of runtime.Goexit end nothing else.
+func (r *Runner) handle(record slog.Record) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }() // there is nobody to whom a logger's failure could be reported
+		if ctx := context.Background(); r.handler.Enabled(ctx, record.Level) {
+			_ = r.handler.Handle(ctx, record)
+		}
+	}()
+	<-done
+}
+
+// Log logs something that concerns all jobs.
+func (r *Runner) Log(level slog.Level, message string, attrs ...slog.Attr) {
+	if r.handler == nil {
+		return
+	}
+	record := slog.NewRecord(time.Now(), level, message, 0)
+	record.AddAttrs(attrs...)
+	r.enter()
+	r.launch(func() {
+		defer r.leave()
+		r.handle(record)
+	})
+}
+
+// logFinishedLocked logs how the job has ended.
+func (j *Job) logFinishedLocked() {
+	e := j.engine
+	last := e.Conditions[len(e.Conditions)-1]
+	j.logLocked(slog.LevelInfo, "job finished", slog.String("condition", last.Type), slog.String("reason", last.Reason),
+		slog.Int("succeeded", e.Succeeded), slog.Int("failed", e.Failed))
+}
+
+// logFailureLocked logs an execution that failed by itself, and was not stopped.
+func (j *Job) logFailureLocked(a Attempt, text string, stack []byte) {
+	if j.r.handler == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.String("attempt", a.Name()), slog.Int("index", a.Index),
+		slog.Int("restarts", a.Restarts), slog.String("error", text)}
+	if next := j.engine.NextRetry(); next != 0 {
+		attrs = append(attrs, slog.Time("next_try", j.r.date(next)))
+	}
+	if stack != nil {
+		attrs = append(attrs, slog.String("stack", fmt.Sprintf("%s", stack)))
+	}
+	j.logLocked(slog.LevelWarn, "attempt failed", attrs...)
+}

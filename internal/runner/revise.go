@@ -1,0 +1,116 @@
+package runner
+
+import (
+	"slices"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// A Revision is the definition of a job, to be replaced.
+type Revision struct {
+	Definition *Definition
+	Declared   bool  // its functions are known
+	updates    int64 // what there had been before
+}
+
+// Revision returns the present one.
+func (j *Job) Revision() Revision {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	def := j.def.Load()
+	return Revision{def, def.isDeclared(), j.updates}
+}
+
+// Definition is that of the job.
+func (j *Job) Definition() *Definition { return j.def.Load() }
+
+// Revise puts a definition in the place of another one, unless there was another
+// update meanwhile, or the job is gone: then it reports false. A change of the spec
+// raises the generation.
+func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
+	spec := j.r.spec(def)
+	var e effects
+	j.lock()
+	if j.updates != before.updates || j.engine.IsGone() {
+		j.mu.Unlock()
+		return false
+	}
+	if raise {
+		j.generation++
+	}
+	j.def.Store(def)
+	j.updates++
+	if j.stored != nil {
+		j.stored.defChanged = true
+	}
+	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
+	if def.isDeclared() && j.holds&undeclaredHold != 0 {
+		j.holdLocked(&e, undeclaredHold, false)
+		j.askAgainLocked()
+	}
+	j.mu.Unlock()
+	j.r.perform(&e)
+	return true
+}
+
+// Delete has the job removed. Its attempts run on if it orphans them, and it
+// lingers until they have ended if it is to.
+func (j *Job) Delete(orphan, linger bool) {
+	j.do(engine.Event{Kind: engine.Deleted, Orphan: orphan, Linger: linger})
+}
+
+// Refused returns the error of a store that refuses what the job has.
+func (j *Job) Refused() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.stuck == nil {
+		return nil
+	}
+	return j.r.userErrors.Store(j.stuck)
+}
+
+// DeleteAttempt stops an attempt, as a user does.
+func (r *Runner) DeleteAttempt(job, attempt string) error {
+	return r.tellAttempt(job, attempt, engine.Event{Kind: engine.AttemptDeleted})
+}
+
+// Disrupt ends an attempt for a reason outside of it.
+func (r *Runner) Disrupt(job, attempt, reason string) error {
+	return r.tellAttempt(job, attempt, engine.Event{Kind: engine.Disrupted, Reason: reason})
+}
+
+// tellAttempt gives the engine an event of an attempt that has not ended.
+func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
+	for _, j := range slices.Backward(r.Named(job)) {
+		if found, err := j.tellAttempt(attempt, ev); found {
+			return err
+		}
+	}
+	return attemptNotFound(job, attempt)
+}
+
+func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
+	var e effects
+	j.lock()
+	a := j.findAttemptLocked(attempt)
+	found = a != nil
+	if found && a.Phase >= engine.Succeeded {
+		err = finishedError(attempt)
+	} else if found {
+		ev.Attempt = a
+		j.stepLocked(&e, ev)
+	}
+	j.mu.Unlock()
+	j.r.perform(&e)
+	return found, err
+}
+
+// findAttemptLocked finds an attempt by its name or UID.
+func (j *Job) findAttemptLocked(attempt string) *engine.Attempt {
+	for a := range j.engine.All() {
+		if j.id.Name(a.Seq, a.Index) == attempt || j.id.AttemptUID(a.Seq) == attempt {
+			return a
+		}
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+// Package runner does what every job needs while it lives. The engine decides; the
+// runner acts: it locks, steps, carries out effects, runs attempts, finds delays,
+// stores and shuts down. It gets what users have declared as a [Definition], and
+// shows jobs as a [View].
+package runner
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runtocompletion/batch/internal/alarm"
+	"github.com/runtocompletion/batch/internal/clock"
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/feed"
+	"github.com/runtocompletion/batch/internal/journal"
+)
+
+// Options configure a [Runner].
+type Options struct {
+	Logger     *slog.Logger    // nil: nothing is logged
+	Namespace  string          // in messages
+	MaxActive  int             // the most executors that run at once; 0: no limit
+	Parent     context.Context // of attempts' contexts: when it ends, Shutdown is called soon
+	UserErrors UserErrors
+}
+
+// A Runner runs jobs. Its methods may be called by several goroutines at once, also
+// by executors.
+type Runner struct {
+	handler    slog.Handler // nil: nothing is logged
+	namespace  string
+	parent     context.Context
+	values     context.Context // parent, without its end
+	userErrors UserErrors
+	clock      *clock.Clock
+	alarm      *alarm.Alarm[*Job] // one timer for all that is due later
+	feed       feed.Feed[watched]
+	slots      *slots
+	journal    journal.Keeper
+	trouble    atomic.Pointer[Trouble]
+	start      time.Time
+
+	group   errgroup.Group // every goroutine that runs user code
+	running atomic.Int64   // how many those are, or will be; see enter
+
+	mu        sync.Mutex // guards the fields below; a Job.mu may be held
+	jobs      map[string]*Job
+	creating  map[string]struct{} // names of jobs that are being stored
+	lingering map[*Job]struct{}   // gone, with attempts that have not ended
+	records   map[string][]byte   // see SaveRecord
+
+	stopping   chan struct{} // closed when Shutdown begins
+	idle       chan struct{} // has one when stopping, and nothing runs
+	over       chan struct{} // closed when Shutdown has done what it can
+	becomeOver sync.Once
+}
+
+// A Trouble is that the store fails.
+type Trouble struct {
+	Err   error
+	Since time.Time
+}
+
+// New returns a runner that keeps jobs in memory; see Open.
+func New(o Options) *Runner {
+	r := &Runner{
+		namespace:  o.Namespace,
+		parent:     o.Parent,
+		values:     context.WithoutCancel(o.Parent),
+		userErrors: o.UserErrors,
+		clock:      clock.New(),
+		slots:      newSlots(o.MaxActive),
+		journal:    journal.Memory{},
+		start:      time.Now(),
+		jobs:       make(map[string]*Job),
+		creating:   make(map[string]struct{}),
+		lingering:  make(map[*Job]struct{}),
+		records:    make(map[string][]byte),
+		stopping:   make(chan struct{}),
+		idle:       make(chan struct{}, 1),
+		over:       make(chan struct{}),
+	}
+	if o.Logger != nil {
+		r.handler = o.Logger.Handler()
+	}
+	r.alarm = alarm.New(func() int64 { return int64(r.now()) }, (*Job).tick)
+	return r
+}
+
+// now is the time for the engine.
+func (r *Runner) now() engine.Time { return engine.Time(r.clock.Now()) }
+
+// Now is the present time by the wall clock, as far as is known.
+func (r *Runner) Now() time.Time { return r.date(r.now()) }
+
+// date is the wall clock's time; zero stays zero.
+func (r *Runner) date(t engine.Time) time.Time {
+	if t == 0 || t == engine.Never {
+		return time.Time{}
+	}
+	return r.clock.Wall(int64(t))
+}
+
+// Create starts a job, once it is stored.
+func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := r.reserve(name); err != nil {
+		return nil, err
+	}
+	id := engine.Identity{Job: name}
+	rand.Read(id.UID[:]) // never fails
+	j := r.newJob(id, def)
+	j.engine = engine.New(id, r.spec(def))
+	j.holds = creatingHold
+	records := j.create()
+	undo := []journal.Record{{Job: j.uid}}
+	if err := r.journal.Put(ctx, records, undo, func() { r.unreserve(name) }); err != nil {
+		r.alarm.Set(&j.alarm, int64(engine.Never))
+		return nil, r.storeError(ctx, err)
+	}
+	j.begin()
+	return j, nil
+}
+
+// create makes the job's first step, and returns what is to be stored before anybody
+// can see it.
+func (j *Job) create() (records []journal.Record) {
+	var e effects
+	j.lock()
+	defer j.mu.Unlock()
+	if j.stored != nil {
+		j.engine.Track(describeAttempt)
+	}
+	j.stepLocked(&e, engine.Event{Kind: engine.Created, Pause: true}) // nothing starts
+	if j.stored != nil {
+		j.collectLocked(func(r journal.Record) { records = append(records, r) })
+	}
+	return records
+}
+
+// begin lets everybody see the job, and starts it.
+func (j *Job) begin() {
+	var e effects
+	j.lock()
+	j.logLocked(slog.LevelInfo, "job created")
+	j.r.enroll(j)
+	if j.r.isStopping() {
+		j.stepLocked(&e, engine.Event{Kind: engine.Halted})
+	}
+	if j.stored != nil {
+		j.StoredLocked()
+		j.holdLocked(&e, storeHold, j.r.journal.Failing() != nil)
+	}
+	j.holdLocked(&e, creatingHold, false)
+	j.changedLocked()
+	j.mu.Unlock()
+	j.r.perform(&e)
+}
+
+// reserve takes a name for a job that is being created.
+func (r *Runner) reserve(name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, creating := r.creating[name]
+	switch {
+	case r.isStopping():
+		return ErrShutdown
+	case creating, r.jobs[name] != nil:
+		return fmt.Errorf("%w: %q", ErrExists, name)
+	}
+	r.creating[name] = struct{}{}
+	return nil
+}
+
+// unreserve gives a name back.
+func (r *Runner) unreserve(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.creating, name)
+}
+
+// enroll gives a name to its job.
+func (r *Runner) enroll(j *Job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.creating, j.id.Job)
+	r.jobs[j.id.Job] = j
+	r.feed.Add(&j.entry)
+}
+
+// moveOut takes a job out that is gone. While it lives, it stays in sight.
+func (r *Runner) moveOut(j *Job, lives bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.jobs[j.id.Job] == j {
+		delete(r.jobs, j.id.Job)
+	}
+	if lives {
+		r.lingering[j] = struct{}{}
+	} else {
+		delete(r.lingering, j)
+	}
+}
+
+// Find returns the job of that name.
+func (r *Runner) Find(name string) (*Job, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j := r.jobs[name]; j != nil {
+		return j, nil
+	}
+	return nil, notFound("job", name)
+}
+
+// Change is Find for those who want to change the job.
+func (r *Runner) Change(ctx context.Context, name string) (*Job, error) {
+	if err := r.MayChange(ctx); err != nil {
+		return nil, err
+	}
+	return r.Find(name)
+}
+
+// MayChange reports why nothing can be changed now.
+func (r *Runner) MayChange(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case r.isStopping():
+		return ErrShutdown
+	}
+	return r.storeError(ctx, r.journal.Failing())
+}
+
+// Durable waits until all that has happened is stored, but for what a store refuses.
+func (r *Runner) Durable(ctx context.Context) error {
+	return r.storeError(ctx, r.journal.Sync(ctx))
+}
+
+// All returns all jobs in order of name.
+func (r *Runner) All() []*Job {
+	r.mu.Lock()
+	jobs := slices.Collect(maps.Values(r.jobs))
+	r.mu.Unlock()
+	slices.SortFunc(jobs, func(a, b *Job) int { return strings.Compare(a.id.Job, b.id.Job) })
+	return jobs
+}
+
+// Everything returns all jobs, and those that are gone and have attempts that have
+// not ended.
+func (r *Runner) Everything() []*Job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Keys(r.lingering)), maps.Values(r.jobs))
+}
+
+// Named returns all jobs that have or had a name, the present one last.
+func (r *Runner) Named(name string) []*Job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var jobs []*Job
+	for j := range r.lingering {
+		if j.id.Job == name {
+			jobs = append(jobs, j)
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *Job) int { return cmp.Compare(a.created, b.created) })
+	if j := r.jobs[name]; j != nil {
+		jobs = append(jobs, j)
+	}
+	return jobs
+}

@@ -1,0 +1,170 @@
+package runner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/journal"
+)
+
+// The records of a job besides those of the engine and its checkpoints.
+const (
+	definitionKey = "job"     // see Definition.Encode
+	failureKey    = "failure" // a savedFailure
+)
+
+// stored is what a job knows of its records in a store.
+type stored struct {
+	defChanged      bool
+	failure         savedFailure
+	collected, told View // as of the latest commit, begun and done
+	gone            bool // the commit has removed the job
+}
+
+// Collect puts what has to be stored.
+func (j *Job) Collect(put func(journal.Record)) {
+	j.lock()
+	defer j.mu.Unlock()
+	j.place.Taken()
+	j.collectLocked(put)
+}
+
+func (j *Job) collectLocked(put func(journal.Record)) {
+	s := j.stored
+	if s.gone {
+		return
+	}
+	s.collected = j.presentLocked()
+	if s.gone = j.engine.IsGone(); s.gone {
+		put(journal.Record{Job: j.uid})
+		return
+	}
+	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
+	if s.defChanged {
+		s.defChanged = false
+		record(definitionKey, j.def.Load().Encode(j.id, j.generation))
+	}
+	j.checkpoints.Changed(record)
+	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
+		s.failure = failure
+		record(failureKey, encode(failure))
+	}
+	j.engine.Save(record)
+}
+
+// encode is for values that JSON can always express.
+func encode(value any) []byte {
+	data, _ := json.Marshal(value)
+	return data
+}
+
+// Stored is called when what Collect has put is durable.
+func (j *Job) Stored() {
+	j.lock()
+	defer j.mu.Unlock()
+	j.StoredLocked()
+}
+
+// Stuck holds the job back while the store refuses what it has, and no other.
+func (j *Job) Stuck(err error) {
+	var e effects
+	j.lock()
+	j.stuck, j.stuckSince = err, j.r.Now()
+	if err != nil {
+		j.logLocked(slog.LevelError, "store refuses the job, it starts nothing", slog.Any("error", err))
+	} else {
+		j.logLocked(slog.LevelInfo, "store has taken the job")
+	}
+	j.holdLocked(&e, stuckHold, err != nil)
+	j.r.feed.Changed(&j.entry)
+	j.mu.Unlock()
+	j.r.perform(&e)
+}
+
+// A savedFailure is what is stored of a failureText.
+type savedFailure struct {
+	Attempt int64
+	Text    string
+	Failed  bool // with an error, whose text may be empty
+}
+
+// loadFailure takes the record of the latest failure out of the records.
+func (j *Job) loadFailure(records map[string][]byte) error {
+	data, ok := records[failureKey]
+	if !ok {
+		return nil
+	}
+	delete(records, failureKey)
+	saved := &j.stored.failure
+	if err := json.Unmarshal(data, saved); err != nil {
+		return fmt.Errorf("record %q: %w", failureKey, err)
+	}
+	j.lastText = failureText{seq: saved.Attempt, text: saved.Text}
+	if saved.Failed || saved.Text != "" {
+		j.lastText.err = errors.New(saved.Text)
+	}
+	return nil
+}
+
+// A savedRun is what is stored of an attempt's run.
+type savedRun struct {
+	Error, Output string `json:",omitzero"`
+	Failed        bool   `json:",omitzero"` // with an error, whose text may be empty
+	Dir           string `json:",omitzero"`
+	Checkpoint    *int64 `json:",omitzero"` // the id of the one it has taken
+}
+
+func describeAttempt(a *engine.Attempt) []byte {
+	x, ok := a.Owner.(*run)
+	if !ok {
+		return nil
+	}
+	saved := savedRun{Error: x.text, Failed: x.err != nil}
+	if x.kept != nil {
+		saved.Output, saved.Dir = x.kept.output, x.kept.dir
+		if x.kept.saved != nil {
+			saved.Checkpoint = &x.kept.saved.ID
+		}
+	}
+	if saved == (savedRun{}) {
+		return nil
+	}
+	return encode(saved)
+}
+
+// restoreRun gives an attempt back what describeAttempt returned. What was made of a
+// directory before it was stored is found by its name.
+func (j *Job) restoreRun(a *engine.Attempt, data []byte) {
+	var saved savedRun
+	if data != nil && json.Unmarshal(data, &saved) != nil {
+		return
+	}
+	live := a.Phase < engine.Succeeded
+	if live && saved.Dir == "" && a.StartedAt != 0 && exists(j.dirOf(a.Seq)) {
+		saved.Dir = j.dirOf(a.Seq)
+	}
+	if saved == (savedRun{}) {
+		return
+	}
+	x := j.ownLocked(a)
+	if x.text = saved.Error; saved.Failed || x.text != "" {
+		x.err = errors.New(x.text)
+	}
+	if saved.Output != "" {
+		x.keepLocked().output = saved.Output
+	}
+	if live && saved.Dir != "" {
+		x.keepLocked().dir = saved.Dir
+	}
+	switch {
+	case live && saved.Checkpoint != nil:
+		if c := j.checkpoints.TakeBack(*saved.Checkpoint); c != nil {
+			x.keepLocked().saved = c
+		}
+	case !live && x.kept != nil:
+		x.kept.log.Close()
+	}
+}

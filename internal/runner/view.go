@@ -1,0 +1,358 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/indexset"
+	"github.com/runtocompletion/batch/internal/logtail"
+)
+
+// A View is what can be seen of a job at one moment. It is a copy.
+type View struct {
+	Name, UID             string
+	ManagedBy             string // another controller; empty if it is this one
+	Generation            int64
+	Revision              uint64
+	CreatedAt, DeletedAt  time.Time
+	StartTime, FinishedAt time.Time // FinishedAt: when it became Complete or Failed
+	NextRetry             time.Time
+
+	Parallelism, Completions            int // Completions: engine.None for a work queue
+	Suspend, HasLimit                   bool
+	Halted                              bool
+	Active, Pending, Ready, Terminating int
+	Abandoned, Succeeded, Failed        int
+	Completed, GivenUp                  indexset.Set // GivenUp if HasLimit, per index
+	Conditions                          []Condition
+	LastFailure                         *LastFailure
+	Stall                               *Stall
+	WaitsFor                            string // what attempts that are Pending wait for
+}
+
+func (v *View) isFinished() bool { return !v.FinishedAt.IsZero() }
+
+// A LastFailure describes the latest failed attempt.
+type LastFailure struct {
+	Attempt                   string
+	Index, Failures, ExitCode int // ExitCode: -1 if there is none
+	Text                      string
+	At                        time.Time
+}
+
+// A Stall is that a job waits for something outside of it.
+type Stall struct {
+	Undeclared bool  // its functions have not been declared
+	Err        error // of the store, if that is it
+	Since      time.Time
+}
+
+// View returns what can be seen now.
+func (j *Job) View() View {
+	j.r.lookAtClock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.viewLocked(j.lookLocked(anyRevision))
+}
+
+// viewLocked is the latest view that is durable.
+func (j *Job) viewLocked(revision uint64) View {
+	var v View
+	if j.stored == nil {
+		v = j.presentLocked()
+	} else {
+		v = j.stored.told
+		v.Conditions = slices.Clone(v.Conditions)
+		v.Halted = !v.isFinished() && j.r.isStopping()
+		v.Stall = j.stallLocked(&v)
+	}
+	v.Revision = revision
+	if v.Pending > 0 && len(j.line) > 0 {
+		v.WaitsFor = j.r.slots.describe()
+	}
+	return v
+}
+
+func (j *Job) stallLocked(v *View) *Stall {
+	trouble := j.r.trouble.Load()
+	switch {
+	case v.isFinished():
+		return nil
+	case trouble != nil:
+		return &Stall{Err: trouble.Err, Since: trouble.Since}
+	case j.stuck != nil:
+		return &Stall{Err: j.stuck, Since: j.stuckSince}
+	case j.holds&undeclaredHold != 0:
+		return &Stall{Undeclared: true, Since: j.r.start}
+	}
+	return nil
+}
+
+// presentLocked is the view as it is, known to be durable or not.
+func (j *Job) presentLocked() View {
+	e, r := j.engine, j.r
+	return View{
+		Name: j.id.Job, UID: j.uid, ManagedBy: j.def.Load().ManagedBy, Generation: j.generation,
+		CreatedAt: r.date(e.CreatedAt), DeletedAt: r.date(e.DeletedAt), StartTime: r.date(e.StartTime),
+		FinishedAt: r.date(e.FinishedAt), NextRetry: r.date(e.NextRetry()),
+		Parallelism: e.Spec.Parallelism, Completions: e.Spec.Completions,
+		Suspend: e.Spec.Suspend, HasLimit: e.Spec.BackoffLimitPerIndex != engine.None,
+		Halted: e.IsHalted(), Active: e.Active, Pending: e.Pending, Ready: e.Ready, Terminating: e.Terminating,
+		Abandoned: e.Abandoned, Succeeded: e.Succeeded, Failed: e.Failed,
+		Completed: e.Completed.Snapshot(), GivenUp: e.GivenUp.Snapshot(),
+		Conditions: r.conditions(e.Conditions), LastFailure: j.lastFailureLocked(),
+	}
+}
+
+func (r *Runner) conditions(list []engine.Condition) []Condition {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]Condition, len(list))
+	for i, c := range list {
+		out[i] = Condition{c.Type, c.Status, c.Reason, c.Message, r.date(c.At)}
+	}
+	return out
+}
+
+func (j *Job) lastFailureLocked() *LastFailure {
+	f := j.engine.LastFailure
+	if f.At == 0 {
+		return nil
+	}
+	last := &LastFailure{Attempt: j.id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures,
+		ExitCode: f.ExitCode, At: j.r.date(f.At)}
+	if j.lastText.seq == f.Seq {
+		last.Text = j.lastText.text
+	}
+	return last
+}
+
+// An AttemptView is what can be seen of one attempt. It is a copy.
+type AttemptView struct {
+	Name, UID, JobUID                          string
+	Seq                                        int64
+	Index, Number, Restarts, Failures, Ignored int
+	Phase                                      engine.Phase
+	Reason, Text, Output                       string
+	ExitCode                                   *int
+	Err                                        error
+	CreatedAt, StartedAt, FinishedAt           time.Time
+	RestartAt, DeletedAt                       time.Time
+	DeletedBy                                  engine.Deleter
+	Abandoned, Ready                           bool
+	Conditions                                 []Condition
+	Progress                                   Progress
+}
+
+// Attempts returns every attempt that is live or, as long as the job is there,
+// kept, in order of creation.
+func (j *Job) Attempts() []AttemptView {
+	j.lock()
+	var list []AttemptView
+	for a := range j.engine.All() {
+		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
+			list = append(list, j.attemptLocked(a))
+		}
+	}
+	j.mu.Unlock()
+	slices.SortFunc(list, func(a, b AttemptView) int { return cmp.Compare(a.Seq, b.Seq) })
+	return list
+}
+
+func (j *Job) attemptLocked(a *engine.Attempt) AttemptView {
+	r := j.r
+	v := AttemptView{
+		Name: j.id.Name(a.Seq, a.Index), UID: j.id.AttemptUID(a.Seq), JobUID: j.uid, Seq: a.Seq,
+		Index: a.Index, Number: a.Number, Restarts: a.Restarts, Failures: a.Failures, Ignored: a.Ignored,
+		Phase: a.Phase, Reason: a.Reason, CreatedAt: r.date(a.CreatedAt), StartedAt: r.date(a.StartedAt),
+		FinishedAt: r.date(a.FinishedAt), RestartAt: r.date(a.RestartAt), DeletedAt: r.date(a.DeletedAt),
+		DeletedBy: a.DeletedBy, Abandoned: a.Abandoned, Ready: a.Ready, Conditions: r.conditions(a.Conditions),
+	}
+	if a.HasExit {
+		v.ExitCode = new(a.ExitCode)
+	}
+	if x, ok := a.Owner.(*run); ok {
+		v.Err, v.Text = x.err, x.text
+		if x.kept != nil {
+			v.Output, v.Progress = x.kept.output, x.kept.progress
+		}
+	}
+	return v
+}
+
+// An Event is one of the engine's, with its date.
+type Event struct {
+	Warning         bool
+	Reason, Message string
+	At              time.Time
+}
+
+// Events returns the events that are kept.
+func (j *Job) Events() []Event {
+	j.lock()
+	defer j.mu.Unlock()
+	var list []Event
+	for _, e := range j.engine.Events() {
+		list = append(list, Event{e.Warning, e.Reason, e.Message, j.r.date(e.At)})
+	}
+	return list
+}
+
+// AttemptLog returns the log of an attempt, given by its name or UID.
+func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
+	for _, j := range r.Named(job) {
+		if log := j.attemptLog(attempt); log != nil {
+			return log, nil
+		}
+	}
+	return nil, attemptNotFound(job, attempt)
+}
+
+func (j *Job) attemptLog(attempt string) *logtail.Log {
+	j.lock()
+	defer j.mu.Unlock()
+	a := j.findAttemptLocked(attempt)
+	if a == nil {
+		return nil
+	}
+	x, ok := a.Owner.(*run)
+	if !ok || a.Phase >= engine.Succeeded && x.kept == nil {
+		log := new(logtail.Log) // it has printed nothing, and never will
+		log.Close()
+		return log
+	}
+	return &x.keepLocked().log
+}
+
+// Stack returns the stack of the goroutine that runs an attempt, as
+// [runtime/debug.Stack] writes it; empty if none does. It stops the world for as
+// long as it takes to write all stacks.
+func (r *Runner) Stack(job, attempt string) (string, error) {
+	for _, j := range r.Named(job) {
+		if x, found := j.executing(attempt); found {
+			if x == nil {
+				return "", nil
+			}
+			return x.stackIn(allStacks()), nil
+		}
+	}
+	return "", attemptNotFound(job, attempt)
+}
+
+func (j *Job) executing(attempt string) (x *run, found bool) {
+	j.lock()
+	defer j.mu.Unlock()
+	a := j.findAttemptLocked(attempt)
+	if a != nil && a.Pinned {
+		x = runOf(a)
+	}
+	return x, a != nil
+}
+
+// Wait waits until the job has finished or is gone. If ctx or the runner ends first,
+// the error says so.
+func (j *Job) Wait(ctx context.Context) error {
+	select {
+	case <-j.done: // first, so that a finished job answers at any time
+		return nil
+	default:
+	}
+	select {
+	case <-j.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-j.r.over:
+		return ErrShutdown
+	}
+}
+
+// A Failure is why a job has failed.
+type Failure struct {
+	Reason, Message string
+	Attempts        []FailedAttempt // that are kept, oldest first, without those that were merely stopped
+}
+
+// A FailedAttempt is how one attempt failed.
+type FailedAttempt struct {
+	Name            string
+	Index, ExitCode int // ExitCode: -1 if there is none
+	Err             error
+	TimedOut        bool
+	Log             []logtail.Line // the last lines
+}
+
+// Failure returns why the job has failed; nil if it has not.
+func (j *Job) Failure() *Failure {
+	j.lock()
+	defer j.mu.Unlock()
+	if j.failure != nil {
+		return j.failure
+	}
+	return j.failureLocked()
+}
+
+func (j *Job) failureLocked() *Failure {
+	e := j.engine
+	if e.FinishedAt == 0 || e.Conditions[len(e.Conditions)-1].Type != engine.JobFailed {
+		return nil
+	}
+	last := e.Conditions[len(e.Conditions)-1]
+	f := &Failure{Reason: last.Reason, Message: last.Message}
+	var failed []*engine.Attempt
+	for a := range e.All() {
+		if a.Phase == engine.Failed && !wasMerelyStopped(a) {
+			failed = append(failed, a)
+		}
+	}
+	slices.SortFunc(failed, func(a, b *engine.Attempt) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, a := range failed {
+		f.Attempts = append(f.Attempts, j.failedAttemptLocked(a))
+	}
+	if last := j.lastFailedLocked(); len(failed) == 0 && last != nil { // there is no history
+		f.Attempts = []FailedAttempt{*last}
+	}
+	return f
+}
+
+// LastFailed returns the latest failed attempt, whether it is kept or not; nil if
+// none has failed.
+func (j *Job) LastFailed() *FailedAttempt {
+	j.lock()
+	defer j.mu.Unlock()
+	return j.lastFailedLocked()
+}
+
+func (j *Job) lastFailedLocked() *FailedAttempt {
+	last := j.engine.LastFailure
+	if last.At == 0 || j.lastText.err == nil || j.lastText.seq != last.Seq {
+		return nil
+	}
+	return &FailedAttempt{Name: j.id.Name(last.Seq, last.Index), Index: last.Index, ExitCode: last.ExitCode, Err: j.lastText.err}
+}
+
+// wasMerelyStopped reports whether an attempt failed for no other reason than that
+// it was stopped for its job.
+func wasMerelyStopped(a *engine.Attempt) bool {
+	const killed, terminated = 137, 143
+	return a.DeletedBy == engine.DeletedByController && (!a.HasExit || a.ExitCode == terminated || a.ExitCode == killed)
+}
+
+func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
+	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Index: a.Index, ExitCode: -1, Err: ErrDisrupted,
+		TimedOut: a.Reason == engine.DeadlineExceeded}
+	if a.HasExit {
+		f.ExitCode = a.ExitCode
+	}
+	if x, ok := a.Owner.(*run); ok {
+		f.Err = cmp.Or(x.err, f.Err)
+		if x.kept != nil {
+			f.Log = x.kept.log.Lines(10)
+		}
+	}
+	return f
+}

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/runtocompletion/batch/internal/feed"
+)
+
+// Watched is what a watcher sees changes of.
+type watched interface {
+	// lookAt returns the view of a change, or false if a later change brings it.
+	lookAt(revision uint64) (View, bool)
+}
+
+// A tombstone is what is left of a job that is gone.
+type tombstone struct{ last View }
+
+func (t *tombstone) lookAt(revision uint64) (View, bool) {
+	v := t.last
+	v.Revision = revision
+	return v, true
+}
+
+func (j *Job) lookAt(wanted uint64) (View, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	revision := j.lookLocked(wanted)
+	if revision != wanted || j.hasLeft {
+		return View{}, false
+	}
+	return j.viewLocked(revision), true
+}
+
+// A Change is one step of Watch.
+type Change struct {
+	View           View
+	Added, Removed bool
+}
+
+// Watch returns the changes of all jobs after a revision, in order of revision.
+func (r *Runner) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		w, err := r.feed.Watch(since)
+		if err != nil {
+			yield(Change{}, ErrTooOld)
+			return
+		}
+		defer w.Close()
+		for {
+			changes, err := w.Next(ctx, r.over)
+			if err != nil || changes == nil {
+				yield(Change{}, watchError(err))
+				return
+			}
+			for _, change := range changes {
+				if change.Removed {
+					r.feed.Observe(change.Entry)
+				}
+				view, ok := change.Entry.Item.lookAt(change.Revision)
+				if !ok {
+					w.Superseded(change)
+				} else if !yield(Change{view, change.Added, change.Removed}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func watchError(err error) error {
+	switch {
+	case err == nil:
+		return ErrShutdown
+	case errors.Is(err, feed.ErrTooOld):
+		return ErrTooOld
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+package runner
+
+import (
+	"runtime/debug"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// work runs an attempt, and after it whatever attempt its end makes room for:
+// a goroutine goes on as long as there is something to run, as handing over to
+// another one costs more than a short attempt does.
+func (r *Runner) work(next *run) {
+	defer r.leave()
+	for next != nil {
+		next = r.workUntilPanic(next)
+	}
+}
+
+// workUntilPanic is work until an executor panics. It then returns what is to
+// be run next. If an executor calls runtime.Goexit, this goroutine ends and
+// another one goes on. To defer this once, and not for each attempt, saves a
+// tenth of what a short one costs.
+func (r *Runner) workUntilPanic(x *run) (next *run) {
+	executing := false
+	defer func() {
+		if !executing {
+			return
+		}
+		if v := recover(); v != nil {
+			next = x.job.hasPanicked(x, v, debug.Stack())
+			return
+		}
+		stack := debug.Stack()
+		r.enter()
+		r.launch(func() { r.work(x.job.hasPanicked(x, nil, stack)) })
+	}()
+	for x != nil {
+		executing = true
+		err := x.call(stackMark{x, x})
+		if err == nil {
+			executing = false
+			x = x.job.hasSucceeded(x)
+			continue
+		}
+		v := x.judge(err)
+		executing = false
+		x = x.job.hasFailed(x, err, nil, v)
+	}
+	return nil
+}
+
+// call calls the executor. It is a function of its own for stackIn to find.
+//
+//go:noinline
+func (x *run) call(_ stackMark) error { return x.job.def.Load().Execute(x.ctx, x.view()) }
+
+// hasSucceeded notes the success of an execution, and returns the next one for this
+// goroutine, if there is one.
+func (j *Job) hasSucceeded(x *run) *run {
+	now := j.r.now()
+	if x.lane != nil && x.lane.Renew(x.attempt, now) {
+		if j.r.feed.HasSeen(x.revision) {
+			x.revision = j.r.feed.Changed(&j.entry)
+		}
+		return x
+	}
+	j.mu.Lock() // and the lanes of others stay open
+	if x.isPlainLocked() && j.renewLocked(x, now) {
+		j.changedLocked()
+		x.revision = j.entry.Revision()
+		j.mu.Unlock()
+		return x
+	}
+	j.catchUpLocked()
+	e := effects{spare: 1}
+	index, failed := x.attempt.Index, x.attempt.Failures+x.attempt.Ignored
+	slot := x.putDownLocked()
+	if x.err != nil { // of an execution before a restart in place
+		x.err, x.text = nil, ""
+	}
+	j.applyLocked(&e, j.engine.Ended(x.attempt, engine.Result{ErrorRule: engine.None}, now))
+	over := failed > 0 && j.indexIsOverLocked(index)
+	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
+		j.checkpoints.Drop(int64(index))
+	}
+	j.mu.Unlock()
+	return j.goOn(&e, slot, index, over)
+}
+
+// renewLocked lets a run go on with the next attempt, if nothing but that is to be
+// done, and from then on in a lane, if there is one for it. What has ended in the
+// lanes of others need not be counted before.
+func (j *Job) renewLocked(x *run, now engine.Time) bool {
+	x.lane = j.engine.Lane(x.attempt, now)
+	if x.lane != nil && x.lane.Renew(x.attempt, now) {
+		return true
+	}
+	j.catchUpLocked()
+	return j.engine.Renew(x.attempt, now)
+}
+
+// judge says what an error means. It calls user code.
+func (x *run) judge(err error) Verdict {
+	x.job.r.interruptIfParentEnded()
+	return x.job.def.Load().Judge(err, x.stopCause())
+}
+
+// hasPanicked is hasFailed for an executor, or an error, that panicked with a value
+// or, with nil, called runtime.Goexit. Judging that may do the same.
+func (j *Job) hasPanicked(x *run, value any, stack []byte) *run {
+	err := j.r.userErrors.Panicked(value, stack)
+	v, ok := apart(func() Verdict { return x.judge(err) })
+	if !ok {
+		v = Verdict{engine.Result{Code: exitPanic, ErrorRule: engine.None}, err.Error()}
+	}
+	return j.hasFailed(x, err, stack, v)
+}
+
+// exitPanic is the exit code of a Go program that panics.
+const exitPanic = 2
+
+// apart calls f on a goroutine of its own, and reports false if f panicked or called
+// runtime.Goexit.
+func apart[T any](f func() T) (value T, ok bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { ok = recover() == nil && ok }()
+		value = f()
+		ok = true
+	}()
+	<-done
+	return value, ok
+}
+
+// hasFailed is hasSucceeded for an execution that returned an error.
+func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
+	now := j.r.now()
+	e := effects{spare: 1}
+	j.lock()
+	a := x.view()
+	stopped := x.ctx.stop != nil
+	if stack != nil {
+		x.writeStackLocked(stack)
+	}
+	slot := x.putDownLocked()
+	before := j.lastText
+	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
+		x.err, x.text = err, v.Text
+		j.lastText = failureText{a.seq, err, v.Text}
+	}
+	if next := j.engine.Retry(x.attempt, v.Result, now); next != nil {
+		j.engine.Pin(next)
+		j.changedLocked()
+		x = j.ownLocked(next)
+		j.logFailureLocked(a, v.Text, stack)
+		j.mu.Unlock()
+		return x
+	}
+	j.applyLocked(&e, j.engine.Ended(x.attempt, v.Result, now))
+	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
+		j.lastText = before
+	}
+	if !stopped {
+		j.logFailureLocked(a, v.Text, stack)
+	}
+	over := j.indexIsOverLocked(a.Index)
+	j.mu.Unlock()
+	return j.goOn(&e, slot, a.Index, over)
+}
+
+// goOn gives back what an execution had, and returns the next one.
+func (j *Job) goOn(e *effects, s slot, index int, over bool) *run {
+	if over {
+		j.retries.Drop(index)
+	}
+	s.release()
+	return j.r.performFor(e)
+}
+
+// indexIsOverLocked reports whether an index needs no more delays from a back-off
+// of its own.
+func (j *Job) indexIsOverLocked(index int) bool {
+	e := j.engine
+	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
+}
