@@ -102,7 +102,7 @@ func (f *Feed[T]) forgetRemovals() {
 	for len(f.removals) > keptRemovals {
 		oldest := f.removals[0].Revision()
 		for w := range f.watchers {
-			if w.cursor != 0 && w.cursor < oldest {
+			if w.begun && w.cursor < oldest {
 				return
 			}
 		}

@@ -15,6 +15,7 @@ var ErrTooOld = errors.New("revision too old")
 type Watcher[T any] struct {
 	feed   *Feed[T]
 	cursor uint64
+	begun  bool               // what was there at first has been collected
 	awake  chan struct{}      // has room for one
 	added  map[*Entry[T]]bool // additions that were superseded
 }
@@ -35,7 +36,7 @@ func (f *Feed[T]) Watch(since uint64) (*Watcher[T], error) {
 	if since > f.revision || since != 0 && since < f.floor {
 		return nil, ErrTooOld
 	}
-	w := &Watcher[T]{feed: f, cursor: since, awake: make(chan struct{}, 1)}
+	w := &Watcher[T]{feed: f, cursor: since, begun: since != 0, awake: make(chan struct{}, 1)}
 	if f.watchers == nil {
 		f.watchers = make(map[*Watcher[T]]struct{})
 	}
@@ -86,13 +87,13 @@ func (w *Watcher[T]) collect() []Change[T] {
 		changes = append(changes, Change[T]{Entry: e, Revision: e.Revision(), Added: e.created > w.cursor || w.added[e]})
 	}
 	for _, e := range slices.Backward(f.removals) {
-		if e.Revision() <= w.cursor || w.cursor == 0 {
+		if e.Revision() <= w.cursor || !w.begun {
 			break
 		}
 		changes = append(changes, Change[T]{Entry: e, Revision: e.Revision(), Removed: true})
 	}
 	slices.SortFunc(changes, func(a, b Change[T]) int { return cmp.Compare(a.Revision, b.Revision) })
-	w.cursor = f.revision
+	w.cursor, w.begun = f.revision, true
 	clear(w.added)
 	f.forgetRemovals()
 	return changes

@@ -219,3 +219,20 @@ func TestNextGivesWhatCameBeforeTheStop(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, changes)
 }
+
+func TestARemovalIsReportedThoughNothingWasThereBefore(t *testing.T) {
+	var f Feed[int]
+	w, err := f.Watch(0)
+	require.NoError(t, err)
+	defer w.Close()
+	require.Empty(t, w.collect())
+
+	var e Entry[int]
+	f.Add(&e)
+	f.Remove(&e, 7)
+	changes := w.collect()
+	require.Len(t, changes, 1)
+	require.True(t, changes[0].Removed)
+	require.Equal(t, 7, changes[0].Entry.Item)
+	require.Equal(t, e.Revision(), changes[0].Revision)
+}
