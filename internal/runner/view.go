@@ -99,7 +99,7 @@ func (j *Job) presentLocked() View {
 		CreatedAt: r.date(e.CreatedAt), DeletedAt: r.date(e.DeletedAt), StartTime: r.date(e.StartTime),
 		FinishedAt: r.date(e.FinishedAt), NextRetry: r.date(e.NextRetry()),
 		Parallelism: e.Spec.Parallelism, Completions: e.Spec.Completions,
-		Suspend: e.Spec.Suspend, HasLimit: e.Spec.BackoffLimitPerIndex != engine.None,
+		Suspend: e.Spec.Suspend, HasLimit: e.Spec.BackoffLimitPerIndex != engine.None && !e.Spec.Unmanaged,
 		Halted: e.IsHalted(), Active: e.Active, Pending: e.Pending, Ready: e.Ready, Terminating: e.Terminating,
 		Abandoned: e.Abandoned, Succeeded: e.Succeeded, Failed: e.Failed,
 		Completed: e.Completed.Snapshot(), GivenUp: e.GivenUp.Snapshot(),
