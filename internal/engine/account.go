@@ -38,13 +38,33 @@ func (s *Spec) retryDelay(n int) time.Duration {
 type retry struct {
 	n       int  // failures since the last success
 	success Time // when that was
-	last    Time // end of the latest failed attempt
+	last    Time // end of the latest attempt that failed in the latest look
+	seen    Time // when that look began: failures within settleTime are of one look
 	until   Time // when attempts may be created again; Never while not known
 	wake    Time // until, if something waits for it; Never otherwise
 }
 
 // delayed reports whether creation has to wait.
 func (r *retry) delayed(now Time) bool { return r.n > 0 && now < r.until }
+
+// note takes in one more failure, seen now, of an attempt that ended at end. It
+// reports false if the failure does not count, because a success of the same look
+// ended no earlier (R184). A failure that is seen later counts, however old it is:
+// so does the reference, which compares only what it sees in one look. For the same
+// reason the delay counts from the latest end within the latest look, which may be
+// earlier than that of a look before (R179).
+func (r *retry) note(end, now Time) bool {
+	if end <= r.success && now < r.success.Add(settleTime) {
+		return false
+	}
+	if r.n > 0 && now < r.seen.Add(settleTime) {
+		r.last = max(r.last, end)
+	} else {
+		r.last, r.seen = end, now
+	}
+	r.n++
+	return true
+}
 
 // accountFor counts an attempt that has just ended, if it counts.
 func (j *Job) accountFor(a *Attempt, now Time) {
@@ -60,14 +80,26 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		j.forget(a)
 		j.countSuccess(a)
 	}
-	if a.Phase == Failed && a.account == open {
+	switch {
+	case a.Phase != Failed:
+	case a.account == open:
 		j.countFailure(a, now)
+	case a.retained:
+		j.recount(a, now)
 	}
-	if a.Phase == Failed && a.retained && a.countedAt < now && a.retryAt != Never {
-		// It was counted when it was asked to stop; now its end is known.
-		j.retryIndexAt(a, now.Add(time.Duration(a.retryAt-a.countedAt)))
-		a.countedAt = now
+}
+
+// recount moves the retry delay of an index whose attempt was counted when it was
+// asked to stop: now its end is known, and the delay counts from there.
+func (j *Job) recount(a *Attempt, now Time) {
+	end := a.failedAt(now)
+	if end <= a.countedAt {
+		return
 	}
+	if a.retryAt != Never {
+		j.retryIndexAt(a, end.Add(time.Duration(a.retryAt-a.countedAt)))
+	}
+	a.countedAt = end
 }
 
 // inRange is R135: an attempt of an index that no longer exists does not count.
@@ -108,7 +140,7 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 		j.failIndexOnce(a, action)
 	} else {
 		j.addFailed(action)
-		j.failOnce(a)
+		j.failOnce(a, now)
 	}
 	if action == FailJob && j.failJob == nil {
 		j.failJob = j.failJobTarget(a, rule)
@@ -128,12 +160,15 @@ func (j *Job) addFailed(action FailureAction) {
 	}
 }
 
-// failedAt is R137, the time from which the retry delay counts.
+// failedAt is the time from which the retry delay counts (R137): the end of the
+// container if it has ended, otherwise when the attempt stopped being ready, and
+// for one that is ready to the last, or never was, when it was asked to stop. It is
+// called while Ready and waiting still are as they were when the attempt ended.
 func (a *Attempt) failedAt(now Time) Time {
 	switch {
 	case a.Phase == Failed && a.DeletedAt == 0:
 		return now
-	case a.runEndAt > a.runAt: // it was waiting for its restart
+	case a.waiting:
 		return a.runEndAt
 	case a.Phase == Failed && a.HasExit:
 		return now
@@ -145,13 +180,11 @@ func (a *Attempt) failedAt(now Time) Time {
 
 // failOnce lengthens the job's retry delay; failures that are ignored do too
 // (R183).
-func (j *Job) failOnce(a *Attempt) {
-	if a.countedAt <= j.retry.success {
+func (j *Job) failOnce(a *Attempt, now Time) {
+	if !j.retry.note(a.countedAt, now) {
 		j.noteFailure(a, 1, a.countedAt)
-		return // R184: no failure since the success
+		return
 	}
-	j.retry.n++
-	j.retry.last = max(j.retry.last, a.countedAt)
 	j.noteFailure(a, j.retry.n, a.countedAt)
 	if j.Spec.CustomDelay {
 		j.retry.until = Never
@@ -244,6 +277,15 @@ func (j *Job) record(a *Attempt) {
 func (j *Job) recordAll() {
 	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
 		j.record(j.retained[i])
+	}
+}
+
+// forgetAll drops every retained attempt without counting it.
+func (j *Job) forgetAll() {
+	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
+		a := j.retained[i]
+		j.forget(a)
+		j.keep(a)
 	}
 }
 

@@ -39,13 +39,15 @@ type Attempt struct {
 	Abandoned  bool
 	Conditions []Condition
 
-	readyAt   Time // when Ready last changed
-	runAt     Time // start of the current or last run
-	runEndAt  Time // end of the last run
-	settleAt  Time // when a requested stop begins to count (R134)
-	graceAt   Time
-	timeoutAt Time
-	retryAt   Time // while retained: when its index may be tried again
+	readyAt Time // when Ready last changed
+	// readyBefore is when the attempt had become ready before it last was not.
+	readyBefore Time
+	runAt       Time // start of the current or last run
+	runEndAt    Time // end of the last run
+	settleAt    Time // when a requested stop begins to count (R134)
+	graceAt     Time
+	timeoutAt   Time
+	retryAt     Time // while retained: when its index may be tried again
 
 	account     account
 	countedAt   Time // of a counted failure: the end that its retry delay counts from; otherwise 0
@@ -214,7 +216,15 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 		return
 	}
 	a.Ready = ready
-	a.readyAt = now
+	switch {
+	case !ready:
+		a.readyBefore, a.readyAt = a.readyAt, now
+	case a.readyAt == now && a.readyBefore != 0:
+		// A restart without a delay: nobody has seen that it was not ready (R162).
+		a.readyAt = a.readyBefore
+	default:
+		a.readyAt = now
+	}
 	if a.DeletedAt != 0 {
 		return
 	}
@@ -321,7 +331,7 @@ func (j *Job) askToStop(a *Attempt, by Deleter, why Cause, now Time) {
 	if by != DeletedByTimeout {
 		j.stop(a, why, now)
 	}
-	if a.account == open && !j.Spec.ReplaceFailed {
+	if a.account == open {
 		a.settleAt = now.Add(settleTime)
 		j.settling++
 	}
@@ -366,6 +376,9 @@ func (j *Job) settled(a *Attempt) {
 		j.touch(a)
 		a.settleAt = 0
 		j.settling--
+		if !a.terminal() {
+			j.rearm(a)
+		}
 	}
 }
 
@@ -417,7 +430,6 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 	}
 	j.restarts -= a.Restarts
 	a.Phase, a.FinishedAt = phase, now
-	a.Ready, a.waiting, a.RestartAt = false, false, 0
 	a.graceAt, a.timeoutAt = 0, 0
 	j.settled(a)
 	if a.wake != 0 {
@@ -428,6 +440,7 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 	}
 	j.drop(a)
 	j.accountFor(a, now)
+	a.Ready, a.waiting, a.RestartAt = false, false, 0
 	j.freeIndex(a)
 	if a.Notify {
 		j.emit(Close, a)
@@ -504,8 +517,10 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	j.touch(a)
 	if a.settleAt != 0 && a.settleAt <= now {
 		j.settled(a)
-		j.countFailure(a, now)
-		j.freeIndex(a)
+		if !j.Spec.ReplaceFailed { // otherwise it counts when it has ended (R242)
+			j.countFailure(a, now)
+			j.freeIndex(a)
+		}
 	}
 	if due(&a.timeoutAt, now) && !a.timedOut {
 		j.timeOut(a, now)

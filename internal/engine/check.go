@@ -77,7 +77,7 @@ func (c *checkup) checkLive() {
 		c.want(a.Seq >= 0 && a.Seq < c.created, "attempt %d of %d", a.Seq, c.created)
 		c.want(!a.Ready || a.Phase == Running && !a.waiting, "attempt %d is ready and does not run", a.Seq)
 		c.want(!a.Abandoned || a.terminating(), "attempt %d is abandoned and not terminating", a.Seq)
-		c.want(a.settleAt == 0 || a.terminating() && a.account == open && !c.Spec.ReplaceFailed,
+		c.want(a.settleAt == 0 || a.terminating() && a.account == open,
 			"attempt %d settles for nothing", a.Seq)
 		c.want(!a.active() || a.account == open || c.DeletedAt != 0, "attempt %d is counted while active", a.Seq)
 		c.want(a.retained == (c.retained[a.Index] == a), "attempt %d is not where it is retained", a.Seq)
@@ -152,7 +152,7 @@ func (c *checkup) checkIndexes() {
 	for i := range c.GivenUp.All() {
 		c.want(!c.Completed.Contains(i), "index %d is completed and given up", i)
 	}
-	if c.target != nil {
+	if c.FinishedAt != 0 {
 		return // a resize does not matter any more
 	}
 	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.Len()
@@ -160,7 +160,7 @@ func (c *checkup) checkIndexes() {
 		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is to be started and over", i)
 		a := c.retained[i]
 		delayed := a != nil && c.delays(a)
-		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0, "index %d is ready: %v", i, x.ready.Contains(i))
+		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0 || c.target != nil, "index %d is ready: %v", i, x.ready.Contains(i))
 	}
 	held := make(map[int]bool)
 	for _, a := range c.live {
@@ -231,7 +231,7 @@ func (c *checkup) checkConditions() {
 	}
 }
 
-// checkEnd is R282.
+// checkEnd makes sure that nothing goes on in a job that has finished (R282).
 func (c *checkup) checkEnd() {
 	if c.FinishedAt == 0 {
 		return

@@ -208,8 +208,9 @@ func (c *checker) follow(t *tracked) {
 		now.ExitCode == was.ExitCode && now.HasExit == was.HasExit && now.Reason == was.Reason,
 		"attempt %d has ended as %+v and becomes %+v", now.Seq, *was, *now)
 	c.want(!now.terminal() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
-	c.want(was.account == open || now.account == was.account || was.retained && now.account != open || !c.job.inRange(now),
-		"attempt %d is counted again", now.Seq)
+	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.terminal()
+	c.want(was.account == open || now.account == was.account || was.retained && now.account != open || uncounted ||
+		!c.job.inRange(now), "attempt %d is counted again", now.Seq)
 	if was.account != open || was.terminal() {
 		return
 	}

@@ -165,7 +165,7 @@ func (j *Job) manage(now Time) {
 	}
 	missing := wanted - j.Active - j.settling
 	if j.Spec.ReplaceFailed {
-		missing -= j.Terminating
+		missing = wanted - j.Active - j.Terminating // those that settle among them
 	}
 	if missing > 0 && !j.isHeld() {
 		j.startSome(missing, now)
@@ -321,9 +321,16 @@ func (j *Job) pursue(now Time) {
 	if !j.has(interim) {
 		j.endAttempts(interim, now)
 	}
-	if j.Active+j.Terminating == 0 && j.DeletedAt == 0 {
+	if j.Active+j.Terminating == 0 && j.DeletedAt == 0 && j.mayFinish() {
 		j.finish(final, now)
 	}
+}
+
+// mayFinish reports whether the terminal condition may follow: a job that is decided
+// while it is suspended waits until it is resumed, as only a job with a start time
+// can have finished (R282). The exception is one that has nothing to do.
+func (j *Job) mayFinish() bool {
+	return j.StartTime != 0 || j.Spec.Suspend && j.Spec.Completions == 0
 }
 
 func (j *Job) finish(condition string, now Time) {
@@ -414,7 +421,7 @@ func (j *Job) update(spec Spec, now Time) {
 	old := j.Spec
 	j.Spec = spec
 	j.history.trim(spec.History)
-	if j.FinishedAt != 0 || j.target != nil {
+	if j.FinishedAt != 0 {
 		return // nothing but the TTL acts on a finished job (R262)
 	}
 	if spec.Indexed && spec.Completions != old.Completions {
@@ -422,6 +429,7 @@ func (j *Job) update(spec Spec, now Time) {
 		j.resize(old.Completions, spec.Completions)
 	}
 	switch {
+	case j.target != nil: // every attempt has been counted
 	case spec.ReplaceFailed == old.ReplaceFailed:
 	case spec.ReplaceFailed:
 		j.holdAgain()
@@ -437,6 +445,7 @@ func (j *Job) replaceTerminating(now Time) {
 		if !a.terminating() {
 			continue
 		}
+		j.settled(a)
 		if a.account == open {
 			j.countFailure(a, now)
 		}
@@ -444,12 +453,18 @@ func (j *Job) replaceTerminating(now Time) {
 	}
 }
 
-// delete removes the job, at once or when its attempts have ended (R289, R290).
+// delete removes the job, at once or when its attempts have ended (R289, R290). A
+// job that is removed at once with all it has leaves no time to count what was
+// retained (R213).
 func (j *Job) delete(ev Event) {
 	if j.DeletedAt == 0 {
 		j.DeletedAt = ev.At
 	}
-	j.recordAll()
+	if ev.Orphan || ev.Linger {
+		j.recordAll()
+	} else {
+		j.forgetAll()
+	}
 	for i := len(j.live) - 1; i >= 0; i-- {
 		a := j.live[i]
 		if !ev.Orphan {

@@ -72,7 +72,8 @@ var decidePlays = map[string]play{
 			0s: create
 			1s: delete 0
 			2s: update suspended => is=Suspended:JobSuspended
-			3s: fail 0 => is=Failed:BackoffLimitExceeded failed=1`},
+			3s: fail 0 => is=FailureTarget:BackoffLimitExceeded failed=1 started=no
+			9s: update suspended=no => is=Failed:BackoffLimitExceeded failed=1 started=9s`},
 	"R238 suspending a work queue with a success completes it": {"queue P=3", `
 			0s: create
 			1s: ok 0

@@ -29,9 +29,10 @@ func (t Time) Add(d time.Duration) Time {
 }
 
 // settleTime is how long a running attempt that somebody else asked to stop
-// may take to do so before it counts as failed for having been asked (R134).
-// It stands in for the second that the reference lets pass before it looks: an
-// attempt that stops right away is judged by how it ended.
+// may take to do so before the job goes on without it: before it counts as failed
+// for having been asked (R134), or, if only ended attempts count (R242), before the
+// job may be complete. It stands in for the second that the reference lets pass
+// before it looks: an attempt that stops right away is judged by how it ended.
 const settleTime = time.Millisecond
 
 // A Job is the state of one job. It is not safe for concurrent use, but for
@@ -71,8 +72,8 @@ type Job struct {
 	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
 	// restarting are live attempts by when they are to run again.
 	restarting duequeue.Queue[*Attempt]
-	// settling counts the attempts that were asked to stop and do not count
-	// as failed yet; nobody takes their place meanwhile.
+	// settling counts the attempts that were asked to stop so short a while ago that
+	// they may yet be judged by how they end; nobody takes their place meanwhile.
 	settling int
 	created  int64 // attempts so far
 	now      Time  // of the latest event

@@ -164,13 +164,17 @@ func (j *Job) grow(from, to int) {
 	x.waiting = x.returned.Len()
 }
 
-// holdAgain follows a change of the replacement policy: with Failed, an
-// attempt that is stopping keeps its index unless it has been replaced.
+// holdAgain follows a change of the replacement policy to Failed: an attempt that is
+// stopping keeps its index unless it has been replaced. One that was retained has not
+// failed any more (R242): it is judged by how it ends.
 func (j *Job) holdAgain() {
 	x := &j.indexes
 	for _, a := range j.live {
 		j.touch(a)
-		j.settled(a)
+		if a.retained {
+			j.forget(a)
+			a.account, a.countedAt = open, 0
+		}
 		if a.terminating() && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
 			x.ready.Remove(a.Index)
 			a.holding = true

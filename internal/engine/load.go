@@ -140,7 +140,7 @@ func (l *loader) finish() error {
 	for i := range l.attempts {
 		l.takeAttempt(l.revive(&l.attempts[i]))
 	}
-	if l.Spec.Indexed && l.target == nil {
+	if l.Spec.Indexed && l.FinishedAt == 0 {
 		l.findReturned()
 	}
 	h, t := &l.history, l.tracker
@@ -157,7 +157,7 @@ func (l *loader) takeHead() {
 	h, j := l.head, l.Job
 	j.now, j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt = h.Now, h.CreatedAt, h.StartTime, h.FinishedAt, h.DeletedAt
 	j.Conditions, j.Succeeded, j.Failed, j.LastFailure, j.created = h.Conditions, h.Succeeded, h.Failed, h.LastFailure, h.Attempts
-	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil, wake: Never}
+	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil, seen: h.FailuresSeen, wake: Never}
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
 	j.exhausted, j.outOfRange = h.Exhausted, h.OutOfRange
 	x := &j.indexes

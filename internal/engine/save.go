@@ -241,6 +241,7 @@ type head struct {
 
 	Retries                int // since the last success
 	LastSuccess            Time
+	FailuresSeen           Time `json:",omitzero"`
 	RetryAfter, RetryUntil Time
 
 	Target, FailJob       *savedTarget `json:",omitempty"`
@@ -271,7 +272,8 @@ func (j *Job) head() head {
 		Now: j.now, CreatedAt: j.CreatedAt, StartTime: j.StartTime, FinishedAt: j.FinishedAt, DeletedAt: j.DeletedAt,
 		Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure, Attempts: j.created,
 		Retries: j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
-		Target: j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
+		FailuresSeen: j.retry.seen,
+		Target:       j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
 		Exhausted: j.exhausted, OutOfRange: j.outOfRange,
 		NextIndex: x.next, AgainIndex: x.again, AgainFrom: x.againFrom, HighestNumber: x.highest,
 		IndexFailures:   x.failures,
@@ -294,7 +296,7 @@ type savedAttempt struct {
 	ExitCode                                             int         `json:",omitzero"`
 	HasExit, Ready, Abandoned                            bool        `json:",omitzero"`
 	Conditions                                           []Condition `json:",omitempty"`
-	ReadyAt, RunAt, RunEndAt                             Time        `json:",omitzero"`
+	ReadyAt, ReadyBefore, RunAt, RunEndAt                Time        `json:",omitzero"`
 	SettleAt, GraceAt, TimeoutAt, RetryAt                Time        `json:",omitzero"`
 	Account                                              account     `json:",omitzero"`
 	CountedAt                                            Time        `json:",omitzero"`
@@ -312,7 +314,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt, DeletedBy: a.DeletedBy, Reason: a.Reason,
 		ExitCode: a.ExitCode, HasExit: a.HasExit, Ready: a.Ready, Abandoned: a.Abandoned,
 		Conditions: slices.Clone(a.Conditions),
-		ReadyAt:    a.readyAt, RunAt: a.runAt, RunEndAt: a.runEndAt,
+		ReadyAt:    a.readyAt, ReadyBefore: a.readyBefore, RunAt: a.runAt, RunEndAt: a.runEndAt,
 		SettleAt: a.settleAt, GraceAt: a.graceAt, TimeoutAt: a.timeoutAt, RetryAt: a.retryAt,
 		Account: a.account, CountedAt: a.countedAt,
 		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut, Waiting: a.waiting, Pinned: a.Pinned,
@@ -327,7 +329,7 @@ func (s *savedAttempt) attempt() *Attempt {
 		Phase: s.Phase, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		RestartAt: s.RestartAt, DeletedAt: s.DeletedAt, DeletedBy: s.DeletedBy, Reason: s.Reason,
 		ExitCode: s.ExitCode, HasExit: s.HasExit, Ready: s.Ready, Abandoned: s.Abandoned, Conditions: s.Conditions,
-		readyAt: s.ReadyAt, runAt: s.RunAt, runEndAt: s.RunEndAt,
+		readyAt: s.ReadyAt, readyBefore: s.ReadyBefore, runAt: s.RunAt, runEndAt: s.RunEndAt,
 		settleAt: s.SettleAt, graceAt: s.GraceAt, timeoutAt: s.TimeoutAt, retryAt: s.RetryAt,
 		account: s.Account, countedAt: s.CountedAt,
 		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut, waiting: s.Waiting, Pinned: s.Pinned,

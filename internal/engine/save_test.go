@@ -51,7 +51,7 @@ func essence(j *Job) string {
 	}
 	put("numbers", j.indexes.numbers)
 	put("failures", j.indexes.failures)
-	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.exhausted, j.outOfRange})
+	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.seen, j.exhausted, j.outOfRange})
 	put("targets", string(asJSON([]*savedTarget{j.target.saved(), j.failJob.saved()})))
 	put("last", j.LastFailure)
 	put("events", j.Events())
