@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -19,27 +18,24 @@ type agenda struct {
 }
 
 // An errand is something to be done at a time. What is due at the same time is
-// done by order, so that a replay is always the same.
+// done by rank (see tieOrder), so that a replay is always the same.
 type errand struct {
 	at    time.Time
-	order int // of a pod: its index or ordinal
+	rank  int
 	added int
 	do    func()
 }
 
-// ofUser is the order of what a user does: after all pods.
-const ofUser = math.MaxInt
-
 func compareErrands(a, b *errand) int {
-	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.order, b.order), cmp.Compare(a.added, b.added))
+	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.rank, b.rank), cmp.Compare(a.added, b.added))
 }
 
-func (a *agenda) add(at time.Time, order int, do func()) *errand {
+func (a *agenda) add(at time.Time, rank int, do func()) *errand {
 	defer a.changed()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.added++
-	e := &errand{at, order, a.added, do}
+	e := &errand{at, rank, a.added, do}
 	i, _ := slices.BinarySearchFunc(a.errands, e, compareErrands)
 	a.errands = slices.Insert(a.errands, i, e)
 	return e

@@ -19,7 +19,6 @@ type Excuse struct {
 }
 
 const (
-	oneLook    = "the controller sees two ends in one look; the library looks after each (R3)"
 	sizeCap    = "size caps (R11 to R14, R61 to R66) apply to imported manifests only"
 	noTemplate = "the library has no pod template (R28, R89, R109)"
 	noSelector = "the library has no selectors (R93 to R97)"
@@ -28,17 +27,12 @@ const (
 
 // Excuses has the excused cases by name.
 var Excuses = map[string]Excuse{
-	"together-success-and-limit":        {Reason: oneLook, May: true},
-	"together-success-policy-and-limit": {Reason: oneLook, May: true},
-	"together-fail-job-and-limit":       {Reason: oneLook, May: true},
-	"together-max-failed-and-limit":     {Reason: oneLook, May: true},
-
 	"fraction-backoff": {Reason: wholeTimes, May: true, Fields: []string{
 		"finishedAt", "completionTime", "conditions[].at", "pods[].created", "pods[].end"}},
 	"fraction-success": {Reason: wholeTimes, May: true, Fields: []string{
 		"completionTime", "conditions[].at"}},
 
-	"update-template": {Reason: noTemplate, Fields: []string{"actions[].accepted", "actions[].errors"}},
+	"update-template": {Reason: noTemplate, May: true, Fields: []string{"actions[].accepted", "actions[].errors"}},
 
 	"restart-unset": {Reason: "Job.RestartPolicy has a default (R39)"},
 	"mode-empty":    {Reason: "the zero value of Job.CompletionMode is its default (R30)"},

@@ -19,6 +19,7 @@ type kubelet struct {
 	scenario *Scenario
 	ctl      *batch.Controller
 	agenda   *agenda
+	ties     tieOrder
 	closing  chan struct{} // closed when everything is to stop at once
 
 	mu        sync.Mutex
@@ -28,10 +29,12 @@ type kubelet struct {
 
 // A podRun is what the kubelet knows of one attempt.
 type podRun struct {
-	running  bool                // Execute has not returned
-	exit     int                 // of the last run, once that has ended
-	restarts int                 // how often it has been restarted
-	last     batch.AttemptStatus // when the last run ended
+	plan      Plan
+	running   bool                // Execute has not returned
+	exit      int                 // of the last run, once that has ended
+	restarts  int                 // how often it has been restarted
+	last      batch.AttemptStatus // when the last run ended, or just before the disruption
+	disrupted DisruptionKind      // empty if it was not
 }
 
 var _ batch.PendingExecutor = (*kubelet)(nil)
@@ -46,8 +49,8 @@ func (*kubelet) HoldsPending() bool { return true }
 
 // Execute runs the container of one pod once.
 func (k *kubelet) Execute(ctx context.Context, a batch.Attempt) error {
-	late := k.begin(a)
-	code := k.run(ctx, a, late)
+	plan, late := k.begin(a)
+	code := k.run(ctx, a, plan, late)
 	k.end(a, code)
 	if code == 0 {
 		return nil
@@ -56,8 +59,7 @@ func (k *kubelet) Execute(ctx context.Context, a batch.Attempt) error {
 }
 
 // run plays one run of a pod's container and returns its exit code.
-func (k *kubelet) run(ctx context.Context, a batch.Attempt, late Seconds) int {
-	plan := k.plan(a)
+func (k *kubelet) run(ctx context.Context, a batch.Attempt, plan Plan, late Seconds) int {
 	if a.Restarts == 0 {
 		if start := plan.Start + late; start > 0 && !k.sleep(a, start, ctx.Done()) {
 			return ExitKill
@@ -74,8 +76,8 @@ func (k *kubelet) run(ctx context.Context, a batch.Attempt, late Seconds) int {
 	return stop.Exit
 }
 
-// plan finds the plan of an attempt. The number of an attempt does not do for
-// that: it may skip some if the job has been cut and grown again.
+// plan finds the plan of an attempt that begins. The number of an attempt does not
+// do for that: it may skip some if the job has been cut and grown again.
 func (k *kubelet) plan(a batch.Attempt) Plan {
 	if a.Index < 0 {
 		return k.scenario.PlanFor(-1, 0, a.Number)
@@ -101,7 +103,7 @@ func order(a batch.Attempt) int {
 // sleep reports whether the time has passed without interruption.
 func (k *kubelet) sleep(a batch.Attempt, d Seconds, interrupt <-chan struct{}) bool {
 	over := make(chan struct{})
-	e := k.agenda.add(time.Now().Add(d.Duration()), order(a), func() { close(over) })
+	e := k.agenda.add(time.Now().Add(d.Duration()), k.ties.ofRun(order(a)), func() { close(over) })
 	select {
 	case <-over:
 		return true
@@ -111,25 +113,25 @@ func (k *kubelet) sleep(a batch.Attempt, d Seconds, interrupt <-chan struct{}) b
 	}
 }
 
-// reaction is how late the recorded controller noticed what happened to a pod,
-// in the ideal recording. A pod that was created for it is as much later. That
-// decides what comes first where two things fall together.
-const reaction Seconds = 0.001
-
-// begin notes that a run begins, and returns how late that would have been.
-func (k *kubelet) begin(a batch.Attempt) (late Seconds) {
+// begin notes that a run begins, and returns the pod's plan and how late the run
+// would have been. The plan is found when the pod begins: later its job may be
+// gone, and with it what was before.
+func (k *kubelet) begin(a batch.Attempt) (plan Plan, late Seconds) {
+	if _, ok := k.of(a.UID()); !ok {
+		plan = k.plan(a)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	run := k.runs[a.UID()]
 	if run == nil {
-		run = new(podRun)
+		run = &podRun{plan: plan}
 		k.runs[a.UID()] = run
 	}
 	run.running, run.restarts = true, a.Restarts
 	if k.changedAt.Equal(time.Now()) {
-		return reaction
+		late = k.ties.lateness()
 	}
-	return 0
+	return run.plan, late
 }
 
 // end notes how a run has ended, and what the controller says of it just
@@ -175,11 +177,11 @@ func (k *kubelet) planDisruption(a batch.Attempt, d *Disruption) {
 		return
 	}
 	job, uid := a.Job, a.UID()
-	k.agenda.add(time.Now().Add(d.At.Duration()), order(a), func() { k.disrupt(job, uid, disruptionReasons[d.Kind]) })
+	k.agenda.add(time.Now().Add(d.At.Duration()), k.ties.ofDisruption(order(a)), func() { k.disrupt(job, uid, d.Kind) })
 }
 
 // disrupt disrupts a pod, unless it has ended or is stopping.
-func (k *kubelet) disrupt(job, uid string, reason batch.Reason) {
+func (k *kubelet) disrupt(job, uid string, kind DisruptionKind) {
 	status, ok := k.attempt(job, uid)
 	if !ok || !status.DeletedAt.IsZero() {
 		return
@@ -187,8 +189,12 @@ func (k *kubelet) disrupt(job, uid string, reason batch.Reason) {
 	k.mu.Lock()
 	k.changedAt = time.Now()
 	k.mu.Unlock()
-	err := k.ctl.Disrupt(k.t.Context(), job, status.Name, reason)
-	if err != nil && !errors.Is(err, batch.ErrFinished) {
+	switch err := k.ctl.Disrupt(k.t.Context(), job, status.Name, disruptionReasons[kind]); {
+	case err == nil:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.runs[uid].disrupted, k.runs[uid].last = kind, status
+	case !errors.Is(err, batch.ErrFinished):
 		k.t.Errorf("disrupt %s: %v", PodName(status.Ordinal), err)
 	}
 }

@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -41,6 +43,7 @@ type session struct {
 	watched batch.Change        // the last change of the watch
 	pods    map[string]*seenPod // by UID
 	events  []batch.Event
+	faults  []string // what is wrong beside what was seen
 }
 
 // A seenPod is what was seen of an attempt.
@@ -50,14 +53,14 @@ type seenPod struct {
 	number int
 }
 
-// play runs a case and returns what was seen of it. It must be called in a
-// bubble.
-func play(t *testing.T, c *Case) *Observation {
+// play runs a case and returns what was seen of it, and what else was wrong. It
+// must be called in a bubble.
+func play(t *testing.T, c *Case, ties tieOrder) (*Observation, []string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &session{
 		t: t, c: c, start: time.Now(),
 		changed:  make(chan struct{}, 1),
-		finished: make(chan batch.Status, 1),
+		finished: make(chan batch.Status, 2), // of watch and of wait
 		actions:  c.Scenario.Actions,
 		pods:     make(map[string]*seenPod),
 	}
@@ -67,21 +70,29 @@ func play(t *testing.T, c *Case) *Observation {
 	s.agenda = &agenda{changed: s.change}
 	s.kubelet = &kubelet{
 		t: t, scenario: &c.Scenario, ctl: ctl, agenda: s.agenda,
+		ties:    ties,
 		closing: make(chan struct{}), runs: make(map[string]*podRun),
 	}
 	defer s.shutdown()
 	defer cancel()
+	if !c.Scenario.ValidateOnly {
+		go s.watch(ctx)
+		synctest.Wait() // a job may be gone as soon as it is created
+	}
 	switch accepted := s.create(ctx); {
 	case accepted && c.Scenario.ValidateOnly:
 		s.checkDefaults()
 	case accepted:
-		go s.watch(ctx)
 		go s.wait(ctx)
 		s.runToEnd()
 		s.checkWatch()
 		s.conclude()
 	}
-	return &s.got
+	return &s.got, s.faults
+}
+
+func (s *session) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
 
 // options keep a job that is only to be created from running all its attempts.
@@ -120,6 +131,7 @@ func (s *session) maybe(t time.Time) *Seconds {
 }
 
 // watch follows the job. It also holds the watch to its promise: revisions rise.
+// Of a job that is removed as soon as it has finished only the watch tells how.
 func (s *session) watch(ctx context.Context) {
 	for change, err := range s.ctl.Watch(ctx, 0) {
 		if err != nil {
@@ -127,6 +139,9 @@ func (s *session) watch(ctx context.Context) {
 		}
 		if last := s.watched.Status.Revision; change.Status.Revision <= last {
 			s.t.Errorf("watch: revision %d after %d", change.Status.Revision, last)
+		}
+		if change.Status.Finished() && !s.watched.Status.Finished() {
+			s.finished <- change.Status
 		}
 		s.watched = change
 		s.change()
@@ -136,10 +151,14 @@ func (s *session) watch(ctx context.Context) {
 // checkWatch checks that the watch has told everything.
 func (s *session) checkWatch() {
 	if s.got.GoneAt != nil {
-		require.Equal(s.t, batch.Deleted, s.watched.Type, "the last change of the watch")
+		if s.watched.Type != batch.Deleted {
+			s.fault("watch: the last change is %v, want %v", s.watched.Type, batch.Deleted)
+		}
 		return
 	}
-	require.Equal(s.t, s.current.Revision, s.watched.Status.Revision, "the last revision of the watch")
+	if got, want := s.watched.Status.Revision, s.current.Revision; got != want {
+		s.fault("watch: the last revision is %d, want %d", got, want)
+	}
 }
 
 // wait waits for the job to finish.
@@ -156,7 +175,7 @@ func (s *session) wait(ctx context.Context) {
 // or the user does.
 func (s *session) runToEnd() {
 	for _, a := range s.actions {
-		s.agenda.add(s.start.Add(a.At.Duration()), ofUser, s.act)
+		s.agenda.add(s.start.Add(a.At.Duration()), s.kubelet.ties.ofUser(), s.act)
 	}
 	for s.settle(); !s.over(); s.settle() {
 		if do := s.await(); do != nil {
@@ -218,8 +237,10 @@ func (s *session) hasLivePods() bool {
 func (s *session) look() {
 	select {
 	case status := <-s.finished:
-		s.final = &status
-		s.got.FinishedAt = new(s.now())
+		if s.final == nil {
+			s.final = &status
+			s.got.FinishedAt = new(s.now())
+		}
 	default:
 	}
 	s.lookAtJob()
@@ -292,17 +313,25 @@ func isDisrupted(a batch.AttemptStatus) bool {
 // seeEnd notes the end of an attempt that the controller has forgotten along
 // with its job: its end is what the kubelet knows of it.
 func (s *session) seeEnd(uid string, pod *seenPod) {
-	run, ok := s.kubelet.of(uid)
-	if !ok || run.running {
-		s.t.Errorf("%s has vanished before its end", PodName(pod.Ordinal))
-	}
+	run, _ := s.kubelet.of(uid)
 	if run.last.UID != "" {
 		s.see(run.last)
 		pod = s.pods[uid]
 	}
-	pod.Phase, pod.Exit, pod.Restarts = string(batch.AttemptFailed), new(run.exit), run.restarts
-	if run.exit == 0 {
-		pod.Phase = string(batch.AttemptSucceeded)
+	pod.Phase, pod.Restarts = string(batch.AttemptFailed), run.restarts
+	switch {
+	case run.disrupted == Kubelet:
+		pod.Exit, pod.Disrupted = new(ExitKill), true
+	case run.disrupted == PodGC:
+		pod.Exit, pod.Disrupted = nil, true
+		pod.DeletedBy = cmp.Or(pod.DeletedBy, string(batch.DeletedByPodGC))
+	case run.running:
+		s.fault("%s has vanished before its end", PodName(pod.Ordinal))
+	default:
+		pod.Exit = new(run.exit)
+		if run.exit == 0 {
+			pod.Phase = string(batch.AttemptSucceeded)
+		}
 	}
 	pod.End = new(s.now())
 }
@@ -332,7 +361,7 @@ func (s *session) concludePods() {
 			want = max(pod.Attempt, numbers[pod.Index])
 		}
 		if pod.number < want || pod.number > want && !s.resized {
-			s.t.Errorf("%s: got number %d, want %d", PodName(pod.Ordinal), pod.number, want)
+			s.fault("%s: got number %d, want %d", PodName(pod.Ordinal), pod.number, want)
 		}
 		attempts[pod.Index]++
 		numbers[pod.Index] = pod.number + 1
