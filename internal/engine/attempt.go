@@ -238,7 +238,7 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 // ended takes in that the executor returned.
 func (j *Job) ended(a *Attempt, r Result, now Time) {
 	if a.terminal() {
-		return // it was given up as lost
+		return // the job's end has taken it along
 	}
 	a.permanent = r.Permanent
 	a.errorRule = r.ErrorRule
@@ -470,8 +470,8 @@ func (j *Job) drop(a *Attempt) {
 func (j *Job) rearm(a *Attempt) {
 	due := Never
 	restartAt := a.RestartAt
-	if j.isHeld() {
-		restartAt = 0 // nothing more is to start
+	if !j.mayRestart(a) {
+		restartAt = 0
 	}
 	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
 		if t != 0 {
@@ -525,7 +525,7 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	if due(&a.timeoutAt, now) && !a.timedOut {
 		j.timeOut(a, now)
 	}
-	if a.waiting && a.RestartAt != 0 && a.RestartAt <= now && !j.isHeld() {
+	if a.waiting && a.RestartAt != 0 && a.RestartAt <= now && j.mayRestart(a) {
 		j.restart(a, now)
 	}
 	if !a.terminal() && due(&a.graceAt, now) && !a.Abandoned {

@@ -102,7 +102,7 @@ func (c *checkup) checkDue() {
 		}
 		c.want((a.wakeRestart != 0) == (a.RestartAt != 0 && a.RestartAt != Never), "attempt %d restarts at %d, queued: %d", a.Seq, a.RestartAt, a.wakeRestart)
 		restartAt := a.RestartAt
-		if c.isHeld() {
+		if !c.mayRestart(a) {
 			restartAt = 0
 		}
 		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {

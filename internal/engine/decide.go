@@ -67,14 +67,28 @@ func (j *Job) deciding(now Time) bool {
 	t := j.decide(now)
 	switch {
 	case t == nil:
-		j.decideAt = 0
+		j.settleUntil(0)
 		return false
 	case len(j.live) == 0, t == &deadlineExceeded, j.decideAt != 0 && now >= j.decideAt:
 		j.target = t
 	case j.decideAt == 0:
-		j.decideAt = now.Add(settleTime)
+		j.settleUntil(now.Add(settleTime))
 	}
 	return true
+}
+
+// settleUntil sets when the decision falls, or zero if there is none any more.
+func (j *Job) settleUntil(t Time) {
+	changed := (j.decideAt == 0) != (t == 0)
+	j.decideAt = t
+	if !changed || j.restarting.Len() == 0 {
+		return
+	}
+	for _, a := range j.live {
+		if a.wakeRestart != 0 {
+			j.rearm(a)
+		}
+	}
 }
 
 // decide finds out whether the job has failed, or met its success policy.

@@ -8,6 +8,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch/internal/duequeue"
@@ -248,10 +249,27 @@ func (j *Job) Step(ev Event) []Action {
 // Ended is Step for an event of that kind. It is a function of its own because
 // it is called for every attempt: an Event costs more to pass than to handle.
 func (j *Job) Ended(a *Attempt, r Result, now Time) []Action {
+	if a.terminal() {
+		return nil // it was lost before, and has been counted
+	}
 	now = j.advance(now)
 	j.out = j.out[:0]
+	if j.Due() <= now {
+		j.actBefore(a, now)
+	}
 	j.ended(a, r, now)
 	return j.conclude(now)
+}
+
+// actBefore does what is due before an attempt ends. An executor that returns at the
+// instant of its deadline has not met it, however the caller's timer and executor
+// race for the job.
+func (j *Job) actBefore(a *Attempt, now Time) {
+	j.tick(now)
+	j.reconcile(now)
+	j.out = slices.DeleteFunc(j.out, func(act Action) bool {
+		return act.Attempt == a && (act.Kind == Stop || act.Kind == Abandon) // it has returned
+	})
 }
 
 // advance makes sure that time does not run backwards: callers that race for the
@@ -266,7 +284,12 @@ func (j *Job) conclude(now Time) []Action {
 	if j.wakes.Len()+j.retries.Len() > 0 {
 		j.tick(now)
 	}
+	deciding := j.decideAt != 0
 	j.reconcile(now)
+	if deciding && j.decideAt == 0 && first(&j.wakes) <= now {
+		j.tick(now) // restarts that the decision had held back
+		j.reconcile(now)
+	}
 	j.steadyUntil = j.steady()
 	return j.out
 }
@@ -324,6 +347,13 @@ func (j *Job) IsHalted() bool { return j.halted && j.FinishedAt == 0 }
 
 // isHeld reports whether nothing is to start.
 func (j *Job) isHeld() bool { return j.halted || j.paused }
+
+// mayRestart reports whether an attempt may run again. While a decision that ends the
+// job settles, one that has run again since may not: without a delay it could run
+// hundreds of times until then.
+func (j *Job) mayRestart(a *Attempt) bool {
+	return !j.isHeld() && (j.decideAt == 0 || a.runAt.Add(settleTime) < j.decideAt)
+}
 
 // pause holds back what has not started, or lets it go on: starts that were asked
 // for and not made are asked for again.

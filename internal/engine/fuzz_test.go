@@ -415,7 +415,7 @@ func encode(first Spec, events []Event) []byte {
 }
 
 func FuzzEngine(f *testing.F) {
-	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, decidePlays, indexPlays, attemptPlays} {
+	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, restartPlays, decidePlays, indexPlays, attemptPlays} {
 		for _, name := range slices.Sorted(maps.Keys(plays)) {
 			f.Add(plays[name].encode(f))
 		}

@@ -1,6 +1,12 @@
 package engine
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
 
 // mixesPlays are the mixes of features that recorded answers showed to be easy to get
 // wrong, each in a variation of its own.
@@ -140,3 +146,97 @@ var mixesPlays = map[string]play{
 }
 
 func TestMixes(t *testing.T) { runPlays(t, mixesPlays) }
+
+// restartPlays are about restarts while a job is about to end, and about what is due
+// when an attempt ends.
+var restartPlays = map[string]play{
+	"R173 nothing is restarted while a failure settles": {"onfailure L=0 customrestart", `
+			0s:      create
+			1s:      fail 0
+			1s:      answer 0s => start=0 restarts0=1 is=running
+			1.0001s: fail 0
+			1.0001s: answer 0s => start=
+			1.0005s: => start= restarts0=1
+			1.001s:  => is=Failed:BackoffLimitExceeded failed=1 restarts0=1`},
+	"R173 with a higher limit": {"onfailure L=3 P=2 C=2 customrestart", `
+			0s:      create
+			1s:      fail 0
+			1s:      answer 0s => start=0
+			1s:      fail 0
+			1s:      answer 0s => start=0 restarts0=2
+			1s:      fail 1
+			1s:      answer 0s => start=1 restarts1=1 is=running
+			1.0002s: fail 0 1
+			1.0002s: answer 0s; answer 0s => start=
+			1.001s:  => is=Failed:BackoffLimitExceeded failed=2`},
+	"R173 an attempt that fails just then is restarted once, as the kubelet does": {"onfailure L=1 P=2 C=2", `
+			0s:      create
+			1s:      fail 0 => start=0
+			1.0001s: fail 1 => start=1 restarts1=1
+			1.0002s: fail 0 1 => start=
+			1.001s:  => is=Failed:BackoffLimitExceeded failed=2`},
+	"restarts go on when the failure is off": {"onfailure L=2 P=2 C=2 customrestart", `
+			0s:      create
+			1s:      fail 0 1
+			1s:      answer 0s; answer 0s => start=0,1 is=running
+			1.0001s: fail 1
+			1.0001s: answer 0s => start=
+			1.0002s: ok 0 => start=1 is=running succeeded=1`},
+	"restarts go on when the limit is raised": {"onfailure L=1 customrestart", `
+			0s:      create
+			1s:      fail 0
+			1s:      answer 0s => start=0 is=running
+			1.0001s: fail 0
+			1.0001s: answer 0s => start=
+			1.0002s: update L=9 => start=0 is=running`},
+}
+
+func TestRestarts(t *testing.T) { runPlays(t, restartPlays) }
+
+// TestDueGoesFirst ends attempts at the very instant of a deadline, before anybody
+// has given the job a Tick.
+func TestDueGoesFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec   string
+		reason string // of the job
+		told   string // of the attempt
+	}{
+		"the attempt's, with an error": {"timeout=5s L=0", "BackoffLimitExceeded", "DeadlineExceeded"},
+		"the job's, with an error":     {"deadline=5s L=0", "DeadlineExceeded", ""},
+		"both":                         {"deadline=5s timeout=5s L=0", "DeadlineExceeded", "DeadlineExceeded"},
+	} {
+		for _, code := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, exit code %d", name, code), func(t *testing.T) {
+				w := newWorld(parseSpec(t, c.spec), false)
+				w.step(Event{Kind: Created})
+				a := w.attempt(0)
+				w.now += Time(5 * time.Second)
+				w.end(0, Result{Code: code, ErrorRule: None})
+				require.NoError(t, w.err)
+				require.Equal(t, c.told, a.Reason)
+				require.NotContains(t, w.did, "stop:0(timeout)")
+				require.NotContains(t, w.did, "stop:0(finished)")
+				require.Equal(t, "Failed:"+c.reason, scriptLine{TB: t, world: w}.condition())
+				require.Equal(t, 1, w.job.Failed)
+			})
+		}
+	}
+}
+
+// TestALateEndChangesNothing lets the executor of a lost attempt return when the job
+// has finished.
+func TestALateEndChangesNothing(t *testing.T) {
+	w := newWorld(parseSpec(t, "L=0"), false)
+	w.step(Event{Kind: Created})
+	a := w.attempt(0)
+	w.step(Event{Kind: Disrupted, Attempt: a, Reason: ByKubelet})
+	w.runUntil(w.now + Time(time.Second))
+	require.NotZero(t, w.job.FinishedAt)
+
+	a.Pinned = false // as the caller does when the executor has returned
+	before := w.dump()
+	w.now += Time(time.Second)
+	w.end(0, Result{Code: 3, ErrorRule: 0, Permanent: true})
+	require.NoError(t, w.err)
+	require.Equal(t, before, w.dump())
+}
