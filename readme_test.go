@@ -476,7 +476,7 @@ func TestReadmeExamples(t *testing.T) {
 // TestReadmeCounts wants the number of recordings to be that of the cases.
 func TestReadmeCounts(t *testing.T) {
 	sum := 0
-	for _, match := range regexp.MustCompile(`\.json: agree \d+ of (\d+)`).FindAllStringSubmatch(readme(t), -1) {
+	for _, match := range regexp.MustCompile(`\.json: API agree \d+ of (\d+)`).FindAllStringSubmatch(readme(t), -1) {
 		n, err := strconv.Atoi(match[1])
 		require.NoError(t, err)
 		sum += n
