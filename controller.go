@@ -66,10 +66,14 @@ type Options struct {
 //
 // A controller that finds jobs in its store goes on with them, after a shutdown
 // as after a crash: counters, conditions, index sets, retries, deadlines and
-// suspension are what they were, by the wall clock. Attempts that ran when the
-// process ended are disrupted, with [ReasonTerminationByProcessExit], and count
-// as the failure policy says; those interrupted by [Controller.Shutdown] do not
-// count, even if they return nil then. A completion that was told is never run
+// suspension are what they were, by the wall clock. Attempts interrupted by
+// [Controller.Shutdown] do not count, even if they return nil then. Those that ran
+// when the process ended are disrupted, with [ReasonTerminationByProcessExit]. If a
+// rule of the failure policy matches that condition, it decides. Otherwise the exit
+// is one event and no attempt counts as failed; more exits in a row than failures
+// are allowed, but at least two, fail the job with
+// [ReasonProcessExitLimitExceeded]. A success in between, of the same index if the
+// job is Indexed, begins the count anew. A completion that was told is never run
 // again. One that was not may be: executors run at least once, and what they do
 // should be safe to do twice.
 //

@@ -163,6 +163,9 @@ const (
 	ReasonDeadlineExceeded         Reason = "DeadlineExceeded"
 	ReasonMaxFailedIndexesExceeded Reason = "MaxFailedIndexesExceeded"
 	ReasonFailedIndexes            Reason = "FailedIndexes"
+	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a
+	// row than failures are allowed; see [Store].
+	ReasonProcessExitLimitExceeded Reason = "ProcessExitLimitExceeded"
 	ReasonJobSuspended             Reason = "JobSuspended"
 	ReasonJobResumed               Reason = "JobResumed"
 	ReasonExecutorNotDeclared      Reason = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]

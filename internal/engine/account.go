@@ -110,6 +110,7 @@ func (j *Job) inRange(a *Attempt) bool {
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
 	j.retry = retry{wake: Never, success: a.FinishedAt} // R184
+	j.exits = 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
 		return
@@ -130,15 +131,21 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 	a.account = counted
 	rule := j.Spec.match(a)
 	action := Count
-	if rule != None {
-		action = j.Spec.FailureRules[rule].Action
-	} else if a.permanent {
+	switch {
+	case rule != None:
+		action, a.exited = j.Spec.FailureRules[rule].Action, false
+	case a.exited:
+		action = Ignore
+	case a.permanent:
 		action = j.permanentAction()
 	}
 	a.countedAt = a.failedAt(now)
-	if j.Spec.perIndex() {
+	switch {
+	case j.Spec.perIndex():
 		j.failIndexOnce(a, action)
-	} else {
+	case a.exited:
+		j.noteFailure(a, 1, a.countedAt) // the exit lengthens the delay, once
+	default:
 		j.addFailed(action)
 		j.failOnce(a, now)
 	}
@@ -186,6 +193,11 @@ func (j *Job) failOnce(a *Attempt, now Time) {
 		return
 	}
 	j.noteFailure(a, j.retry.n, a.countedAt)
+	j.delayRetry()
+}
+
+// delayRetry sets the delay after the latest of the failures in a row, or asks for it.
+func (j *Job) delayRetry() {
 	if j.Spec.CustomDelay {
 		j.retry.until = Never
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})

@@ -24,6 +24,9 @@ type Attempt struct {
 	Restarts int
 	// Failures and Ignored are how often the index had failed before (R121).
 	Failures, Ignored int
+	// Exits is how often in a row the process has ended under an attempt of the
+	// same index.
+	Exits int
 
 	Phase      Phase
 	CreatedAt  Time
@@ -55,6 +58,8 @@ type Attempt struct {
 	counts      bool // while retained: towards the limits
 	holding     bool // its index cannot be given to another
 	timedOut    bool
+	interrupted bool // by a shutdown
+	exited      bool // its process has ended under it, which is not its failure
 	waiting     bool // for its restart in place
 	slot        int32
 	wake        duequeue.Place // in Job.wakes
@@ -181,10 +186,7 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 	j.Active++
 	j.Pending++
 	j.touch(a)
-	j.emit(Start, a)
-	if !j.Spec.HoldsPending && !j.Spec.QueuesStarts {
-		j.started(a, now)
-	}
+	j.start(a, now)
 	return a
 }
 
@@ -293,10 +295,7 @@ func (j *Job) restartIn(a *Attempt, delay time.Duration, now Time) {
 func (j *Job) restart(a *Attempt, now Time) {
 	a.RestartAt = 0
 	j.restarting.Remove(a)
-	j.emit(Start, a)
-	if !j.Spec.QueuesStarts {
-		j.started(a, now)
-	}
+	j.start(a, now)
 }
 
 // kubeletDelay is the kubelet's back-off: nothing, then 10 s doubling to 300 s,

@@ -56,6 +56,7 @@ func (c *checkup) checkCounters() {
 	}
 	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, c.settling}
 	c.want(have == want, "counters are %+v, want %+v", have, want)
+	c.want(c.exits >= 0 && (c.exits == 0 || !c.Spec.Indexed), "%d exits", c.exits)
 	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
 	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // R136
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
@@ -127,6 +128,7 @@ func (c *checkup) checkRetained() {
 		if a.counts {
 			counting++
 		}
+		c.want(!a.exited || !a.counts, "attempt %d was taken along by its process, and counts", a.Seq)
 		if a.wakeRetry != 0 {
 			queued++
 			next = min(next, a.retryAt)

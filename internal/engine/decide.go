@@ -222,7 +222,7 @@ func (j *Job) startSome(n int, now Time) {
 func (j *Job) createIndex(i int, now Time) {
 	a := j.create(i, j.indexes.take(i), now)
 	if f, ok := j.indexes.failures[i]; ok {
-		a.Failures, a.Ignored = f.Counted, f.Ignored
+		a.Failures, a.Ignored, a.Exits = f.Counted, f.Ignored, f.Exits
 		delete(j.indexes.failures, i)
 	}
 	if len(j.retained) == 0 {
@@ -231,7 +231,7 @@ func (j *Job) createIndex(i int, now Time) {
 	if old := j.retained[i]; old != nil {
 		a.Number = max(a.Number, old.Number+1)
 		j.indexes.highest = max(j.indexes.highest, a.Number)
-		a.Failures, a.Ignored = old.Failures, old.Ignored
+		a.Failures, a.Ignored, a.Exits = old.Failures, old.Ignored, old.exitsAfter()
 		if old.counts {
 			a.Failures++
 		} else {
@@ -253,8 +253,11 @@ func (j *Job) stopAll(by Deleter, why Cause, now Time) {
 func (j *Job) interrupt(ev Event) {
 	for i := len(j.live) - 1; i >= 0; i-- {
 		if a := j.live[i]; !ev.Keep || !j.idle(a) {
-			if ev.Keep && a.active() && a.holding {
-				j.indexes.keepFailures(a)
+			if ev.Keep && a.active() {
+				a.interrupted = true
+				if a.holding {
+					j.indexes.keepFailures(a)
+				}
 			}
 			j.stopUncounted(a, DeletedByController, CauseShutdown, ev.At)
 		}

@@ -68,7 +68,8 @@ type Job struct {
 	retry    retry
 	target   *target                  // the decision that the job is to end
 	decideAt Time                     // when that decision falls, while it is settling
-	failJob  *target                  // what a FailJob rule wants, once one has matched (R207)
+	failJob  *target                  // what the first FailJob rule to match wants (R207), or the limit of exits
+	exits    int                      // of the process in a row, if the job is not Indexed
 	wakes    duequeue.Queue[*Attempt] // live attempts, by what is due for them
 	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
 	// restarting are live attempts by when they are to run again.
@@ -162,7 +163,7 @@ const (
 	Halted                             // nothing more is to start
 	Interrupted                        // what runs is to stop, uncounted
 	Paused                             // nothing is to start for now, or may again
-	Recovered                          // the job was loaded: what ran then does not run any more
+	Recovered                          // the job was loaded: what ran then does not run any more; see recover
 )
 
 // An Action is something that the caller of [Job.Step] is to do.
@@ -239,7 +240,7 @@ func (j *Job) Step(ev Event) []Action {
 		j.halted = true
 		j.interrupt(ev)
 	case Paused:
-		j.pause(ev.Pause)
+		j.pause(ev.Pause, ev.At)
 	case Recovered:
 		j.recover(ev.At)
 	}
@@ -353,20 +354,6 @@ func (j *Job) isHeld() bool { return j.halted || j.paused }
 // hundreds of times until then.
 func (j *Job) mayRestart(a *Attempt) bool {
 	return !j.isHeld() && (j.decideAt == 0 || a.runAt.Add(settleTime) < j.decideAt)
-}
-
-// pause holds back what has not started, or lets it go on: starts that were asked
-// for and not made are asked for again.
-func (j *Job) pause(pause bool) {
-	j.paused = pause
-	for _, a := range j.live {
-		switch {
-		case a.waiting && a.RestartAt != 0:
-			j.rearm(a)
-		case a.AwaitsStart() && !a.Pinned && !j.isHeld():
-			j.emit(Start, a)
-		}
-	}
 }
 
 // IsGone reports whether the job was removed; attempts may still be live.

@@ -23,16 +23,20 @@ type indexes struct {
 	// zero, so that no two attempts are ever alike (R153).
 	again, againFrom int
 	highest          int // number of any attempt so far
-	// failures are those of indexes whose attempt a shutdown has interrupted: the
-	// next one takes them over.
+	// failures are those of indexes whose attempt a shutdown has interrupted, or the
+	// exit of a process has ended: the next one takes them over.
 	failures map[int]failures
 	// touched are the pages of numbers that have changed; nil if the job is not
 	// saved.
 	touched map[int]struct{}
 }
 
-// failures are how often an index has failed, counted and ignored.
-type failures struct{ Counted, Ignored int }
+// failures are how often an index has failed, counted and ignored, and how many exits
+// of the process in a row it has had.
+type failures struct {
+	Counted, Ignored int
+	Exits            int `json:",omitzero"`
+}
 
 // keepFailures remembers what an attempt knows of the failures of its index.
 func (x *indexes) keepFailures(a *Attempt) {
@@ -42,7 +46,7 @@ func (x *indexes) keepFailures(a *Attempt) {
 	if x.failures == nil {
 		x.failures = make(map[int]failures)
 	}
-	x.failures[a.Index] = failures{a.Failures, a.Ignored}
+	x.failures[a.Index] = failures{a.Failures, a.Ignored, a.Exits}
 }
 
 // giveBack makes index i pending again.
@@ -109,8 +113,9 @@ func (j *Job) freeIndex(a *Attempt) {
 	a.holding = false
 	if j.inRange(a) && !j.Completed.Contains(a.Index) && !j.GivenUp.Contains(a.Index) {
 		j.indexes.giveBack(a.Index, a.retained && j.delays(a))
-		if !a.retained { // of one that is, its successor takes the number
+		if !a.retained { // of one that is, its successor takes these over
 			j.indexes.count(a.Index, a.Number+1)
+			j.indexes.keepExits(a)
 		}
 	}
 }

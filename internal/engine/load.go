@@ -13,10 +13,6 @@ import (
 	"github.com/runtocompletion/batch/internal/indexset"
 )
 
-// ByCrash is the reason of the condition DisruptionTarget of an attempt whose
-// process is gone.
-const ByCrash = "TerminationByProcessExit"
-
 // Load returns a job as it was saved, or an error that says which record is
 // wrong. It is tracked, as with Track; restore gives an attempt its owner, from
 // what was saved with it. The first step is to be Recovered. The job is paused:
@@ -159,7 +155,7 @@ func (l *loader) takeHead() {
 	j.Conditions, j.Succeeded, j.Failed, j.LastFailure, j.created = h.Conditions, h.Succeeded, h.Failed, h.LastFailure, h.Attempts
 	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil, seen: h.FailuresSeen, wake: Never}
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
-	j.exhausted, j.outOfRange = h.Exhausted, h.OutOfRange
+	j.exhausted, j.outOfRange, j.exits = h.Exhausted, h.OutOfRange, h.Exits
 	x := &j.indexes
 	x.failures = h.IndexFailures
 	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
@@ -255,32 +251,4 @@ func replay[T any](saved map[int64][]T, oldest int64, pushed *int64, r *runs, pu
 		}
 	}
 	return nil
-}
-
-// recover goes on with a job that was loaded. Questions that were not answered
-// are asked again, and whatever ran has been lost with its process.
-func (j *Job) recover(now Time) {
-	if j.retry.n > 0 && j.retry.until == Never {
-		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
-	}
-	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
-		if a := j.retained[i]; a.retryAt == Never {
-			j.out = append(j.out, Action{Kind: NeedDelay, Index: i, N: a.Failures + a.Ignored + 1})
-		}
-	}
-	for _, a := range slices.Clone(j.live) {
-		if a.Pinned || a.Phase == Running && !a.waiting {
-			j.lose(a, now)
-		} else if a.waiting && a.RestartAt == Never {
-			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
-		}
-	}
-}
-
-// lose ends an attempt whose executor is gone.
-func (j *Job) lose(a *Attempt, now Time) {
-	a.Pinned = false
-	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: ByCrash, At: now})
-	a.HasExit = false
-	j.end(a, Failed, now)
 }

@@ -32,7 +32,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 
 // renew makes a running attempt one that starts now, but for what numbers it.
 func (a *Attempt) renew(now Time) {
-	a.FinishedAt, a.Failures, a.Ignored = 0, 0, 0
+	a.FinishedAt, a.Failures, a.Ignored, a.Exits = 0, 0, 0, 0
 	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
 }
 
@@ -53,7 +53,7 @@ func (j *Job) Retry(a *Attempt, r Result, now Time) *Attempt {
 
 	next := j.history.reuse()
 	*next = Attempt{Owner: next.Owner, Conditions: next.Conditions[:0:0], touched: next.touched,
-		Seq: j.created, Index: a.Index, Number: a.Number + 1, Failures: a.Failures + 1, Ignored: a.Ignored,
+		Seq: j.created, Index: a.Index, Number: a.Number + 1, Failures: a.Failures + 1, Ignored: a.Ignored, Exits: a.Exits,
 		Phase: Running, Ready: true, CreatedAt: now, StartedAt: now, runAt: now, readyAt: now,
 		holding: true, errorRule: None, slot: a.slot}
 	j.created++
@@ -94,7 +94,7 @@ func (j *Job) steady() Time {
 	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil, j.exhausted,
 		j.DeletedAt != 0, j.isHeld(), j.StartTime == 0, s.Suspend, s.Unmanaged,
 		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.HoldsPending, s.QueuesStarts,
-		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.outOfRange,
+		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.exits > 0, len(j.indexes.failures) > 0, j.outOfRange,
 		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:
 		return 0
 	case s.ActiveDeadline >= 0:

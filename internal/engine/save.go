@@ -247,6 +247,7 @@ type head struct {
 	Target, FailJob       *savedTarget `json:",omitempty"`
 	DecideAt              Time
 	Exhausted, OutOfRange bool
+	Exits                 int `json:",omitzero"`
 
 	NextIndex, AgainIndex, AgainFrom, HighestNumber int
 	IndexFailures                                   map[int]failures `json:",omitempty"`
@@ -274,7 +275,7 @@ func (j *Job) head() head {
 		Retries: j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
 		FailuresSeen: j.retry.seen,
 		Target:       j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
-		Exhausted: j.exhausted, OutOfRange: j.outOfRange,
+		Exhausted: j.exhausted, OutOfRange: j.outOfRange, Exits: j.exits,
 		NextIndex: x.next, AgainIndex: x.again, AgainFrom: x.againFrom, HighestNumber: x.highest,
 		IndexFailures:   x.failures,
 		OldestPlain:     h.plain.pushed - int64(h.plain.n),
@@ -287,7 +288,7 @@ func (j *Job) head() head {
 type savedAttempt struct {
 	Seq                                                  int64
 	Index, Number                                        int
-	Restarts, Failures, Ignored                          int `json:",omitzero"`
+	Restarts, Failures, Ignored, Exits                   int `json:",omitzero"`
 	Phase                                                Phase
 	CreatedAt                                            Time
 	StartedAt, FinishedAt, RestartAt, DeletedAt          Time        `json:",omitzero"`
@@ -301,6 +302,7 @@ type savedAttempt struct {
 	Account                                              account     `json:",omitzero"`
 	CountedAt                                            Time        `json:",omitzero"`
 	Retained, Counts, Holding, TimedOut, Waiting, Pinned bool        `json:",omitzero"`
+	Interrupted, Exited                                  bool        `json:",omitzero"`
 	ErrorRule                                            int
 	Permanent                                            bool   `json:",omitzero"`
 	RestartNo                                            int    `json:",omitzero"`
@@ -309,7 +311,8 @@ type savedAttempt struct {
 
 func (t *tracker) saved(a *Attempt) savedAttempt {
 	return savedAttempt{
-		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts, Failures: a.Failures, Ignored: a.Ignored,
+		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts,
+		Failures: a.Failures, Ignored: a.Ignored, Exits: a.Exits,
 		Phase: a.Phase, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
 		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt, DeletedBy: a.DeletedBy, Reason: a.Reason,
 		ExitCode: a.ExitCode, HasExit: a.HasExit, Ready: a.Ready, Abandoned: a.Abandoned,
@@ -317,6 +320,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		ReadyAt:    a.readyAt, ReadyBefore: a.readyBefore, RunAt: a.runAt, RunEndAt: a.runEndAt,
 		SettleAt: a.settleAt, GraceAt: a.graceAt, TimeoutAt: a.timeoutAt, RetryAt: a.retryAt,
 		Account: a.account, CountedAt: a.countedAt,
+		Interrupted: a.interrupted, Exited: a.exited,
 		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut, Waiting: a.waiting, Pinned: a.Pinned,
 		ErrorRule: a.errorRule, Permanent: a.permanent, RestartNo: a.restartNo,
 		Owner: t.describe(a),
@@ -325,13 +329,15 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 
 func (s *savedAttempt) attempt() *Attempt {
 	return &Attempt{
-		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts, Failures: s.Failures, Ignored: s.Ignored,
+		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts,
+		Failures: s.Failures, Ignored: s.Ignored, Exits: s.Exits,
 		Phase: s.Phase, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		RestartAt: s.RestartAt, DeletedAt: s.DeletedAt, DeletedBy: s.DeletedBy, Reason: s.Reason,
 		ExitCode: s.ExitCode, HasExit: s.HasExit, Ready: s.Ready, Abandoned: s.Abandoned, Conditions: s.Conditions,
 		readyAt: s.ReadyAt, readyBefore: s.ReadyBefore, runAt: s.RunAt, runEndAt: s.RunEndAt,
 		settleAt: s.SettleAt, graceAt: s.GraceAt, timeoutAt: s.TimeoutAt, retryAt: s.RetryAt,
 		account: s.Account, countedAt: s.CountedAt,
+		interrupted: s.Interrupted, exited: s.Exited,
 		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut, waiting: s.Waiting, Pinned: s.Pinned,
 		errorRule: s.ErrorRule, permanent: s.Permanent, restartNo: s.RestartNo,
 		saved: true,

@@ -51,7 +51,7 @@ func essence(j *Job) string {
 	}
 	put("numbers", j.indexes.numbers)
 	put("failures", j.indexes.failures)
-	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.seen, j.exhausted, j.outOfRange})
+	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.seen, j.exits, j.exhausted, j.outOfRange})
 	put("targets", string(asJSON([]*savedTarget{j.target.saved(), j.failJob.saved()})))
 	put("last", j.LastFailure)
 	put("events", j.Events())
@@ -85,7 +85,7 @@ func TestSavedJobIsTheSame(t *testing.T) {
 			saved.save(s.job)
 			loaded, err := saved.load(s.job.ID, s.job.Spec)
 			require.NoError(t, err)
-			loaded.pause(s.job.paused)
+			loaded.pause(s.job.paused, s.job.now)
 			want, got := strings.Split(essence(s.job), "\n"), strings.Split(essence(loaded), "\n")
 			for i, line := range want {
 				require.Equal(t, line, got[min(i, len(got)-1)], "seed %d, event %d: %s", seed, s.events, s.trace[len(s.trace)-1])

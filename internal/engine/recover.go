@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+)
+
+// ByCrash is the reason of the condition DisruptionTarget of an attempt whose
+// process is gone.
+const ByCrash = "TerminationByProcessExit"
+
+// The exit of a process is one event, however many attempts it takes along. None of
+// them counts as a failure, unless a rule of the failure policy matches its
+// condition: what counts is the exit, once, and only as one of several in a row. So
+// one exit never fails a job. A job that takes its process along each time fails,
+// when more exits came in a row than failures are allowed. In a row means without a
+// success in between: of the same index if the job is Indexed, where the attempts of
+// an index hand the number on to each other, otherwise of the job.
+//
+// Attempts that a shutdown told to stop, and that did not before the process ended,
+// are among those that it took along.
+
+var processExitLimitExceeded = target{reason: "ProcessExitLimitExceeded",
+	message: "Process of the job has exited more often in a row than the back-off limit allows"}
+
+// exitLimit is how many exits in a row do not fail the job.
+func (s *Spec) exitLimit() int {
+	limit := s.BackoffLimit
+	if s.perIndex() {
+		limit = min(limit, s.BackoffLimitPerIndex)
+	}
+	return max(1, limit)
+}
+
+// recover goes on with a job that was loaded. Questions that were not answered
+// are asked again, and whatever ran has been lost with its process.
+func (j *Job) recover(now Time) {
+	j.askAgain()
+	exited := false
+	for _, a := range slices.Clone(j.live) {
+		if a.Pinned || a.Phase == Running && !a.waiting {
+			j.lose(a, now)
+			exited = exited || a.exited
+		}
+	}
+	if exited && j.target == nil {
+		j.countExit(now)
+	}
+}
+
+func (j *Job) askAgain() {
+	if j.retry.n > 0 && j.retry.until == Never {
+		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
+	}
+	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
+		if a := j.retained[i]; a.retryAt == Never {
+			j.out = append(j.out, Action{Kind: NeedDelay, Index: i, N: a.Failures + a.Ignored + 1})
+		}
+	}
+	for _, a := range j.live {
+		if !a.Pinned && a.waiting && a.RestartAt == Never {
+			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
+		}
+	}
+}
+
+// lose ends an attempt whose executor is gone. It is one that the exit took along if
+// nothing else was about to end it.
+func (j *Job) lose(a *Attempt, now Time) {
+	a.Pinned = false
+	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: ByCrash, At: now})
+	a.HasExit = false
+	a.exited = a.interrupted || a.active() && !a.timedOut
+	if a.exited && a.Index >= 0 && a.Exits >= j.Spec.exitLimit() {
+		j.exceedExits(a)
+	}
+	j.end(a, Failed, now)
+	if a.exited && a.interrupted && a.Index >= 0 {
+		j.indexes.keepExits(a)
+	}
+}
+
+// countExit counts the exit of a process that took attempts along.
+func (j *Job) countExit(now Time) {
+	if j.Spec.perIndex() {
+		return // each index has a delay and a count of its own
+	}
+	j.retry.note(now, now)
+	j.delayRetry()
+	if j.Spec.Indexed {
+		return
+	}
+	if j.exits++; j.exits > j.Spec.exitLimit() {
+		j.exceedExits(nil)
+	}
+}
+
+// exceedExits lets the job fail for its exits, unless a rule of the failure policy
+// says what they mean.
+func (j *Job) exceedExits(a *Attempt) {
+	if j.failJob == nil && (a == nil || j.Spec.match(a) == None) {
+		j.failJob = &processExitLimitExceeded
+	}
+}
+
+// exitsAfter is how many exits in a row the next attempt of the same index has.
+func (a *Attempt) exitsAfter() int {
+	if a.exited {
+		return a.Exits + 1
+	}
+	return a.Exits
+}
+
+// keepExits hands on to the next attempt of an index how many exits it has had.
+func (x *indexes) keepExits(a *Attempt) {
+	exits := a.exitsAfter()
+	if exits == 0 {
+		return
+	}
+	if x.failures == nil {
+		x.failures = make(map[int]failures)
+	}
+	f := x.failures[a.Index]
+	f.Exits = exits
+	x.failures[a.Index] = f
+}
+
+// start asks for an executor of an attempt that is to start, or to start again. It
+// has started then, unless the caller says when it does.
+func (j *Job) start(a *Attempt, now Time) {
+	j.emit(Start, a)
+	if !j.Spec.QueuesStarts && (a.waiting || !j.Spec.HoldsPending) {
+		j.started(a, now)
+	}
+}
+
+// pause holds back what has not started, or lets it go on: starts that were asked
+// for and not made are asked for again. In a job that was loaded these may be
+// attempts that waited in a line which this caller does not have.
+func (j *Job) pause(pause bool, now Time) {
+	j.paused = pause
+	for _, a := range j.live {
+		switch {
+		case a.waiting && a.RestartAt != 0:
+			j.rearm(a)
+		case a.AwaitsStart() && !a.Pinned && !j.isHeld():
+			j.start(a, now)
+		}
+	}
+}
