@@ -149,8 +149,7 @@ func (r *record) checkTime(at time.Time) {
 
 // checkLimit: there are no more attempts than the limit of failures permits.
 // Those count that have neither succeeded nor perhaps been released by a
-// shutdown, and have not vanished with their process before anybody was told of
-// them.
+// shutdown, and that no process has perhaps taken along.
 func (r *record) checkLimit(p place) {
 	if r.hasInterference() || r.job.FailurePolicy != nil || r.tokens[p.token] != nil {
 		return
@@ -163,8 +162,8 @@ func (r *record) checkLimit(p place) {
 	}
 	counted := 0
 	for t, a := range r.tokens {
-		exists := a.begun > 0 || a.process == r.process
-		if of(t) && exists && !a.success && !a.settled && !a.released && !r.isOpen(t) {
+		failed := a.process == r.process || a.final != nil && !isDisrupted(a.final)
+		if of(t) && failed && !a.success && !a.settled && !a.released && !r.isOpen(t) {
 			counted++
 		}
 	}

@@ -159,7 +159,7 @@ func TestJudge(t *testing.T) {
 		"a limit is exceeded too soon": {two, habits{}, []line{status(told, with(batch.Status{},
 			batch.Condition{Type: batch.ConditionFailed, Status: batch.ConditionTrue, Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
 		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
-			start(0, 2), finish(0, 2, 1), start(0, 3)}, duplicated,
+			start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
 			"begins after 3 have failed, and 2 may"},
 		"a limit is forgotten in a shutdown": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed)), start(0, 1), {Kind: halting},
 			{Kind: ended, Number: 1, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(), start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
