@@ -186,6 +186,7 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 	j.Active++
 	j.Pending++
 	j.touch(a)
+	j.history.found(a)
 	j.start(a, now)
 	return a
 }

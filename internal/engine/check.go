@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -20,6 +21,7 @@ func (j *Job) Check() error {
 	c.checkConditions()
 	c.checkEnd()
 	c.checkHistory()
+	c.checkFinder()
 	return errors.Join(c.faults...)
 }
 
@@ -145,6 +147,9 @@ func (c *checkup) checkRetained() {
 // place: completed, given up, returned, or held by an attempt (R285).
 func (c *checkup) checkIndexes() {
 	x := &c.indexes
+	if c.gone && len(c.live) == 0 {
+		return // what was released does not matter any more
+	}
 	if !c.Spec.Indexed {
 		c.want(c.Completed.Len()+c.GivenUp.Len()+x.returned.Len()+x.next == 0, "indexes of a job without")
 		return
@@ -269,6 +274,17 @@ func (c *checkup) checkHistory() {
 	for i := range h.plain.n - 1 {
 		c.want(h.plain.at(i).endsAt <= h.plain.at(i+1).endsAt, "plain successes are out of order")
 	}
+}
+
+// checkFinder compares what the finder knows, if there is one, with what is there.
+func (c *checkup) checkFinder() {
+	have := c.history.finder
+	if have == nil {
+		return
+	}
+	want := c.newFinder()
+	c.want(maps.Equal(have.attempts, want.attempts), "%d attempts can be found, want %d", len(have.attempts), len(want.attempts))
+	c.want(maps.Equal(have.plain, want.plain), "%d plain successes can be found, want %d", len(have.plain), len(want.plain))
 }
 
 // all returns the attempts of the list, first to last.

@@ -117,12 +117,16 @@ type target struct {
 // New returns a job of that spec, before its first step.
 func New(id Identity, spec Spec) *Job {
 	j := &Job{ID: id, Spec: spec}
-	j.wakes = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wake })
-	j.retries = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRetry })
-	j.restarting = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRestart })
+	j.emptyQueues()
 	j.history.limit = spec.History
 	j.retry.wake = Never
 	return j
+}
+
+func (j *Job) emptyQueues() {
+	j.wakes = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wake })
+	j.retries = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRetry })
+	j.restarting = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRestart })
 }
 
 // An Event is something that happened, for [Job.Step].
@@ -209,7 +213,7 @@ func (j *Job) Step(ev Event) []Action {
 		return j.Ended(ev.Attempt, ev.Result, ev.At)
 	}
 	ev.At = j.advance(ev.At)
-	j.out = j.out[:0]
+	j.begin()
 	if ev.Attempt != nil {
 		j.touch(ev.Attempt)
 	}
@@ -254,7 +258,7 @@ func (j *Job) Ended(a *Attempt, r Result, now Time) []Action {
 		return nil // it was lost before, and has been counted
 	}
 	now = j.advance(now)
-	j.out = j.out[:0]
+	j.begin()
 	if j.Due() <= now {
 		j.actBefore(a, now)
 	}

@@ -15,6 +15,7 @@ type history struct {
 	lanes             []*Lane // with what is to go into plain
 	succeeded, failed list    // failed: also lost and stopped ones
 	free              *Attempt
+	finder            *finder // nil unless attempts are looked up
 }
 
 // A brief is what is kept of a plain success.
@@ -145,10 +146,17 @@ func (h *history) addBrief(b brief) {
 		return
 	}
 	h.settle()
-	h.plain.push(b)
+	h.pushPlain(b)
 	if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
 		h.trim(h.limit)
 	}
+}
+
+func (h *history) pushPlain(b brief) {
+	if h.finder != nil {
+		h.finder.plain[b.seq] = h.plain.pushed
+	}
+	h.plain.push(b)
 }
 
 // settle takes in what has ended in lanes.
@@ -170,7 +178,7 @@ func (h *history) merge() {
 		if next == nil {
 			return
 		}
-		h.plain.push(next.ends.at(0).brief())
+		h.pushPlain(next.ends.at(0).brief())
 		next.ends.drop()
 		if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
 			h.giveUp()
@@ -191,6 +199,9 @@ func (h *history) trim(limit int) {
 func (h *history) giveUp() {
 	switch {
 	case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
+		if h.finder != nil {
+			delete(h.finder.plain, h.plain.at(0).seq)
+		}
 		h.plain.drop()
 	case h.succeeded.n > 0:
 		h.recycle(h.succeeded.pop())
@@ -201,6 +212,7 @@ func (h *history) giveUp() {
 
 // recycle makes a record free, unless an executor still runs for it.
 func (h *history) recycle(a *Attempt) {
+	h.lost(a.Seq)
 	if !a.Pinned {
 		a.next = h.free
 		h.free = a
@@ -215,12 +227,6 @@ func (h *history) reuse() *Attempt {
 	}
 	h.free = a.next
 	return a
-}
-
-// DropHistory lets go of all ended attempts.
-func (j *Job) DropHistory() {
-	j.history = history{limit: j.history.limit}
-	j.lanes = nil
 }
 
 // All walks over every attempt that is live or kept, in no order. Of an

@@ -108,12 +108,3 @@ func TestAllStops(t *testing.T) {
 		require.Equal(t, n+1, seen)
 	}
 }
-
-func TestDropHistory(t *testing.T) {
-	w := play{"P=4 C=6 history=2", "0s: create\n0s: fail 2; ok 0"}.run(t)
-	w.job.DropHistory()
-	require.Empty(t, keptAttempts(w.job))
-	w.end(3, Result{ErrorRule: None})
-	require.NoError(t, w.err)
-	require.Equal(t, []int64{3}, keptAttempts(w.job))
-}

@@ -123,6 +123,7 @@ func (j *Job) openLanes() bool {
 		return false
 	}
 	s := j.lanes
+	j.history.finder = nil // lanes do not tell it
 	s.isOpen, s.until, s.indexed, s.history = true, j.steadyUntil, j.Spec.Indexed, j.history.limit
 	s.limit, s.seq, s.index = int64(j.left()), j.created, j.indexes.next
 	s.counted = 0

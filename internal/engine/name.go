@@ -37,8 +37,7 @@ func (id Identity) Name(seq int64, index int) string {
 // suffix maps the numbers below 27^5 one to one to texts of five characters,
 // in an order that looks random.
 func (id Identity) suffix(seq int64) string {
-	step := binary.LittleEndian.Uint64(id.UID[:8])%suffixes/3*3 + 1 // no factor in common with 27
-	start := binary.LittleEndian.Uint64(id.UID[8:]) % suffixes
+	step, start := id.stride()
 	n := (uint64(seq)%suffixes*step + start) % suffixes
 	var text [suffixLength]byte
 	for i := range text {
@@ -46,6 +45,13 @@ func (id Identity) suffix(seq int64) string {
 		n /= uint64(len(alphabet))
 	}
 	return string(text[:])
+}
+
+// stride is how far apart the suffixes of two attempts in a row are, which has no
+// factor in common with 27, and the first of them.
+func (id Identity) stride() (step, start uint64) {
+	step = binary.LittleEndian.Uint64(id.UID[:8])%suffixes/3*3 + 1
+	return step, binary.LittleEndian.Uint64(id.UID[8:]) % suffixes
 }
 
 // String is the job's UID in the usual form.

@@ -15,6 +15,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	a.FinishedAt = now
 	j.untouch(a)
 	j.history.addBrief(a.brief())
+	j.history.lost(a.Seq)
 	j.retry.success = now
 	j.Succeeded++
 	a.Number = int(j.created)
@@ -26,6 +27,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	a.Seq = j.created
 	j.created++
 	a.renew(now)
+	j.history.found(a)
 	j.touch(a)
 	return true
 }
@@ -60,6 +62,7 @@ func (j *Job) Retry(a *Attempt, r Result, now Time) *Attempt {
 	j.indexes.highest = max(j.indexes.highest, next.Number)
 	j.live[a.slot] = next
 	j.touch(next)
+	j.history.found(next)
 	j.keep(a)
 	return next
 }

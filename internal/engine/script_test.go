@@ -40,6 +40,12 @@ func runPlays(t *testing.T, plays map[string]play) {
 
 func (p play) run(t testing.TB) *world {
 	w := newWorld(parseSpec(t, p.spec), false)
+	p.goOn(t, w)
+	return w
+}
+
+// goOn runs the script in a world that is already there.
+func (p play) goOn(t testing.TB, w *world) {
 	for line := range strings.Lines(p.script) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -47,7 +53,6 @@ func (p play) run(t testing.TB) *world {
 		s := scriptLine{TB: t, world: w, text: line}
 		s.run()
 	}
-	return w
 }
 
 // encode writes the play as input for the fuzzer.

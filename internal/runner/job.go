@@ -142,6 +142,9 @@ func (j *Job) stepLocked(e *effects, ev engine.Event) {
 func (j *Job) applyLocked(e *effects, acts []engine.Action) {
 	j.carryOutLocked(e, acts)
 	j.changedLocked()
+	if j.engine.FinishedAt != 0 {
+		j.engine.Release()
+	}
 }
 
 // carryOutLocked turns the engine's actions into effects.
@@ -224,10 +227,10 @@ func (j *Job) holdLocked(e *effects, reason hold, on bool) {
 		j.line = nil // they are asked for again
 	}
 	acts := j.engine.Step(engine.Event{Kind: engine.Paused, Pause: on, At: j.r.now()})
+	j.carryOutLocked(e, acts)
 	if len(acts) > 0 { // otherwise there is nothing new to be stored
 		j.changedLocked()
 	}
-	j.carryOutLocked(e, acts)
 }
 
 // StoredLocked lets others see what is durable now.
@@ -267,7 +270,7 @@ func (j *Job) leaveLocked(finished bool) {
 	j.r.moveOut(j, live)
 	if !live {
 		j.r.alarm.Set(&j.alarm, int64(engine.Never))
-		j.engine.DropHistory()
+		j.engine.Release()
 	}
 }
 

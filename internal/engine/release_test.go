@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"runtime"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An owned is what a caller keeps with an attempt.
+type owned struct{ _ [1 << 10]byte }
+
+// owners gives each attempt of the world's job an owner, and returns a way to count
+// those that are still reachable.
+func owners(w *world) (reachable func() int) {
+	var all []weak.Pointer[owned]
+	for _, a := range w.job.live {
+		if a.Owner == nil {
+			o := new(owned)
+			a.Owner = o
+			all = append(all, weak.Make(o))
+		}
+	}
+	return func() (n int) {
+		runtime.GC()
+		for _, o := range all {
+			if o.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}
+}
+
+// letGo drops what the world itself refers to, but for the job.
+func (w *world) letGo() *Job {
+	clear(w.executing)
+	clear(w.line)
+	j := w.job
+	*w = world{}
+	return j
+}
+
+// TestReleaseForEachWayAJobCanGo wants nothing to be reachable of a job but what can
+// be asked about.
+func TestReleaseForEachWayAJobCanGo(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec string
+		last string // the end of the script
+		kept int    // owners of attempts in the history of a job that has finished
+	}{
+		"it succeeds":                   {"P=9 C=9 history=0", "1s: ok 0 1 2 3 4 5 6 7 8", 0},
+		"it succeeds, with a history":   {"P=9 C=9", "1s: ok 0 1 2 3 4 5 6 7 8", 0},
+		"it fails":                      {"P=9 C=9 L=0 history=0", "1s: fail 0 1 2 3 4 5 6 7 8", 0},
+		"it fails, with a history":      {"P=9 C=9 L=0 history=4", "1s: fail 0 1 2 3 4 5 6 7 8", 4},
+		"its time is up":                {"P=9 C=9 deadline=1s history=0", "1s: fail 0 1 2 3 4 5 6 7 8", 0},
+		"an index fails":                {"indexed perindex=0 P=9 C=9 history=0", "1s: ok 0 1 2 3 4 5 6 7; fail 8", 0},
+		"it expires":                    {"P=9 C=9 ttl=1s L=0", "1s: fail 0 1 2 3 4 5 6 7 8\n9s:", 0},
+		"it is removed":                 {"P=9 C=9", "1s: remove\n2s: fail 0 1 2 3 4 5 6 7 8", 0},
+		"it is removed as an orphan":    {"P=9 C=9", "1s: remove orphan\n2s: fail 0 1 2 3 4 5 6 7 8", 0},
+		"it is removed after its pods":  {"indexed perindex=9 P=9 C=9", "1s: fail 3\n1s: remove linger\n2s: ok 0 1 2 4 5 6 7 8", 0},
+		"it is removed while it waits":  {"queued P=9 C=9", "1s: remove", 0},
+		"it is removed while suspended": {"P=9 C=9", "1s: update suspended; fail 0 1 2 3 4 5 6 7 8\n2s: remove", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := play{c.spec, "0s: create"}.run(t)
+			require.NotNil(t, w.job.Find(w.job.ID.AttemptUID(0)))
+			reachable := owners(w)
+			require.Equal(t, 9, reachable())
+			play{script: c.last}.goOn(t, w)
+			require.True(t, w.job.FinishedAt != 0 || w.job.gone)
+			if c.kept == 0 && w.job.gone || w.job.Spec.History == 0 {
+				c.kept = 0
+			}
+			j := w.letGo()
+			j.Release()
+			require.Equal(t, c.kept, reachable())
+			require.NoError(t, j.Check())
+			runtime.KeepAlive(j)
+		})
+	}
+}
+
+// TestAStepLetsGoOfTheOneBefore wants actions not to keep attempts reachable.
+func TestAStepLetsGoOfTheOneBefore(t *testing.T) {
+	w := play{"P=1 C=9 L=0 history=0 ttl=1h", "0s: create"}.run(t)
+	a := w.attempt(0)
+	a.Notify, a.Pinned = true, true
+	reachable := owners(w)
+	w.executing[0] = nil
+	for _, act := range w.job.Ended(a, Result{Code: 1, ErrorRule: None}, w.now) {
+		require.NotEqual(t, Start, act.Kind)
+	}
+	a = nil
+	j := w.letGo()
+	j.Step(Event{Kind: Tick, At: epoch + Time(time.Second)})
+	require.Zero(t, reachable())
+	runtime.KeepAlive(j)
+}
+
+// TestALargeStepIsNotRememberedForEver bounds what a job keeps for its next step.
+func TestALargeStepIsNotRememberedForEver(t *testing.T) {
+	w := play{"P=10000 C=10000", "0s: create\n1s: update P=1"}.run(t)
+	w.step(Event{Kind: Tick})
+	require.LessOrEqual(t, cap(w.job.out), largeBuffer)
+}
+
+func TestReleaseOfAJobThatRunsChangesNothing(t *testing.T) {
+	w := play{"P=4 C=9 L=9", "0s: create\n0s: fail 2; ok 0"}.run(t)
+	before := w.dump()
+	w.job.Release()
+	require.Equal(t, before, w.dump())
+	require.NoError(t, w.job.Check())
+}
