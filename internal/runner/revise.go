@@ -92,7 +92,7 @@ func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
 func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
 	var e effects
 	j.lock()
-	a := j.findAttemptLocked(attempt)
+	a := j.engine.Find(attempt)
 	found = a != nil
 	if found && a.Phase >= engine.Succeeded {
 		err = finishedError(attempt)
@@ -103,14 +103,4 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 	j.mu.Unlock()
 	j.r.perform(&e)
 	return found, err
-}
-
-// findAttemptLocked finds an attempt by its name or UID.
-func (j *Job) findAttemptLocked(attempt string) *engine.Attempt {
-	for a := range j.engine.All() {
-		if j.id.Name(a.Seq, a.Index) == attempt || j.id.AttemptUID(a.Seq) == attempt {
-			return a
-		}
-	}
-	return nil
 }

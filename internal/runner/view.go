@@ -215,7 +215,7 @@ func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
 func (j *Job) attemptLog(attempt string) *logtail.Log {
 	j.lock()
 	defer j.mu.Unlock()
-	a := j.findAttemptLocked(attempt)
+	a := j.engine.Find(attempt)
 	if a == nil {
 		return nil
 	}
@@ -246,7 +246,7 @@ func (r *Runner) Stack(job, attempt string) (string, error) {
 func (j *Job) executing(attempt string) (x *run, found bool) {
 	j.lock()
 	defer j.mu.Unlock()
-	a := j.findAttemptLocked(attempt)
+	a := j.engine.Find(attempt)
 	if a != nil && a.Pinned {
 		x = runOf(a)
 	}
