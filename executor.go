@@ -381,10 +381,11 @@ type Iteration[T, C any] struct {
 	Name string
 	// Items returns the items behind the place that the cursor marks, in an order
 	// that does not change. The zero C is the place before all items; if an item
-	// may have that as its cursor, let C be a pointer. Items is called once, its
-	// iterator is driven by the goroutine of Run, and both should end soon after
-	// ctx does. An error that the iterator yields ends the iteration, once the
-	// items before it are done. Required.
+	// may have that as its cursor, let C be a pointer. Items and its iterator run
+	// on the goroutine of Run, and should end soon after ctx does. An error that
+	// the iterator yields ends the attempt, once the items before it are done. The
+	// next one looks whether more items share their last cursor; if the iterator
+	// fails at the same place, it calls Items again, with that cursor. Required.
 	Items func(ctx context.Context, after C) iter.Seq2[T, error]
 	// Cursor returns the place behind an item, such as its key, the offset of its
 	// end or, for an index, the index plus one. It is saved as JSON and must come
@@ -408,8 +409,10 @@ type Iteration[T, C any] struct {
 	Parallelism int
 	// MaxSkipped is how many failing items may be skipped, in all attempts
 	// together. Zero means that the first item that fails ends the iteration with
-	// an [*ItemError]; the next attempt begins with it. Each skipped item is kept
-	// in the checkpoint, with up to 256 bytes of its error, and logged.
+	// an [*ItemError]; the next attempt begins with it. Each skipped item is
+	// logged. The checkpoint counts them, and lists them with up to 256 bytes of
+	// their errors until the list has 256 KiB: the job's CheckpointLimit must be
+	// more.
 	MaxSkipped int
 	// SkipOn says which errors permit to skip an item, such as
 	// ErrorAs[*json.SyntaxError](). Nil means all.
@@ -438,7 +441,7 @@ func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], erro
 	work := iterate.Work[T, C]{Items: it.Items, Cursor: it.Cursor, Do: it.Do, DoChunk: it.DoChunk,
 		ChunkSize: it.ChunkSize, Parallelism: it.Parallelism, MaxSkipped: it.MaxSkipped, SkipOn: it.SkipOn, SaveEvery: it.SaveEvery}
 	r, err := iterate.Run(ctx, work, iterationCheckpoint{a, "iteration/" + it.Name}, it.hooks(a))
-	done := Iterated[C]{Done: r.Done, ResumedFrom: r.ResumedFrom}
+	done := Iterated[C]{Done: r.Done, Unlisted: r.Unlisted, ResumedFrom: r.ResumedFrom}
 	for _, s := range r.Skipped {
 		done.Skipped = append(done.Skipped, Skipped[C](s))
 	}
@@ -448,7 +451,8 @@ func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], erro
 // Iterated says how far an [Iteration] has come.
 type Iterated[C any] struct {
 	Done        int          // items done, in all attempts, each counted once
-	Skipped     []Skipped[C] // items skipped, in all attempts, in order
+	Skipped     []Skipped[C] // items skipped, in all attempts, in order; the first 256 KiB
+	Unlisted    int          // items skipped beyond those
 	ResumedFrom *C           // the cursor behind which it went on; nil if from the start
 }
 

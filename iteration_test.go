@@ -175,3 +175,49 @@ func TestIterationWhoseCheckpointIsTooLarge(t *testing.T) {
 	_, ok := errors.AsType[*batch.CheckpointSizeError](err)
 	require.True(t, ok, "%v", err)
 }
+
+// A source that is refused more than one item at a time is read to its end.
+func TestIterationWhoseSourceFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused, done := errors.New("too many requests"), map[int]int{}
+		it := upTo(10)
+		it.Do = func(_ context.Context, i int) error { done[i]++; return nil }
+		it.Items = func(_ context.Context, after int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				if after < 10 && yield(after+1, nil) {
+					yield(0, refused)
+				}
+			}
+		}
+		attempts := 0
+		_, err := batch.Run(t.Context(), batch.Job{Name: "job", BackoffLimit: new(20), Backoff: batch.ConstantBackoff(time.Second),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				result, err := it.Run(ctx, a)
+				attempts++
+				require.Equal(t, min(attempts, 10), result.Done)
+				if attempts <= 10 {
+					require.ErrorIs(t, err, refused)
+				}
+				return err
+			})})
+		require.NoError(t, err)
+		require.Equal(t, 11, attempts)
+		for i := range 10 {
+			require.Equal(t, 1, done[i+1], "item %d", i+1)
+		}
+	})
+}
+
+// The checkpoint of an iteration has room for any number of skipped items.
+func TestIterationThatSkipsMany(t *testing.T) {
+	attempt(t, func(ctx context.Context, a batch.Attempt) {
+		it := upTo(10_000)
+		it.MaxSkipped, it.ChunkSize = 10_000, 100
+		it.Do = func(context.Context, int) error { return errors.New(strings.Repeat("a long error ", 20)) }
+		for range 2 { // the second time it is loaded
+			result, err := it.Run(ctx, a)
+			require.NoError(t, err)
+			require.Equal(t, 10_000, len(result.Skipped)+result.Unlisted)
+		}
+	})
+}

@@ -24,6 +24,10 @@ const format = 1
 // maxText is how many bytes of an error's text a checkpoint has at most.
 const maxText = 256
 
+// maxListed is how many bytes the list of skipped items has in a checkpoint; the
+// items that have no place in it are counted.
+const maxListed = 256 << 10
+
 // A CheckpointError reports a checkpoint that cannot be read: it is damaged, of
 // another iteration, or of another version of it.
 type CheckpointError struct {
@@ -42,8 +46,10 @@ func (e *CheckpointError) Unwrap() error { return e.Err }
 type document[C any] struct {
 	Format   int          `json:"iteration"`
 	Cursor   *C           `json:"cursor,omitempty"`
+	Ahead    *group[C]    `json:"ahead,omitempty"`
 	Done     int          `json:"done"`
 	Skipped  []Skipped[C] `json:"skipped,omitempty"`
+	Unlisted int          `json:"unlisted,omitempty"`
 	Finished bool         `json:"finished,omitempty"`
 }
 
@@ -56,7 +62,9 @@ func load[C any](saved Checkpoint) (place[C], error) {
 	if len(data) == 0 {
 		return place[C]{}, nil
 	}
-	return decode[C](data)
+	p, err := decode[C](data)
+	p.listed = len(data)
+	return p, err
 }
 
 func decode[C any](data []byte) (place[C], error) {
@@ -105,14 +113,18 @@ func (d *document[C]) check() error {
 	switch {
 	case d.Done < 0:
 		return fmt.Errorf("%d items are done", d.Done)
-	case d.Cursor == nil && !d.Finished:
+	case d.Unlisted < 0:
+		return fmt.Errorf("%d items are skipped and not listed", d.Unlisted)
+	case d.Ahead != nil && d.Ahead.Items < 1:
+		return fmt.Errorf("%d items are ahead", d.Ahead.Items)
+	case d.Cursor == nil && d.Ahead == nil && !d.Finished:
 		return errors.New("it has no cursor")
 	}
 	return nil
 }
 
 func (d *document[C]) place() place[C] {
-	p := place[C]{tally: tally[C]{d.Done, d.Skipped}, begun: d.Cursor != nil, finished: d.Finished}
+	p := place[C]{tally: tally[C]{d.Done, d.Skipped, d.Unlisted}, begun: d.Cursor != nil, finished: d.Finished, ahead: d.Ahead}
 	if d.Cursor != nil {
 		p.cursor = *d.Cursor
 	}
@@ -120,7 +132,7 @@ func (d *document[C]) place() place[C] {
 }
 
 func (p place[C]) encode() ([]byte, error) {
-	d := document[C]{Format: format, Done: p.done, Skipped: p.skipped, Finished: p.finished}
+	d := document[C]{Format: format, Ahead: p.ahead, Done: p.done, Skipped: p.skipped, Unlisted: p.unlisted, Finished: p.finished}
 	if p.begun {
 		d.Cursor = &p.cursor
 	}

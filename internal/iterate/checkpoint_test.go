@@ -27,6 +27,8 @@ func TestBadCheckpoints(t *testing.T) {
 		"of another cursor":      {`{"iteration":1,"cursor":"abc","done":3}`, 0, "checkpoint of an iteration: json: cannot unmarshal string into Go struct field document[int].cursor of type int"},
 		"without a cursor":       {`{"iteration":1,"done":3}`, 0, "checkpoint of an iteration: it has no cursor"},
 		"less than nothing":      {`{"iteration":1,"cursor":3,"done":-3}`, 0, "checkpoint of an iteration: -3 items are done"},
+		"no items ahead":         {`{"iteration":1,"ahead":{"cursor":3,"items":0},"done":3}`, 0, "checkpoint of an iteration: 0 items are ahead"},
+		"a count below zero":     {`{"iteration":1,"cursor":3,"done":3,"unlisted":-1}`, 0, "checkpoint of an iteration: -1 items are skipped and not listed"},
 		"something behind it":    {`{"iteration":1,"cursor":3,"done":3} {}`, 0, "checkpoint of an iteration: invalid character '{' after top-level value"},
 		"a skip of another kind": {`{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, 0, "checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped of type iterate.Skipped[int]"},
 	}
@@ -66,6 +68,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"iteration":1,"cursor":"a","done":3}`))
 	f.Add([]byte(`{"iteration":1,"cursor":"a","done":3,"skipped":[{"cursor":"b","error":"<no>"}],"finished":true}`))
 	f.Add([]byte(`{"iteration":1,"done":0,"finished":true}`))
+	f.Add([]byte(`{"iteration":1,"ahead":{"cursor":"b","items":2},"done":3,"unlisted":7}`))
 	f.Add([]byte(`{"iteration":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := decode[string](data)

@@ -1,6 +1,7 @@
 package iterate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -72,17 +73,29 @@ func (r *run[T, C]) trySkip(c *chunk[T, C], i int, v verdict) (bool, error) {
 	if !v.skippable {
 		return false, nil
 	}
-	if err := r.guarded(func() error { return checkCursor(c.cursors[i], r.equal) }); err != nil {
+	size := 0
+	if err := r.guarded(func() (err error) { size, err = r.sizeInList(c.cursors[i], v.text); return err }); err != nil {
 		return false, err
 	}
 	skipped := false
 	r.record(func(l *ledger[C]) {
 		if skipped = r.skipping < r.work.MaxSkipped; skipped {
 			r.skipping++
-			l.skip(&c.stretch, v.text)
+			r.listed += size
+			l.skip(&c.stretch, v.text, r.listed <= maxListed)
 		}
 	})
 	return skipped, nil
+}
+
+// sizeInList is how many bytes a skipped item has in the list of those. The error
+// is that of its cursor.
+func (r *run[T, C]) sizeInList(cursor C, text string) (int, error) {
+	if err := checkCursor(cursor, r.equal); err != nil {
+		return 0, err
+	}
+	data, err := json.Marshal(Skipped[C]{cursor, text})
+	return len(data) + len(","), err
 }
 
 // judge asks what an error means. It may be skipped only if any may be.

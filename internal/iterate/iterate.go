@@ -28,10 +28,13 @@ const (
 type Work[T, C any] struct {
 	// Items returns the items behind the place that the cursor marks, in an
 	// order that does not change. The zero C is the place before all items. It
-	// is called once; it and its iterator run on the goroutine of Run. They
-	// should end soon after ctx does, and may do so in silence: nothing counts
-	// as the end of the sequence then. An error from the iterator is the end of
-	// the iteration, once the items before it are done. Required.
+	// and its iterator run on the goroutine of Run. They should end soon after ctx
+	// does, and may do so in silence: nothing counts as the end of the sequence
+	// then. An error from the iterator is the end of the run, once the items
+	// before it are done. The next run reads those of them again that share the
+	// last cursor, to see whether there are more, without doing them again. If the
+	// iterator then fails at the same place, that run goes on behind the cursor,
+	// with a second call of Items. Required.
 	Items func(ctx context.Context, after C) iter.Seq2[T, error]
 	// Cursor returns the place behind the item. Items in a row may have the same
 	// cursor, such as those of a page: it is saved once all of them are done. The
@@ -51,7 +54,7 @@ type Work[T, C any] struct {
 	// Parallelism is how many chunks are worked on at once, up to 1,048,576. Zero means 1.
 	Parallelism int
 	// MaxSkipped is how many items that fail may be skipped, in all runs
-	// together.
+	// together. The checkpoint lists 256 KiB of them, and has the count of all.
 	MaxSkipped int
 	// SkipOn reports whether an item may be skipped that failed with that error.
 	// Nil means any error.
@@ -78,10 +81,14 @@ type Hooks[C any] struct {
 
 // A Result says how far an iteration has come.
 type Result[C any] struct {
-	// Done is how many items before the cursor are done, in all runs together.
+	// Done is how many items are done, in all runs together, as far as no later
+	// run does them again.
 	Done int
-	// Skipped are the others before the cursor, in the order of the sequence.
+	// Skipped are the others, in the order of the sequence, as far as they are
+	// listed.
 	Skipped []Skipped[C]
+	// Unlisted is how many more were skipped.
+	Unlisted int
 	// ResumedFrom is the cursor behind which the iteration went on; nil if it
 	// began at the start.
 	ResumedFrom *C

@@ -253,37 +253,6 @@ func TestPanicOfTheReader(t *testing.T) {
 	}
 }
 
-func TestIteratorFails(t *testing.T) {
-	for _, size := range []int{1, 2, 10} {
-		t.Run(fmt.Sprintf("chunks of %d", size), func(t *testing.T) {
-			lost := errors.New("connection lost")
-			var calls journal
-			w := Work[int, int]{Cursor: itself, ChunkSize: size}
-			w.Items = func(ctx context.Context, after int) iter.Seq2[int, error] {
-				return func(yield func(int, error) bool) {
-					for item := range count(after+3)(ctx, after) {
-						if !yield(item, nil) {
-							return
-						}
-					}
-					yield(-1, lost)
-				}
-			}
-			w.Do = func(_ context.Context, item int) error { calls.add(item); return nil }
-			var saved memo
-			result, err := Run(t.Context(), w, &saved, testHooks[int]())
-			require.EqualError(t, err, "read the items: connection lost")
-			require.ErrorIs(t, err, lost)
-			require.Equal(t, "1 2 3", calls.String(), "all that came before the error")
-			require.Equal(t, 2, result.Done, "a fourth item might have had the cursor of the third")
-			result, err = Run(t.Context(), w, &saved, testHooks[int]())
-			require.ErrorIs(t, err, lost)
-			require.Equal(t, "1 2 3 3 4 5", calls.String(), "the next run comes further")
-			require.Equal(t, Result[int]{Done: 4, ResumedFrom: new(2)}, result)
-		})
-	}
-}
-
 func TestContextEnds(t *testing.T) {
 	stopped := errors.New("deploy")
 	type runs struct {

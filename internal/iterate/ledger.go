@@ -17,24 +17,40 @@ type place[C any] struct {
 	cursor   C // of the last item before it
 	begun    bool
 	finished bool // no item comes behind it
+	// ahead are the first items behind the place if they are settled as well, and
+	// part of the tally; nil if there are none, or it is not known.
+	ahead *group[C]
+	// listed is how many bytes the list of skipped items had when the place was
+	// loaded, or a few more.
+	listed int
+}
+
+// A group is items in a row that share a cursor.
+type group[C any] struct {
+	Cursor C   `json:"cursor"`
+	Items  int `json:"items"`
 }
 
 // A tally counts settled items.
 type tally[C any] struct {
-	done    int
-	skipped []Skipped[C]
+	done     int
+	skipped  []Skipped[C]
+	unlisted int // skipped, and not in the list
 }
 
-func (t *tally[C]) settled() int { return t.done + len(t.skipped) }
+func (t *tally[C]) settled() int { return t.done + t.skips() }
+
+func (t *tally[C]) skips() int { return len(t.skipped) + t.unlisted }
 
 func (t *tally[C]) add(more tally[C]) {
 	t.done += more.done
 	t.skipped = append(t.skipped, more.skipped...)
+	t.unlisted += more.unlisted
 }
 
 // result is that of a run that began at another place.
 func (p place[C]) result(from place[C]) Result[C] {
-	r := Result[C]{Done: p.done, Skipped: p.skipped}
+	r := Result[C]{Done: p.done, Skipped: p.skipped, Unlisted: p.unlisted}
 	if from.begun {
 		r.ResumedFrom = &from.cursor
 	}
@@ -54,8 +70,9 @@ type stretch[C any] struct {
 
 // omitted is an item of a stretch that was skipped.
 type omitted struct {
-	index int
-	err   string
+	index  int
+	err    string
+	listed bool
 }
 
 // next adds an item. Rest is whether the cursor may rest before it.
@@ -84,7 +101,11 @@ func (s *stretch[C]) rest() int {
 func (s *stretch[C]) take(before int) tally[C] {
 	t := tally[C]{done: before - s.taken}
 	for len(s.skipped) > 0 && s.skipped[0].index < before {
-		t.skipped = append(t.skipped, Skipped[C]{s.cursors[s.skipped[0].index], s.skipped[0].err})
+		if o := s.skipped[0]; o.listed {
+			t.skipped = append(t.skipped, Skipped[C]{s.cursors[o.index], o.err})
+		} else {
+			t.unlisted++
+		}
 		s.skipped = s.skipped[1:]
 		t.done--
 	}
@@ -117,10 +138,43 @@ func (l *ledger[C]) settle(s *stretch[C], n int) {
 	l.advance()
 }
 
-// skip says that the next item of a stretch is skipped.
-func (l *ledger[C]) skip(s *stretch[C], err string) {
-	s.skipped = append(s.skipped, omitted{s.settled, err})
+// skip says that the next item of a stretch is skipped, and whether it has a
+// place in the list of those.
+func (l *ledger[C]) skip(s *stretch[C], err string, listed bool) {
+	s.skipped = append(s.skipped, omitted{s.settled, err, listed})
 	l.settle(s, 1)
+}
+
+// pass says that no more items than those ahead share their cursor.
+func (l *ledger[C]) pass() {
+	if ahead := l.place.ahead; ahead != nil {
+		l.place.cursor, l.place.begun, l.place.ahead = ahead.Cursor, true, nil
+	}
+}
+
+// breakOff says that it is not known what comes behind the last stretch, nor
+// will be. The last group are the last items that share a cursor: they are ahead
+// of the place if they, and all before them, are settled.
+func (l *ledger[C]) breakOff(last group[C]) {
+	behind := l.behind
+	for _, s := range l.open {
+		if s.settled < len(s.cursors) {
+			return
+		}
+		behind.done += len(s.cursors) - s.taken // here, skipped or not
+	}
+	items := behind.settled()
+	if l.place.ahead != nil {
+		items += l.place.ahead.Items
+	}
+	if items != last.Items || behind.settled() == 0 {
+		return
+	}
+	l.place.add(l.behind)
+	for _, s := range l.open {
+		l.place.add(s.take(len(s.cursors)))
+	}
+	l.place.ahead, l.behind, l.open = &last, tally[C]{}, nil
 }
 
 // advance moves the place as far as it goes.
@@ -146,5 +200,6 @@ func (l *ledger[C]) moveTo(s *stretch[C], index int) {
 	l.place.add(s.take(index))
 	l.place.cursor = s.cursors[index-1]
 	l.place.begun = true
+	l.place.ahead = nil
 	l.behind = tally[C]{}
 }

@@ -18,7 +18,7 @@ func TestPlace(t *testing.T) {
 		want      place[int]
 	}
 	at := func(cursor, done int, skipped ...Skipped[int]) place[int] {
-		return place[int]{tally: tally[int]{done, skipped}, cursor: cursor, begun: true}
+		return place[int]{tally: tally[int]{done: done, skipped: skipped}, cursor: cursor, begun: true}
 	}
 	end := func(p place[int]) place[int] {
 		p.finished = true
@@ -55,7 +55,7 @@ func TestPlace(t *testing.T) {
 			}
 			for _, step := range test.steps {
 				if step.settles == skip {
-					s.l.skip(s.all[step.stretch], "bad")
+					s.l.skip(s.all[step.stretch], "bad", true)
 				} else {
 					s.l.settle(s.all[step.stretch], step.settles)
 				}
@@ -166,7 +166,7 @@ func FuzzLedger(f *testing.F) {
 				case left == 0:
 				case what == 2:
 					skips++
-					s.l.skip(stretch, "bad")
+					s.l.skip(stretch, "bad", true)
 				default:
 					s.l.settle(stretch, 1+int(arg)%left)
 				}

@@ -25,10 +25,14 @@ type run[T, C any] struct {
 	workers sync.WaitGroup
 	saver   saver
 	broken  error // of the iterator
+	// lastRead are the items before that error which share a cursor. There are
+	// none if it is the zero C, which is no place between items.
+	lastRead group[C]
 
 	mu       sync.Mutex // guards the fields below; not held while user code runs
 	ledger   ledger[C]
 	skipping int   // how many items are skipped, also behind the ledger's place
+	listed   int   // how many bytes the list of them has; more than maxListed if it is full
 	failure  error // why nothing more is started; nil if only ctx has ended
 	final    bool  // no other failure replaces this one
 }
@@ -46,7 +50,7 @@ func newRun[T, C any](ctx context.Context, w Work[T, C], saved Checkpoint, hooks
 		room:     make(chan struct{}, ahead*w.Parallelism),
 		saver:    newSaver(ctx, saved, w.SaveEvery, from.settled()),
 		ledger:   ledger[C]{place: from},
-		skipping: len(from.skipped),
+		skipping: from.skips(), listed: from.listed,
 	}
 	r.reading, r.stop = context.WithCancel(ctx)
 	return r
@@ -62,6 +66,9 @@ func (r *run[T, C]) run(from place[C]) {
 	defer func() { // also if the iterator panics
 		close(r.chunks)
 		r.workers.Wait()
+		if r.broken != nil {
+			r.record(func(l *ledger[C]) { l.breakOff(r.lastRead) })
+		}
 		r.stop()
 		saverStopped()
 		r.save()
@@ -206,6 +213,11 @@ func (r *run[T, C]) save() {
 func (r *run[T, C]) encode(p place[C]) ([]byte, error) {
 	if p.begun {
 		if err := checkCursor(p.cursor, r.equal); err != nil {
+			return nil, err
+		}
+	}
+	if p.ahead != nil {
+		if err := checkCursor(p.ahead.Cursor, r.equal); err != nil {
 			return nil, err
 		}
 	}

@@ -60,7 +60,8 @@ type sim struct {
 	t       *testing.T
 	cursors []int // of the items, which are numbered
 	work    Work[int, int]
-	healed  bool // nothing goes wrong any more
+	healed  bool         // nothing goes wrong any more
+	broke   map[int]bool // items before which the iterator has failed
 
 	mu    sync.Mutex // guards the fields below
 	r     *rand.Rand
@@ -73,7 +74,7 @@ type sim struct {
 
 func newSim(t *testing.T, seed uint64) *sim {
 	r := rand.New(rand.NewPCG(seed, 7))
-	s := &sim{t: t, r: r, bad: map[int]bool{}}
+	s := &sim{t: t, r: r, bad: map[int]bool{}, broke: map[int]bool{}}
 	cursor := 1
 	if r.IntN(8) == 0 {
 		cursor = 0
@@ -136,7 +137,7 @@ func (s *sim) items(ctx context.Context, after int) iter.Seq2[int, error] {
 			if ctx.Err() != nil && silent {
 				return
 			}
-			if broken && s.chance(20) {
+			if broken && s.chance(20) && s.mayBreak(item) {
 				s.note(&s.tolls.BadReads)
 				yield(0, errors.New("cannot read"))
 				return
@@ -146,6 +147,15 @@ func (s *sim) items(ctx context.Context, after int) iter.Seq2[int, error] {
 			}
 		}
 	}
+}
+
+// mayBreak reports whether the iterator may fail before an item: within a page it
+// does so once, as only then Run can know that it is within one.
+func (s *sim) mayBreak(item int) bool {
+	within := item > 0 && s.cursors[item-1] == s.cursors[item]
+	twice := s.broke[item]
+	s.broke[item] = true
+	return !within || !twice
 }
 
 func (s *sim) do(ctx context.Context, item int) error {
@@ -222,11 +232,17 @@ func (s *sim) checkSaved(data []byte) {
 	require.LessOrEqual(s.t, before, len(s.cursors))
 	require.LessOrEqual(s.t, len(p.skipped), s.work.MaxSkipped)
 	require.Equal(s.t, p.finished, before == len(s.cursors) && p.finished)
-	if before > 0 {
-		require.Equal(s.t, s.cursors[before-1], p.cursor)
+	place := before
+	if p.ahead != nil {
+		place -= p.ahead.Items
+		require.Equal(s.t, s.cursors[before-1], p.ahead.Cursor)
+		require.Equal(s.t, s.cursors[place], p.ahead.Cursor)
 	}
-	if before < len(s.cursors) {
-		require.NotEqual(s.t, p.cursor, s.cursors[before], "the next item would be passed")
+	if place > 0 {
+		require.Equal(s.t, s.cursors[place-1], p.cursor)
+	}
+	if place < len(s.cursors) {
+		require.NotEqual(s.t, p.cursor, s.cursors[place], "the next item would be passed")
 	}
 	skipped := map[int]int{}
 	for _, skip := range p.skipped {
