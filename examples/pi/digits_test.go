@@ -44,7 +44,7 @@ func TestPiStopsWithItsContext(t *testing.T) {
 
 func requirePerl(t *testing.T) {
 	t.Helper()
-	if err := checkPerl(t.Context()); err != nil {
+	if err := checkPerl(t.Context(), 30); err != nil {
 		t.Skip(err)
 	}
 }

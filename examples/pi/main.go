@@ -13,10 +13,10 @@
 //	go run ./examples/pi -digits 1000
 //	go run ./examples/pi -native        # a Go function instead of a program
 //
-// The Math::BigInt of Perl 5.36 cannot compute more than 1000 digits in this
-// way, which is why Kubernetes' documentation asks for the image perl:5.34.0.
-// With such a Perl the job fails five times, and shows how that looks; give
-// -backoff 1s not to wait two and a half minutes for it.
+// The Math::BigInt that comes with Perl 5.36 has only the first 1000 digits, and
+// fails to compute more, which is why Kubernetes' documentation asks for the image
+// perl:5.34.0. The command tries that before it creates the job, and says what is
+// missing: a newer Math::BigInt, such as Debian's package libmath-bigint-perl.
 //
 // The exit code is 0 if the job is Complete and 1 otherwise.
 package main
@@ -30,7 +30,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -80,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	if !o.native {
-		if err := checkPerl(ctx); err != nil {
+		if err := checkPerl(ctx, o.digits); err != nil {
 			return err
 		}
 	}
@@ -104,7 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := show(ctx, c, job.Name, stdout); err != nil {
 		return err
 	}
-	return o.explain(failure)
+	return failure
 }
 
 // job is the Job of https://kubernetes.io/docs/concepts/workloads/controllers/job.
@@ -124,9 +126,12 @@ func (o options) executor() batch.Executor {
 	if o.native {
 		return batch.ExecutorFunc(o.compute)
 	}
-	return batch.Command{Args: []string{
-		"perl", "-Mbignum=bpi", "-wle", "print bpi(" + strconv.Itoa(o.digits) + ")",
-	}}
+	return batch.Command{Args: perl(o.digits)}
+}
+
+// perl is the command of Kubernetes' documentation.
+func perl(digits int) []string {
+	return []string{"perl", "-Mbignum=bpi", "-wle", "print bpi(" + strconv.Itoa(digits) + ")"}
 }
 
 // compute is the executor of -native.
@@ -139,21 +144,39 @@ func (o options) compute(ctx context.Context, a batch.Attempt) error {
 	return err
 }
 
-// checkPerl finds out before the job does whether there is a Perl to run: some
-// systems have one without its library.
-func checkPerl(ctx context.Context) error {
-	err := exec.CommandContext(ctx, "perl", "-Mbignum=bpi", "-e", "1").Run()
+// tableSize is how many digits Math::BigFloat has in a table.
+const tableSize = 1000
+
+// checkPerl finds out before the job does whether there is a Perl to run. Some
+// systems have one without its library, or with one that can look digits up and
+// cannot compute them.
+func checkPerl(ctx context.Context, digits int) error {
+	probe := perl(min(digits, tableSize+1))
+	var printed strings.Builder
+	cmd := exec.CommandContext(ctx, probe[0], probe[1:]...)
+	cmd.Stderr = &printed
+	err := cmd.Run()
 	switch {
+	case err == nil || ctx.Err() != nil:
+		return context.Cause(ctx)
 	case errors.Is(err, exec.ErrNotFound):
 		return errors.New("there is no perl on this machine: install it, or compute the digits in Go with -native")
-	case err != nil && ctx.Err() == nil:
-		return fmt.Errorf("perl cannot load its module bignum (%w): install it, or compute the digits in Go with -native", err)
+	case digits > tableSize:
+		return fmt.Errorf("perl cannot compute more than %d digits (%w): %s\n"+
+			"install a newer Math::BigInt (on Debian and Ubuntu: libmath-bigint-perl), or try -digits %d, or -native",
+			tableSize, err, lastLine(printed.String()), tableSize)
 	}
-	return ctx.Err()
+	return fmt.Errorf("perl cannot use its module bignum (%w): %s\ninstall it, or compute the digits in Go with -native",
+		err, lastLine(printed.String()))
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // wait waits for the job and says on stderr what it waits for when an attempt
-// has failed.
+// has failed, and what the attempt said last.
 func wait(ctx context.Context, c *batch.Controller, name string, stderr io.Writer) (batch.Status, error) {
 	var retry time.Time
 	for change, err := range c.Watch(ctx, 0) {
@@ -163,16 +186,34 @@ func wait(ctx context.Context, c *batch.Controller, name string, stderr io.Write
 		if next := change.Status.NextRetry; !next.IsZero() && !next.Equal(retry) {
 			retry = next
 			fmt.Fprintln(stderr, change.Status.Explain())
+			fmt.Fprintln(stderr, "it printed:", lastWords(ctx, c, name))
 		}
 	}
-	return c.Wait(ctx, name)
+	status, err := c.Wait(ctx, name)
+	if failure, ok := errors.AsType[*batch.JobError](err); ok {
+		err = fmt.Errorf("%w\nthe last attempt printed: %s", failure, lastWords(ctx, c, name))
+	}
+	return status, err
 }
 
-// explain adds to the job's error what is known to go wrong with Perl.
-func (o options) explain(failure error) error {
-	_, failed := errors.AsType[*batch.JobError](failure)
-	if !failed || o.native || o.digits <= 1000 {
-		return failure
+// lastWords is the last line that the latest attempt that has failed printed.
+func lastWords(ctx context.Context, c *batch.Controller, name string) string {
+	attempts, err := c.Attempts(name)
+	if err != nil {
+		return err.Error()
 	}
-	return fmt.Errorf("%w\nPerl 5.36 cannot compute more than 1000 digits: try -digits 1000, or -native", failure)
+	last := "nothing"
+	for _, a := range slices.Backward(attempts) {
+		if a.Phase != batch.AttemptFailed {
+			continue
+		}
+		for line, err := range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
+			if err != nil {
+				return err.Error()
+			}
+			last = line.Text
+		}
+		break
+	}
+	return last
 }

@@ -79,11 +79,30 @@ func TestPerl(t *testing.T) {
 	require.True(t, strings.HasSuffix(out.String(), "\n3.14159265358979323846264338328\n"), out.String())
 }
 
-// TestPerlFails runs a Perl that cannot do it: the job retries four times and
-// then has failed, and the views show it.
+// TestTheDocumentedCommand runs the command of Kubernetes' documentation. A Perl
+// that cannot compute the digits is found out before there is a job.
+func TestTheDocumentedCommand(t *testing.T) {
+	requirePerl(t)
+	var out bytes.Buffer
+	err := run(t.Context(), nil, &out, io.Discard)
+	if unable := checkPerl(t.Context(), 2000); unable != nil {
+		t.Log(unable)
+		require.EqualError(t, err, unable.Error())
+		require.Empty(t, out.String())
+		return
+	}
+	require.NoError(t, err)
+	digits, err := pi(t.Context(), 2000)
+	require.NoError(t, err)
+	require.Contains(t, out.String(), "\n      print bpi(2000)\n")
+	require.True(t, strings.HasSuffix(out.String(), "\n"+digits+"\n"), out.String())
+}
+
+// TestPerlFails runs a Perl that fails later than it is tried: the job retries
+// four times and then has failed, and the views show it.
 func TestPerlFails(t *testing.T) {
 	path := t.TempDir()
-	fakePerl(t, path, `case "$2" in -e) exit 0;; esac; echo "Can't use an undefined value" >&2; exit 255`)
+	fakePerl(t, path, `case "$3" in "print bpi(1001)") exit 0;; esac; echo "Can't use an undefined value" >&2; exit 255`)
 	t.Setenv("PATH", path)
 
 	var out, waits bytes.Buffer
@@ -91,7 +110,7 @@ func TestPerlFails(t *testing.T) {
 	failure, ok := errors.AsType[*batch.JobError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, batch.ReasonBackoffLimitExceeded, failure.Reason)
-	require.ErrorContains(t, err, "try -digits 1000, or -native")
+	require.ErrorContains(t, err, "\nthe last attempt printed: Can't use an undefined value")
 
 	text := readable(out.String())
 	require.Regexp(t, `pi +Failed +0/1`, text)
@@ -99,7 +118,20 @@ func TestPerlFails(t *testing.T) {
 	require.Regexp(t, `Warning +BackoffLimitExceeded +\d+s +job-controller +Job has reached the specified backoff limit`, text)
 	require.Regexp(t, `(pi-xxxxx +0/1 +Error +0 +\d+s\n){5}`, text)
 	require.Contains(t, text, "Found 5 pods, using pod/pi-xxxxx\nCan't use an undefined value\n")
-	require.NotEmpty(t, waits.String())
+	require.Contains(t, waits.String(), "\nit printed: Can't use an undefined value\n")
+}
+
+// TestPerlThatOnlyHasATable runs the Perl of Debian 12.
+func TestPerlThatOnlyHasATable(t *testing.T) {
+	path := t.TempDir()
+	fakePerl(t, path, `case "$3" in "print bpi(1001)") echo "Can't use an undefined value" >&2; exit 255;; esac; echo 3.14`)
+	t.Setenv("PATH", path)
+	var out bytes.Buffer
+	require.EqualError(t, run(t.Context(), nil, &out, io.Discard),
+		"perl cannot compute more than 1000 digits (exit status 255): Can't use an undefined value\n"+
+			"install a newer Math::BigInt (on Debian and Ubuntu: libmath-bigint-perl), or try -digits 1000, or -native")
+	require.Empty(t, out.String(), "there is no job")
+	require.NoError(t, run(t.Context(), []string{"-digits", "1000"}, &out, io.Discard))
 }
 
 func TestNoPerl(t *testing.T) {
@@ -110,10 +142,11 @@ func TestNoPerl(t *testing.T) {
 
 func TestPerlWithoutBignum(t *testing.T) {
 	path := t.TempDir()
-	fakePerl(t, path, "exit 2")
+	fakePerl(t, path, "echo 'Can not locate bignum.pm' >&2; exit 2")
 	t.Setenv("PATH", path)
-	err := run(t.Context(), nil, io.Discard, io.Discard)
-	require.ErrorContains(t, err, "perl cannot load its module bignum (exit status 2)")
+	err := run(t.Context(), []string{"-digits", "30"}, io.Discard, io.Discard)
+	require.EqualError(t, err, "perl cannot use its module bignum (exit status 2): Can not locate bignum.pm\n"+
+		"install it, or compute the digits in Go with -native")
 }
 
 func TestBadOptions(t *testing.T) {
