@@ -11,15 +11,20 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
+// fewCommits is how many commits a process makes before a store that is broken
+// has surely shown it.
+const fewCommits = 8
+
 // breakages are stores that break their promise, by name, for the tests to see
 // that they are found out.
 var breakages = map[string]func(batch.Store) batch.Store{
 	"": func(s batch.Store) batch.Store { return s },
-	// Every seventh commit is forgotten.
+	// After some commits all others are forgotten when the process ends. If it
+	// were one of them now and then, what is left would not fit together.
 	"forgetful": func(s batch.Store) batch.Store {
 		n := 0
 		return commitFunc{s, func(ctx context.Context, records []batch.Record) error {
-			if n++; n%7 == 0 {
+			if n++; n >= fewCommits {
 				return nil
 			}
 			return s.Commit(ctx, records)

@@ -140,6 +140,9 @@ func (r *round) count(code int, end *ending, out string) error {
 // later; killed from outside, or at a certain commit, or shut down, or killed
 // while it shuts down.
 func (r *round) someEnding() ending {
+	if r.breakage != "" { // it is to be found on a machine of any speed
+		return ending{patience: r.patience, trap: trap{Commit: fewCommits + r.rng.IntN(25), When: "after"}}
+	}
 	milliseconds := func(n int) time.Duration { return time.Duration(r.rng.IntN(n*1000)) * time.Microsecond }
 	end := ending{after: 5*time.Millisecond + milliseconds(300)}
 	switch r.rng.IntN(10) {
