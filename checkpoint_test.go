@@ -28,7 +28,7 @@ func (r *relay) run(a batch.Attempt, save string) error {
 	if save == "" {
 		return nil
 	}
-	return a.SaveCheckpoint([]byte(save))
+	return a.SaveCheckpoint(context.Background(), []byte(save))
 }
 
 var errAgain = errors.New("again")
@@ -104,7 +104,7 @@ func TestCheckpointSurvivesTheController(t *testing.T) {
 					return ctx.Err()
 				})}
 			for range 3 {
-				c, err := batch.New(batch.Options{Store: &store})
+				c, err := batch.New(t.Context(), batch.Options{Store: &store})
 				require.NoError(t, err)
 				_, err = c.Apply(t.Context(), job)
 				require.NoError(t, err)
@@ -131,28 +131,28 @@ func TestCheckpointLimits(t *testing.T) {
 		require.NoError(t, err)
 	}
 	run(batch.Job{CheckpointLimit: new(3)}, func(a batch.Attempt) error {
-		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint([]byte("four")))
+		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint(t.Context(), []byte("four")))
 		require.True(t, ok)
 		require.Equal(t, batch.CheckpointSizeError{Size: 4, Limit: 3}, *tooLarge)
 		require.EqualError(t, tooLarge, "batch: checkpoint of 4 bytes: at most 3 are allowed")
 		require.Nil(t, a.Checkpoint(), "nothing has changed")
-		require.NoError(t, a.SaveCheckpoint(nil))
+		require.NoError(t, a.SaveCheckpoint(t.Context(), nil))
 		require.Equal(t, []byte{}, a.Checkpoint(), "an empty one is one")
 		return nil
 	})
 	run(batch.Job{}, func(a batch.Attempt) error {
-		require.NoError(t, a.SaveCheckpoint(make([]byte, 1<<20)))
-		require.Error(t, a.SaveCheckpoint(make([]byte, 1<<20+1)))
+		require.NoError(t, a.SaveCheckpoint(t.Context(), make([]byte, 1<<20)))
+		require.Error(t, a.SaveCheckpoint(t.Context(), make([]byte, 1<<20+1)))
 		return nil
 	})
-	require.ErrorIs(t, batch.Attempt{}.SaveCheckpoint(nil), batch.ErrAttemptEnded)
+	require.ErrorIs(t, batch.Attempt{}.SaveCheckpoint(t.Context(), nil), batch.ErrAttemptEnded)
 	require.Nil(t, batch.Attempt{}.Checkpoint())
 }
 
 func TestCheckpointIsACopy(t *testing.T) {
 	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 		data := []byte("before")
-		require.NoError(t, a.SaveCheckpoint(data))
+		require.NoError(t, a.SaveCheckpoint(t.Context(), data))
 		copy(data, "change")
 		copy(a.Checkpoint(), "change")
 		require.Equal(t, "before", string(a.Checkpoint()))
@@ -164,7 +164,7 @@ func TestCheckpointIsACopy(t *testing.T) {
 // TestOldAttemptDoesNotOverwriteACheckpoint has two attempts of an index overlap.
 func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := batch.New(batch.Options{})
+		c, err := batch.New(t.Context(), batch.Options{})
 		require.NoError(t, err)
 		late := make(chan error, 1)
 		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), Backoff: batch.ConstantBackoff(0),
@@ -172,16 +172,16 @@ func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
 				if a.Number == 0 {
 					<-ctx.Done()
 					time.Sleep(time.Second)
-					late <- a.SaveCheckpoint([]byte("late"))
+					late <- a.SaveCheckpoint(t.Context(), []byte("late"))
 					return ctx.Err()
 				}
-				require.NoError(t, a.SaveCheckpoint([]byte("newer")))
+				require.NoError(t, a.SaveCheckpoint(t.Context(), []byte("newer")))
 				time.Sleep(2 * time.Second)
 				require.Equal(t, "newer", string(a.Checkpoint()))
 				return nil
 			})}))
 		synctest.Wait()
-		attempts, err := c.Attempts("job")
+		attempts, err := c.Attempts(t.Context(), "job")
 		require.NoError(t, err)
 		require.NoError(t, c.DeleteAttempt(t.Context(), "job", attempts[0].Name))
 		_, err = c.Wait(t.Context(), "job")
@@ -205,8 +205,8 @@ func TestTypedCheckpoints(t *testing.T) {
 				require.Error(t, err)
 				return nil
 			}
-			require.Error(t, batch.SaveCheckpoint(a, func() {}))
-			require.NoError(t, batch.SaveCheckpoint(a, place{3, 4}))
+			require.Error(t, batch.SaveCheckpoint(t.Context(), a, func() {}))
+			require.NoError(t, batch.SaveCheckpoint(t.Context(), a, place{3, 4}))
 			return errAgain
 		})})
 	require.NoError(t, err)

@@ -198,8 +198,9 @@ type Controller struct{ runner *runner.Runner }
 
 // New returns a controller. It has no goroutine until a job runs, but call
 // [Controller.Shutdown] when done with it. The error names a bad option, or is
-// that of Options.Store, such as a [*FormatError].
-func New(o Options) (*Controller, error) {
+// that of Options.Store, such as a [*FormatError], or of ctx, which limits how long
+// reading the store may take.
+func New(ctx context.Context, o Options) (*Controller, error) {
 	if o.MaxActive < 0 {
 		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
 	}
@@ -207,7 +208,7 @@ func New(o Options) (*Controller, error) {
 	if o.Store == nil {
 		return c, nil
 	}
-	if err := c.runner.Open(context.Background(), storeOf(o.Store, c)); err != nil {
+	if err := c.runner.Open(ctx, storeOf(o.Store, c)); err != nil {
 		if wrong, ok := errors.AsType[*runner.FormatError](err); ok {
 			return nil, (*FormatError)(wrong)
 		}
@@ -586,9 +587,9 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 // creation: those that have not ended, and the newest that have
 // ([Job.History]). Attempts of deleted jobs of that name come first as long as
 // they have not ended; AttemptStatus.JobUID tells them apart. The error is
-// [ErrNotFound] if there is neither, or a [*StoreError]: then the list is right,
-// but not known to be durable.
-func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
+// [ErrNotFound] if there is neither, or a [*StoreError] or that of ctx: then the
+// list is right, but not known to be durable.
+func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
 	jobs := c.runner.Named(name)
 	for _, j := range jobs {
@@ -599,13 +600,13 @@ func (c *Controller) Attempts(name string) ([]AttemptStatus, error) {
 	if len(jobs) == 0 {
 		return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
 	}
-	return list, c.runner.Durable(context.Background())
+	return list, c.runner.Durable(ctx)
 }
 
 // Events returns the newest events of a job, oldest first: the last 200 about
-// attempts, and the last 100 about the job. The error is [ErrNotFound] or a
-// [*StoreError]: then the list is right, but not known to be durable.
-func (c *Controller) Events(name string) ([]Event, error) {
+// attempts, and the last 100 about the job. The error is [ErrNotFound], or a
+// [*StoreError] or that of ctx: then the list is right, but not known to be durable.
+func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	j, err := c.runner.Find(name)
 	if err != nil {
 		return nil, err
@@ -614,7 +615,7 @@ func (c *Controller) Events(name string) ([]Event, error) {
 	for _, e := range j.Events() {
 		list = append(list, eventOf(e))
 	}
-	return list, c.durable(context.Background(), j)
+	return list, c.durable(ctx, j)
 }
 
 // A LogLine is one line an attempt has written.

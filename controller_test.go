@@ -26,7 +26,7 @@ func newController(t *testing.T, o batch.Options) *batch.Controller {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
-	c, err := batch.New(o)
+	c, err := batch.New(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Shutdown(ended(errors.New("the test is over")))) })
 	return c
@@ -47,7 +47,7 @@ func get(t *testing.T, c *batch.Controller, name string) batch.Status {
 
 func attemptsOf(t *testing.T, c *batch.Controller, name string) []batch.AttemptStatus {
 	t.Helper()
-	list, err := c.Attempts(name)
+	list, err := c.Attempts(t.Context(), name)
 	require.NoError(t, err)
 	return list
 }
@@ -108,7 +108,7 @@ func settle() {
 }
 
 func TestOptions(t *testing.T) {
-	c, err := batch.New(batch.Options{MaxActive: -1})
+	c, err := batch.New(t.Context(), batch.Options{MaxActive: -1})
 	require.Nil(t, c)
 	require.EqualError(t, err, "batch: Options.MaxActive: -1: must not be negative")
 }
@@ -140,8 +140,8 @@ func TestMethodErrors(t *testing.T) {
 	reads := map[string]call{
 		"Get":      func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },
 		"Job":      func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Job(job); return err },
-		"Attempts": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Attempts(job); return err },
-		"Events":   func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Events(job); return err },
+		"Attempts": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Attempts(t.Context(), job); return err },
+		"Events":   func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Events(t.Context(), job); return err },
 		"Wait": func(ctx context.Context, c *batch.Controller, job string) error {
 			_, err := c.Wait(ctx, job)
 			return err
@@ -297,10 +297,10 @@ func TestCopies(t *testing.T) {
 		require.Equal(t, 3, *attempts[0].ExitCode)
 		require.Equal(t, batch.ConditionType("mine"), attempts[0].Conditions[0].Type)
 
-		events, err := c.Events("j")
+		events, err := c.Events(t.Context(), "j")
 		require.NoError(t, err)
 		events[0].Message = "spoilt"
-		events, err = c.Events("j")
+		events, err = c.Events(t.Context(), "j")
 		require.NoError(t, err)
 		require.NotEqual(t, "spoilt", events[0].Message)
 
@@ -486,7 +486,7 @@ func TestSuspendAndResume(t *testing.T) {
 		require.Equal(t, batch.ConditionFalse, s.Conditions[0].Status)
 
 		var events []string
-		list, err := c.Events("j")
+		list, err := c.Events(t.Context(), "j")
 		require.NoError(t, err)
 		for _, e := range list {
 			events = append(events, string(e.Reason))
@@ -610,7 +610,7 @@ func TestDelete(t *testing.T) {
 					require.ErrorIs(t, <-waited, batch.ErrJobDeleted)
 					_, err := c.Get("j")
 					require.ErrorIs(t, err, batch.ErrNotFound)
-					_, err = c.Events("j")
+					_, err = c.Events(t.Context(), "j")
 					require.ErrorIs(t, err, batch.ErrNotFound)
 
 					// R116: the name is free, and both are listed.
@@ -659,7 +659,7 @@ func TestDeleteFreesTheNameAtOnceManyTimes(t *testing.T) {
 		require.Len(t, attemptsOf(t, c, "j"), 300)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		_, err := c.Attempts("j")
+		_, err := c.Attempts(t.Context(), "j")
 		require.ErrorIs(t, err, batch.ErrNotFound)
 	})
 }
@@ -943,7 +943,7 @@ func TestEvents(t *testing.T) {
 		c := newController(t, batch.Options{})
 		start := time.Now()
 		events := func(job string) []batch.Event {
-			list, err := c.Events(job)
+			list, err := c.Events(t.Context(), job)
 			require.NoError(t, err)
 			attempts := attemptsOf(t, c, job)
 			for i := range list {
@@ -1228,7 +1228,7 @@ func TestHardShutdown(t *testing.T) {
 
 func TestShutdownAbandons(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c, err := batch.New(batch.Options{Logger: slog.New(slog.DiscardHandler)})
+		c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		release := make(chan struct{})
 		stuck := fn(func(context.Context) error { <-release; return nil })
@@ -1306,7 +1306,7 @@ func TestConcurrentShutdowns(t *testing.T) {
 
 // A shutdown before anything began, and with nothing ever.
 func TestShutdownOfNothing(t *testing.T) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	require.NoError(t, c.Shutdown(t.Context()))
 	require.NoError(t, c.Shutdown(ended(errCause)))
@@ -1553,7 +1553,7 @@ func TestConcurrentUse(t *testing.T) {
 						for s := range c.All() {
 							_, _ = s.Explain(), s.String()
 						}
-						c.Events(name)
+						c.Events(t.Context(), name)
 					case 7:
 						c.Resume(ctx, name)
 						ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
@@ -1659,7 +1659,7 @@ func TestLookingAtAFastJob(t *testing.T) {
 				lookers.Wait()
 				require.NoError(t, batch.Check(c, "job"))
 				require.Equal(t, n, status.Succeeded)
-				attempts, err := c.Attempts("job")
+				attempts, err := c.Attempts(t.Context(), "job")
 				require.NoError(t, err)
 				require.Len(t, attempts, 100)
 				if !meddled {
@@ -1678,7 +1678,7 @@ func meddle(t *testing.T, c *batch.Controller) {
 		if err := batch.Check(c, "job"); err != nil {
 			t.Error(err)
 		}
-		attempts, err := c.Attempts("job")
+		attempts, err := c.Attempts(t.Context(), "job")
 		if err != nil {
 			t.Error(err)
 		}

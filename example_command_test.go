@@ -15,7 +15,7 @@ import (
 // the attempt's log.
 func ExampleCommand() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -28,7 +28,7 @@ func ExampleCommand() {
 	})
 	_, _ = c.Wait(ctx, "resize")
 
-	attempts, _ := c.Attempts("resize")
+	attempts, _ := c.Attempts(context.Background(), "resize")
 	for _, attempt := range attempts {
 		for line := range c.Logs(ctx, "resize", attempt.Name, batch.LogOptions{}) {
 			fmt.Println(line.Text)
@@ -58,7 +58,7 @@ func ExampleCommand_exitCode() {
 // period has passed.
 func ExampleCommand_gracePeriod() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -69,7 +69,7 @@ func ExampleCommand_gracePeriod() {
 			 echo crawling
 			 sleep 60 & wait`}},
 	})
-	attempts, _ := c.Attempts("crawl")
+	attempts, _ := c.Attempts(context.Background(), "crawl")
 	for line := range c.Logs(ctx, "crawl", attempts[0].Name, batch.LogOptions{Follow: true}) {
 		fmt.Println(line.Text)
 		if line.Text == "crawling" {

@@ -13,7 +13,7 @@ import (
 // A service has one controller for all its jobs, as long as it lives.
 func ExampleController() {
 	ctx := context.Background()
-	c, err := batch.New(batch.Options{MaxActive: 64})
+	c, err := batch.New(context.Background(), batch.Options{MaxActive: 64})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -48,7 +48,7 @@ var untilStopped = batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt)
 // A name is free again once its job has been deleted.
 func ExampleController_Create() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	report := batch.Job{Name: "report", Executor: doNothing}
@@ -68,7 +68,7 @@ func ExampleController_Create() {
 // The spec is given with its defaults resolved.
 func ExampleController_Job() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{Name: "report", Executor: doNothing})
@@ -80,7 +80,7 @@ func ExampleController_Job() {
 
 func ExampleController_All() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	for _, name := range []string{"report", "backup", "cleanup"} {
@@ -99,7 +99,7 @@ func ExampleController_All() {
 // the errors of the failed attempts, for errors.Is and errors.As.
 func ExampleController_Wait() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	errLocked := errors.New("database is locked")
@@ -132,7 +132,7 @@ func ExampleController_Wait() {
 // that are too many are stopped, uncounted.
 func ExampleController_Update() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	freeze := make(chan struct{})
@@ -165,7 +165,7 @@ func ExampleController_Update() {
 // together with its parallelism.
 func ExampleController_Update_elastic() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	freeze := make(chan struct{})
@@ -193,7 +193,7 @@ func ExampleController_Update_elastic() {
 // Suspending a job stops its attempts, uncounted; resuming it starts new ones.
 func ExampleController_Suspend() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	stopped := make(chan error)
@@ -224,7 +224,7 @@ func ExampleController_Suspend() {
 // A job that is created suspended waits for its time.
 func ExampleController_Resume() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{Name: "rollout", Suspend: true, Executor: doNothing})
@@ -241,7 +241,7 @@ func ExampleController_Resume() {
 // Foreground deletion removes the job when its attempts have ended.
 func ExampleController_Delete() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -264,7 +264,7 @@ func ExampleController_Delete() {
 // Orphan deletion removes the job and lets its attempts run to their end.
 func ExamplePropagation() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	finish := make(chan struct{})
@@ -279,7 +279,7 @@ func ExamplePropagation() {
 	_, err := c.Get("upload")
 	fmt.Println(err)
 
-	attempts, _ := c.Attempts("upload") // known as long as they run
+	attempts, _ := c.Attempts(context.Background(), "upload") // known as long as they run
 	fmt.Println(attempts[0].Phase)
 	close(finish)
 	// Output:
@@ -291,7 +291,7 @@ func ExamplePropagation() {
 // misses nothing.
 func ExampleController_Watch() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 	_ = c.Create(ctx, batch.Job{Name: "import", Suspend: true, Executor: doNothing})
 
@@ -327,7 +327,7 @@ func ExampleController_Watch() {
 // Attempts stay known after their end, the newest 1000 of a job by default.
 func ExampleController_Attempts() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -342,7 +342,7 @@ func ExampleController_Attempts() {
 	})
 	_, _ = c.Wait(ctx, "backup")
 
-	attempts, _ := c.Attempts("backup")
+	attempts, _ := c.Attempts(context.Background(), "backup")
 	for _, attempt := range attempts {
 		fmt.Println(attempt.Number, attempt.Phase, *attempt.ExitCode, attempt.Err)
 	}
@@ -354,7 +354,7 @@ func ExampleController_Attempts() {
 // The events of a job are those of Kubernetes, letter by letter.
 func ExampleController_Events() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -365,7 +365,7 @@ func ExampleController_Events() {
 	})
 	_, _ = c.Wait(ctx, "backup")
 
-	events, _ := c.Events("backup")
+	events, _ := c.Events(context.Background(), "backup")
 	for _, event := range events {
 		message, _, _ := strings.Cut(event.Message, ": ") // without the attempt's random name
 		fmt.Println(event.Type, event.Reason, message)
@@ -379,7 +379,7 @@ func ExampleController_Events() {
 // A followed log ends when the attempt does.
 func ExampleController_Logs() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -391,7 +391,7 @@ func ExampleController_Logs() {
 			return nil
 		}),
 	})
-	attempts, _ := c.Attempts("backup")
+	attempts, _ := c.Attempts(context.Background(), "backup")
 	for line, err := range c.Logs(ctx, "backup", attempts[0].Name, batch.LogOptions{Follow: true}) {
 		if err != nil {
 			fmt.Println(err)
@@ -409,7 +409,7 @@ func ExampleController_Logs() {
 // replaced.
 func ExampleController_DeleteAttempt() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -422,11 +422,11 @@ func ExampleController_DeleteAttempt() {
 			return context.Cause(ctx)
 		}),
 	})
-	attempts, _ := c.Attempts("sync")
+	attempts, _ := c.Attempts(context.Background(), "sync")
 	fmt.Println(c.DeleteAttempt(ctx, "sync", attempts[0].Name))
 
 	fmt.Println(c.Wait(ctx, "sync"))
-	attempts, _ = c.Attempts("sync")
+	attempts, _ = c.Attempts(context.Background(), "sync")
 	fmt.Println(attempts[0].Phase, attempts[0].DeletedBy, attempts[0].Err)
 	// Output:
 	// <nil>
@@ -438,7 +438,7 @@ func ExampleController_DeleteAttempt() {
 // does not count that as a failure.
 func ExampleController_Disrupt() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -456,11 +456,11 @@ func ExampleController_Disrupt() {
 			return context.Cause(ctx)
 		}),
 	})
-	attempts, _ := c.Attempts("train")
+	attempts, _ := c.Attempts(context.Background(), "train")
 	_ = c.Disrupt(ctx, "train", attempts[0].Name, batch.ReasonEvictionByEvictionAPI)
 
 	fmt.Println(c.Wait(ctx, "train"))
-	attempts, _ = c.Attempts("train")
+	attempts, _ = c.Attempts(context.Background(), "train")
 	fmt.Println(attempts[0].Conditions[0].Type, attempts[0].Conditions[0].Reason)
 	// Output:
 	// train: Complete, 1/1 succeeded, 0 failed <nil>
@@ -470,7 +470,7 @@ func ExampleController_Disrupt() {
 // Shutdown lets what runs come to its end, for as long as its context allows,
 // and starts nothing new.
 func ExampleController_Shutdown() {
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	started := make(chan struct{})
 	_ = c.Create(context.Background(), batch.Job{
 		Name:        "mailing",
@@ -503,7 +503,7 @@ func ExampleController_Shutdown() {
 // An executor that ignores its context cannot be stopped, and cannot keep
 // Shutdown from returning either: the error names the attempts that it left.
 func ExampleAbandonedError() {
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	answer, started := make(chan struct{}), make(chan struct{})
 	defer close(answer)
 	_ = c.Create(context.Background(), batch.Job{
@@ -531,7 +531,7 @@ func ExampleAbandonedError() {
 // above it are Pending, and jobs take turns.
 func ExampleOptions() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{MaxActive: 4})
+	c, _ := batch.New(context.Background(), batch.Options{MaxActive: 4})
 	defer c.Shutdown(ctx)
 
 	freeze := make(chan struct{})

@@ -68,7 +68,7 @@ func ExampleExecutorFunc() {
 // The cause of the cancellation says why an attempt is to stop.
 func ExampleExecutorFunc_cause() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -84,7 +84,7 @@ func ExampleExecutorFunc_cause() {
 			return context.Cause(ctx)
 		}),
 	})
-	attempts, _ := c.Attempts("crawl")
+	attempts, _ := c.Attempts(context.Background(), "crawl")
 	_ = c.Suspend(ctx, "crawl")
 	for line := range c.Logs(ctx, "crawl", attempts[0].Name, batch.LogOptions{Follow: true}) {
 		fmt.Println(line.Text)
@@ -110,7 +110,7 @@ func (f farm) Execute(ctx context.Context, a batch.Attempt) error {
 
 func ExamplePendingExecutor() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	f := farm{make(chan struct{})}
@@ -216,7 +216,7 @@ func ExampleAttempt_Logger() {
 			return a
 		},
 	}))
-	c, _ := batch.New(batch.Options{Logger: logger})
+	c, _ := batch.New(context.Background(), batch.Options{Logger: logger})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -235,7 +235,7 @@ func ExampleAttempt_Logger() {
 // What an attempt prints is kept with it, the last 64 KiB of it by default.
 func ExampleAttempt_Stdout() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -250,7 +250,7 @@ func ExampleAttempt_Stdout() {
 	})
 	_, _ = c.Wait(ctx, "vacuum")
 
-	attempts, _ := c.Attempts("vacuum")
+	attempts, _ := c.Attempts(context.Background(), "vacuum")
 	for line := range c.Logs(ctx, "vacuum", attempts[0].Name, batch.LogOptions{Tail: new(1)}) {
 		fmt.Println(line.Stream+":", line.Text)
 	}
@@ -261,7 +261,7 @@ func ExampleAttempt_Stdout() {
 // Progress shows in the attempt's status while it runs.
 func ExampleAttempt_Progress() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	halfway, goOn := make(chan struct{}), make(chan struct{})
@@ -276,7 +276,7 @@ func ExampleAttempt_Progress() {
 		}),
 	})
 	<-halfway
-	attempts, _ := c.Attempts("copy")
+	attempts, _ := c.Attempts(context.Background(), "copy")
 	p := attempts[0].Progress
 	fmt.Printf("%s: %d %%\n", p.Phase, 100*p.Done/p.Total)
 	close(goOn)
@@ -288,7 +288,7 @@ func ExampleAttempt_Progress() {
 // writes to its termination log.
 func ExampleAttempt_SetOutput() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{
@@ -299,7 +299,7 @@ func ExampleAttempt_SetOutput() {
 		}),
 	})
 	_, _ = c.Wait(ctx, "reindex")
-	attempts, _ := c.Attempts("reindex")
+	attempts, _ := c.Attempts(context.Background(), "reindex")
 	fmt.Println(attempts[0].Phase, attempts[0].Output)
 	// Output:
 	// Succeeded 48213 documents, 17 skipped
@@ -308,7 +308,7 @@ func ExampleAttempt_SetOutput() {
 // An attempt is ready from its start unless it says otherwise.
 func ExampleAttempt_SetReady() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	warm, goOn := make(chan struct{}), make(chan struct{})

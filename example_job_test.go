@@ -129,7 +129,7 @@ func ExampleJob_attemptTimeout() {
 // its time to live has passed.
 func ExampleJob_timeToLive() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	_ = c.Create(ctx, batch.Job{

@@ -223,7 +223,7 @@ func ExampleSuccessRule() {
 // to stop keeps its place until it has ended.
 func ExampleReplacementPolicy() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	flushed := make(chan struct{})
@@ -240,7 +240,7 @@ func ExampleReplacementPolicy() {
 			return context.Cause(ctx)
 		}),
 	})
-	attempts, _ := c.Attempts("compact-table")
+	attempts, _ := c.Attempts(context.Background(), "compact-table")
 	_ = c.DeleteAttempt(ctx, "compact-table", attempts[0].Name)
 
 	status, _ := c.Get("compact-table")

@@ -38,7 +38,7 @@ func ExampleStatus() {
 // A status says in one sentence why the job waits, or what it does.
 func ExampleStatus_Explain() {
 	ctx := context.Background()
-	c, _ := batch.New(batch.Options{})
+	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
 
 	explain := func(job batch.Job) {

@@ -30,7 +30,7 @@ func ExampleController_Apply() {
 	}
 
 	serve := func(uptime time.Duration) {
-		c, err := batch.New(batch.Options{Store: &store})
+		c, err := batch.New(context.Background(), batch.Options{Store: &store})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func ExampleStore() {
 			return nil
 		}),
 	}
-	c, err := batch.New(batch.Options{Store: &store})
+	c, err := batch.New(context.Background(), batch.Options{Store: &store})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func ExampleStore() {
 		log.Fatal(err)
 	}
 
-	if c, err = batch.New(batch.Options{Store: &store}); err != nil {
+	if c, err = batch.New(context.Background(), batch.Options{Store: &store}); err != nil {
 		log.Fatal(err)
 	}
 	for status := range c.All() {
@@ -125,7 +125,7 @@ func ExampleAttempt_SaveCheckpoint() {
 					return fmt.Errorf("part %d: connection lost", part)
 				}
 				fmt.Println("attempt", a.Number, "copies part", part)
-				if err := batch.SaveCheckpoint(a, part+1); err != nil {
+				if err := batch.SaveCheckpoint(context.Background(), a, part+1); err != nil {
 					return err
 				}
 			}

@@ -229,11 +229,11 @@ func (a Attempt) Checkpoint() []byte { return a.live.Checkpoint("") }
 // With a [Store], it returns when that is durable, which takes as long as a
 // commit; while the store fails, it waits until the store works again. The error is
 // a [*CheckpointSizeError], or [ErrAttemptEnded], also if a newer attempt has saved
-// one for the index or the index has succeeded: then nothing has changed. It is a
-// [*StoreError] if the attempt's context ends while the store fails: then this
-// process has the checkpoint, but it is not known to be durable.
-func (a Attempt) SaveCheckpoint(data []byte) error {
-	return a.live.SaveCheckpoint(context.Background(), "", append([]byte{}, data...))
+// one for the index or the index has succeeded: then nothing has changed. If ctx or
+// the attempt's own ends first, it is the cause or a [*StoreError]: then this process
+// has the checkpoint, but it is not known to be durable.
+func (a Attempt) SaveCheckpoint(ctx context.Context, data []byte) error {
+	return a.live.SaveCheckpoint(ctx, "", append([]byte{}, data...))
 }
 
 // A CheckpointSizeError reports a checkpoint that is too large.
@@ -259,12 +259,12 @@ func LoadCheckpoint[T any](a Attempt) (value T, ok bool, err error) {
 
 // SaveCheckpoint saves a value as JSON with [Attempt.SaveCheckpoint]. The error
 // is its, or that of [json.Marshal].
-func SaveCheckpoint[T any](a Attempt, value T) error {
+func SaveCheckpoint[T any](ctx context.Context, a Attempt, value T) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	return a.SaveCheckpoint(data)
+	return a.SaveCheckpoint(ctx, data)
 }
 
 // Dir is a scratch directory of the attempt's own, made at the first call. It

@@ -655,14 +655,14 @@ func TestUserCodeCallsTheController(t *testing.T) {
 		ctx := context.Background()
 		c.Get("j")
 		c.Job("j")
-		c.Events("j")
+		c.Events(t.Context(), "j")
 		for range c.All() {
 			break
 		}
 		for range c.Watch(ended(errDisk), 0) {
 			break
 		}
-		list, _ := c.Attempts("j")
+		list, _ := c.Attempts(t.Context(), "j")
 		for _, a := range list {
 			for range c.Logs(ctx, "j", a.Name, batch.LogOptions{}) {
 				break
@@ -699,13 +699,13 @@ func TestUserCodeCallsTheController(t *testing.T) {
 			c.Resume(context.Background(), "j")
 		},
 		"deletes its attempt": func(c *batch.Controller) {
-			list, _ := c.Attempts("j")
+			list, _ := c.Attempts(t.Context(), "j")
 			for _, a := range list {
 				c.DeleteAttempt(context.Background(), "j", a.Name)
 			}
 		},
 		"disrupts its attempt": func(c *batch.Controller) {
-			list, _ := c.Attempts("j")
+			list, _ := c.Attempts(t.Context(), "j")
 			for _, a := range list {
 				c.Disrupt(context.Background(), "j", a.UID, batch.ReasonTerminationByKubelet)
 			}
@@ -758,7 +758,7 @@ func TestUserCodeCallsTheController(t *testing.T) {
 }
 
 func attemptsIfAny(c *batch.Controller, job string) []batch.AttemptStatus {
-	list, _ := c.Attempts(job)
+	list, _ := c.Attempts(context.Background(), job)
 	return list
 }
 

@@ -52,7 +52,7 @@ func TestIterationGoesOnInAnotherProcess(t *testing.T) {
 			return err
 		})}
 		for finished := false; !finished; {
-			c, err := batch.New(batch.Options{Store: &store})
+			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			_, err = c.Apply(t.Context(), job)
 			require.NoError(t, err)

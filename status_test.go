@@ -158,7 +158,7 @@ func TestExplain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				start := time.Now()
-				c, err := batch.New(batch.Options{MaxActive: test.limit})
+				c, err := batch.New(t.Context(), batch.Options{MaxActive: test.limit})
 				require.NoError(t, err)
 				t.Cleanup(func() { c.Shutdown(ended(errCause)) })
 				test.job.Name = "j"

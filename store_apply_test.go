@@ -414,7 +414,7 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 				apply(t, c, job)
 				before, beforeErr := c.Wait(t.Context(), "j")
 				attempts := attemptsOf(t, c, "j")
-				events, err := c.Events("j")
+				events, err := c.Events(t.Context(), "j")
 				require.NoError(t, err)
 				shut(t, c)
 				time.Sleep(time.Hour)
@@ -428,7 +428,7 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 					sameOutcome(t, beforeErr, err)
 					after := attemptsOf(t, c, "j")
 					require.Equal(t, withoutErrors(attempts), withoutErrors(after))
-					again, err := c.Events("j")
+					again, err := c.Events(t.Context(), "j")
 					require.NoError(t, err)
 					require.Equal(t, events, again)
 					job.Executor = never

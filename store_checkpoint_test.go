@@ -33,7 +33,7 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Restarts == 0 {
-					return errors.Join(a.SaveCheckpoint(fmt.Append(nil, "of ", a.Number)), errors.New("again"))
+					return errors.Join(a.SaveCheckpoint(t.Context(), fmt.Append(nil, "of ", a.Number)), errors.New("again"))
 				}
 				time.Sleep(time.Duration(2-a.Number) * time.Second)
 				found[a.Number] = string(a.Checkpoint())
@@ -68,13 +68,13 @@ func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 	for _, how := range []batch.Propagation{batch.Background, batch.Orphan} {
 		t.Run(string(how), func(t *testing.T) {
 			var store batch.MemoryStore
-			c, err := batch.New(batch.Options{Store: &store})
+			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			started, goOn, saved := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 			require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				close(started)
 				<-goOn
-				saved <- a.SaveCheckpoint([]byte("x"))
+				saved <- a.SaveCheckpoint(t.Context(), []byte("x"))
 				return nil
 			})}))
 			<-started
@@ -86,7 +86,7 @@ func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 				require.NoError(t, err)
 				require.Empty(t, r.Job)
 			}
-			c, err = batch.New(batch.Options{Store: &store})
+			c, err = batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			require.NoError(t, c.Shutdown(t.Context()))
 		})
@@ -122,7 +122,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 						if len(found) > 1 {
 							return nil
 						}
-						require.NoError(t, a.SaveCheckpoint([]byte("far")))
+						require.NoError(t, a.SaveCheckpoint(t.Context(), []byte("far")))
 						<-ctx.Done()
 						return nil
 					})}
@@ -143,10 +143,10 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 // the job, in whichever commits they are: nobody could load that.
 func TestCheckpointsDuringDeletions(t *testing.T) {
 	var store batch.MemoryStore
-	c, err := batch.New(batch.Options{Store: &store})
+	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	saves := batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-		for ctx.Err() == nil && a.SaveCheckpoint([]byte("far")) == nil {
+		for ctx.Err() == nil && a.SaveCheckpoint(t.Context(), []byte("far")) == nil {
 		}
 		return nil
 	})

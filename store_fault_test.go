@@ -146,9 +146,9 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	require.Equal(t, stored(over), stored(get(t, c, "over")))
 	require.Equal(t, 1, countStalled(watched, "long"))
 
-	_, err := c.Attempts("long")
+	_, err := c.Attempts(t.Context(), "long")
 	isStoreError(t, err)
-	_, err = c.Events("long")
+	_, err = c.Events(t.Context(), "long")
 	isStoreError(t, err)
 	for name, change := range map[string]func() error{
 		"Create":        func() error { return c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}) },
@@ -238,7 +238,7 @@ func TestCheckpointsWaitForTheStore(t *testing.T) {
 		"saving": func(ctx context.Context, a batch.Attempt) error {
 			for i := range 100 {
 				time.Sleep(100 * time.Millisecond)
-				if err := batch.SaveCheckpoint(a, i); err != nil {
+				if err := batch.SaveCheckpoint(t.Context(), a, i); err != nil {
 					return err
 				}
 			}
@@ -280,10 +280,10 @@ func TestCheckpointOfAStoppedAttemptWhileTheStoreFails(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			store.set(failing)
-			isStoreError(t, a.SaveCheckpoint([]byte("far")))
+			isStoreError(t, a.SaveCheckpoint(t.Context(), []byte("far")))
 			require.ErrorIs(t, context.Cause(ctx), batch.ErrAttemptTimeout)
 			require.Equal(t, 10*time.Second, time.Since(epoch))
-			isStoreError(t, a.SaveCheckpoint([]byte("farther")))
+			isStoreError(t, a.SaveCheckpoint(t.Context(), []byte("farther")))
 			return nil
 		})}
 		mustCreate(t, c, job)
@@ -333,7 +333,7 @@ func TestShutdownWithAFailingStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
-				c, err := batch.New(batch.Options{Store: &store})
+				c, err := batch.New(t.Context(), batch.Options{Store: &store})
 				require.NoError(t, err)
 				mustCreate(t, c, batch.Job{Name: "j", Completions: new(2), Executor: takes(time.Second)})
 				settle()
@@ -358,7 +358,7 @@ func TestShutdownWithAFailingStore(t *testing.T) {
 func TestShutdownTriesOnceMore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
-		c, err := batch.New(batch.Options{Store: &store})
+		c, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		mustCreate(t, c, batch.Job{Name: "j", Completions: new(1), Executor: takes(time.Second)})
 		settle()
@@ -398,7 +398,7 @@ func (s *unreadable) Load(ctx context.Context) iter.Seq2[batch.Record, error] {
 func TestNewWithAFailingStore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
-		c, err := batch.New(batch.Options{Store: &store})
+		c, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		mustCreate(t, c, batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Completions: new(2), Executor: untilDone})
 		mustCreate(t, c, batch.Job{Name: "over", TTLAfterFinished: new(time.Minute), Executor: succeed})
@@ -407,7 +407,7 @@ func TestNewWithAFailingStore(t *testing.T) {
 		for after := range 4 {
 			broken := unreadable{after: after}
 			fill(t, &broken.memory, &store)
-			c, err := batch.New(batch.Options{Store: &broken})
+			c, err := batch.New(t.Context(), batch.Options{Store: &broken})
 			require.Nil(t, c)
 			storeError(t, err, errFull)
 		}
@@ -421,7 +421,7 @@ func TestNewWithAFailingStore(t *testing.T) {
 				}
 				return apply()
 			})
-			c, err := batch.New(batch.Options{Store: &broken})
+			c, err := batch.New(t.Context(), batch.Options{Store: &broken})
 			require.Nil(t, c)
 			isStoreError(t, err)
 			require.ErrorIs(t, err, errFull)
@@ -440,7 +440,7 @@ func TestLateReturnLeavesTheStoreAlone(t *testing.T) {
 		job := func(e batch.Executor) batch.Job {
 			return batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), TerminationGracePeriod: new(time.Second), Executor: e}
 		}
-		c, err := batch.New(batch.Options{Store: &store})
+		c, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		apply(t, c, job(takes(time.Hour)))
 		settle()

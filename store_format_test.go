@@ -50,7 +50,7 @@ func TestStoreOfAnotherFormat(t *testing.T) {
 			var store batch.MemoryStore
 			require.NoError(t, store.Commit(t.Context(), tc.records))
 			before := contents(t, &store)
-			c, err := batch.New(batch.Options{Store: &store})
+			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.Nil(t, c)
 			format, ok := errors.AsType[*batch.FormatError](err)
 			require.True(t, ok, "not a FormatError: %v", err)
@@ -65,7 +65,7 @@ func TestStoreOfAnotherFormat(t *testing.T) {
 func rich(t *testing.T) *batch.MemoryStore {
 	t.Helper()
 	var store batch.MemoryStore
-	c, err := batch.New(batch.Options{Store: &store})
+	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	apply(t, c, batch.Job{Name: "running", CompletionMode: batch.Indexed, Completions: new(3000), Parallelism: new(50), BackoffLimitPerIndex: new(1),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -105,7 +105,7 @@ func TestBrokenRecords(t *testing.T) {
 				copied := copyOf(t, store)
 				put(t, copied, job, key, []byte(broken))
 				before := contents(t, copied)
-				c, err := batch.New(batch.Options{Store: copied})
+				c, err := batch.New(t.Context(), batch.Options{Store: copied})
 				require.Nil(t, c, "%q as record %q", broken, key)
 				isStoreError(t, err)
 				require.ErrorContains(t, err, "batch: store: job "+job+": ")
@@ -121,7 +121,7 @@ func TestBrokenRecords(t *testing.T) {
 					put(t, copied, job, key, nil)
 				}
 			}
-			_, err := batch.New(batch.Options{Store: copied})
+			_, err := batch.New(t.Context(), batch.Options{Store: copied})
 			isStoreError(t, err)
 			require.ErrorContains(t, err, fmt.Sprintf("record %q", key))
 		}
@@ -131,15 +131,15 @@ func TestBrokenRecords(t *testing.T) {
 				put(t, copied, job, "head", []byte(strings.ReplaceAll(value, `"Conditions":[`, `"Lost":[`)))
 			}
 		}
-		_, err := batch.New(batch.Options{Store: copied})
+		_, err := batch.New(t.Context(), batch.Options{Store: copied})
 		require.ErrorContains(t, err, `record "head": finished without a condition`)
 		copied = copyOf(t, store)
 		put(t, copied, "x", "what", []byte("ever"))
-		_, err = batch.New(batch.Options{Store: copied})
+		_, err = batch.New(t.Context(), batch.Options{Store: copied})
 		require.ErrorContains(t, err, `job x: record "job": `)
 		copied = copyOf(t, store)
 		put(t, copied, "", "what", []byte("ever"))
-		_, err = batch.New(batch.Options{Store: copied})
+		_, err = batch.New(t.Context(), batch.Options{Store: copied})
 		isStoreError(t, err)
 	})
 }
@@ -169,7 +169,7 @@ func TestDamagedRecords(t *testing.T) {
 				}
 				put(t, &store, job, key, []byte(value))
 			}
-			c, err := batch.New(batch.Options{Store: &store})
+			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			if err != nil {
 				refused++
 				continue
@@ -316,7 +316,7 @@ func TestStoreOfABigJob(t *testing.T) {
 	for name, job := range cases {
 		t.Run(name, func(t *testing.T) {
 			var store batch.MemoryStore
-			c, err := batch.New(batch.Options{Store: &store})
+			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			job.Name, job.Completions, job.Parallelism = "j", new(completions), new(64)
 			if job.Executor == nil {

@@ -457,7 +457,7 @@ func TestUndeclaredJob(t *testing.T) {
 			require.ErrorIs(t, err, batch.ErrTooOld, "a revision of another process")
 		}
 		require.Equal(t, withoutErrors(attempts), withoutErrors(attemptsOf(t, c, "j")))
-		events, err := c.Events("j")
+		events, err := c.Events(t.Context(), "j")
 		require.NoError(t, err)
 		require.NotEmpty(t, events)
 		for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{Follow: true}) {
@@ -645,7 +645,7 @@ func TestJobGoesOnAfterARestart(t *testing.T) {
 					return ctx.Err()
 				}
 			})}
-		c, err := batch.New(batch.Options{Store: &store})
+		c, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		status, err := c.Apply(t.Context(), job)
 		require.NoError(t, err)
@@ -657,7 +657,7 @@ func TestJobGoesOnAfterARestart(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "0-2", before.CompletedIndexes.String())
 
-		c, err = batch.New(batch.Options{Store: &store})
+		c, err = batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		waiting, err := c.Get("import")
 		require.NoError(t, err)
@@ -673,7 +673,7 @@ func TestJobGoesOnAfterARestart(t *testing.T) {
 		require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1, 9: 1}, ran)
 		require.NoError(t, c.Shutdown(t.Context()))
 
-		c, err = batch.New(batch.Options{Store: &store})
+		c, err = batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)
 		again, err := c.Apply(t.Context(), job)
 		require.NoError(t, err)

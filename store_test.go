@@ -289,8 +289,8 @@ func TestReadsShowWhatIsStored(t *testing.T) {
 		require.Empty(t, watched)
 		require.Empty(t, waited)
 		for name, read := range map[string]func() error{
-			"Attempts": func() error { _, err := c.Attempts("j"); return err },
-			"Events":   func() error { _, err := c.Events("j"); return err },
+			"Attempts": func() error { _, err := c.Attempts(t.Context(), "j"); return err },
+			"Events":   func() error { _, err := c.Events(t.Context(), "j"); return err },
 		} {
 			answers := make(chan error, 1)
 			go func() { answers <- read() }()

@@ -101,7 +101,7 @@ func TestSteps_AsTheControllerSeesThem(t *testing.T) {
 				status, err := runIn(t, c, batch.Job{Name: "report", Executor: tt.script})
 				require.NoError(t, err)
 				batchtest.WantComplete(t, status)
-				attempts, err := c.Attempts("report")
+				attempts, err := c.Attempts(t.Context(), "report")
 				require.NoError(t, err)
 				batchtest.WantAttempts(t, attempts, tt.attempts)
 			})
@@ -123,7 +123,7 @@ func TestStdoutAndStderr_WriteLinesOfTheLog(t *testing.T) {
 			Executor: batchtest.Do(batchtest.Stdout("one", "two"), batchtest.Stderr("three")),
 		})
 		require.NoError(t, err)
-		attempts, err := c.Attempts("report")
+		attempts, err := c.Attempts(t.Context(), "report")
 		require.NoError(t, err)
 
 		var lines []string

@@ -27,7 +27,7 @@ func NewController(t testing.TB, o batch.Options) *batch.Controller {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	c, err := batch.New(o)
+	c, err := batch.New(context.Background(), o)
 	if err != nil {
 		t.Fatalf("batchtest.NewController: %v", err)
 	}

@@ -125,7 +125,7 @@ func TestReportService(t *testing.T) {
 				require.Equal(t, tt.took, time.Since(start))
 				require.Equal(t, tt.reason, reasonOf(err))
 				require.True(t, tt.err == nil || errors.Is(err, tt.err), "the error is %v", err)
-				attempts, err := service.jobs.Attempts("report-monday")
+				attempts, err := service.jobs.Attempts(t.Context(), "report-monday")
 				require.NoError(t, err)
 				batchtest.WantAttempts(t, attempts, tt.attempts)
 			})

@@ -162,7 +162,7 @@ func BenchmarkController(b *testing.B) {
 	for _, p := range []int{64, 1} {
 		b.Run(fmt.Sprint("parallelism=", p), func(b *testing.B) {
 			store := &counting{Store: open(b, storePath(b))}
-			c, err := batch.New(batch.Options{Store: store})
+			c, err := batch.New(context.Background(), batch.Options{Store: store})
 			require.NoError(b, err)
 			b.ResetTimer()
 			runNoops(b, c, b.N, p)
@@ -190,7 +190,7 @@ func TestDurableCompletions(t *testing.T) {
 	db, err := bbolt.Open(storePath(t), 0o600, nil)
 	require.NoError(t, err)
 	defer db.Close()
-	c, err := batch.New(batch.Options{Store: open(t, storePath(t))})
+	c, err := batch.New(t.Context(), batch.Options{Store: open(t, storePath(t))})
 	require.NoError(t, err)
 	defer c.Shutdown(t.Context())
 
@@ -226,7 +226,7 @@ func (c *counting) Commit(ctx context.Context, records []batch.Record) error {
 // told before the next one starts: it takes one commit, of two syncs, for each.
 func TestCommitsOfACompletion(t *testing.T) {
 	store := &counting{Store: open(t, storePath(t))}
-	c, err := batch.New(batch.Options{Store: store})
+	c, err := batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
 	const completions = 50
 	_, err = c.Apply(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(completions),

@@ -41,7 +41,7 @@ func serve(file string) error {
 		return err
 	}
 	defer store.Close() // after the controller's Shutdown
-	c, err := batch.New(batch.Options{Store: store})
+	c, err := batch.New(context.Background(), batch.Options{Store: store})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func ExampleRunner_Restore() {
 }
 
 func runProcess(process int, store batch.Store) error {
-	controller, err := batch.New(batch.Options{Store: store})
+	controller, err := batch.New(context.Background(), batch.Options{Store: store})
 	if err != nil {
 		return err
 	}

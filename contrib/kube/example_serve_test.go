@@ -20,7 +20,7 @@ func ExampleListen() {
 	}
 	defer os.RemoveAll(dir)
 
-	controller, err := batch.New(batch.Options{})
+	controller, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func ExampleListen() {
 
 // One line lets operators look at the jobs of a service.
 func ExampleServe() {
-	controller, err := batch.New(batch.Options{})
+	controller, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestManifest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"spec.template.spec.containers[0].image: image busybox:1.37 is not pulled; command runs as a local process"}, warnings)
 
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Shutdown(context.WithoutCancel(t.Context()))) }()
 	require.NoError(t, c.Create(t.Context(), job))
@@ -40,7 +40,7 @@ func TestManifest(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, fetched, 3)
 
-	attempts, err := c.Attempts("digits")
+	attempts, err := c.Attempts(t.Context(), "digits")
 	require.NoError(t, err)
 	var lines []string
 	for _, a := range attempts {

@@ -32,7 +32,7 @@ type process struct {
 // there what the runner allows.
 func start(t testing.TB, store batch.Store, runner *kube.Runner) *process {
 	t.Helper()
-	c, err := batch.New(batch.Options{Store: store})
+	c, err := batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
 	log := new(syncBuffer)
 	h := kube.Handler(c, kube.Options{Write: true, Runner: runner, Logger: slog.New(slog.NewTextHandler(log, nil))})

@@ -34,7 +34,7 @@ type service struct {
 
 func newController(t testing.TB) *batch.Controller {
 	t.Helper()
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -163,7 +163,7 @@ func (b *backup) job() batch.Job {
 
 // run runs the job to its end, or until ctx ends.
 func (b *backup) run(ctx context.Context, out io.Writer) (batch.Status, error) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(ctx, batch.Options{})
 	if err != nil {
 		return batch.Status{}, err
 	}

@@ -100,7 +100,7 @@ func (d *display) update(block bool) {
 	if err != nil {
 		return
 	}
-	attempts, err := d.c.Attempts(jobName)
+	attempts, err := d.c.Attempts(context.Background(), jobName)
 	if err != nil {
 		return
 	}

@@ -40,7 +40,7 @@ func (g *guide) lanes(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		attempts, err := g.controller.Attempts(name)
+		attempts, err := g.controller.Attempts(ctx, name)
 		return drawLanes(status, attempts, time.Now(), g.lasts(2*time.Second)), err
 	}
 	if err := g.follow(ctx, name, draw); err != nil {

@@ -66,7 +66,7 @@ func (l *lifeOf) observe(ctx context.Context, c *batch.Controller, change batch.
 		l.removed = true
 		return nil
 	}
-	attempts, err := c.Attempts(change.Status.Name)
+	attempts, err := c.Attempts(ctx, change.Status.Name)
 	if err != nil {
 		return ignoreRemoved(err)
 	}

@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // showAll shows pictures one after the other, with one controller.
 func (g *guide) showAll(ctx context.Context, chosen []picture) (err error) {
-	g.controller, err = batch.New(batch.Options{})
+	g.controller, err = batch.New(ctx, batch.Options{})
 	if err != nil {
 		return err
 	}

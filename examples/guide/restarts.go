@@ -126,7 +126,7 @@ func (c *column) draw(controller *batch.Controller) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := controller.Attempts(c.name)
+	attempts, err := controller.Attempts(context.Background(), c.name)
 	if err != nil {
 		return nil, err
 	}

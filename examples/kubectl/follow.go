@@ -52,7 +52,7 @@ func (f *follower) follow(ctx context.Context) error {
 
 // see looks at what has changed in a job.
 func (f *follower) see(ctx context.Context, status batch.Status) error {
-	attempts, err := f.controller.Attempts(status.Name)
+	attempts, err := f.controller.Attempts(ctx, status.Name)
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func migrationJob(m *migrator, retries int) batch.Job {
 
 // migrate runs the job and prints what became of it.
 func migrate(ctx context.Context, stdout io.Writer, m *migrator, retries int) (err error) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(ctx, batch.Options{})
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func migrate(ctx context.Context, stdout io.Writer, m *migrator, retries int) (e
 		return err
 	}
 	status, failure := c.Wait(ctx, job.Name)
-	attempts, err := c.Attempts(job.Name)
+	attempts, err := c.Attempts(ctx, job.Name)
 	if err != nil {
 		return err
 	}

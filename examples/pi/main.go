@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(ctx, batch.Options{})
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func wait(ctx context.Context, c *batch.Controller, name string, stderr io.Write
 
 // lastWords is the last line that the latest attempt that has failed printed.
 func lastWords(ctx context.Context, c *batch.Controller, name string) string {
-	attempts, err := c.Attempts(name)
+	attempts, err := c.Attempts(ctx, name)
 	if err != nil {
 		return err.Error()
 	}

@@ -26,11 +26,11 @@ func show(ctx context.Context, c *batch.Controller, name string, w io.Writer) er
 	if err != nil {
 		return err
 	}
-	attempts, err := c.Attempts(name)
+	attempts, err := c.Attempts(ctx, name)
 	if err != nil {
 		return err
 	}
-	events, err := c.Events(name)
+	events, err := c.Events(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (im *importer) claimDatabase(ctx context.Context, a batch.Attempt) error {
 	if err := im.db.claim(ctx, origin{job, im.src}); err != nil {
 		return err
 	}
-	return a.SaveCheckpoint([]byte("claimed"))
+	return a.SaveCheckpoint(ctx, []byte("claimed"))
 }
 
 // A file is one to import.

@@ -41,7 +41,7 @@ func importTree(ctx context.Context, cfg config, tree fs.FS, out io.Writer, logg
 // runJob runs the job, new or found in the store, until it is complete. What keeps
 // it from that ends only the part that this process has in it.
 func (im *importer) runJob(ctx context.Context, o batch.Options) (status batch.Status, err error) {
-	c, err := batch.New(o)
+	c, err := batch.New(ctx, o)
 	if err != nil {
 		return status, err
 	}

@@ -155,7 +155,7 @@ func (p place) saved(t *testing.T) (cursor, firstWords string) {
 	store, err := boltstore.Open(path, boltstore.Options{})
 	require.NoError(t, err)
 	defer store.Close()
-	c, err := batch.New(batch.Options{Store: store})
+	c, err := batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
 	defer c.Shutdown(t.Context())
 

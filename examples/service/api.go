@@ -126,7 +126,7 @@ func (a api) resume(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a api) attempts(w http.ResponseWriter, r *http.Request) error {
-	attempts, err := a.jobs.Attempts(r.PathValue("name"))
+	attempts, err := a.jobs.Attempts(context.Background(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (a api) attempts(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a api) events(w http.ResponseWriter, r *http.Request) error {
-	events, err := a.jobs.Events(r.PathValue("name"))
+	events, err := a.jobs.Events(context.Background(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func logOptions(r *http.Request) (batch.LogOptions, error) {
 
 // newest is the name of a job's newest attempt.
 func (a api) newest(job string) (string, error) {
-	attempts, err := a.jobs.Attempts(job)
+	attempts, err := a.jobs.Attempts(context.Background(), job)
 	if err != nil {
 		return "", err
 	}

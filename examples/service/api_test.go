@@ -150,7 +150,7 @@ type testService struct {
 
 func newTestService(t *testing.T) testService {
 	t.Helper()
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	server := httptest.NewServer(newHandler(c, smallTree()))
 	t.Cleanup(func() {

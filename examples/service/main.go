@@ -89,7 +89,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		return err
 	}
 	defer root.Close()
-	c, err := batch.New(batch.Options{Logger: logger, MaxActive: cfg.maxActive})
+	c, err := batch.New(ctx, batch.Options{Logger: logger, MaxActive: cfg.maxActive})
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (k *kubelet) plan(a batch.Attempt) Plan {
 		return k.scenario.PlanFor(-1, 0, a.Number)
 	}
 	earlier := 0
-	attempts, _ := k.ctl.Attempts(a.Job)
+	attempts, _ := k.ctl.Attempts(context.Background(), a.Job)
 	for _, other := range attempts {
 		if other.Index == a.Index && other.Number < a.Number {
 			earlier++
@@ -148,7 +148,7 @@ func (k *kubelet) end(a batch.Attempt, code int) {
 }
 
 func (k *kubelet) attempt(job, uid string) (batch.AttemptStatus, bool) {
-	attempts, _ := k.ctl.Attempts(job)
+	attempts, _ := k.ctl.Attempts(context.Background(), job)
 	i := slices.IndexFunc(attempts, func(s batch.AttemptStatus) bool { return s.UID == uid })
 	if i < 0 {
 		return batch.AttemptStatus{}, false

@@ -64,7 +64,7 @@ func play(t *testing.T, c *Case, ties tieOrder) (*Observation, []string) {
 		actions:  c.Scenario.Actions,
 		pods:     make(map[string]*seenPod),
 	}
-	ctl, err := batch.New(s.options())
+	ctl, err := batch.New(t.Context(), s.options())
 	require.NoError(t, err)
 	s.ctl = ctl
 	s.agenda = &agenda{changed: s.change}
@@ -260,12 +260,12 @@ func (s *session) lookAtJob() {
 		s.before, s.seenAt = s.current, now
 	}
 	s.current = status
-	s.events, err = s.ctl.Events(s.job)
+	s.events, err = s.ctl.Events(context.Background(), s.job)
 	require.NoError(s.t, err)
 }
 
 func (s *session) lookAtPods() {
-	attempts, err := s.ctl.Attempts(s.job)
+	attempts, err := s.ctl.Attempts(context.Background(), s.job)
 	if err != nil {
 		require.ErrorIs(s.t, err, batch.ErrNotFound)
 	}

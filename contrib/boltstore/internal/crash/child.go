@@ -96,7 +96,7 @@ func (c *child) open() (err error) {
 		return err
 	}
 	store := c.config.Trap.around(breakages[c.config.Break](c.store))
-	if c.controller, err = batch.New(batch.Options{Store: store, MaxActive: c.plan.maxActive}); err != nil {
+	if c.controller, err = batch.New(context.Background(), batch.Options{Store: store, MaxActive: c.plan.maxActive}); err != nil {
 		return err
 	}
 	c.ledger.write(line{Kind: opened})
@@ -167,12 +167,12 @@ func (c *child) show(name string) {
 	if err != nil {
 		return // it is gone
 	}
-	attempts, err := c.controller.Attempts(name)
+	attempts, err := c.controller.Attempts(context.Background(), name)
 	if err != nil {
 		return
 	}
 	attempts = slices.DeleteFunc(attempts, func(a batch.AttemptStatus) bool { return a.JobUID != status.UID })
-	events, err := c.controller.Events(name)
+	events, err := c.controller.Events(context.Background(), name)
 	if err != nil {
 		return
 	}

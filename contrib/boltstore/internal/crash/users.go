@@ -83,7 +83,7 @@ func (u *user) meddleOnce(ctx context.Context) {
 
 func (u *user) evictOne(ctx context.Context) {
 	name := u.task.job.Name
-	attempts, err := u.controller.Attempts(name)
+	attempts, err := u.controller.Attempts(ctx, name)
 	if err != nil {
 		return
 	}

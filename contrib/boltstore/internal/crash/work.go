@@ -141,7 +141,7 @@ func (x *execution) save() error {
 	}
 	place := line{Kind: saving, N: x.place.N, By: x.place.By, Sum: crc32.ChecksumIEEE(data)}
 	x.write(place)
-	err = x.attempt.SaveCheckpoint(data)
+	err = x.attempt.SaveCheckpoint(context.Background(), data)
 	if err == nil {
 		place.Kind = saved
 		x.write(place)

@@ -151,7 +151,7 @@ func TestLogWithGaps(t *testing.T) {
 }
 
 func TestLogOfPodThatWaits(t *testing.T) {
-	c, err := batch.New(batch.Options{MaxActive: 1})
+	c, err := batch.New(t.Context(), batch.Options{MaxActive: 1})
 	require.NoError(t, err)
 	server := New(Config{Controller: c})
 	w := &world{t, c, server}

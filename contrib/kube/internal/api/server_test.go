@@ -45,7 +45,7 @@ func newWorld(t testing.TB, config Config) *world { return newWorldOf(t, nil, co
 
 // newWorldOf is newWorld with a controller that has a store.
 func newWorldOf(t testing.TB, store batch.Store, config Config) *world {
-	c, err := batch.New(batch.Options{Store: store})
+	c, err := batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
 	config.Controller = c
 	if config.Runner == nil {

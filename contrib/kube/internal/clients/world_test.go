@@ -28,7 +28,7 @@ type world struct {
 // everything if there is none.
 func newWorld(t testing.TB, o kube.Options) *world {
 	t.Helper()
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	released := make(chan struct{})
 	w := &world{

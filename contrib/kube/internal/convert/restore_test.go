@@ -17,7 +17,7 @@ import (
 func controllerWith(t *testing.T, jobs ...batch.Job) *batch.Controller {
 	store := new(batch.MemoryStore)
 	open := func() *batch.Controller {
-		c, err := batch.New(batch.Options{Store: store})
+		c, err := batch.New(t.Context(), batch.Options{Store: store})
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			ctx, cancel := context.WithCancel(context.Background())

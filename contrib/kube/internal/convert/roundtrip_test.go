@@ -22,7 +22,7 @@ const someUID = "11111111-2222-3333-4444-555555555555"
 func again(t testing.TB, m *batchv1.Job) *batchv1.Job {
 	job, _, err := anything.Job(m, FromCode)
 	require.NoError(t, err)
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Shutdown(t.Context())) }()
 	job.ManagedBy = new("example.com/other") // nothing is to run

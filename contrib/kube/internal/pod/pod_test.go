@@ -33,7 +33,7 @@ func run(t *testing.T, m *batchv1.Job, s Settings, change func(*batch.Job)) ran 
 	t.Helper()
 	validation.Default(m)
 	require.Empty(t, validation.Validate(m))
-	c, err := batch.New(batch.Options{Logger: nil})
+	c, err := batch.New(t.Context(), batch.Options{Logger: nil})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Shutdown(context.WithoutCancel(t.Context()))) }()
 	job := batch.Job{
@@ -47,7 +47,7 @@ func run(t *testing.T, m *batchv1.Job, s Settings, change func(*batch.Job)) ran 
 	if _, failed := errors.AsType[*batch.JobError](err); err != nil && !failed {
 		require.NoError(t, err)
 	}
-	attempts, err := c.Attempts(m.Name)
+	attempts, err := c.Attempts(t.Context(), m.Name)
 	require.NoError(t, err)
 	require.Len(t, attempts, 1)
 	r := ran{AttemptStatus: attempts[0]}

@@ -2,6 +2,7 @@ package watchcache
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -61,7 +62,7 @@ func (c *Cache) lookLocked(j *job, kind Kind) int {
 }
 
 func (c *Cache) lookAtPodsLocked(j *job) {
-	attempts, err := c.controller.Attempts(j.name)
+	attempts, err := c.controller.Attempts(context.Background(), j.name)
 	if err != nil && !errors.Is(err, batch.ErrNotFound) {
 		return
 	}
@@ -169,7 +170,7 @@ type eventKey struct {
 }
 
 func (c *Cache) lookAtEventsLocked(j *job) {
-	events, err := c.controller.Events(j.name)
+	events, err := c.controller.Events(context.Background(), j.name)
 	if err != nil {
 		return // the job is gone, which will be seen
 	}

@@ -34,7 +34,7 @@ type world struct {
 
 func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := batch.New(batch.Options{})
+		c, err := batch.New(t.Context(), batch.Options{})
 		require.NoError(t, err)
 		w := &world{t, c, New(c)}
 		defer func() { // also if the test has failed
@@ -320,7 +320,7 @@ func TestEventsAreInOrder(t *testing.T) {
 		for _, o := range w.cache.List(Events, "").Objects {
 			messages = append(messages, o.Event.Message)
 		}
-		events, err := w.c.Events("a")
+		events, err := w.c.Events(t.Context(), "a")
 		require.NoError(w, err)
 		for _, e := range events {
 			want = append(want, e.Message)
