@@ -70,7 +70,7 @@ func (r *retry) note(end, now Time) bool {
 func (j *Job) accountFor(a *Attempt, now Time) {
 	if !j.inRange(a) {
 		j.forget(a)
-		a.account = released
+		a.account = exempted
 		return
 	}
 	if a.Phase == Succeeded && (a.account == open || a.retained) {
@@ -102,14 +102,15 @@ func (j *Job) recount(a *Attempt, now Time) {
 	a.countedAt = end
 }
 
-// inRange is R135: an attempt of an index that no longer exists does not count.
+// inRange reports whether the index of an attempt exists: after the job was cut, one
+// beyond its end counts neither as a success nor as a failure (R135).
 func (j *Job) inRange(a *Attempt) bool {
 	return !j.Spec.Indexed || a.Index < j.Spec.Completions
 }
 
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
-	j.retry = retry{wake: Never, success: a.FinishedAt} // R184
+	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten (R184)
 	j.exits = 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
@@ -124,7 +125,7 @@ func (j *Job) countSuccess(a *Attempt) {
 // countFailure counts a failed attempt as the failure policy says.
 func (j *Job) countFailure(a *Attempt, now Time) {
 	if !j.inRange(a) {
-		a.account = released
+		a.account = exempted
 		return
 	}
 	j.touch(a)

@@ -126,7 +126,7 @@ type account uint8
 const (
 	open     account = iota
 	counted          // as success or failure, or as a failure that was ignored
-	released         // never to be counted (R163)
+	exempted         // never to be counted (R163)
 )
 
 // Pin notes that an executor runs for the attempt.
@@ -162,8 +162,10 @@ func (a *Attempt) IsCompletion() bool {
 // terminal reports whether the attempt has ended.
 func (a *Attempt) terminal() bool { return a.Phase >= Succeeded }
 
-// active is R131, terminating R132.
-func (a *Attempt) active() bool      { return !a.terminal() && a.DeletedAt == 0 }
+// active reports whether the attempt has neither ended nor been asked to stop (R131).
+func (a *Attempt) active() bool { return !a.terminal() && a.DeletedAt == 0 }
+
+// terminating reports whether it was asked to stop and has not yet (R132).
 func (a *Attempt) terminating() bool { return !a.terminal() && a.DeletedAt != 0 }
 
 // setCondition adds or replaces a condition.
@@ -360,11 +362,12 @@ func (j *Job) stop(a *Attempt, why Cause, now Time) {
 	j.out = append(j.out, Action{Kind: Stop, Attempt: a, Cause: why})
 }
 
-// release is R163: the attempt will not be counted, however it ends.
-func (j *Job) release(a *Attempt) {
+// exempt sees to it that the attempt is never counted, however it ends: the job does
+// not need it any more, so that neither a success nor a failure means anything (R163).
+func (j *Job) exempt(a *Attempt) {
 	if a.account == open {
 		j.touch(a)
-		a.account = released
+		a.account = exempted
 		j.settled(a)
 		j.freeIndex(a)
 	}

@@ -60,7 +60,7 @@ func (c *checkup) checkCounters() {
 	c.want(have == want, "counters are %+v, want %+v", have, want)
 	c.want(c.exits >= 0 && (c.exits == 0 || !c.Spec.Indexed), "%d exits", c.exits)
 	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
-	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // R136
+	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // each is counted once at most (R136)
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
 }
 
@@ -103,7 +103,8 @@ func (c *checkup) checkDue() {
 		if a.wakeRestart != 0 {
 			restarting++
 		}
-		c.want((a.wakeRestart != 0) == (a.RestartAt != 0 && a.RestartAt != Never), "attempt %d restarts at %d, queued: %d", a.Seq, a.RestartAt, a.wakeRestart)
+		c.want((a.wakeRestart != 0) == (a.RestartAt != 0 && a.RestartAt != Never),
+			"attempt %d restarts at %d, queued: %d", a.Seq, a.RestartAt, a.wakeRestart)
 		restartAt := a.RestartAt
 		if !c.mayRestart(a) {
 			restartAt = 0
@@ -126,7 +127,8 @@ func (c *checkup) checkRetained() {
 	next, queued, counting := Never, 0, 0
 	for i, a := range c.retained {
 		c.want(a.Index == i && a.retained && a.account == counted, "attempt %d is retained for index %d", a.Seq, i)
-		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "attempt %d is retained for index %d, which is over", a.Seq, i)
+		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i),
+			"attempt %d is retained for index %d, which is over", a.Seq, i)
 		if a.counts {
 			counting++
 		}
@@ -148,7 +150,7 @@ func (c *checkup) checkRetained() {
 func (c *checkup) checkIndexes() {
 	x := &c.indexes
 	if c.gone && len(c.live) == 0 {
-		return // what was released does not matter any more
+		return // what was let go of does not matter any more
 	}
 	if !c.Spec.Indexed {
 		c.want(c.Completed.Len()+c.GivenUp.Len()+x.returned.Len()+x.next == 0, "indexes of a job without")
@@ -162,12 +164,19 @@ func (c *checkup) checkIndexes() {
 	if c.FinishedAt != 0 {
 		return // a resize does not matter any more
 	}
+	c.checkPlaces()
+}
+
+// checkPlaces counts the places that checkIndexes is about.
+func (c *checkup) checkPlaces() {
+	x := &c.indexes
 	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.Len()
 	for i := range x.returned.All() {
 		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is to be started and over", i)
 		a := c.retained[i]
 		delayed := a != nil && c.delays(a)
-		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0 || c.target != nil, "index %d is ready: %v", i, x.ready.Contains(i))
+		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0 || c.target != nil,
+			"index %d is ready: %v", i, x.ready.Contains(i))
 	}
 	held := make(map[int]bool)
 	for _, a := range c.live {
@@ -176,7 +185,8 @@ func (c *checkup) checkIndexes() {
 			continue
 		}
 		c.want(!held[i], "index %d is held twice", i)
-		c.want(!x.returned.Contains(i) && !c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is held and free", i)
+		c.want(!x.returned.Contains(i) && !c.Completed.Contains(i) && !c.GivenUp.Contains(i),
+			"index %d is held and free", i)
 		held[i] = true
 		places++
 	}
@@ -196,7 +206,7 @@ func (c *checkup) checkIndexes() {
 // managed reports whether the job's attempts are as its spec wants them: not
 // when its end is near, or when somebody else has taken over.
 func (c *checkup) managed() bool {
-	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.isHeld() && !c.Spec.Unmanaged
+	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.startsNothing() && !c.Spec.Unmanaged
 }
 
 // checkLimits is section 10, as far as it does not depend on the time.
@@ -214,7 +224,8 @@ func (c *checkup) checkLimits() {
 	c.want(!c.complete(), "complete and not noticed")
 }
 
-// checkConditions is R255 and R279 to R281.
+// checkConditions makes sure that an ended job has the interim condition too (R255),
+// that no condition is taken back, and that none contradicts another (R279 to R281).
 func (c *checkup) checkConditions() {
 	at := make(map[string]*Condition)
 	for i := range c.Conditions {
@@ -255,7 +266,8 @@ func (c *checkup) checkHistory() {
 		c.want(l.ends.n <= h.limit, "%d attempts are kept in a lane", l.ends.n)
 	}
 	h.settle()
-	c.want(h.plain.n+h.succeeded.n+h.failed.n <= max(h.limit, 0), "%d attempts are kept", h.plain.n+h.succeeded.n+h.failed.n)
+	kept := h.plain.n + h.succeeded.n + h.failed.n
+	c.want(kept <= max(h.limit, 0), "%d attempts are kept", kept)
 	seen := make(map[*Attempt]bool)
 	for _, a := range slices.Concat(c.live, h.succeeded.all(), h.failed.all(), (&list{first: h.free}).all()) {
 		c.want(!seen[a], "the record of attempt %d is in two places", a.Seq)
@@ -283,8 +295,10 @@ func (c *checkup) checkFinder() {
 		return
 	}
 	want := c.newFinder()
-	c.want(maps.Equal(have.attempts, want.attempts), "%d attempts can be found, want %d", len(have.attempts), len(want.attempts))
-	c.want(maps.Equal(have.plain, want.plain), "%d plain successes can be found, want %d", len(have.plain), len(want.plain))
+	c.want(maps.Equal(have.attempts, want.attempts),
+		"%d attempts can be found, want %d", len(have.attempts), len(want.attempts))
+	c.want(maps.Equal(have.plain, want.plain),
+		"%d plain successes can be found, want %d", len(have.plain), len(want.plain))
 }
 
 // all returns the attempts of the list, first to last.

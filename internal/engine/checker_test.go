@@ -223,21 +223,21 @@ func (c *checker) follow(t *tracked) {
 		} else if !ignored {
 			c.failed++
 		}
-	case released: // R170, R209
+	case exempted: // R170, R209
 		running := *now
 		running.HasExit, running.ExitCode = was.HasExit, was.ExitCode
 		rule := c.job.Spec.match(&running)
 		ignored := rule != None && c.job.Spec.FailureRules[rule].Action == Ignore
 		fails := c.job.target != nil && !c.job.target.success && !c.before.decided
-		if fails && !ignored && c.job.inRange(now) && now.released(c.job) {
+		if fails && !ignored && c.job.inRange(now) && now.exempted(c.job) {
 			c.failed++
 		}
 	}
 }
 
-// released reports whether the attempt, which was open before the step in which
+// exempted reports whether the attempt, which was open before the step in which
 // its job failed, was counted as one of those that had not ended (R170).
-func (a *Attempt) released(j *Job) bool {
+func (a *Attempt) exempted(j *Job) bool {
 	return !a.terminal() || a.DeletedAt == j.now && a.FinishedAt == j.now
 }
 

@@ -41,7 +41,7 @@ func (j *Job) reconcile(now Time) {
 		return
 	}
 	if j.Spec.Unmanaged {
-		j.leaveWhenEmpty()
+		j.removeWhenEmpty()
 		return
 	}
 	if j.StartTime == 0 && !j.Spec.Suspend && !j.halted {
@@ -58,7 +58,7 @@ func (j *Job) reconcile(now Time) {
 	if j.target != nil {
 		j.pursue(now)
 	}
-	j.leaveWhenEmpty()
+	j.removeWhenEmpty()
 }
 
 // deciding reports whether the job is about to end. Attempts that end within
@@ -119,7 +119,9 @@ func (j *Job) decide(now Time) *target {
 	return nil
 }
 
-// restartsExceeded is R173: the limits 0 and 1 behave alike.
+// restartsExceeded reports whether the restarts in place of the live attempts together
+// have reached the limit. The limits 0 and 1 behave alike: with both the first restart
+// is one too many (R173).
 func (j *Job) restartsExceeded() bool {
 	return j.restarts > 0 && j.restarts >= j.Spec.BackoffLimit
 }
@@ -147,7 +149,9 @@ func (r *FailureRule) describe(a *Attempt, container, pod string, rule int) stri
 	return fmt.Sprintf("Pod %s failed with an error matching FailJob rule at index %d", pod, rule)
 }
 
-// complete is R146 to R148.
+// complete reports whether the job has all the successes that it needs, and nothing
+// runs any more: one for a work queue, one for each index of an Indexed job (R146 to
+// R148). An attempt that was just asked to stop may still change that.
 func (j *Job) complete() bool {
 	if j.Active > 0 || j.settling > 0 {
 		return false
@@ -181,12 +185,14 @@ func (j *Job) manage(now Time) {
 	if j.Spec.ReplaceFailed {
 		missing = wanted - j.Active - j.Terminating // those that settle among them
 	}
-	if missing > 0 && !j.isHeld() {
+	if missing > 0 && !j.startsNothing() {
 		j.startSome(missing, now)
 	}
 }
 
-// wanted is R157.
+// wanted is how many attempts are to be active: no more than are missing. A work queue
+// knows only at its first success that nothing is missing; what runs then is to end by
+// itself, so that nothing is started and nothing stopped (R157).
 func (j *Job) wanted() int {
 	if j.Spec.Completions != None {
 		return min(j.Spec.Parallelism, max(0, j.Spec.Completions-j.Succeeded))
@@ -276,7 +282,7 @@ func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
 	if !a.active() {
 		return
 	}
-	j.release(a)
+	j.exempt(a)
 	j.askToStop(a, by, why, now)
 	j.freeIndex(a)
 }
@@ -388,7 +394,7 @@ func (j *Job) countUnfinished(a *Attempt) {
 	if !j.target.success && !ignored && j.inRange(a) {
 		j.Failed++
 	}
-	a.account = released
+	a.account = exempted
 	j.settled(a)
 }
 
@@ -487,27 +493,29 @@ func (j *Job) delete(ev Event) {
 		if !ev.Orphan {
 			j.stopUncounted(a, DeletedByGC, CauseDeleted, ev.At)
 		}
-		j.release(a)
+		j.exempt(a)
 	}
 	if !ev.Linger {
-		j.leave()
+		j.remove()
 	}
 }
 
 // expire removes a finished job whose time to live is over (R291).
 func (j *Job) expire(now Time) {
 	if j.DeletedAt != 0 || j.Spec.TTL >= 0 && now >= j.FinishedAt.Add(j.Spec.TTL) {
-		j.leave()
+		j.remove()
 	}
 }
 
-func (j *Job) leaveWhenEmpty() {
+// removeWhenEmpty removes a deleted job that has waited for its attempts to end.
+func (j *Job) removeWhenEmpty() {
 	if j.DeletedAt != 0 && len(j.live) == 0 {
-		j.leave()
+		j.remove()
 	}
 }
 
-func (j *Job) leave() {
+// remove makes the job gone. Attempts of an orphaned one may still be live.
+func (j *Job) remove() {
 	if !j.gone {
 		j.gone = true
 		j.emit(Gone, nil)

@@ -4,7 +4,8 @@
 // random number. The controller, the replay of recorded answers and the
 // simulation all drive this one engine.
 //
-// A number such as R172 names the requirement that a piece of code meets.
+// A number such as R172, in brackets behind a sentence, names the requirement of the
+// specification that the sentence states.
 package engine
 
 import (
@@ -43,7 +44,7 @@ type Job struct {
 	Spec Spec
 
 	CreatedAt  Time
-	StartTime  Time // R272
+	StartTime  Time // of the first step that was not suspended, or of the latest resume (R272)
 	FinishedAt Time // when it became Complete or Failed
 	DeletedAt  Time
 	Conditions []Condition
@@ -216,10 +217,16 @@ func (j *Job) Step(ev Event) []Action {
 	j.begin()
 	if ev.Attempt != nil {
 		j.touch(ev.Attempt)
+		j.takeOfAttempt(ev)
+	} else {
+		j.take(ev)
 	}
+	return j.conclude(ev.At)
+}
+
+// takeOfAttempt takes in what happened to one attempt.
+func (j *Job) takeOfAttempt(ev Event) {
 	switch ev.Kind {
-	case Created:
-		j.CreatedAt, j.paused = ev.At, ev.Pause
 	case Started:
 		j.started(ev.Attempt, ev.At)
 	case ReadyChanged:
@@ -232,6 +239,15 @@ func (j *Job) Step(ev Event) []Action {
 		j.disrupt(ev.Attempt, ev.Reason, ev.At)
 	case RestartDelayKnown:
 		j.restartIn(ev.Attempt, ev.Delay, ev.At)
+	}
+}
+
+// take takes in what happened to the job as a whole. A Tick is nothing by itself: what
+// is due is done after every event.
+func (j *Job) take(ev Event) {
+	switch ev.Kind {
+	case Created:
+		j.CreatedAt, j.paused = ev.At, ev.Pause
 	case DelayKnown:
 		j.delayKnown(ev.Index, ev.N, ev.Delay)
 	case Updated:
@@ -248,7 +264,6 @@ func (j *Job) Step(ev Event) []Action {
 	case Recovered:
 		j.recover(ev.At)
 	}
-	return j.conclude(ev.At)
 }
 
 // Ended is Step for an event of that kind. It is a function of its own because
@@ -334,7 +349,7 @@ func first(q *duequeue.Queue[*Attempt]) Time {
 // NextRetry is when the next attempt may start, or restart, that a delay holds
 // back, or zero if none is held back.
 func (j *Job) NextRetry() Time {
-	if j.FinishedAt != 0 || j.gone || j.isHeld() || j.Spec.Suspend {
+	if j.FinishedAt != 0 || j.gone || j.startsNothing() || j.Spec.Suspend {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries), first(&j.restarting))
@@ -350,14 +365,14 @@ func (j *Job) Latest() Time { return j.now }
 // IsHalted reports whether the job will not go on although it has not finished.
 func (j *Job) IsHalted() bool { return j.halted && j.FinishedAt == 0 }
 
-// isHeld reports whether nothing is to start.
-func (j *Job) isHeld() bool { return j.halted || j.paused }
+// startsNothing reports whether nothing is to start.
+func (j *Job) startsNothing() bool { return j.halted || j.paused }
 
 // mayRestart reports whether an attempt may run again. While a decision that ends the
 // job settles, one that has run again since may not: without a delay it could run
 // hundreds of times until then.
 func (j *Job) mayRestart(a *Attempt) bool {
-	return !j.isHeld() && (j.decideAt == 0 || a.runAt.Add(settleTime) < j.decideAt)
+	return !j.startsNothing() && (j.decideAt == 0 || a.runAt.Add(settleTime) < j.decideAt)
 }
 
 // IsGone reports whether the job was removed; attempts may still be live.

@@ -32,13 +32,15 @@ func (a *Attempt) plain() bool {
 }
 
 func (a *Attempt) brief() brief {
-	return brief{a.Seq, a.Index, a.Number, int32(a.Failures), int32(a.Ignored), a.CreatedAt, a.StartedAt, a.FinishedAt}
+	return brief{a.Seq, a.Index, a.Number, int32(a.Failures), int32(a.Ignored),
+		a.CreatedAt, a.StartedAt, a.FinishedAt}
 }
 
 // attempt is the record that b is the brief of.
 func (b *brief) attempt() *Attempt {
 	return &Attempt{Seq: b.seq, Index: b.index, Number: b.number, Failures: int(b.failures), Ignored: int(b.ignored),
-		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.endsAt, Phase: Succeeded, HasExit: true, account: counted}
+		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.endsAt,
+		Phase: Succeeded, HasExit: true, account: counted}
 }
 
 // briefs is a queue of them.
@@ -181,7 +183,7 @@ func (h *history) merge() {
 		h.pushPlain(next.ends.at(0).brief())
 		next.ends.drop()
 		if h.plain.n+h.succeeded.n+h.failed.n > h.limit {
-			h.giveUp()
+			h.dropOldest()
 		}
 	}
 }
@@ -191,12 +193,12 @@ func (h *history) trim(limit int) {
 	h.settle()
 	h.limit = limit
 	for h.plain.n+h.succeeded.n+h.failed.n > limit {
-		h.giveUp()
+		h.dropOldest()
 	}
 }
 
-// giveUp gives up the oldest attempt, a failed one only if there is no other.
-func (h *history) giveUp() {
+// dropOldest gives up the oldest attempt, a failed one only if there is no other.
+func (h *history) dropOldest() {
 	switch {
 	case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
 		if h.finder != nil {

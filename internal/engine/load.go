@@ -142,8 +142,10 @@ func (l *loader) finish() error {
 	h, t := &l.history, l.tracker
 	errs := errors.Join(
 		replay(l.plain, l.head.OldestPlain, &h.plain.pushed, &t.plain, func(b *brief) { h.plain.push(*b) }),
-		replay(l.succeeded, l.head.OldestSucceeded, &h.succeeded.pushed, &t.succeeded, func(s *savedAttempt) { h.succeeded.push(l.revive(s)) }),
-		replay(l.failed, l.head.OldestFailed, &h.failed.pushed, &t.failed, func(s *savedAttempt) { h.failed.push(l.revive(s)) }),
+		replay(l.succeeded, l.head.OldestSucceeded, &h.succeeded.pushed, &t.succeeded,
+			func(s *savedAttempt) { h.succeeded.push(l.revive(s)) }),
+		replay(l.failed, l.head.OldestFailed, &h.failed.pushed, &t.failed,
+			func(s *savedAttempt) { h.failed.push(l.revive(s)) }),
 	)
 	h.trim(h.limit)
 	return errs
@@ -151,9 +153,11 @@ func (l *loader) finish() error {
 
 func (l *loader) takeHead() {
 	h, j := l.head, l.Job
-	j.now, j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt = h.Now, h.CreatedAt, h.StartTime, h.FinishedAt, h.DeletedAt
-	j.Conditions, j.Succeeded, j.Failed, j.LastFailure, j.created = h.Conditions, h.Succeeded, h.Failed, h.LastFailure, h.Attempts
-	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil, seen: h.FailuresSeen, wake: Never}
+	j.now, j.CreatedAt, j.StartTime = h.Now, h.CreatedAt, h.StartTime
+	j.FinishedAt, j.DeletedAt, j.Conditions = h.FinishedAt, h.DeletedAt, h.Conditions
+	j.Succeeded, j.Failed, j.LastFailure, j.created = h.Succeeded, h.Failed, h.LastFailure, h.Attempts
+	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil,
+		seen: h.FailuresSeen, wake: Never}
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
 	j.exhausted, j.outOfRange, j.exits = h.Exhausted, h.OutOfRange, h.Exits
 	x := &j.indexes

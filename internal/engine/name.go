@@ -15,7 +15,7 @@ type Identity struct {
 }
 
 const (
-	alphabet     = "bcdfghjklmnpqrstvwxz2456789" // R15
+	alphabet     = "bcdfghjklmnpqrstvwxz2456789" // those of Kubernetes, which form no words (R15)
 	suffixLength = 5
 	suffixes     = 27 * 27 * 27 * 27 * 27
 	maxBase      = 58

@@ -143,7 +143,7 @@ func (j *Job) pause(pause bool, now Time) {
 		switch {
 		case a.waiting && a.RestartAt != 0:
 			j.rearm(a)
-		case a.AwaitsStart() && !a.Pinned && !j.isHeld():
+		case a.AwaitsStart() && !a.Pinned && !j.startsNothing():
 			j.start(a, now)
 		}
 	}

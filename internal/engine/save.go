@@ -321,7 +321,8 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		SettleAt: a.settleAt, GraceAt: a.graceAt, TimeoutAt: a.timeoutAt, RetryAt: a.retryAt,
 		Account: a.account, CountedAt: a.countedAt,
 		Interrupted: a.interrupted, Exited: a.exited,
-		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut, Waiting: a.waiting, Pinned: a.Pinned,
+		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut,
+		Waiting: a.waiting, Pinned: a.Pinned,
 		ErrorRule: a.errorRule, Permanent: a.permanent, RestartNo: a.restartNo,
 		Owner: t.describe(a),
 	}
@@ -338,7 +339,8 @@ func (s *savedAttempt) attempt() *Attempt {
 		settleAt: s.SettleAt, graceAt: s.GraceAt, timeoutAt: s.TimeoutAt, retryAt: s.RetryAt,
 		account: s.Account, countedAt: s.CountedAt,
 		interrupted: s.Interrupted, exited: s.Exited,
-		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut, waiting: s.Waiting, Pinned: s.Pinned,
+		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut,
+		waiting: s.Waiting, Pinned: s.Pinned,
 		errorRule: s.ErrorRule, permanent: s.Permanent, restartNo: s.RestartNo,
 		saved: true,
 	}

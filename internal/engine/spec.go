@@ -87,7 +87,7 @@ func (s *Spec) match(a *Attempt) int {
 
 func (r *FailureRule) matchesCode(a *Attempt) bool {
 	if len(r.Codes) == 0 || !a.HasExit || a.ExitCode == 0 {
-		return false // R197: exit code 0 never matches
+		return false // exit code 0 matches no rule, not even NotIn (R197)
 	}
 	return slices.Contains(r.Codes, a.ExitCode) != r.NotIn
 }

@@ -199,7 +199,7 @@ func (w *world) attempt(seq int64) *Attempt {
 // reached its end and that nobody holds back.
 func (w *world) stuck() error {
 	j := w.job
-	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.isHeld() || j.Spec.Suspend || j.Spec.Unmanaged || j.Spec.Parallelism == 0 {
+	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.startsNothing() || j.Spec.Suspend || j.Spec.Unmanaged || j.Spec.Parallelism == 0 {
 		return nil
 	}
 	waits := len(w.executing) + len(w.asked) + len(w.line)
