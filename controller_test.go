@@ -138,10 +138,16 @@ func TestMethodErrors(t *testing.T) {
 		},
 	}
 	reads := map[string]call{
-		"Get":      func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },
-		"Job":      func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Job(job); return err },
-		"Attempts": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Attempts(t.Context(), job); return err },
-		"Events":   func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Events(t.Context(), job); return err },
+		"Get": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },
+		"Job": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Job(job); return err },
+		"Attempts": func(_ context.Context, c *batch.Controller, job string) error {
+			_, err := c.Attempts(t.Context(), job)
+			return err
+		},
+		"Events": func(_ context.Context, c *batch.Controller, job string) error {
+			_, err := c.Events(t.Context(), job)
+			return err
+		},
 		"Wait": func(ctx context.Context, c *batch.Controller, job string) error {
 			_, err := c.Wait(ctx, job)
 			return err

@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+// This file counts how attempts end. Each is counted once, as soon as it is known how:
+// when it has ended, or, if a stopping attempt may be replaced at once, a moment after
+// it was asked to stop. What a failure comes to is up to the failure policy; then it
+// counts towards the limit of the job, and delays the next attempt. There are two
+// kinds of delay. A job without a limit per index has one for all its attempts, which
+// grows with each failure and is forgotten at the next success. With such a limit
+// each index has its own, which follows from how often that index has failed.
+
 // The delay before a failed attempt is replaced (R1, R2).
 const maxRetryDelay = 600 * time.Second
 
@@ -108,6 +116,8 @@ func (j *Job) inRange(a *Attempt) bool {
 	return !j.Spec.Indexed || a.Index < j.Spec.Completions
 }
 
+// countSuccess counts a success. Of an index it is counted once, however many of its
+// attempts succeed: the set of completed indexes is what counts (R148).
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
 	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten (R184)
@@ -155,6 +165,8 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 	}
 }
 
+// permanentAction is what an error does that is not worth a retry: it ends what the
+// retry would have been for, the index if it has a limit of its own, or the job.
 func (j *Job) permanentAction() FailureAction {
 	if j.Spec.perIndex() {
 		return FailIndex
@@ -162,6 +174,7 @@ func (j *Job) permanentAction() FailureAction {
 	return FailJob
 }
 
+// addFailed counts a failed attempt, unless a rule ignores it.
 func (j *Job) addFailed(action FailureAction) {
 	if action != Ignore {
 		j.Failed++
@@ -236,6 +249,9 @@ func (j *Job) giveUp(a *Attempt) {
 	}
 }
 
+// retain keeps a failed attempt until its replacement takes over its counts. Until then
+// its failure counts towards the limits, but is not in the status: so the reference
+// does it, which learns how often an index has failed from the attempt itself (R213).
 func (j *Job) retain(a *Attempt, counts bool) {
 	if j.retained == nil {
 		j.retained = make(map[int]*Attempt)
@@ -319,6 +335,8 @@ func (j *Job) delayKnown(index int, n int, delay time.Duration) {
 	j.retry.until = j.retry.last.Add(delay)
 }
 
+// indexDelayKnown is delayKnown for an index with a limit of its own. The answer may come
+// too late: the index may have succeeded, or failed once more.
 func (j *Job) indexDelayKnown(index, n int, delay time.Duration) {
 	a := j.retained[index]
 	if a == nil || a.Failures+a.Ignored+1 != n {

@@ -6,6 +6,13 @@ import (
 	"github.com/runtocompletion/batch/internal/duequeue"
 )
 
+// This file is the life of one attempt. It is Pending until its executor has started,
+// which is at once unless starts are queued or the executor says when; then Running,
+// also while it waits for a restart in place; and ends as Succeeded or Failed. Whoever
+// wants it to stop asks it to: it then has its grace period, after which the caller
+// gives up on it. It still counts as terminating then, as nobody can end a goroutine.
+// An attempt of which nothing runs ends as soon as it is asked.
+
 // An Attempt is the record of one attempt. Records of ended attempts that are
 // no longer kept are used again for new ones.
 type Attempt struct {
@@ -52,48 +59,48 @@ type Attempt struct {
 	timeoutAt   Time
 	retryAt     Time // while retained: when its index may be tried again
 
-	account     account
-	countedAt   Time // of a counted failure: the end that its retry delay counts from; otherwise 0
-	retained    bool // see Job.retained
-	counts      bool // while retained: towards the limits
-	holding     bool // its index cannot be given to another
-	timedOut    bool
-	interrupted bool // by a shutdown
-	exited      bool // its process has ended under it, which is not its failure
-	waiting     bool // for its restart in place
-	slot        int32
+	account     account        // how it was counted
+	countedAt   Time           // of a counted failure: the end that its retry delay counts from; otherwise 0
+	retained    bool           // see Job.retained
+	counts      bool           // while retained: towards the limits
+	holding     bool           // its index cannot be given to another
+	timedOut    bool           // it ran for longer than it may
+	interrupted bool           // by a shutdown
+	exited      bool           // its process has ended under it, which is not its failure
+	waiting     bool           // for its restart in place
+	slot        int32          // its place among the live attempts
 	wake        duequeue.Place // in Job.wakes
 	wakeRetry   duequeue.Place // in Job.retries
 	wakeRestart duequeue.Place // in Job.restarting
 	errorRule   int            // see Result.ErrorRule
-	permanent   bool
-	restartNo   int      // restarts since the restart delay began anew
-	touched     bool     // since the job was saved
-	saved       bool     // there is a record of it
-	next        *Attempt // in the history
+	permanent   bool           // see Result.Permanent
+	restartNo   int            // restarts since the restart delay began anew
+	touched     bool           // since the job was saved
+	saved       bool           // there is a record of it
+	next        *Attempt       // in the history
 }
 
 // Phase is how far an attempt has come (R125).
 type Phase uint8
 
 const (
-	Pending Phase = iota
-	Running
-	Succeeded
-	Failed
+	Pending   Phase = iota // no executor has started
+	Running                // one has, or had and is to be started again
+	Succeeded              // its last run ended with exit code 0
+	Failed                 // anything else has ended it
 )
 
 // Deleter is who first asked an attempt to stop.
 type Deleter uint8
 
 const (
-	NotDeleted Deleter = iota
-	DeletedByController
-	DeletedByUser
-	DeletedByEviction
-	DeletedByPodGC
-	DeletedByGC
-	DeletedByTimeout
+	NotDeleted          Deleter = iota
+	DeletedByController         // the job does not need it any more
+	DeletedByUser               // AttemptDeleted
+	DeletedByEviction           // Disrupted, by what lets it stop
+	DeletedByPodGC              // Disrupted, with what it ran on
+	DeletedByGC                 // along with its job
+	DeletedByTimeout            // it ran for too long and does not stop
 )
 
 // A Condition of a job or an attempt.
@@ -138,20 +145,6 @@ func (j *Job) Pin(a *Attempt) {
 // AwaitsStart reports whether no executor has started yet for the attempt, or
 // for its restart.
 func (a *Attempt) AwaitsStart() bool { return a.Phase == Pending || a.waiting }
-
-// GraceEnd is when an attempt that was asked to stop is given up, with that
-// grace period; zero if it was not asked.
-func (a *Attempt) GraceEnd(grace time.Duration) Time {
-	switch {
-	case a.graceAt != 0:
-		return a.graceAt
-	case a.Abandoned:
-		return a.DeletedAt // whatever it was, it is over
-	case a.DeletedAt != 0:
-		return a.DeletedAt.Add(grace)
-	}
-	return a.FinishedAt.Add(grace) // lost; zero plus grace is long past
-}
 
 // IsCompletion reports whether the attempt has succeeded and counts for that: one
 // that was stopped for another reason before does not (R163).
@@ -216,6 +209,8 @@ func (j *Job) started(a *Attempt, now Time) {
 	j.setReady(a, true, now)
 }
 
+// setReady notes whether the attempt is ready. What is stopping counts as not ready, but
+// still knows when it was: the retry delay may count from then (R137).
 func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	if a.Phase != Running || a.waiting || a.Ready == ready {
 		return
@@ -314,161 +309,6 @@ func (a *Attempt) kubeletDelay(now Time) time.Duration {
 	return doubling(a.restartNo-1, 300*time.Second)
 }
 
-// askToStop marks an attempt for deletion: it may take its grace period.
-func (j *Job) askToStop(a *Attempt, by Deleter, why Cause, now Time) {
-	if a.terminal() || a.DeletedAt != 0 {
-		return
-	}
-	j.touch(a)
-	a.DeletedAt, a.DeletedBy = now, by
-	j.Active--
-	j.Terminating++
-	if a.Ready {
-		j.Ready--
-	}
-	if j.idle(a) {
-		j.endIdle(a, now)
-		return
-	}
-	if by != DeletedByTimeout {
-		j.stop(a, why, now)
-	}
-	if a.account == open {
-		a.settleAt = now.Add(settleTime)
-		j.settling++
-	}
-	j.rearm(a)
-}
-
-// idle reports whether no executor runs for the attempt.
-func (j *Job) idle(a *Attempt) bool {
-	return a.waiting || a.Phase == Pending && !a.Pinned
-}
-
-// endIdle ends an attempt of which nothing runs that could take time to stop.
-// One that never started has the exit code of a killed one.
-func (j *Job) endIdle(a *Attempt, now Time) {
-	if a.Phase == Pending {
-		a.ExitCode, a.HasExit = exitKilled, true
-	}
-	j.end(a, Failed, now)
-}
-
-// stop cancels the attempt's context and starts its grace period.
-func (j *Job) stop(a *Attempt, why Cause, now Time) {
-	if a.graceAt == 0 {
-		a.graceAt = now.Add(j.Spec.Grace).Add(a.Slack)
-	}
-	j.out = append(j.out, Action{Kind: Stop, Attempt: a, Cause: why})
-}
-
-// exempt sees to it that the attempt is never counted, however it ends: the job does
-// not need it any more, so that neither a success nor a failure means anything (R163).
-func (j *Job) exempt(a *Attempt) {
-	if a.account == open {
-		j.touch(a)
-		a.account = exempted
-		j.settled(a)
-		j.freeIndex(a)
-	}
-}
-
-// settled ends the time in which a stop does not count yet.
-func (j *Job) settled(a *Attempt) {
-	if a.settleAt != 0 {
-		j.touch(a)
-		a.settleAt = 0
-		j.settling--
-		if !a.terminal() {
-			j.rearm(a)
-		}
-	}
-}
-
-// disrupt ends an attempt through no fault of its own (R177, R178).
-func (j *Job) disrupt(a *Attempt, reason string, now Time) {
-	if a.terminal() {
-		return
-	}
-	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: reason, At: now})
-	switch reason {
-	case ByKubelet:
-		a.ExitCode, a.HasExit = exitKilled, true
-	case ByPodGC:
-		a.HasExit = false
-		if a.DeletedAt == 0 {
-			a.DeletedAt, a.DeletedBy = now, DeletedByPodGC
-			j.Active--
-			j.Terminating++
-			if a.Ready {
-				j.Ready--
-			}
-		}
-	default:
-		j.askToStop(a, DeletedByEviction, CauseDisrupted, now)
-		return
-	}
-	if !j.idle(a) {
-		j.stop(a, CauseDisrupted, now)
-	}
-	j.end(a, Failed, now)
-}
-
-// end makes an attempt terminal and counts it, if it counts.
-func (j *Job) end(a *Attempt, phase Phase, now Time) {
-	j.touch(a)
-	if a.DeletedAt == 0 {
-		j.Active--
-		if a.Ready {
-			j.Ready--
-		}
-	} else {
-		j.Terminating--
-	}
-	if a.Abandoned {
-		j.Abandoned--
-	}
-	if a.Phase == Pending {
-		j.Pending--
-	}
-	j.restarts -= a.Restarts
-	a.Phase, a.FinishedAt = phase, now
-	a.graceAt, a.timeoutAt = 0, 0
-	j.settled(a)
-	if a.wake != 0 {
-		j.wakes.Remove(a)
-	}
-	if a.wakeRestart != 0 {
-		j.restarting.Remove(a)
-	}
-	j.drop(a)
-	j.accountFor(a, now)
-	a.Ready, a.waiting, a.RestartAt = false, false, 0
-	j.freeIndex(a)
-	if a.Notify {
-		j.emit(Close, a)
-	}
-	j.keep(a)
-}
-
-// keep puts an attempt that has ended, and is not needed any more, into the
-// history.
-func (j *Job) keep(a *Attempt) {
-	if a.terminal() && !a.retained {
-		j.untouch(a)
-		j.history.add(a)
-	}
-}
-
-// drop takes an attempt out of the live ones.
-func (j *Job) drop(a *Attempt) {
-	last := len(j.live) - 1
-	j.live[a.slot] = j.live[last]
-	j.live[a.slot].slot = a.slot
-	j.live[last] = nil
-	j.live = j.live[:last]
-}
-
 // rearm sets when something is next due for a live attempt.
 func (j *Job) rearm(a *Attempt) {
 	due := Never
@@ -508,6 +348,7 @@ func (j *Job) delays(a *Attempt) bool {
 	return a.retryAt == Never || a.wakeRetry != 0
 }
 
+// due reports whether a time has come, and clears it: it comes once.
 func due(t *Time, now Time) bool {
 	if *t == 0 || *t > now {
 		return false
@@ -516,6 +357,9 @@ func due(t *Time, now Time) bool {
 	return true
 }
 
+// wakeUp does what is due for one attempt. The order is that of the reference where
+// several things are due at one instant: a stop counts before the time is up, and an
+// attempt whose time is up is not restarted.
 func (j *Job) wakeUp(a *Attempt, now Time) {
 	j.touch(a)
 	if a.settleAt != 0 && a.settleAt <= now {
@@ -534,24 +378,4 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	if !a.terminal() && due(&a.graceAt, now) && !a.Abandoned {
 		j.abandon(a, now)
 	}
-}
-
-// timeOut stops an attempt that ran for too long (R231).
-func (j *Job) timeOut(a *Attempt, now Time) {
-	a.timedOut = true
-	a.Reason = DeadlineExceeded
-	if j.idle(a) {
-		j.endIdle(a, now)
-		return
-	}
-	j.stop(a, CauseTimeout, now)
-}
-
-// abandon gives up waiting for an executor. It stays terminating until it
-// returns, and a timed-out attempt becomes so.
-func (j *Job) abandon(a *Attempt, now Time) {
-	j.askToStop(a, DeletedByTimeout, CauseTimeout, now)
-	a.Abandoned = true
-	j.Abandoned++
-	j.emit(Abandon, a)
 }

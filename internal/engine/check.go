@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// What always holds of a job is written down here, apart from the code that makes it
+// hold. The fuzz target, the simulation and the replays call Check after every event.
+
 // Check reports every invariant that does not hold, or nil (R275 to R288). It
 // is to be called between steps, and looks at each attempt that is live or
 // kept and at each index that waits or was given up: it is meant for tests.
@@ -31,6 +34,7 @@ type checkup struct {
 	faults []error
 }
 
+// want notes a fault if ok is false.
 func (c *checkup) want(ok bool, format string, args ...any) {
 	if !ok {
 		c.faults = append(c.faults, fmt.Errorf(format, args...))
@@ -64,6 +68,7 @@ func (c *checkup) checkCounters() {
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
 }
 
+// addIf counts one more if ok is true.
 func addIf(n *int, ok bool) {
 	if ok {
 		*n++

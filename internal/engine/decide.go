@@ -1,10 +1,16 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 )
+
+// This file decides, after each event, what the job is to do about it. The order in
+// which it looks is that of the reference, and part of the answer (R141): whether the
+// job has failed comes before whether it has succeeded, and only if neither, attempts
+// are stopped and started. A decision falls a moment after it is made, because the
+// reference looks only now and then: attempts that end within that moment still count
+// as they ended. Once it has fallen nothing can change it; the job has finished when
+// all attempts have stopped.
 
 // The words of a job's conditions (section 19).
 const (
@@ -14,6 +20,7 @@ const (
 	JobFailed          = "Failed"
 	JobComplete        = "Complete"
 
+	// reasonPodFailurePolicy is that of a job that a rule or a permanent error ended.
 	reasonPodFailurePolicy = "PodFailurePolicy"
 )
 
@@ -136,6 +143,8 @@ func (j *Job) failJobTarget(a *Attempt, rule int) *target {
 	return &target{reason: reasonPodFailurePolicy, message: message}
 }
 
+// describe says why the rule matched, letter by letter as the reference does (R204, R205).
+// The condition that is named is the first of the attempt that matches.
 func (r *FailureRule) describe(a *Attempt, container, pod string, rule int) string {
 	if r.matchesCode(a) {
 		return fmt.Sprintf("Container %s for pod %s failed with exit code %d matching FailJob rule at index %d",
@@ -160,175 +169,6 @@ func (j *Job) complete() bool {
 		return j.Succeeded > 0
 	}
 	return j.Succeeded >= j.Spec.Completions
-}
-
-// manage stops what is too much and starts what is missing (section 10). It
-// stops first and then starts, as two passes of the reference would (R161).
-func (j *Job) manage(now Time) {
-	j.retry.wake = Never
-	if j.DeletedAt != 0 {
-		return
-	}
-	if j.Spec.Suspend {
-		j.stopAll(DeletedByController, CauseSuspended, now)
-		return
-	}
-	if j.outOfRange {
-		j.outOfRange = false
-		j.stopOutOfRange(now)
-	}
-	wanted := j.wanted()
-	if j.Active > wanted {
-		j.stopSome(j.Active-wanted, now)
-	}
-	missing := wanted - j.Active - j.settling
-	if j.Spec.ReplaceFailed {
-		missing = wanted - j.Active - j.Terminating // those that settle among them
-	}
-	if missing > 0 && !j.startsNothing() {
-		j.startSome(missing, now)
-	}
-}
-
-// wanted is how many attempts are to be active: no more than are missing. A work queue
-// knows only at its first success that nothing is missing; what runs then is to end by
-// itself, so that nothing is started and nothing stopped (R157).
-func (j *Job) wanted() int {
-	if j.Spec.Completions != None {
-		return min(j.Spec.Parallelism, max(0, j.Spec.Completions-j.Succeeded))
-	}
-	if j.Succeeded > 0 {
-		return j.Active
-	}
-	return j.Spec.Parallelism
-}
-
-func (j *Job) startSome(n int, now Time) {
-	if !j.Spec.perIndex() && j.retry.delayed(now) {
-		j.retry.wake = j.retry.until
-		return
-	}
-	if !j.Spec.Indexed {
-		for range n {
-			j.create(None, int(j.created), now)
-		}
-		return
-	}
-	for started := range n {
-		i, ok := j.indexes.candidate(n, started, j.Spec.Completions)
-		if !ok {
-			return
-		}
-		j.createIndex(i, now)
-	}
-}
-
-// createIndex starts an attempt of an index, which takes over the counts of
-// the failed one before it (R211).
-func (j *Job) createIndex(i int, now Time) {
-	a := j.create(i, j.indexes.take(i), now)
-	if f, ok := j.indexes.failures[i]; ok {
-		a.Failures, a.Ignored, a.Exits = f.Counted, f.Ignored, f.Exits
-		delete(j.indexes.failures, i)
-	}
-	if len(j.retained) == 0 {
-		return
-	}
-	if old := j.retained[i]; old != nil {
-		a.Number = max(a.Number, old.Number+1)
-		j.indexes.highest = max(j.indexes.highest, a.Number)
-		a.Failures, a.Ignored, a.Exits = old.Failures, old.Ignored, old.exitsAfter()
-		if old.counts {
-			a.Failures++
-		} else {
-			a.Ignored++
-		}
-		j.record(old)
-	}
-}
-
-// stopAll stops every active attempt, uncounted (R163).
-func (j *Job) stopAll(by Deleter, why Cause, now Time) {
-	for i := len(j.live) - 1; i >= 0 && j.Active > 0; i-- {
-		j.stopUncounted(j.live[i], by, why, now)
-	}
-}
-
-// interrupt stops what runs, and with it what waits to run, unless that is to be
-// kept for another process.
-func (j *Job) interrupt(ev Event) {
-	for i := len(j.live) - 1; i >= 0; i-- {
-		if a := j.live[i]; !ev.Keep || !j.idle(a) {
-			if ev.Keep && a.active() {
-				a.interrupted = true
-				if a.holding {
-					j.indexes.keepFailures(a)
-				}
-			}
-			j.stopUncounted(a, DeletedByController, CauseShutdown, ev.At)
-		}
-	}
-}
-
-func (j *Job) stopOutOfRange(now Time) {
-	for i := len(j.live) - 1; i >= 0; i-- {
-		if a := j.live[i]; !j.inRange(a) {
-			j.stopUncounted(a, DeletedByController, CauseScaledDown, now)
-		}
-	}
-}
-
-func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
-	if !a.active() {
-		return
-	}
-	j.exempt(a)
-	j.askToStop(a, by, why, now)
-	j.freeIndex(a)
-}
-
-// stopSome stops the n active attempts that R162 ranks lowest.
-func (j *Job) stopSome(n int, now Time) {
-	var active []*Attempt
-	for _, a := range j.live {
-		if a.active() {
-			active = append(active, a)
-		}
-	}
-	slices.SortFunc(active, compareForRemoval)
-	for _, a := range active[:n] {
-		j.stopUncounted(a, DeletedByController, CauseScaledDown, now)
-	}
-}
-
-// compareForRemoval orders attempts by R162, first to go first.
-func compareForRemoval(a, b *Attempt) int {
-	return cmp.Or(
-		cmp.Compare(a.Phase, b.Phase),
-		compareBool(a.Ready, b.Ready),
-		compareReadyTime(a, b),
-		-cmp.Compare(a.Restarts, b.Restarts),
-		-cmp.Compare(a.CreatedAt, b.CreatedAt),
-		cmp.Compare(a.Seq, b.Seq),
-	)
-}
-
-// compareReadyTime puts those first that have been ready for a shorter time.
-func compareReadyTime(a, b *Attempt) int {
-	if !a.Ready || !b.Ready {
-		return 0
-	}
-	return cmp.Compare(b.readyAt, a.readyAt)
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // pursue ends the job: every attempt is stopped, and when all have ended the
@@ -356,6 +196,7 @@ func (j *Job) mayFinish() bool {
 	return j.StartTime != 0 || j.Spec.Suspend && j.Spec.Completions == 0
 }
 
+// finish adds the terminal condition, after which nothing changes any more (R262).
 func (j *Job) finish(condition string, now Time) {
 	j.FinishedAt = now
 	j.addTarget(condition, now)
@@ -387,6 +228,8 @@ func (j *Job) endAttempts(condition string, now Time) {
 	}
 }
 
+// countUnfinished decides what an attempt counts for that has not ended when the job is
+// decided: it is never looked at again, also if it then succeeds.
 func (j *Job) countUnfinished(a *Attempt) {
 	j.touch(a)
 	rule := j.Spec.match(a)
@@ -398,6 +241,7 @@ func (j *Job) countUnfinished(a *Attempt) {
 	j.settled(a)
 }
 
+// has reports whether the job has a condition that is true.
 func (j *Job) has(condition string) bool {
 	for i := range j.Conditions {
 		if c := &j.Conditions[i]; c.Type == condition && c.Status == True {
@@ -420,6 +264,7 @@ func (j *Job) markSuspended(now Time) {
 	}
 }
 
+// setSuspended sets the condition and records the event that goes with it.
 func (j *Job) setSuspended(c Condition, event string) {
 	j.Conditions = setCondition(j.Conditions, c)
 	j.addEvent(EventRecord{At: c.At, Reason: event, Message: c.Message})
@@ -437,87 +282,4 @@ func setCondition(list []Condition, c Condition) []Condition {
 		}
 	}
 	return append(list, c)
-}
-
-// update takes in a changed spec.
-func (j *Job) update(spec Spec, now Time) {
-	old := j.Spec
-	j.Spec = spec
-	j.history.trim(spec.History)
-	if j.FinishedAt != 0 {
-		return // nothing but the TTL acts on a finished job (R262)
-	}
-	if spec.Indexed && spec.Completions != old.Completions {
-		j.outOfRange = spec.Completions < old.Completions
-		j.resize(old.Completions, spec.Completions)
-	}
-	switch {
-	case j.target != nil: // every attempt has been counted
-	case spec.ReplaceFailed == old.ReplaceFailed:
-	case spec.ReplaceFailed:
-		j.holdAgain()
-	default:
-		j.replaceTerminating(now)
-	}
-}
-
-// replaceTerminating follows a change of the replacement policy to
-// TerminatingOrFailed: what is stopping has failed (R134).
-func (j *Job) replaceTerminating(now Time) {
-	for _, a := range j.live {
-		if !a.terminating() {
-			continue
-		}
-		j.settled(a)
-		if a.account == open {
-			j.countFailure(a, now)
-		}
-		j.freeIndex(a)
-	}
-}
-
-// delete removes the job, at once or when its attempts have ended (R289, R290). A
-// job that is removed at once with all it has leaves no time to count what was
-// retained (R213).
-func (j *Job) delete(ev Event) {
-	if j.DeletedAt == 0 {
-		j.DeletedAt = ev.At
-	}
-	if ev.Orphan || ev.Linger {
-		j.recordAll()
-	} else {
-		j.forgetAll()
-	}
-	for i := len(j.live) - 1; i >= 0; i-- {
-		a := j.live[i]
-		if !ev.Orphan {
-			j.stopUncounted(a, DeletedByGC, CauseDeleted, ev.At)
-		}
-		j.exempt(a)
-	}
-	if !ev.Linger {
-		j.remove()
-	}
-}
-
-// expire removes a finished job whose time to live is over (R291).
-func (j *Job) expire(now Time) {
-	if j.DeletedAt != 0 || j.Spec.TTL >= 0 && now >= j.FinishedAt.Add(j.Spec.TTL) {
-		j.remove()
-	}
-}
-
-// removeWhenEmpty removes a deleted job that has waited for its attempts to end.
-func (j *Job) removeWhenEmpty() {
-	if j.DeletedAt != 0 && len(j.live) == 0 {
-		j.remove()
-	}
-}
-
-// remove makes the job gone. Attempts of an orphaned one may still be live.
-func (j *Job) remove() {
-	if !j.gone {
-		j.gone = true
-		j.emit(Gone, nil)
-	}
 }

@@ -46,7 +46,7 @@ type Job struct {
 	CreatedAt  Time
 	StartTime  Time // of the first step that was not suspended, or of the latest resume (R272)
 	FinishedAt Time // when it became Complete or Failed
-	DeletedAt  Time
+	DeletedAt  Time // when the job was asked to go
 	Conditions []Condition
 
 	// Pending to Abandoned count live attempts; Succeeded and Failed are what
@@ -82,9 +82,9 @@ type Job struct {
 	now      Time  // of the latest event
 	// steadyUntil is when Renew has to leave things to Ended at the latest.
 	steadyUntil Time
-	halted      bool
+	halted      bool // nothing starts any more in this process
 	paused      bool // for now, nothing is to start
-	gone        bool
+	gone        bool // it was removed
 	// exhausted is set when the job's own retry delays say that it is over.
 	exhausted bool
 	// outOfRange is set by an update that may have left active attempts with
@@ -124,6 +124,7 @@ func New(id Identity, spec Spec) *Job {
 	return j
 }
 
+// emptyQueues makes the queues of what is due empty, and lets go of their room.
 func (j *Job) emptyQueues() {
 	j.wakes = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wake })
 	j.retries = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRetry })
@@ -198,13 +199,13 @@ const (
 type Cause uint8
 
 const (
-	CauseDeleted Cause = iota
-	CauseFinished
-	CauseSuspended
-	CauseScaledDown
-	CauseDisrupted
-	CauseTimeout
-	CauseShutdown
+	CauseDeleted    Cause = iota // the attempt, or its job
+	CauseFinished                // the job is decided
+	CauseSuspended               // the job is
+	CauseScaledDown              // the job wants fewer attempts, or other indexes
+	CauseDisrupted               // something outside has ended it
+	CauseTimeout                 // it ran for too long
+	CauseShutdown                // the process is to end
 )
 
 // Step takes one event and returns what is to be done. The slice is valid

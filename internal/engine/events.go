@@ -5,6 +5,10 @@ import (
 	"slices"
 )
 
+// Events about attempts are not recorded: they follow from the attempts, and are made
+// up when somebody asks. A job with millions of attempts would otherwise pay for each
+// of them, and keep only the newest anyway.
+
 // How many events are told: those about single attempts, which come by the
 // thousand, do not push out those about the job.
 const (

@@ -67,6 +67,7 @@ type laneEnd struct {
 	start, at Time
 }
 
+// brief is what the history keeps of the attempt.
 func (e *laneEnd) brief() brief {
 	b := brief{seq: e.seq, index: e.index, createdAt: e.start, startedAt: e.start, endsAt: e.at}
 	if e.index == None {
@@ -237,12 +238,15 @@ func (j *Job) Look(f func(changed bool)) {
 	j.count(given)
 }
 
+// lock keeps all workers from ending an attempt. Always in the same order, as two callers
+// may do it.
 func (s *lanes) lock() {
 	for _, l := range s.all {
 		l.lock()
 	}
 }
 
+// unlock lets them go on.
 func (s *lanes) unlock() {
 	for _, l := range s.all {
 		l.mu.Unlock()

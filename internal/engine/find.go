@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// Names and UIDs are not kept. They follow from the job and from the place of the attempt
+// in the order of creation, and what makes them is one to one: so it is undone to find
+// the place.
+
 // A finder finds the attempts that are live or kept by their place in the order of
 // creation. It exists only while somebody looks attempts up: to keep it costs more
 // than a short attempt takes, so that it is dropped when it has been kept up to date
@@ -35,6 +39,7 @@ func (j *Job) Find(nameOrUID string) *Attempt {
 	return nil
 }
 
+// bySeq finds an attempt by its place. The first call after a pause looks at all attempts.
 func (j *Job) bySeq(seq int64) *Attempt {
 	h := &j.history
 	h.settle()
@@ -51,6 +56,7 @@ func (j *Job) bySeq(seq int64) *Attempt {
 	return nil
 }
 
+// newFinder looks at all attempts there are.
 func (j *Job) newFinder() *finder {
 	h := &j.history
 	f := &finder{attempts: make(map[int64]*Attempt, len(j.live)), plain: make(map[int64]int64, h.plain.n)}

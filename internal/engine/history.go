@@ -2,6 +2,11 @@ package engine
 
 import "iter"
 
+// Of a job with millions of attempts only the newest are kept. Two things matter here:
+// that a record is used again while it is in the processor's cache, and that failed
+// attempts outlast the far more numerous successes, since it is they that somebody
+// will ask about.
+
 // A history keeps the newest ended attempts, failed ones preferred, and hands
 // the records of the others to new attempts.
 //
@@ -31,6 +36,7 @@ func (a *Attempt) plain() bool {
 	return a.Phase == Succeeded && a.DeletedAt == 0 && a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
 }
 
+// brief is what is kept of a plain success.
 func (a *Attempt) brief() brief {
 	return brief{a.Seq, a.Index, a.Number, int32(a.Failures), int32(a.Ignored),
 		a.CreatedAt, a.StartedAt, a.FinishedAt}
@@ -49,6 +55,7 @@ type briefs struct {
 	pushed int64 // so far; the place of the next one in the order of all
 }
 
+// push puts in the newest.
 func (q *briefs) push(b brief) {
 	q.ring.push(b)
 	q.pushed++
@@ -60,6 +67,7 @@ type ring[T any] struct {
 	first, n int
 }
 
+// push puts in the newest item.
 func (q *ring[T]) push(item T) {
 	if q.n == len(q.all) {
 		q.grow()
@@ -72,6 +80,7 @@ func (q *ring[T]) push(item T) {
 	q.n++
 }
 
+// grow doubles the room: what is pushed is moved once on average.
 func (q *ring[T]) grow() {
 	all := make([]T, max(16, 2*q.n))
 	for i := range q.n {
@@ -80,8 +89,10 @@ func (q *ring[T]) grow() {
 	q.all, q.first = all, 0
 }
 
+// at is the item in that place from the oldest.
 func (q *ring[T]) at(i int) *T { return &q.all[(q.first+i)%len(q.all)] }
 
+// drop takes out the oldest item.
 func (q *ring[T]) drop() {
 	q.n--
 	q.first++
@@ -97,6 +108,7 @@ type list struct {
 	pushed      int64 // so far
 }
 
+// push puts in the newest attempt.
 func (l *list) push(a *Attempt) {
 	a.next = nil
 	if l.last == nil {
@@ -109,6 +121,7 @@ func (l *list) push(a *Attempt) {
 	l.pushed++
 }
 
+// pop takes out the oldest attempt.
 func (l *list) pop() *Attempt {
 	a := l.first
 	l.first = a.next
@@ -137,6 +150,7 @@ func (h *history) add(a *Attempt) {
 	}
 }
 
+// addPlain keeps a plain success, whose record is free at once.
 func (h *history) addPlain(a *Attempt) {
 	h.addBrief(a.brief())
 	h.recycle(a)
@@ -154,6 +168,7 @@ func (h *history) addBrief(b brief) {
 	}
 }
 
+// pushPlain puts in a brief, and lets the finder know where it is.
 func (h *history) pushPlain(b brief) {
 	if h.finder != nil {
 		h.finder.plain[b.seq] = h.plain.pushed
@@ -244,6 +259,8 @@ func (j *Job) All() iter.Seq[*Attempt] {
 	}
 }
 
+// all walks over what is kept, and over the retained attempts that have ended: those
+// that have not are live as well.
 func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
 	h.settle()
 	for _, l := range [...]list{h.succeeded, h.failed} {

@@ -7,6 +7,11 @@ import (
 	"github.com/runtocompletion/batch/internal/indexset"
 )
 
+// Which index comes next has to be known without looking at all of them: there may be
+// ten million. Those never tried are a single number, where they begin; the few that
+// came back from an attempt are sets, and so are those that are over (Job.Completed,
+// Job.GivenUp). Each index is in one place only, which Check makes sure of.
+
 // indexes are the completion indexes that may be started: those that have
 // neither succeeded, nor been given up, nor an attempt that holds them. Fresh
 // ones begin at next; the others came back from an attempt.
@@ -129,6 +134,8 @@ func (j *Job) resize(from, to int) {
 	}
 }
 
+// shrink cuts off the indexes from that one on, and all that is known of them. Attempts
+// that hold one go on until they are stopped, and count for nothing.
 func (j *Job) shrink(to int) {
 	x := &j.indexes
 	if x.next > to {

@@ -13,6 +13,11 @@ import (
 	"github.com/runtocompletion/batch/internal/indexset"
 )
 
+// A job is put together from its records and not from the events that led to them. What
+// is told twice in memory, such as counters of live attempts, the places in queues and
+// which indexes may be started, is not in the records and follows from the rest. The
+// process that saved the job may have ended at any time, and be of another version.
+
 // Load returns a job as it was saved, or an error that says which record is
 // wrong. It is tracked, as with Track; restore gives an attempt its owner, from
 // what was saved with it. The first step is to be Recovered. The job is paused:
@@ -44,6 +49,7 @@ type loader struct {
 	succeeded, failed map[int64][]savedAttempt
 }
 
+// take takes in one record.
 func (l *loader) take(key string, value []byte) error {
 	switch key {
 	case keyHead:
@@ -77,6 +83,7 @@ func (l *loader) take(key string, value []byte) error {
 	return errors.New("not known")
 }
 
+// takePage takes in a page of a set.
 func takePage(set *indexset.Set, n int64, value []byte) error {
 	var page indexset.Page
 	if err := page.UnmarshalBinary(value); err != nil {
@@ -86,6 +93,8 @@ func takePage(set *indexset.Set, n int64, value []byte) error {
 	return nil
 }
 
+// takeBriefs takes in a run of plain successes. A record that ends in the middle of one is
+// damaged: what it holds cannot be made up.
 func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
 	var list []brief
 	for len(value) > 0 {
@@ -106,6 +115,7 @@ func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
 	return nil
 }
 
+// takeEnded takes in a run of attempts that have ended.
 func takeEnded(runs *map[int64][]savedAttempt, n int64, value []byte) error {
 	var list []savedAttempt
 	if err := json.Unmarshal(value, &list); err != nil {
@@ -115,6 +125,7 @@ func takeEnded(runs *map[int64][]savedAttempt, n int64, value []byte) error {
 	return nil
 }
 
+// put keeps a run until all records are there: they come in any order.
 func put[T any](runs *map[int64][]T, n int64, list []T) {
 	if *runs == nil {
 		*runs = make(map[int64][]T)
@@ -151,6 +162,7 @@ func (l *loader) finish() error {
 	return errs
 }
 
+// takeHead takes over what the head has, once it is known to be there.
 func (l *loader) takeHead() {
 	h, j := l.head, l.Job
 	j.now, j.CreatedAt, j.StartTime = h.Now, h.CreatedAt, h.StartTime
@@ -165,6 +177,7 @@ func (l *loader) takeHead() {
 	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
 }
 
+// target is the decision that was saved; nil if there was none.
 func (s *savedTarget) target() *target {
 	if s == nil {
 		return nil
@@ -172,6 +185,7 @@ func (s *savedTarget) target() *target {
 	return &target{s.Success, s.Reason, s.Message}
 }
 
+// revive makes an attempt of what was saved of it, with what the caller kept with it.
 func (l *loader) revive(s *savedAttempt) *Attempt {
 	a := s.attempt()
 	l.restore(a, s.Owner)

@@ -6,6 +6,10 @@ import (
 	"strconv"
 )
 
+// Attempts are called as pods are, since that is what tools and people know. But a name
+// with random characters would have to be kept for each attempt, and compared with all
+// others. So the characters only look random, and can be undone (see Job.Find).
+
 // An Identity names a job and, through it, its attempts: their names and UIDs
 // follow from it and from their place in the order of creation, so that they
 // cost nothing until somebody asks, and are the same after a replay.
@@ -17,8 +21,8 @@ type Identity struct {
 const (
 	alphabet     = "bcdfghjklmnpqrstvwxz2456789" // those of Kubernetes, which form no words (R15)
 	suffixLength = 5
-	suffixes     = 27 * 27 * 27 * 27 * 27
-	maxBase      = 58
+	suffixes     = 27 * 27 * 27 * 27 * 27 // how many there are
+	maxBase      = 58                     // of the characters before the suffix, so that a name has 63
 )
 
 // Name is the name of an attempt (R117). Names of one job repeat only after

@@ -48,6 +48,8 @@ func (j *Job) recover(now Time) {
 	}
 }
 
+// askAgain asks the questions again that were not answered when the process ended. Who
+// answers them may be other code by now.
 func (j *Job) askAgain() {
 	if j.retry.n > 0 && j.retry.until == Never {
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})

@@ -48,16 +48,20 @@ func number(key string) (kind byte, n int64, ok bool) {
 	return key[0], int64(binary.BigEndian.Uint64([]byte(key[2:]))), true
 }
 
+// A commit must not cost more than what has changed, however large the job is. So each
+// part knows what of it has: attempts are noted when they are touched, sets are compared
+// with a snapshot page by page, and the lists of the history know how far they were put.
+
 // A tracker knows what has changed since a job was saved.
 type tracker struct {
 	describe           func(*Attempt) []byte
-	attempts           []*Attempt // touched; some have ended since, or are others now
-	ended              []int64    // attempts with a record that are kept in the history now
-	completed, givenUp indexset.Set
-	events             bool
-	head               []byte
-	plain              runs
-	succeeded, failed  runs
+	attempts           []*Attempt   // touched; some have ended since, or are others now
+	ended              []int64      // attempts with a record that are kept in the history now
+	completed, givenUp indexset.Set // as they were saved
+	events             bool         // there are new ones
+	head               []byte       // as it was saved
+	plain              runs         // of the history's briefs
+	succeeded, failed  runs         // of its lists
 }
 
 // runs are the records of one list of the history: each has the attempts from
@@ -96,6 +100,7 @@ func (j *Job) untouch(a *Attempt) {
 	}
 }
 
+// touch notes that the number of an index has changed.
 func (x *indexes) touch(i int) {
 	if x.touched != nil {
 		x.touched[i/indexset.PageSize] = struct{}{}
@@ -134,6 +139,8 @@ func asJSON(value any) []byte {
 	return data
 }
 
+// saveAttempts puts the attempts that have changed and are live or retained. Those that
+// have gone into the history have their place there, and lose their own record.
 func (j *Job) saveAttempts(put func(string, []byte)) {
 	t := j.tracker
 	for _, seq := range t.ended {
@@ -150,6 +157,8 @@ func (j *Job) saveAttempts(put func(string, []byte)) {
 	t.attempts, t.ended = t.attempts[:0], t.ended[:0]
 }
 
+// savePages puts the pages of a set that differ from what was saved. What was saved is a
+// snapshot, which shares all other pages with the set.
 func savePages(put func(string, []byte), kind byte, set, before *indexset.Set) {
 	for n, page := range set.Changes(*before) {
 		data, _ := page.AppendBinary(nil) // cannot fail
@@ -158,6 +167,8 @@ func savePages(put func(string, []byte), kind byte, set, before *indexset.Set) {
 	*before = set.Snapshot()
 }
 
+// saveNumbers puts the numbers of returned indexes, by pages: a page in which there is
+// none any more has no record.
 func (j *Job) saveNumbers(put func(string, []byte)) {
 	x := &j.indexes
 	for page := range x.touched {
@@ -195,6 +206,7 @@ func (r *runs) advance(put func(string, []byte), pushed int64, n int) (fresh run
 	return fresh
 }
 
+// savePlain puts the briefs that have come since.
 func savePlain(put func(string, []byte), q *briefs, r *runs) {
 	fresh := r.advance(put, q.pushed, q.n)
 	var data []byte
@@ -206,6 +218,7 @@ func savePlain(put func(string, []byte), q *briefs, r *runs) {
 	}
 }
 
+// saveEnded puts the attempts of a list that have come since.
 func (j *Job) saveEnded(put func(string, []byte), l *list, r *runs) {
 	fresh := r.advance(put, l.pushed, l.n)
 	if fresh.first == fresh.end {
@@ -260,6 +273,7 @@ type savedTarget struct {
 	Reason, Message string
 }
 
+// saved is the form in which a decision is stored.
 func (t *target) saved() *savedTarget {
 	if t == nil {
 		return nil
@@ -267,6 +281,7 @@ func (t *target) saved() *savedTarget {
 	return &savedTarget{t.success, t.reason, t.message}
 }
 
+// head is the record of what is not in any other.
 func (j *Job) head() head {
 	x, h := &j.indexes, &j.history
 	return head{
@@ -309,6 +324,8 @@ type savedAttempt struct {
 	Owner                                                []byte `json:",omitempty"` // see Job.Track
 }
 
+// saved is the form in which an attempt is stored. The conditions are copied: the record
+// is written later, when the attempt may have others.
 func (t *tracker) saved(a *Attempt) savedAttempt {
 	return savedAttempt{
 		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts,
@@ -328,6 +345,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 	}
 }
 
+// attempt undoes saved. Where it is in a queue or a list follows from the rest.
 func (s *savedAttempt) attempt() *Attempt {
 	return &Attempt{
 		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts,

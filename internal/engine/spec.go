@@ -12,19 +12,19 @@ const None = -1
 
 // A Spec is what a job is to do, with all defaults resolved.
 type Spec struct {
-	Indexed              bool
-	Completions          int // None: a work queue (R147)
-	Parallelism          int
-	OnFailure            bool // restart in place
-	BackoffLimit         int
-	BackoffLimitPerIndex int           // or None
-	MaxFailedIndexes     int           // or None
-	ActiveDeadline       time.Duration // or None
-	AttemptTimeout       time.Duration // or None
-	Grace                time.Duration
-	TTL                  time.Duration // or None
-	Suspend              bool
-	ReplaceFailed        bool // replacement policy Failed
+	Indexed              bool          // each completion has an index
+	Completions          int           // None: a work queue (R147)
+	Parallelism          int           // how many attempts run at once
+	OnFailure            bool          // restart in place
+	BackoffLimit         int           // one more failure than that fails the job
+	BackoffLimitPerIndex int           // likewise for an index; or None
+	MaxFailedIndexes     int           // one more failed index than that fails the job; or None
+	ActiveDeadline       time.Duration // from the start, or the latest resume, of the job; or None
+	AttemptTimeout       time.Duration // from the start of an attempt; or None
+	Grace                time.Duration // that an attempt has to stop
+	TTL                  time.Duration // from the end of the job to its removal; or None
+	Suspend              bool          // nothing runs
+	ReplaceFailed        bool          // replacement policy Failed
 	FailureRules         []FailureRule
 	SuccessRules         []SuccessRule
 	Unmanaged            bool // another controller's (R294)
@@ -38,6 +38,7 @@ type Spec struct {
 	Container, Namespace string
 }
 
+// perIndex reports whether each index has a limit and delays of its own.
 func (s *Spec) perIndex() bool { return s.BackoffLimitPerIndex >= 0 }
 
 // A FailureRule matches by exit code if Codes is set, by condition if
@@ -53,10 +54,10 @@ type FailureRule struct {
 type FailureAction uint8
 
 const (
-	Count FailureAction = iota
-	Ignore
-	FailIndex
-	FailJob
+	Count     FailureAction = iota // the failure counts, as without a rule
+	Ignore                         // it does not, and is tried again after the delay
+	FailIndex                      // the index has failed for good
+	FailJob                        // the job has
 )
 
 // A SuccessRule is met when Count indexes of Indexes, or of all if Indexes is
@@ -68,7 +69,7 @@ type SuccessRule struct {
 
 // A Result is how an executor ended.
 type Result struct {
-	Code      int
+	Code      int  // the exit code; zero is success
 	ErrorRule int  // the first rule that matched the error, or None
 	Permanent bool // not worth a retry
 }
@@ -85,6 +86,8 @@ func (s *Spec) match(a *Attempt) int {
 	return None
 }
 
+// matchesCode reports whether the rule is about exit codes and the attempt has one of them,
+// or has one that is not among them.
 func (r *FailureRule) matchesCode(a *Attempt) bool {
 	if len(r.Codes) == 0 || !a.HasExit || a.ExitCode == 0 {
 		return false // exit code 0 matches no rule, not even NotIn (R197)
@@ -92,6 +95,7 @@ func (r *FailureRule) matchesCode(a *Attempt) bool {
 	return slices.Contains(r.Codes, a.ExitCode) != r.NotIn
 }
 
+// matchesCondition reports whether the attempt has any of the conditions.
 func (r *FailureRule) matchesCondition(a *Attempt) bool {
 	return slices.ContainsFunc(r.Conditions, func(want Condition) bool {
 		return slices.ContainsFunc(a.Conditions, func(c Condition) bool {
@@ -113,6 +117,8 @@ func (j *Job) successRule() int {
 	return None
 }
 
+// meets reports whether a success rule is met. Of its indexes those count that the job
+// still has: a rule whose indexes were all cut off is never met (R223).
 func (j *Job) meets(r *SuccessRule) bool {
 	if r.Indexes == nil {
 		return j.Completed.Len() >= r.Count

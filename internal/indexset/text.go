@@ -121,7 +121,8 @@ func limitOf(completions int) int {
 func parseInterval(fragment string, limit int) (first, last int, err error) {
 	from, to, isRange := strings.Cut(fragment, "-")
 	if strings.Contains(to, "-") {
-		return 0, 0, fmt.Errorf("the fragment %q violates the requirement that an index interval can have at most two parts separated by '-'", fragment)
+		return 0, 0, fmt.Errorf("the fragment %q violates the requirement that "+
+			"an index interval can have at most two parts separated by '-'", fragment)
 	}
 	if first, err = parseIndexBelow(from, limit); err != nil || !isRange {
 		return first, first, err

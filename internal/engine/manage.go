@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+)
+
+// This file keeps as many attempts active as the job wants, and picks which.
+
+// manage stops what is too much and starts what is missing (section 10). It
+// stops first and then starts, as two passes of the reference would (R161).
+func (j *Job) manage(now Time) {
+	j.retry.wake = Never
+	if j.DeletedAt != 0 {
+		return
+	}
+	if j.Spec.Suspend {
+		j.stopAll(DeletedByController, CauseSuspended, now)
+		return
+	}
+	if j.outOfRange {
+		j.outOfRange = false
+		j.stopOutOfRange(now)
+	}
+	wanted := j.wanted()
+	if j.Active > wanted {
+		j.stopSome(j.Active-wanted, now)
+	}
+	missing := wanted - j.Active - j.settling
+	if j.Spec.ReplaceFailed {
+		missing = wanted - j.Active - j.Terminating // those that settle among them
+	}
+	if missing > 0 && !j.startsNothing() {
+		j.startSome(missing, now)
+	}
+}
+
+// wanted is how many attempts are to be active: no more than are missing. A work queue
+// knows only at its first success that nothing is missing; what runs then is to end by
+// itself, so that nothing is started and nothing stopped (R157).
+func (j *Job) wanted() int {
+	if j.Spec.Completions != None {
+		return min(j.Spec.Parallelism, max(0, j.Spec.Completions-j.Succeeded))
+	}
+	if j.Succeeded > 0 {
+		return j.Active
+	}
+	return j.Spec.Parallelism
+}
+
+// startSome starts up to n attempts. The delay of a job without a limit per index holds
+// back all of them, also those of indexes that never failed (R185).
+func (j *Job) startSome(n int, now Time) {
+	if !j.Spec.perIndex() && j.retry.delayed(now) {
+		j.retry.wake = j.retry.until
+		return
+	}
+	if !j.Spec.Indexed {
+		for range n {
+			j.create(None, int(j.created), now)
+		}
+		return
+	}
+	for started := range n {
+		i, ok := j.indexes.candidate(n, started, j.Spec.Completions)
+		if !ok {
+			return
+		}
+		j.createIndex(i, now)
+	}
+}
+
+// createIndex starts an attempt of an index, which takes over the counts of
+// the failed one before it (R211).
+func (j *Job) createIndex(i int, now Time) {
+	a := j.create(i, j.indexes.take(i), now)
+	if f, ok := j.indexes.failures[i]; ok {
+		a.Failures, a.Ignored, a.Exits = f.Counted, f.Ignored, f.Exits
+		delete(j.indexes.failures, i)
+	}
+	if len(j.retained) == 0 {
+		return
+	}
+	if old := j.retained[i]; old != nil {
+		a.Number = max(a.Number, old.Number+1)
+		j.indexes.highest = max(j.indexes.highest, a.Number)
+		a.Failures, a.Ignored, a.Exits = old.Failures, old.Ignored, old.exitsAfter()
+		if old.counts {
+			a.Failures++
+		} else {
+			a.Ignored++
+		}
+		j.record(old)
+	}
+}
+
+// stopAll stops every active attempt, uncounted (R163).
+func (j *Job) stopAll(by Deleter, why Cause, now Time) {
+	for i := len(j.live) - 1; i >= 0 && j.Active > 0; i-- {
+		j.stopUncounted(j.live[i], by, why, now)
+	}
+}
+
+// interrupt stops what runs, and with it what waits to run, unless that is to be
+// kept for another process.
+func (j *Job) interrupt(ev Event) {
+	for i := len(j.live) - 1; i >= 0; i-- {
+		if a := j.live[i]; !ev.Keep || !j.idle(a) {
+			if ev.Keep && a.active() {
+				a.interrupted = true
+				if a.holding {
+					j.indexes.keepFailures(a)
+				}
+			}
+			j.stopUncounted(a, DeletedByController, CauseShutdown, ev.At)
+		}
+	}
+}
+
+// stopOutOfRange stops the attempts of indexes that were cut off (R159).
+func (j *Job) stopOutOfRange(now Time) {
+	for i := len(j.live) - 1; i >= 0; i-- {
+		if a := j.live[i]; !j.inRange(a) {
+			j.stopUncounted(a, DeletedByController, CauseScaledDown, now)
+		}
+	}
+}
+
+// stopUncounted stops an active attempt that is not needed any more. Its index is free at
+// once, or when it has ended, as the replacement policy says.
+func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
+	if !a.active() {
+		return
+	}
+	j.exempt(a)
+	j.askToStop(a, by, why, now)
+	j.freeIndex(a)
+}
+
+// stopSome stops the n active attempts that R162 ranks lowest.
+func (j *Job) stopSome(n int, now Time) {
+	var active []*Attempt
+	for _, a := range j.live {
+		if a.active() {
+			active = append(active, a)
+		}
+	}
+	slices.SortFunc(active, compareForRemoval)
+	for _, a := range active[:n] {
+		j.stopUncounted(a, DeletedByController, CauseScaledDown, now)
+	}
+}
+
+// compareForRemoval orders attempts by R162, first to go first.
+func compareForRemoval(a, b *Attempt) int {
+	return cmp.Or(
+		cmp.Compare(a.Phase, b.Phase),
+		compareBool(a.Ready, b.Ready),
+		compareReadyTime(a, b),
+		-cmp.Compare(a.Restarts, b.Restarts),
+		-cmp.Compare(a.CreatedAt, b.CreatedAt),
+		cmp.Compare(a.Seq, b.Seq),
+	)
+}
+
+// compareReadyTime puts those first that have been ready for a shorter time.
+func compareReadyTime(a, b *Attempt) int {
+	if !a.Ready || !b.Ready {
+		return 0
+	}
+	return cmp.Compare(b.readyAt, a.readyAt)
+}
+
+// compareBool puts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}

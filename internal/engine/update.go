@@ -1,0 +1,86 @@
+package engine
+
+// This file is what users do to a job as a whole: change its spec, and remove it.
+
+// update takes in a changed spec.
+func (j *Job) update(spec Spec, now Time) {
+	old := j.Spec
+	j.Spec = spec
+	j.history.trim(spec.History)
+	if j.FinishedAt != 0 {
+		return // nothing but the TTL acts on a finished job (R262)
+	}
+	if spec.Indexed && spec.Completions != old.Completions {
+		j.outOfRange = spec.Completions < old.Completions
+		j.resize(old.Completions, spec.Completions)
+	}
+	switch {
+	case j.target != nil: // every attempt has been counted
+	case spec.ReplaceFailed == old.ReplaceFailed:
+	case spec.ReplaceFailed:
+		j.holdAgain()
+	default:
+		j.replaceTerminating(now)
+	}
+}
+
+// replaceTerminating follows a change of the replacement policy to
+// TerminatingOrFailed: what is stopping has failed (R134).
+func (j *Job) replaceTerminating(now Time) {
+	for _, a := range j.live {
+		if !a.terminating() {
+			continue
+		}
+		j.settled(a)
+		if a.account == open {
+			j.countFailure(a, now)
+		}
+		j.freeIndex(a)
+	}
+}
+
+// delete removes the job, at once or when its attempts have ended (R289, R290). A
+// job that is removed at once with all it has leaves no time to count what was
+// retained (R213).
+func (j *Job) delete(ev Event) {
+	if j.DeletedAt == 0 {
+		j.DeletedAt = ev.At
+	}
+	if ev.Orphan || ev.Linger {
+		j.recordAll()
+	} else {
+		j.forgetAll()
+	}
+	for i := len(j.live) - 1; i >= 0; i-- {
+		a := j.live[i]
+		if !ev.Orphan {
+			j.stopUncounted(a, DeletedByGC, CauseDeleted, ev.At)
+		}
+		j.exempt(a)
+	}
+	if !ev.Linger {
+		j.remove()
+	}
+}
+
+// expire removes a finished job whose time to live is over (R291).
+func (j *Job) expire(now Time) {
+	if j.DeletedAt != 0 || j.Spec.TTL >= 0 && now >= j.FinishedAt.Add(j.Spec.TTL) {
+		j.remove()
+	}
+}
+
+// removeWhenEmpty removes a deleted job that has waited for its attempts to end.
+func (j *Job) removeWhenEmpty() {
+	if j.DeletedAt != 0 && len(j.live) == 0 {
+		j.remove()
+	}
+}
+
+// remove makes the job gone. Attempts of an orphaned one may still be live.
+func (j *Job) remove() {
+	if !j.gone {
+		j.gone = true
+		j.emit(Gone, nil)
+	}
+}
