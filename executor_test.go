@@ -1586,3 +1586,33 @@ func TestCommandIsStopped(t *testing.T) {
 		}
 	}
 }
+
+// TestALateErrorDoesNotChangeAFinishedJob lets the executor of a lost attempt return an
+// error when its job has failed.
+func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := make(chan struct{})
+		c, err := batch.New(batch.Options{})
+		require.NoError(t, err)
+		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0),
+			Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+				<-late
+				return errors.New("late")
+			})}))
+		synctest.Wait()
+		list, err := c.Attempts("j")
+		require.NoError(t, err)
+		require.NoError(t, c.Disrupt(t.Context(), "j", list[0].UID, batch.ReasonTerminationByKubelet))
+		before, failed := c.Wait(t.Context(), "j")
+		require.Error(t, failed)
+
+		close(late)
+		synctest.Wait()
+		after, err := c.Get("j")
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+		_, again := c.Wait(t.Context(), "j")
+		require.Equal(t, failed.Error(), again.Error())
+		require.NoError(t, c.Shutdown(t.Context()))
+	})
+}
