@@ -75,7 +75,8 @@ func playEngine(t *testing.T, c *Case, ties tieOrder) (*Observation, []string) {
 	b := &bench{t: t, c: c, ties: ties, now: benchStart, byName: map[*engine.Attempt]*benchPod{}}
 	b.spec = Default(c.Scenario.Spec)
 	b.got.Accepted = true
-	b.job = engine.New(engine.Identity{Job: "job", UID: [16]byte{1, 2, 3}}, engineSpec(b.convert(b.spec), job.RestartPolicy))
+	id := engine.Identity{Job: "job", UID: [16]byte{1, 2, 3}}
+	b.job = engine.New(id, engineSpec(b.convert(b.spec), job.RestartPolicy))
 	for _, a := range c.Scenario.Actions {
 		b.schedule(b.at(a.At), ties.ofUser(), func() { b.act(a) })
 	}
@@ -125,7 +126,9 @@ func (b *bench) over() bool {
 	if b.job.IsGone() {
 		return len(b.job.Live()) == 0
 	}
-	more := slices.ContainsFunc(b.c.Scenario.Actions, func(a Action) bool { return a.AfterFinish() && b.at(a.At) >= b.now })
+	more := slices.ContainsFunc(b.c.Scenario.Actions, func(a Action) bool {
+		return a.AfterFinish() && b.at(a.At) >= b.now
+	})
 	return b.job.FinishedAt != 0 && b.job.Spec.TTL < 0 && !more
 }
 
@@ -227,7 +230,7 @@ func (b *bench) exit(p *benchPod, code int) {
 }
 
 func (b *bench) disrupt(p *benchPod, kind DisruptionKind) {
-	reason := map[DisruptionKind]string{Evict: "EvictionByEvictionAPI", Kubelet: engine.ByKubelet, PodGC: engine.ByPodGC}[kind]
+	reason := string(disruptionReasons[kind])
 	if p.a.Phase < engine.Succeeded && p.a.DeletedAt == 0 {
 		b.react(engine.Event{Kind: engine.Disrupted, Attempt: p.a, Reason: reason})
 	}
@@ -315,7 +318,9 @@ func (b *bench) podRecord(p *benchPod) Pod {
 		r.Exit = new(a.ExitCode)
 	}
 	r.Restarts, r.Failures, r.Ignored = a.Restarts, a.Failures, a.Ignored
-	r.Disrupted = slices.ContainsFunc(a.Conditions, func(c engine.Condition) bool { return c.Type == engine.DisruptionTarget })
+	r.Disrupted = slices.ContainsFunc(a.Conditions, func(c engine.Condition) bool {
+		return c.Type == engine.DisruptionTarget
+	})
 	if r.DeletedBy == "" {
 		r.DeletedBy = []string{"", "job-controller", "user", "eviction", "podgc", "gc", "timeout"}[a.DeletedBy]
 	}

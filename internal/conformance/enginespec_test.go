@@ -64,7 +64,8 @@ func engineSpec(job batch.Job, restart batch.RestartPolicy) engine.Spec {
 
 func engineRules(job batch.Job) []engine.FailureRule {
 	actions := map[batch.FailureAction]engine.FailureAction{
-		batch.Count: engine.Count, batch.Ignore: engine.Ignore, batch.FailIndex: engine.FailIndex, batch.FailJob: engine.FailJob}
+		batch.Count: engine.Count, batch.Ignore: engine.Ignore,
+		batch.FailIndex: engine.FailIndex, batch.FailJob: engine.FailJob}
 	var rules []engine.FailureRule
 	for _, r := range job.FailurePolicy.Rules {
 		rule := engine.FailureRule{Action: actions[r.Action]}
@@ -72,7 +73,8 @@ func engineRules(job batch.Job) []engine.FailureRule {
 			rule.Codes, rule.NotIn = c.Values, c.Operator == batch.NotIn
 		}
 		for _, p := range r.OnConditions {
-			rule.Conditions = append(rule.Conditions, engine.Condition{Type: string(p.Type), Status: cmp.Or(string(p.Status), "True")})
+			want := engine.Condition{Type: string(p.Type), Status: cmp.Or(string(p.Status), "True")}
+			rule.Conditions = append(rule.Conditions, want)
 		}
 		rules = append(rules, rule)
 	}
