@@ -29,15 +29,27 @@
 //     is missing, nobody may write there, the disk is full, or a write or a sync
 //     has failed. What errors.Is finds in it says which. A store that is open
 //     works again by itself once the reason is gone.
-//   - [*CorruptError]: bytes have changed, or are missing.
+//     A file that was removed, renamed or replaced while it was open has
+//     [ErrMoved].
+//   - [*CorruptError]: bytes have changed, or are missing; or somebody else has
+//     written to the file while it was open.
 //   - [*FormatError]: another version of this package has written the file. Both
 //     versions of the format are named.
 //   - [*ForeignError]: the file is something else.
 //
+// While the disk hangs, Commit and Load return when their contexts end, and Close
+// after five seconds.
+//
+// The store does not know what the records say. A file whose records a
+// controller refuses, such as two jobs of one name, can be repaired: Load shows
+// them, and Commit removes a job by a [batch.Record] that has only its Job.
+//
 // # What it costs
 //
 // A commit takes two syncs, however many records it has: commit many at once. It
-// writes the pages that it changes, 4 KiB each, whatever else is in the store.
+// writes the pages that it changes, 4 KiB each, whatever else is in the store, and
+// one page more. One that fails, such as on a full disk, reads the tree of the file
+// to find the free pages again: about a millisecond for each MiB.
 // The space of what is removed is used again, but the file does not get smaller.
 // The command bbolt compact, of go.etcd.io/bbolt, makes a small one of it while
 // no process has it open; keep the old one until the new one has been opened.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,14 @@ import (
 
 // ErrClosed: the store was closed.
 var ErrClosed = errors.New("boltstore: store is closed")
+
+// ErrMoved: while the store was open its file was removed, renamed or replaced. An
+// [*IOError] has it. Nothing more is acknowledged until the file has its name
+// again.
+var ErrMoved = errors.New("another file, or none, has its name now")
+
+// ErrHangs: a read or a write has not come back. An [*IOError] of Close has it.
+var ErrHangs = errors.New("the disk does not answer")
 
 // An InUseError reports that a store is open already, in another process or in
 // this one. Nothing was changed.
@@ -75,7 +84,7 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // folder is missing, [io/fs.ErrPermission], syscall.EROFS, syscall.ENOSPC, ...
 // What was committed before is safe.
 type IOError struct {
-	Op   string // what failed: "open", "create", "read" or "write"
+	Op   string // what failed: "open", "create", "read", "write" or "close"
 	Path string
 	Err  error
 }
@@ -86,7 +95,7 @@ func (e *IOError) Error() string {
 	if told, ok := errors.AsType[*fs.PathError](err); ok && told.Path == e.Path {
 		err = told.Err
 	}
-	return fmt.Sprintf("boltstore: %s %s: %v", e.Op, e.Path, err)
+	return fmt.Sprintf("boltstore: %s %s: %v", e.Op, cmp.Or(e.Path, `""`), err)
 }
 
 // Unwrap returns the error of the operating system.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -116,69 +115,6 @@ func TestOpen_FullDisk(t *testing.T) {
 	require.Len(t, files, 1, "something is left of the attempt")
 	require.NoError(t, os.Remove(filler))
 	commit(t, open(t, path), record("job", "key", "value"))
-}
-
-// A patient is a store that something is done to while it is written to.
-type patient struct {
-	*Store
-	t    *testing.T
-	want model
-	work *workload
-}
-
-func newPatient(t *testing.T, path string) *patient {
-	p := &patient{Store: open(t, path), t: t, want: model{}, work: newWorkload(11)}
-	for range 10 {
-		p.mustCommit(p.work.commit(20))
-	}
-	return p
-}
-
-func (p *patient) mustCommit(records []batch.Record) {
-	p.t.Helper()
-	require.NoError(p.t, p.Commit(p.t.Context(), records))
-	p.want.apply(records)
-}
-
-// requireOneOf requires that the store holds what was acknowledged, or that with
-// what was to be committed after that.
-func (p *patient) requireOneOf(got model, err error, unsure []batch.Record) {
-	p.t.Helper()
-	require.NoError(p.t, err)
-	next := maps.Clone(p.want)
-	next.apply(unsure)
-	require.True(p.t, maps.Equal(p.want, got) || maps.Equal(next, got), "another state than one that was to be")
-}
-
-// suffer commits while there is a fault. It returns the error, and requires
-// that what was acknowledged is in the file, as another process would see it.
-func (p *patient) suffer(size int) error {
-	p.t.Helper()
-	records := p.work.commit(20)
-	records = append(records, batch.Record{Job: "big", Key: "big", Value: p.work.value(size)})
-	err := p.Commit(p.t.Context(), records)
-	if err == nil {
-		p.want.apply(records)
-		return nil
-	}
-	image, readErr := os.ReadFile(p.path)
-	require.NoError(p.t, readErr)
-	got, imageErr := inImage(image)
-	p.requireOneOf(got, imageErr, records)
-	return err
-}
-
-// recover requires that all is well again.
-func (p *patient) recover() {
-	p.t.Helper()
-	for range 5 {
-		p.mustCommit(p.work.commit(20))
-		requireHolds(p.t, p.want, p.Store)
-		requireNoPageLost(p.t, p.Store)
-	}
-	got, err := inImage(contents(p.t, p.path))
-	require.NoError(p.t, err)
-	requireSame(p.t, p.want, got)
 }
 
 func TestCommit_FullDisk(t *testing.T) {
@@ -292,9 +228,9 @@ func TestCommit_FailsHalfway(t *testing.T) {
 func (p *patient) interrupted(f func()) error {
 	tx, err := p.db.Begin(true)
 	require.NoError(p.t, err)
-	require.NoError(p.t, p.apply(tx, p.work.commit(30), 0))
+	require.NoError(p.t, apply(tx, p.changes(p.work.commit(30)), p.last.Sum))
 	f()
-	return p.call("write", func() error { return p.failed(tx.Commit()) })
+	return p.call("write", func() error { return p.finish(tx) })
 }
 
 // After a sync that has failed, the system takes what was written for synced.

@@ -3,11 +3,9 @@ package boltstore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,21 +22,21 @@ func acquire(path string, mode fs.FileMode) (*os.File, error) {
 	for range tries {
 		file, err := openLocked(path)
 		if errors.Is(err, fs.ErrNotExist) {
+			if target, linkErr := os.Readlink(path); linkErr == nil {
+				return nil, ioError("open", path, fmt.Errorf("it is a link to %s, which is not there: %w", target, fs.ErrNotExist))
+			}
 			err = create(path, mode)
 			if err != nil {
 				return nil, ioError("create", path, err)
 			}
 			continue
 		}
-		if !errors.Is(err, errOther) {
+		if !errors.Is(err, ErrMoved) {
 			return file, ioError("open", path, err)
 		}
 	}
-	return nil, ioError("open", path, errOther)
+	return nil, ioError("open", path, ErrMoved)
 }
-
-// errOther: while a file was opened it was removed, or another took its name.
-var errOther = errors.New("another file has its name now")
 
 // openLocked opens a file and locks it.
 func openLocked(path string) (*os.File, error) {
@@ -71,7 +69,7 @@ func lockNamed(file *os.File, path string) error {
 	}
 	named, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(info, named) {
-		return errOther
+		return ErrMoved
 	}
 	return err
 }
@@ -84,7 +82,9 @@ func create(path string, mode fs.FileMode) error {
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("its folder is missing: %w", err)
 	}
-	file, err := os.CreateTemp(folder, "."+filepath.Base(path)+".new-*")
+	const longest = 200 // of a name: the system permits 255 bytes
+	name := filepath.Base(path)
+	file, err := os.CreateTemp(folder, "."+name[:min(len(name), longest)]+".new-*")
 	if err != nil {
 		return err
 	}
@@ -186,8 +186,11 @@ func (s *Store) handOver() error {
 		err = &InUseError{Path: s.path, PID: owner(s.file)}
 	}
 	if err == nil {
-		if s.doubt, err = newestMetaPage(s.file); err != nil {
-			err = errors.Join(err, db.Close())
+		if s.doubt, err = newestMetaPage(s.file); err == nil {
+			err = s.readLast()
+		}
+		if err != nil {
+			_ = db.Close() // nothing was changed
 		}
 	}
 	if err != nil {
@@ -196,68 +199,4 @@ func (s *Store) handOver() error {
 	}
 	s.db = db
 	return nil
-}
-
-// A metaPage is one of the two pages that bbolt goes by.
-type metaPage struct {
-	at   int64
-	data []byte
-}
-
-// errNoMeta: what was read is not the file that bbolt has open.
-var errNoMeta = errors.New("the pages that begin the file cannot be read")
-
-// newestMeta reads what bbolt goes by now.
-func newestMeta(r io.ReaderAt) (boltfile.Meta, error) {
-	metas, err := boltfile.ReadMetas(r)
-	if err != nil {
-		return boltfile.Meta{}, err
-	}
-	newest, _ := boltfile.Newest(metas)
-	if !newest.Valid {
-		return boltfile.Meta{}, errNoMeta
-	}
-	return newest, nil
-}
-
-// newestMetaPage reads the page that bbolt goes by now.
-func newestMetaPage(r io.ReaderAt) (*metaPage, error) {
-	newest, err := newestMeta(r)
-	if err != nil {
-		return nil, err
-	}
-	page := &metaPage{at: int64(newest.Slot) * boltfile.PageSize, data: make([]byte, boltfile.PageSize)}
-	_, err = r.ReadAt(page.data, page.at)
-	return page, err
-}
-
-// A disk is what rewrite needs of a file.
-type disk interface {
-	io.WriterAt
-	Sync() error
-}
-
-// rewrite makes sure that a meta page is on the disk. One that was written may
-// not be there: its sync has failed, and then the system takes it for written,
-// so that another sync would do nothing; or the process was killed before it.
-// Before anything is told of what the page stands for, or the pages that only
-// the one before it refers to are written over, it is written again.
-func (p *metaPage) rewrite(d disk) error {
-	if _, err := d.WriteAt(p.data, p.at); err != nil {
-		return err
-	}
-	return d.Sync()
-}
-
-// guard calls f, which calls bbolt, and turns a panic into an error: bbolt
-// panics if the file is not as it should be, or, as it maps the file into
-// memory, if the disk cannot be read or the file was cut.
-func guard(path string, f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{CorruptError{Path: path, Problem: fmt.Sprintf("reading it panicked: %v", p)}}
-		}
-	}()
-	return f()
 }

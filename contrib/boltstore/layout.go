@@ -47,7 +47,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // checksum is that of a record. The lengths tell where a part of it ends. It
 // uses the memory of buf, which may be nil, and returns it for the next one.
-func checksum(buf []byte, job, key string, value []byte) (uint32, []byte) {
+func checksum[K ~string | ~[]byte](buf []byte, job string, key K, value []byte) (uint32, []byte) {
 	buf = binary.AppendUvarint(buf[:0], uint64(len(job)))
 	buf = binary.AppendUvarint(buf, uint64(len(key)))
 	buf = append(append(buf, job...), key...)
@@ -65,27 +65,28 @@ func sealed(buf []byte, sum uint32, value []byte) []byte {
 // sumIn is the checksum that a sealed value has.
 func sumIn(raw []byte) uint32 { return binary.LittleEndian.Uint32(raw) }
 
-// unseal checks a value against its checksum.
-func unseal(job, key string, raw []byte) (value []byte, err error) {
+// unseal checks a value against its checksum. It uses buf as checksum does.
+func unseal(buf []byte, job string, key, raw []byte) (value, scratch []byte, err error) {
 	if len(raw) < checksumSize {
-		return nil, fmt.Errorf("record %q of job %q is too short", key, job)
+		return nil, buf, fmt.Errorf("record %q of job %q is too short", key, job)
 	}
-	if sum, _ := checksum(nil, job, key, raw[checksumSize:]); sum != sumIn(raw) {
-		return nil, fmt.Errorf("record %q of job %q does not have its checksum", key, job)
+	sum, buf := checksum(buf, job, key, raw[checksumSize:])
+	if sum != sumIn(raw) {
+		return nil, buf, fmt.Errorf("record %q of job %q does not have its checksum", key, job)
 	}
-	return raw[checksumSize:], nil
+	return raw[checksumSize:], buf, nil
 }
 
 // sealedFormat is what formatKey has in a file of the given version.
 func sealedFormat(version int) []byte {
 	value := strconv.AppendInt(nil, int64(version), 10)
-	sum, _ := checksum(nil, "", string(formatKey), value)
+	sum, _ := checksum(nil, "", formatKey, value)
 	return sealed(nil, sum, value)
 }
 
 // parseFormat is the reverse of sealedFormat.
 func parseFormat(raw []byte) (version int, err error) {
-	value, err := unseal("", string(formatKey), raw)
+	value, _, err := unseal(nil, "", formatKey, raw)
 	if err != nil {
 		return 0, err
 	}
@@ -116,23 +117,65 @@ func checkRecords(records []batch.Record) error {
 
 func shortened(text string) string { return text[:min(len(text), 100)] }
 
-// A writer makes the changes of one transaction.
-type writer struct {
-	all     *bbolt.Bucket
-	jobs    map[string]*bbolt.Bucket // those that were used, by UID
-	buf     []byte                   // holds what is written until the end of the transaction
-	scratch []byte
+// A change is a record as it will be in the file.
+type change struct {
+	job, key string
+	raw      []byte // sealed; nil if the record, or the job, is removed
 }
 
-// apply makes the change that a record stands for.
-func (w *writer) apply(r batch.Record) error {
-	switch {
-	case r.Value != nil:
-		return w.put(r)
-	case r.Key != "":
-		return w.remove(r.Job, r.Key)
+// changes returns copies of records. They are valid until the next call.
+func (s *Store) changes(records []batch.Record) []change {
+	const keep = 1 << 20 // bytes
+	size := 0
+	for _, r := range records {
+		size += checksumSize + len(r.Value)
 	}
-	return w.removeJob(r.Job)
+	if cap(s.buf) < size || cap(s.buf) > keep {
+		s.buf = make([]byte, 0, size)
+	}
+	buf := s.buf[:0]
+	changes := make([]change, len(records))
+	var scratch []byte
+	for i, r := range records {
+		changes[i] = change{job: r.Job, key: r.Key}
+		if r.Value == nil {
+			continue
+		}
+		var sum uint32
+		sum, scratch = checksum(scratch, r.Job, r.Key, r.Value)
+		start := len(buf)
+		buf = sealed(buf, sum, r.Value)
+		changes[i].raw = buf[start:len(buf):len(buf)]
+	}
+	return changes
+}
+
+// apply makes the changes of a transaction that follows the one whose meta page
+// has the checksum lastSum.
+func apply(tx *bbolt.Tx, changes []change, lastSum uint64) error {
+	w := writer{all: tx.Bucket(jobsBucket), jobs: map[string]*bbolt.Bucket{}}
+	for _, c := range changes {
+		if err := w.apply(c); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(formatBucket).SetSequence(lastSum)
+}
+
+// A writer makes the changes of one transaction.
+type writer struct {
+	all  *bbolt.Bucket
+	jobs map[string]*bbolt.Bucket // those that were used, by UID
+}
+
+func (w *writer) apply(c change) error {
+	switch {
+	case c.raw != nil:
+		return w.put(c)
+	case c.key != "":
+		return w.remove(c.job, c.key)
+	}
+	return w.removeJob(c.job)
 }
 
 // job returns the bucket of a job, or nil if it has none.
@@ -143,31 +186,26 @@ func (w *writer) job(uid string) *bbolt.Bucket {
 	return w.jobs[uid]
 }
 
-func (w *writer) put(r batch.Record) error {
-	job := w.job(r.Job)
+func (w *writer) put(c change) error {
+	job := w.job(c.job)
 	if job == nil {
 		var err error
-		if job, err = w.all.CreateBucket(bucketName(r.Job)); err != nil {
+		if job, err = w.all.CreateBucket(bucketName(c.job)); err != nil {
 			return err
 		}
-		w.jobs[r.Job] = job
+		w.jobs[c.job] = job
 	}
-	key := []byte(r.Key)
+	key := []byte(c.key)
 	was := find(job, key)
-	var sum uint32
-	sum, w.scratch = checksum(w.scratch, r.Job, r.Key, r.Value)
-	if err := w.set(job, key, was, sum, r.Value); err != nil {
+	if err := set(job, key, was, c.raw); err != nil {
 		return err
 	}
-	return w.add(job, weight(sum)-was.weight)
+	return w.add(job, weight(sumIn(c.raw))-was.weight)
 }
 
-// set puts a value in the place of what was found there.
-func (w *writer) set(job *bbolt.Bucket, key []byte, was found, sum uint32, value []byte) error {
-	start := len(w.buf)
-	w.buf = sealed(w.buf, sum, value)
-	raw := w.buf[start:len(w.buf):len(w.buf)]
-	large := len(value) > largeValue
+// set puts a sealed value in the place of what was found there.
+func set(job *bbolt.Bucket, key []byte, was found, raw []byte) error {
+	large := len(raw)-checksumSize > largeValue
 	if was.there() && was.large != large {
 		if err := was.delete(job, key); err != nil {
 			return err
@@ -180,7 +218,7 @@ func (w *writer) set(job *bbolt.Bucket, key []byte, was found, sum uint32, value
 	if err != nil {
 		return err
 	}
-	if err := alone.SetSequence(uint64(sum)); err != nil {
+	if err := alone.SetSequence(uint64(sumIn(raw))); err != nil {
 		return err
 	}
 	return alone.Put(largeKey, raw)

@@ -4,6 +4,7 @@ package boltstore
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -22,6 +23,15 @@ func lock(file *os.File) (held bool, err error) {
 		}
 		return false, err
 	}
+}
+
+// unlock lets others lock the file.
+func unlock(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }
+
+// isUnlinked reports whether a file has no name at all.
+func isUnlinked(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 0
 }
 
 // syncFolder makes the names in a folder durable.

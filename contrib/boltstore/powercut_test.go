@@ -23,9 +23,9 @@ func changedPages(before, after []byte) []int {
 }
 
 // A power cut leaves what had been written until then. bbolt writes data pages,
-// in the order of the file, syncs, and writes a meta page. Wherever that is cut,
-// the store is as it was before the commit, unless the meta page is there as a
-// whole.
+// in the order of the file, syncs, writes a meta page, and syncs; then we write the
+// receipt into the other one. Wherever that is cut, the store is as it was before
+// the commit, unless the meta page is there as a whole.
 func TestPowerCut(t *testing.T) {
 	cuts := 0
 	for seed := range uint64(3) {
@@ -53,29 +53,46 @@ func cutPower(t *testing.T, before, after []byte, was, is model) (cuts int) {
 	requireImage(t, before, was) // the file has not been extended yet
 	before = append(bytes.Clone(before), make([]byte, len(after)-len(before))...)
 	requireImage(t, before, was)
-	changed := changedPages(before, after)
-	meta := changed[0]
-	require.Less(t, meta, 2)
+	pages := changedPages(before, after)
+	require.Equal(t, []int{0, 1}, pages[:2])
+	meta, pages := newestSlot(t, after), pages[2:]
 	image := before
-	for _, page := range changed[1:] {
-		require.GreaterOrEqual(t, page, 2, "both meta pages were written")
+	for _, page := range pages {
 		at := page * boltfile.PageSize
 		copy(image[at:], after[at:at+boltfile.PageSize/2])
 		requireImage(t, image, was)
 		copy(image[at:], after[at:at+boltfile.PageSize])
 		requireImage(t, image, was)
 	}
-	cuts = 2 * len(changed[1:])
-	for at := meta * boltfile.PageSize; at < (meta+1)*boltfile.PageSize; at++ {
+	const size, metaEnd = boltfile.PageSize, 80
+	cuts = 2*len(pages) + cutBytes(t, image, after, meta*size, meta*size+metaEnd, was) +
+		cutBytes(t, image, after, meta*size+metaEnd, (meta+1)*size, is) +
+		cutBytes(t, image, after, (1-meta)*size, (2-meta)*size, is)
+	requireImage(t, image, is)
+	return cuts
+}
+
+// cutBytes writes a part of a file byte by byte. Before each the image must hold
+// what it should.
+func cutBytes(t *testing.T, image, after []byte, start, end int, want model) (cuts int) {
+	t.Helper()
+	for at := start; at < end; at++ {
 		if image[at] == after[at] {
 			continue
 		}
-		requireImage(t, image, was)
+		requireImage(t, image, want)
 		image[at] = after[at]
 		cuts++
 	}
-	requireImage(t, image, is)
 	return cuts
+}
+
+// newestSlot is the meta page that an image goes by.
+func newestSlot(t *testing.T, image []byte) int {
+	t.Helper()
+	newest, err := newestMeta(bytes.NewReader(image))
+	require.NoError(t, err)
+	return newest.Slot
 }
 
 func requireImage(t *testing.T, image []byte, want model) {
@@ -99,12 +116,10 @@ func TestPowerCut_GoesOn(t *testing.T) {
 		require.NoError(t, s.Close())
 
 		grown := append(bytes.Clone(before), make([]byte, len(after)-len(before))...)
-		changed := changedPages(grown, after)
-		for _, page := range changed[1:] {
-			copy(grown[page*boltfile.PageSize:], after[page*boltfile.PageSize:][:boltfile.PageSize])
-		}
-		torn := changed[0]*boltfile.PageSize + 16 + w.IntN(64) // in the midst of the meta page
-		copy(grown[changed[0]*boltfile.PageSize:torn], after[changed[0]*boltfile.PageSize:])
+		copy(grown[2*boltfile.PageSize:], after[2*boltfile.PageSize:])
+		meta := newestSlot(t, after) * boltfile.PageSize
+		torn := meta + 16 + w.IntN(64) // in the midst of the meta page
+		copy(grown[meta:torn], after[meta:])
 		require.NoError(t, os.WriteFile(path, grown, 0o600))
 
 		s = open(t, path)

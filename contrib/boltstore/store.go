@@ -1,18 +1,20 @@
 package boltstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
-	"iter"
 	"os"
-	"sync"
+	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/boltstore/internal/boltfile"
 )
 
 // Options configure a [Store]. The zero value is good.
@@ -25,15 +27,20 @@ type Options struct {
 // A Store is a [batch.Store] in a file. Its methods may be called by several
 // goroutines at once; commits, and the steps of a Load, wait for each other.
 type Store struct {
-	path string
-	info fs.FileInfo // tells the file from others
+	path     string
+	absolute string        // the same, also when the process changes its folder
+	info     fs.FileInfo   // tells the file from others
+	patience time.Duration // how long Close waits for a call
 
-	mu     sync.Mutex // guards the fields below; not held while code of others runs
-	closed bool
-	file   *os.File  // locked; nil if it must be opened again
-	db     *bbolt.DB // has file; nil if it was not opened yet, or cannot be trusted any more
-	doubt  *metaPage // what may not be on the disk, though bbolt goes by it; nil if there is none
-	buf    []byte    // for the next commit
+	closed   atomic.Bool
+	turn     chan struct{} // has an element while a call uses the fields below
+	file     *os.File      // locked; nil if it must be opened again
+	db       *bbolt.DB     // has file; nil if it was not opened yet, or cannot be trusted any more
+	last     boltfile.Meta // what bbolt goes by; not valid before the file was opened
+	unsure   bool          // there may be a commit after that, which has failed
+	doubt    *metaPage     // what may not be on the disk, though bbolt goes by it; nil if there is none
+	buf      []byte        // for the next commit
+	closeErr error         // of closing the file
 }
 
 var _ batch.Store = (*Store)(nil)
@@ -45,11 +52,15 @@ var _ batch.Store = (*Store)(nil)
 // Otherwise the file is as it was, and the error says why: an [*InUseError], at
 // once, if the store is open elsewhere; a [*CorruptError], a [*FormatError] or a
 // [*ForeignError] if it cannot be read; an [*IOError] if the system did not let
-// it be read or written, or made.
+// it be read or written, or made. An empty path is an [io/fs.ErrInvalid].
 func Open(path string, o Options) (*Store, error) {
 	mode := o.Mode
 	if mode == 0 {
 		mode = 0o600
+	}
+	absolute, err := absolutePath(path)
+	if err != nil {
+		return nil, ioError("open", path, err)
 	}
 	file, err := acquire(path, mode)
 	if err != nil {
@@ -59,7 +70,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(ioError("open", path, err), file.Close())
 	}
-	s := &Store{path: path, info: info, file: file}
+	s := &Store{path: path, absolute: absolute, info: info, patience: closePatience, turn: make(chan struct{}, 1), file: file}
 	if err := s.makeReady(); err != nil {
 		_ = s.Close() // nothing was changed
 		return nil, err
@@ -67,26 +78,51 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the file, for others to open. It waits for a commit that is
-// under way. A store may be closed more than once.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
+func absolutePath(path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("the path is empty: %w", fs.ErrInvalid)
 	}
-	s.closed = true
-	if s.db == nil {
-		return ioError("close", s.path, s.closeFile())
-	}
-	return ioError("close", s.path, s.db.Close())
+	return filepath.Abs(path)
 }
 
+// closePatience is how long Close waits for the disk.
+const closePatience = 5 * time.Second
+
+// Close closes the file, for others to open. It waits for a call that is under
+// way, for five seconds at most: then it returns an [*IOError] that is an
+// [ErrHangs], and the file is closed as soon as the disk answers. A store may be
+// closed more than once.
+func (s *Store) Close() error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, ErrHangs)
+	defer cancel()
+	s.closed.Store(true) // for calls that wait, and for one that hangs
+	if err := s.takeTurn(ctx); err != nil {
+		return ioError("close", s.path, err)
+	}
+	return ioError("close", s.path, s.run(ctx, func() error { return nil }))
+}
+
+// close closes the file, once.
+func (s *Store) close() {
+	db := s.db
+	s.db = nil
+	if db != nil {
+		s.file = nil
+		s.closeErr = db.Close()
+		return
+	}
+	s.closeErr = errors.Join(s.closeErr, s.closeFile())
+}
+
+// closeFile closes the file when bbolt does not. A bbolt.DB that was given up may
+// have it mapped, and so locked, for ever: it is unlocked.
 func (s *Store) closeFile() error {
-	if s.file == nil {
+	file := s.file
+	s.file = nil
+	if file == nil {
 		return nil
 	}
-	return s.file.Close()
+	return errors.Join(unlock(file), file.Close())
 }
 
 // Commit applies the records in order, all of them or none, and returns once
@@ -94,64 +130,65 @@ func (s *Store) closeFile() error {
 // records it writes nothing, but returns the error that a commit would meet
 // after one that has failed.
 //
-// An [*IOError] says that the system could not write, such as on a full disk, a
-// [*CorruptError] that the file has been damaged since it was opened. All that
-// was committed before is in the file; these records may be, or not. Once the
-// reason is gone, Commit works again: no need to open the store anew. A
-// [*RecordError] says that a record has no place in a store, [ErrClosed] that
-// the store is closed; a ctx that has ended gives its cause. Nothing was written
-// then. A ctx that ends later does not end the commit.
+// An [*IOError] says that the system could not write, such as on a full disk, or
+// that the file does not have its name any more ([ErrMoved]); a [*CorruptError]
+// that others have written to it. All that was committed before is in the file;
+// these records may be, or not. Once the reason is gone, Commit works again. A
+// [*RecordError] says that a record has no place in a store, [ErrClosed] that the
+// store is closed: nothing was written then. So it is if ctx has ended before. If it
+// ends later, Commit returns its cause at once, and the records will be in the
+// file as a whole, or not at all, before anything else is.
 func (s *Store) Commit(ctx context.Context, records []batch.Record) error {
 	if err := checkRecords(records); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err := s.makeReady(); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	if len(records) == 0 {
-		return nil
-	}
-	return s.call("write", func() error { return s.commit(records) })
+	changes := s.changes(records) // while the records are lent
+	return s.run(ctx, func() error {
+		if err := s.makeReady(); err != nil {
+			return err
+		}
+		return s.call("write", func() error { return s.commit(changes) })
+	})
 }
 
-func (s *Store) commit(records []batch.Record) error {
-	last, err := newestMeta(s.file)
-	if err != nil {
+func (s *Store) commit(changes []change) error {
+	if err := s.checkName(); err != nil {
+		return err
+	}
+	if err := s.readLast(); err != nil || len(changes) == 0 {
 		return err
 	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return err
 	}
-	if err := s.apply(tx, records, last.Sum); err != nil {
+	if err := apply(tx, changes, s.last.Sum); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
+	return s.finish(tx)
+}
+
+// finish writes what a transaction has changed. Before anybody learns of it, the
+// file must be the one that was written to.
+func (s *Store) finish(tx *bbolt.Tx) error {
+	before := s.last
+	s.unsure = true
 	if err := tx.Commit(); err != nil {
 		return s.failed(err)
 	}
-	return nil
-}
-
-// apply makes the changes of a transaction that follows the one whose meta page
-// has the checksum lastSum.
-func (s *Store) apply(tx *bbolt.Tx, records []batch.Record, lastSum uint64) error {
-	const keep = 1 << 20 // bytes
-	if cap(s.buf) > keep {
-		s.buf = nil
+	if err := s.readLast(); err != nil {
+		return err
 	}
-	w := writer{all: tx.Bucket(jobsBucket), jobs: map[string]*bbolt.Bucket{}, buf: s.buf[:0]}
-	for _, r := range records {
-		if err := w.apply(r); err != nil {
-			return err
-		}
+	if s.last.Sum == before.Sum {
+		return s.overwritten()
 	}
-	s.buf = w.buf
-	return tx.Bucket(formatBucket).SetSequence(lastSum)
+	if err := s.checkName(); err != nil {
+		return err
+	}
+	return writeReceipt(s.file, before.Slot, s.last)
 }
 
 // failed remembers what bbolt goes on from after a commit that has failed:
@@ -159,6 +196,9 @@ func (s *Store) apply(tx *bbolt.Tx, records []batch.Record, lastSum uint64) erro
 // known before.
 func (s *Store) failed(err error) error {
 	page, readErr := newestMetaPage(s.file)
+	if readErr == nil {
+		readErr = s.readLast()
+	}
 	if readErr != nil {
 		s.db = nil
 		return errors.Join(err, readErr)
@@ -169,16 +209,17 @@ func (s *Store) failed(err error) error {
 
 // makeReady opens the file, or mends what a failure has left.
 func (s *Store) makeReady() error {
-	if s.closed {
-		return ErrClosed
-	}
 	if s.db == nil {
-		if err := s.begin(); err != nil {
+		if err := s.openFile(); err != nil {
 			return err
 		}
 	}
 	if s.doubt != nil {
-		if err := s.doubt.rewrite(s.file); err != nil {
+		err := s.doubt.rewrite(s.file)
+		if err == nil {
+			err = writeReceipt(s.file, 1-s.last.Slot, s.last)
+		}
+		if err != nil {
 			return ioError("write", s.path, err)
 		}
 		s.doubt = nil
@@ -186,9 +227,9 @@ func (s *Store) makeReady() error {
 	return nil
 }
 
-// begin begins with the file as it is. A bbolt.DB that there was before may hold
-// locks for ever, and is not closed.
-func (s *Store) begin() error {
+// openFile opens the file as it is. A bbolt.DB that there was before may hold locks
+// for ever, and is not closed.
+func (s *Store) openFile() error {
 	if s.file == nil {
 		if err := s.openSame(); err != nil {
 			return ioError("open", s.path, err)
@@ -199,13 +240,13 @@ func (s *Store) begin() error {
 
 // openSame opens the file again.
 func (s *Store) openSame() error {
-	file, err := openLocked(s.path)
+	file, err := openLocked(s.absolute)
 	if err != nil {
 		return err
 	}
 	info, err := file.Stat()
 	if err == nil && !os.SameFile(info, s.info) {
-		err = errOther
+		err = ErrMoved
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
@@ -225,89 +266,4 @@ func (s *Store) call(op string, f func() error) error {
 		s.db = nil
 	}
 	return ioError(op, s.path, err)
-}
-
-// Load walks over every record, job by job. The values are the caller's. While
-// the loop's body runs the store may be used: a job that is changed meanwhile
-// is met as it was or as it is, as a whole. The errors are an [*IOError], a
-// [*CorruptError], [ErrClosed], or the cause of a ctx that has ended.
-func (s *Store) Load(ctx context.Context) iter.Seq2[batch.Record, error] {
-	return func(yield func(batch.Record, error) bool) {
-		var job []byte // the bucket of the last one
-		for {
-			name, records, err := s.loadAfter(ctx, job)
-			if err != nil {
-				yield(batch.Record{}, err)
-				return
-			}
-			if name == nil {
-				return
-			}
-			for _, r := range records {
-				if !yield(r, nil) {
-					return
-				}
-			}
-			job = name
-		}
-	}
-}
-
-// loadAfter returns the first job whose bucket comes after one, with its
-// records, or nil if there is none.
-func (s *Store) loadAfter(ctx context.Context, after []byte) (name []byte, records []batch.Record, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	if err := s.makeReady(); err != nil {
-		return nil, nil, err
-	}
-	err = s.call("read", func() error {
-		return s.db.View(func(tx *bbolt.Tx) (err error) {
-			name, records, err = s.readAfter(tx.Bucket(jobsBucket), after)
-			return err
-		})
-	})
-	return name, records, err
-}
-
-func (s *Store) readAfter(jobs *bbolt.Bucket, after []byte) (name []byte, records []batch.Record, err error) {
-	name = bytes.Clone(nextKey(jobs, after))
-	if name == nil {
-		return nil, nil, nil
-	}
-	records, err = s.readJob(jobs.Bucket(name), jobOf(name))
-	return name, records, err
-}
-
-func nextKey(b *bbolt.Bucket, after []byte) []byte {
-	c := b.Cursor()
-	key, _ := c.Seek(after)
-	if after != nil && bytes.Equal(key, after) {
-		key, _ = c.Next()
-	}
-	return key
-}
-
-// readJob returns copies of a job's records.
-func (s *Store) readJob(b *bbolt.Bucket, job string) ([]batch.Record, error) {
-	var records []batch.Record
-	var sum uint64
-	for c, k, raw := first(b); k != nil; k, raw = c.Next() {
-		if raw == nil {
-			raw = b.Bucket(k).Get(largeKey)
-		}
-		value, err := unseal(job, string(k), raw)
-		if err != nil {
-			return nil, &CorruptError{Path: s.path, Problem: err.Error()}
-		}
-		sum += weight(sumIn(raw))
-		records = append(records, batch.Record{Job: job, Key: string(k), Value: append([]byte{}, value...)})
-	}
-	if sum != b.Sequence() {
-		return nil, &CorruptError{Path: s.path, Problem: "records of a job are missing"}
-	}
-	return records, nil
 }

@@ -14,11 +14,11 @@ import (
 // returns nil if the file holds exactly what was last committed to it: then
 // bbolt may have it.
 func verify(path string, r io.ReaderAt, size int64) error {
-	return walk(path, r, size, func(batch.Record) error { return nil })
+	return walk(path, r, size, nil)
 }
 
-// walk is verify, and visits the records while it is at it. Their values are
-// valid during the visit only.
+// walk is verify, and visits the records while it is at it, unless visit is nil.
+// Their values are valid during the visit only.
 func walk(path string, r io.ReaderAt, size int64, visit func(batch.Record) error) error {
 	err := walkFile(path, r, size, visit)
 	if damage, ok := errors.AsType[*boltfile.Damage](err); ok {
@@ -42,7 +42,7 @@ func walkFile(path string, r io.ReaderAt, size int64, visit func(batch.Record) e
 	if err != nil {
 		return ioError("read", path, err)
 	}
-	v := &verifier{path: path, file: file, visit: visit}
+	v := &verifier{path: path, r: r, file: file, visit: visit}
 	if err := file.Walk(file.Root(), v.top); err != nil {
 		return ioError("read", path, err)
 	}
@@ -55,6 +55,7 @@ func walkFile(path string, r io.ReaderAt, size int64, visit func(batch.Record) e
 // A verifier walks over the buckets of a file.
 type verifier struct {
 	path  string
+	r     io.ReaderAt
 	file  *boltfile.File
 	visit func(batch.Record) error
 
@@ -63,6 +64,8 @@ type verifier struct {
 	others [][]byte // the names of buckets that no store has
 	sum    uint64   // of the jobs so far
 	jobSum uint64   // of the job that is visited
+
+	scratch []byte
 }
 
 func (v *verifier) corrupt(format string, args ...any) error {
@@ -122,13 +125,24 @@ func (v *verifier) checkFormat(b boltfile.Bucket) error {
 	return v.checkMetas(b.Sequence)
 }
 
-// checkMetas looks at the meta page that is not the newest whole one. If it is
+// checkMetas looks at the meta page that is not the newest whole one. Neither of
+// the two may have the receipt of something newer. If it is
 // not whole, it may be what is left of a write that was cut short: nobody was
 // told of what it would have committed. Or its bytes have changed since: then it
 // may be the last one that was committed. The difference is that a cut write has
 // left the end of the page before it, whose checksum is known.
 func (v *verifier) checkMetas(sumBefore uint64) error {
-	if _, other := v.file.Metas(); !other.Valid && !other.TornOver(sumBefore) {
+	newest, other := v.file.Metas()
+	for slot := range 2 {
+		receipt, err := readReceipt(v.r, slot)
+		if err != nil {
+			return ioError("read", v.path, err)
+		}
+		if receipt != nil && receipt.contradicts(newest) {
+			return v.corrupt("page %d is not what was committed last", other.Slot)
+		}
+	}
+	if !other.Valid && !other.TornOver(sumBefore) {
 		return v.corrupt("page %d, which may be what was committed last, has changed", other.Slot)
 	}
 	return nil
@@ -163,7 +177,7 @@ func (v *verifier) job(e boltfile.Entry) error {
 
 func (v *verifier) record(job string, e boltfile.Entry) error {
 	if e.Bucket == nil {
-		return v.value(job, string(e.Key), e.Value)
+		return v.value(job, e.Key, e.Value)
 	}
 	count := 0
 	err := v.file.Walk(*e.Bucket, func(alone boltfile.Entry) error {
@@ -172,7 +186,7 @@ func (v *verifier) record(job string, e boltfile.Entry) error {
 			len(alone.Value) < checksumSize || uint64(sumIn(alone.Value)) != e.Bucket.Sequence {
 			return v.corrupt("there is something else in the place of value %q of job %q", e.Key, job)
 		}
-		return v.value(job, string(e.Key), alone.Value)
+		return v.value(job, e.Key, alone.Value)
 	})
 	if err == nil && count != 1 {
 		return v.corrupt("value %q of job %q is missing", e.Key, job)
@@ -180,13 +194,17 @@ func (v *verifier) record(job string, e boltfile.Entry) error {
 	return err
 }
 
-func (v *verifier) value(job, key string, raw []byte) error {
-	value, err := unseal(job, key, raw)
+func (v *verifier) value(job string, key, raw []byte) error {
+	value, scratch, err := unseal(v.scratch, job, key, raw)
 	if err != nil {
 		return v.corrupt("%v", err)
 	}
+	v.scratch = scratch
 	v.jobSum += weight(sumIn(raw))
-	return v.visit(batch.Record{Job: job, Key: key, Value: value})
+	if v.visit == nil {
+		return nil
+	}
+	return v.visit(batch.Record{Job: job, Key: string(key), Value: value})
 }
 
 // ioError gives an error that is not one of this package's the type that says
