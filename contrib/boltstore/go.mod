@@ -3,7 +3,7 @@ module github.com/runtocompletion/batch/contrib/boltstore
 go 1.26.0
 
 require (
-	github.com/runtocompletion/batch v0.0.0
+	github.com/runtocompletion/batch v0.1.0
 	github.com/stretchr/testify v1.12.1
 	go.etcd.io/bbolt v1.5.0
 )
@@ -14,5 +14,3 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.45.0 // indirect
 )
-
-replace github.com/runtocompletion/batch => ../..

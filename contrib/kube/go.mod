@@ -3,7 +3,7 @@ module github.com/runtocompletion/batch/contrib/kube
 go 1.26.0
 
 require (
-	github.com/runtocompletion/batch v0.0.0
+	github.com/runtocompletion/batch v0.1.0
 	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.5
 	gopkg.in/evanphx/json-patch.v4 v4.13.0
@@ -49,5 +49,3 @@ require (
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 )
-
-replace github.com/runtocompletion/batch => ../..

@@ -2,16 +2,10 @@ module github.com/runtocompletion/batch/examples/kubectl
 
 go 1.26.0
 
-replace (
-	github.com/runtocompletion/batch => ../..
-	github.com/runtocompletion/batch/contrib/boltstore => ../../contrib/boltstore
-	github.com/runtocompletion/batch/contrib/kube => ../../contrib/kube
-)
-
 require (
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/boltstore v0.0.0
-	github.com/runtocompletion/batch/contrib/kube v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.1.0
+	github.com/runtocompletion/batch/contrib/kube v0.1.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2

@@ -3,8 +3,8 @@ module github.com/runtocompletion/batch/examples/resume
 go 1.26.0
 
 require (
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/boltstore v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.1.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0
 )
@@ -23,9 +23,4 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-)
-
-replace (
-	github.com/runtocompletion/batch => ../..
-	github.com/runtocompletion/batch/contrib/boltstore => ../../contrib/boltstore
 )

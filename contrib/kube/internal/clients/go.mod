@@ -2,15 +2,10 @@ module github.com/runtocompletion/batch/contrib/kube/internal/clients
 
 go 1.26.0
 
-replace (
-	github.com/runtocompletion/batch => ../../../..
-	github.com/runtocompletion/batch/contrib/kube => ../..
-)
-
 require (
 	github.com/go-logr/logr v1.4.3
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/kube v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/kube v0.1.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
