@@ -90,7 +90,8 @@ func isSame(a, b boltfile.Meta) bool { return a.Valid == b.Valid && a.Txid == b.
 // it was is put back.
 func (s *Store) overwritten() error {
 	s.db = nil
-	return &CorruptError{Path: s.path, Problem: "it is not what was committed last: somebody else has written to it while it was open"}
+	const problem = "it is not what was committed last: somebody else has written to it while it was open"
+	return &CorruptError{Path: s.path, Problem: problem}
 }
 
 // checkName checks that the file has its name: nobody finds one that was removed,

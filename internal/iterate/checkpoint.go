@@ -132,7 +132,8 @@ func (d *document[C]) place() place[C] {
 }
 
 func (p place[C]) encode() ([]byte, error) {
-	d := document[C]{Format: format, Ahead: p.ahead, Done: p.done, Skipped: p.skipped, Unlisted: p.unlisted, Finished: p.finished}
+	d := document[C]{Format: format, Ahead: p.ahead,
+		Done: p.done, Skipped: p.skipped, Unlisted: p.unlisted, Finished: p.finished}
 	if p.begun {
 		d.Cursor = &p.cursor
 	}
