@@ -10,9 +10,9 @@ import (
 )
 
 // Collector returns the collector of everything that is measured, to be registered
-// with a registry. A scrape reads each job of c, for some microseconds; it takes no
-// lock for longer than that, and does not wait for the store. Metrics have one
-// collector: a further one would count the executors and the store again.
+// with a registry. A scrape looks at each job of c; it takes no lock for longer than
+// one look, and does not wait for the store. Metrics have one collector: a further
+// one would show the executors and the store again.
 func (m *Metrics) Collector(c *batch.Controller) client.Collector {
 	m.executions.debts.controller.Store(c)
 	return &collector{metrics: m, controller: c, whole: newWhole()}

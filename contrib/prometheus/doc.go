@@ -13,8 +13,9 @@
 // The collector has the metrics that kube-state-metrics has for Jobs and CronJobs,
 // kube_job_* and kube_cronjob_*, with the same names, labels and values, so that
 // dashboards and alert rules made for a cluster work. They are read from the
-// controller when Prometheus asks: between scrapes they cost nothing, and a scrape
-// takes a few microseconds a job.
+// controller when Prometheus asks: between scrapes they cost nothing. A scrape looks
+// at every job, for a microsecond or a few, and writes some twenty series for each of
+// those that have series of their own.
 //
 // # Attempts and the store
 //
