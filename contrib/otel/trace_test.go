@@ -105,51 +105,56 @@ func TestRetriesAreLinked(t *testing.T) {
 	}
 }
 
+// An endCase is a job, what is done to it, and the spans that come of it.
+type endCase struct {
+	job  batch.Job
+	act  func(*lab) // after a second
+	want string
+}
+
+var endCases = map[string]endCase{
+	"an exit code": {
+		job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Exit(7)},
+		want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
+			"  attempt outcome=failed code=7 type=batchtest.exitError (exception)\n",
+	},
+	"a timeout, whatever is returned": {
+		job: batch.Job{BackoffLimit: new(0), AttemptTimeout: new(time.Minute), Executor: batch.ExecutorFunc(
+			func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil })},
+		want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
+			"  attempt outcome=timed_out code=0 type=timed_out (attempt.stopped) (exception)\n",
+	},
+	"an eviction": {
+		job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
+		act: func(l *lab) {
+			attempts, err := l.Attempts("j")
+			require.NoError(l, err)
+			require.NoError(l, l.Disrupt(l.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
+		},
+		want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
+			"  attempt outcome=disrupted code=1 type=disrupted (attempt.stopped) (exception)\n",
+	},
+	"a deletion": {
+		job: batch.Job{Executor: batchtest.Hang()},
+		act: func(l *lab) { require.NoError(l, l.Delete(l.Context(), "j", batch.Background)) },
+		want: "job state=Terminating (job.deleted)\n" +
+			"  attempt outcome=stopped code=1 type=stopped (attempt.stopped) (exception)\n",
+	},
+	"the end of the process": {
+		job: batch.Job{Executor: batchtest.Hang()},
+		act: (*lab).finish,
+		want: "job state=Running (process.stopped)\n" +
+			"  attempt outcome=stopped code=1 type=stopped (attempt.stopped) (exception)\n",
+	},
+	"nothing, but it has left an output": {
+		job: batch.Job{Executor: batchtest.Do(batchtest.Output("42 rows"), batchtest.Succeed())},
+		want: "job state=Complete (attempt.output)\n" +
+			"  attempt outcome=succeeded code=0\n",
+	},
+}
+
 func TestWhatEndsAnAttempt(t *testing.T) {
-	for name, c := range map[string]struct {
-		job  batch.Job
-		act  func(*lab) // after a second
-		want string
-	}{
-		"an exit code": {
-			job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Exit(7)},
-			want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
-				"  attempt outcome=failed code=7 type=batchtest.exitError (exception)\n",
-		},
-		"a timeout, whatever is returned": {
-			job: batch.Job{BackoffLimit: new(0), AttemptTimeout: new(time.Minute), Executor: batch.ExecutorFunc(
-				func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil })},
-			want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
-				"  attempt outcome=timed_out code=0 type=timed_out (attempt.stopped) (exception)\n",
-		},
-		"an eviction": {
-			job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
-			act: func(l *lab) {
-				attempts, err := l.Attempts("j")
-				require.NoError(l, err)
-				require.NoError(l, l.Disrupt(l.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
-			},
-			want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
-				"  attempt outcome=disrupted code=1 type=disrupted (attempt.stopped) (exception)\n",
-		},
-		"a deletion": {
-			job: batch.Job{Executor: batchtest.Hang()},
-			act: func(l *lab) { require.NoError(l, l.Delete(l.Context(), "j", batch.Background)) },
-			want: "job state=Terminating (job.deleted)\n" +
-				"  attempt outcome=stopped code=1 type=stopped (attempt.stopped) (exception)\n",
-		},
-		"the end of the process": {
-			job: batch.Job{Executor: batchtest.Hang()},
-			act: (*lab).finish,
-			want: "job state=Running (process.stopped)\n" +
-				"  attempt outcome=stopped code=1 type=stopped (attempt.stopped) (exception)\n",
-		},
-		"nothing, but it has left an output": {
-			job: batch.Job{Executor: batchtest.Do(batchtest.Output("42 rows"), batchtest.Succeed())},
-			want: "job state=Complete (attempt.output)\n" +
-				"  attempt outcome=succeeded code=0\n",
-		},
-	} {
+	for name, c := range endCases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, batch.Options{}, otel.Options{})

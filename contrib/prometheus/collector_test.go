@@ -20,59 +20,64 @@ import (
 // newYear is when bubbles begin.
 const newYear = 946684800.0
 
+// A jobCase is a job, and what its metrics are.
+type jobCase struct {
+	job  batch.Job
+	want map[string]float64 // besides spec, and after an hour
+}
+
+var jobCases = map[string]jobCase{
+	"one that runs": {
+		job: batch.Job{Executor: batchtest.Hang()},
+		want: map[string]float64{"status_active": 1, "status_ready": 1, "status_succeeded": 0, "status_failed": 0,
+			"status_start_time": newYear},
+	},
+	"one that is complete": {
+		job: batch.Job{Completions: new(3), Parallelism: new(2), Executor: batchtest.Take(time.Minute)},
+		want: map[string]float64{"spec_parallelism": 2, "spec_completions": 3,
+			"status_active": 0, "status_ready": 0, "status_succeeded": 3, "status_failed": 0,
+			"status_start_time": newYear, "status_completion_time": newYear + 120,
+			"complete{condition=true}": 1, "complete{condition=false}": 0, "complete{condition=unknown}": 0},
+	},
+	"one that has failed too often": {
+		job: batch.Job{BackoffLimit: new(1), Executor: batchtest.Exit(1)},
+		want: map[string]float64{
+			"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
+			"status_failed{reason=BackoffLimitExceeded}": 1, "status_failed{reason=DeadlineExceeded}": 0,
+			"status_failed{reason=Evicted}": 0,
+			"failed{condition=true}":        1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
+	},
+	"one that has run too long": {
+		job: batch.Job{ActiveDeadline: new(1500 * time.Millisecond), Executor: batchtest.Hang()},
+		want: map[string]float64{"spec_active_deadline_seconds": 2,
+			"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
+			"status_failed{reason=BackoffLimitExceeded}": 0, "status_failed{reason=DeadlineExceeded}": 1,
+			"status_failed{reason=Evicted}": 0,
+			"failed{condition=true}":        1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
+	},
+	"one that has failed for a reason without a series": {
+		job: batch.Job{Executor: batchtest.Fail(batch.Permanent(errors.New("no such table")))},
+		want: map[string]float64{
+			"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
+			"status_failed{reason=BackoffLimitExceeded}": 0, "status_failed{reason=DeadlineExceeded}": 0,
+			"status_failed{reason=Evicted}": 0, "status_failed": 1,
+			"failed{condition=true}": 1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
+	},
+	"a work queue that is suspended": {
+		job: batch.Job{Suspend: true, Parallelism: new(5), Executor: succeed},
+		want: map[string]float64{"spec_parallelism": 5, "spec_completions": -1, "status_suspended": 1,
+			"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_failed": 0},
+	},
+	"one that waits for its next attempt": {
+		job: batch.Job{BackoffLimit: new(100), Backoff: batch.ConstantBackoff(2 * time.Hour), Executor: batchtest.Exit(1)},
+		want: map[string]float64{"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_failed": 1,
+			"status_start_time": newYear},
+	},
+}
+
 func TestJobMetricsAreThoseOfKubeStateMetrics(t *testing.T) {
 	spec := map[string]float64{"info": 1, "owner": 1, "created": newYear, "spec_parallelism": 1, "spec_completions": 1}
-	for name, c := range map[string]struct {
-		job  batch.Job
-		want map[string]float64 // besides spec, and after an hour
-	}{
-		"one that runs": {
-			job: batch.Job{Executor: batchtest.Hang()},
-			want: map[string]float64{"status_active": 1, "status_ready": 1, "status_succeeded": 0, "status_failed": 0,
-				"status_start_time": newYear},
-		},
-		"one that is complete": {
-			job: batch.Job{Completions: new(3), Parallelism: new(2), Executor: batchtest.Take(time.Minute)},
-			want: map[string]float64{"spec_parallelism": 2, "spec_completions": 3,
-				"status_active": 0, "status_ready": 0, "status_succeeded": 3, "status_failed": 0,
-				"status_start_time": newYear, "status_completion_time": newYear + 120,
-				"complete{condition=true}": 1, "complete{condition=false}": 0, "complete{condition=unknown}": 0},
-		},
-		"one that has failed too often": {
-			job: batch.Job{BackoffLimit: new(1), Executor: batchtest.Exit(1)},
-			want: map[string]float64{
-				"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
-				"status_failed{reason=BackoffLimitExceeded}": 1, "status_failed{reason=DeadlineExceeded}": 0,
-				"status_failed{reason=Evicted}": 0,
-				"failed{condition=true}":        1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
-		},
-		"one that has run too long": {
-			job: batch.Job{ActiveDeadline: new(1500 * time.Millisecond), Executor: batchtest.Hang()},
-			want: map[string]float64{"spec_active_deadline_seconds": 2,
-				"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
-				"status_failed{reason=BackoffLimitExceeded}": 0, "status_failed{reason=DeadlineExceeded}": 1,
-				"status_failed{reason=Evicted}": 0,
-				"failed{condition=true}":        1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
-		},
-		"one that has failed for a reason without a series": {
-			job: batch.Job{Executor: batchtest.Fail(batch.Permanent(errors.New("no such table")))},
-			want: map[string]float64{
-				"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_start_time": newYear,
-				"status_failed{reason=BackoffLimitExceeded}": 0, "status_failed{reason=DeadlineExceeded}": 0,
-				"status_failed{reason=Evicted}": 0, "status_failed": 1,
-				"failed{condition=true}": 1, "failed{condition=false}": 0, "failed{condition=unknown}": 0},
-		},
-		"a work queue that is suspended": {
-			job: batch.Job{Suspend: true, Parallelism: new(5), Executor: succeed},
-			want: map[string]float64{"spec_parallelism": 5, "spec_completions": -1, "status_suspended": 1,
-				"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_failed": 0},
-		},
-		"one that waits for its next attempt": {
-			job: batch.Job{BackoffLimit: new(100), Backoff: batch.ConstantBackoff(2 * time.Hour), Executor: batchtest.Exit(1)},
-			want: map[string]float64{"status_active": 0, "status_ready": 0, "status_succeeded": 0, "status_failed": 1,
-				"status_start_time": newYear},
-		},
-	} {
+	for name, c := range jobCases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				controller := batchtest.NewController(t, batch.Options{})

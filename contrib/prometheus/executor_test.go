@@ -15,57 +15,65 @@ import (
 	"github.com/runtocompletion/batch/contrib/prometheus"
 )
 
+var second = batchtest.Take(time.Second)
+
+// An outcomeCase is a job, what is done to it, and what is counted.
+type outcomeCase struct {
+	job  batch.Job
+	act  func(*testing.T, *batch.Controller) // after half a second
+	want map[string]float64                  // counts and sums of the outcomes
+}
+
+var outcomeCases = map[string]outcomeCase{
+	"success": {
+		job:  batch.Job{Completions: new(3), Executor: second},
+		want: map[string]float64{"_count{succeeded}": 3, "_sum{succeeded}": 3},
+	},
+	"failures that are retried": {
+		job: batch.Job{Executor: batchtest.Script{
+			batchtest.Do(second, batchtest.Exit(3)).Times(2), batchtest.Succeed()}},
+		want: map[string]float64{"_count{failed}": 2, "_sum{failed}": 2, "_count{succeeded}": 1, "_sum{succeeded}": 0},
+	},
+	"restarts in place": {
+		job: batch.Job{RestartPolicy: batch.RestartOnFailure, Executor: batchtest.Script{
+			batchtest.Do(second, batchtest.Exit(3)).Times(2), second}},
+		want: map[string]float64{"_count{failed}": 2, "_sum{failed}": 2, "_count{succeeded}": 1, "_sum{succeeded}": 1},
+	},
+	"a panic, and a call of Goexit": {
+		job: batch.Job{Executor: batchtest.Script{
+			batchtest.Panic("disk"), batchtest.Goexit(), batchtest.Succeed()}},
+		want: map[string]float64{"_count{panicked}": 2, "_sum{panicked}": 0, "_count{succeeded}": 1, "_sum{succeeded}": 0},
+	},
+	"the timeout of an attempt, whatever it returns": {
+		job: batch.Job{AttemptTimeout: new(time.Second), BackoffLimit: new(0), Executor: batch.ExecutorFunc(
+			func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil })},
+		want: map[string]float64{"_count{timed_out}": 1, "_sum{timed_out}": 1},
+	},
+	"an eviction": {
+		job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
+		act: func(t *testing.T, c *batch.Controller) {
+			attempts, err := c.Attempts("j")
+			require.NoError(t, err)
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
+		},
+		want: map[string]float64{"_count{disrupted}": 1, "_sum{disrupted}": 0.5},
+	},
+	"a deletion": {
+		job: batch.Job{Executor: batchtest.Hang()},
+		act: func(t *testing.T, c *batch.Controller) {
+			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+		},
+		want: map[string]float64{"_count{stopped}": 1, "_sum{stopped}": 0.5},
+	},
+	"attempts that no history keeps, of a job that is gone at once": {
+		job: batch.Job{Completions: new(100), Parallelism: new(10), History: new(0),
+			TTLAfterFinished: new(time.Duration(0)), Executor: succeed},
+		want: map[string]float64{"_count{succeeded}": 100, "_sum{succeeded}": 0},
+	},
+}
+
 func TestEveryExecutionCountsOnceByItsOutcome(t *testing.T) {
-	second := batchtest.Take(time.Second)
-	for name, c := range map[string]struct {
-		job  batch.Job
-		act  func(*batch.Controller) // after half a second
-		want map[string]float64      // counts and sums of the outcomes
-	}{
-		"success": {
-			job:  batch.Job{Completions: new(3), Executor: second},
-			want: map[string]float64{"_count{succeeded}": 3, "_sum{succeeded}": 3},
-		},
-		"failures that are retried": {
-			job: batch.Job{Executor: batchtest.Script{
-				batchtest.Do(second, batchtest.Exit(3)).Times(2), batchtest.Succeed()}},
-			want: map[string]float64{"_count{failed}": 2, "_sum{failed}": 2, "_count{succeeded}": 1, "_sum{succeeded}": 0},
-		},
-		"restarts in place": {
-			job: batch.Job{RestartPolicy: batch.RestartOnFailure, Executor: batchtest.Script{
-				batchtest.Do(second, batchtest.Exit(3)).Times(2), second}},
-			want: map[string]float64{"_count{failed}": 2, "_sum{failed}": 2, "_count{succeeded}": 1, "_sum{succeeded}": 1},
-		},
-		"a panic, and a call of Goexit": {
-			job: batch.Job{Executor: batchtest.Script{
-				batchtest.Panic("disk"), batchtest.Goexit(), batchtest.Succeed()}},
-			want: map[string]float64{"_count{panicked}": 2, "_sum{panicked}": 0, "_count{succeeded}": 1, "_sum{succeeded}": 0},
-		},
-		"the timeout of an attempt, whatever it returns": {
-			job: batch.Job{AttemptTimeout: new(time.Second), BackoffLimit: new(0), Executor: batch.ExecutorFunc(
-				func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil })},
-			want: map[string]float64{"_count{timed_out}": 1, "_sum{timed_out}": 1},
-		},
-		"an eviction": {
-			job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
-			act: func(c *batch.Controller) {
-				attempts, err := c.Attempts("j")
-				require.NoError(t, err)
-				require.NoError(t, c.Disrupt(t.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
-			},
-			want: map[string]float64{"_count{disrupted}": 1, "_sum{disrupted}": 0.5},
-		},
-		"a deletion": {
-			job:  batch.Job{Executor: batchtest.Hang()},
-			act:  func(c *batch.Controller) { require.NoError(t, c.Delete(t.Context(), "j", batch.Background)) },
-			want: map[string]float64{"_count{stopped}": 1, "_sum{stopped}": 0.5},
-		},
-		"attempts that no history keeps, of a job that is gone at once": {
-			job: batch.Job{Completions: new(100), Parallelism: new(10), History: new(0),
-				TTLAfterFinished: new(time.Duration(0)), Executor: succeed},
-			want: map[string]float64{"_count{succeeded}": 100, "_sum{succeeded}": 0},
-		},
-	} {
+	for name, c := range outcomeCases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMetrics(t, prometheus.Options{})
@@ -74,7 +82,7 @@ func TestEveryExecutionCountsOnceByItsOutcome(t *testing.T) {
 				create(t, controller, c.job)
 				time.Sleep(time.Second / 2)
 				if c.act != nil {
-					c.act(controller)
+					c.act(t, controller)
 				}
 				time.Sleep(time.Hour)
 				all := samples(t, registry(t, m.Collector(controller)))
