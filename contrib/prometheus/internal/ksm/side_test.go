@@ -1,0 +1,168 @@
+package ksm
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
+	"github.com/runtocompletion/batch/contrib/kube"
+	"github.com/runtocompletion/batch/contrib/prometheus"
+)
+
+// younger are metrics of jobs that later versions of kube-state-metrics have.
+var younger = []string{"kube_job_status_ready"}
+
+func TestKubeStateMetricsShowsTheSame(t *testing.T) {
+	path := build(t)
+	c := batchtest.NewController(t, batch.Options{})
+	metrics, err := prometheus.New(prometheus.Options{
+		Labels: []string{"app", "costCentre"}, Annotations: []string{"example.com/note"},
+		Owner: func(j batch.Job) prometheus.Owner {
+			if cron := j.Labels["cron"]; cron != "" {
+				return prometheus.Owner{Kind: "CronJob", Name: cron, Controller: true}
+			}
+			return prometheus.Owner{}
+		},
+	})
+	require.NoError(t, err)
+	registry := client.NewPedanticRegistry()
+	require.NoError(t, registry.Register(metrics.Collector(c)))
+
+	jobs := makeJobs(t, c)
+	createOwned(t, c)
+	p := start(t, path, "--kubeconfig="+serve(t, c), "--resources=jobs",
+		"--metric-labels-allowlist=jobs=[app,costCentre]", "--metric-annotations-allowlist=jobs=[example.com/note]")
+
+	want, got := map[string]float64(nil), ours(t, registry)
+	require.Greater(t, len(got), 12*jobs)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if want = samples(p.families()); len(want) >= len(got) {
+			break
+		}
+	}
+	require.Equal(t, want, got)
+}
+
+// makeJobs makes one job of each kind, waits until they are what they are to be, and
+// returns how many there are.
+func makeJobs(t *testing.T, c *batch.Controller) int {
+	at := map[string]func(batch.Status) bool{}
+	add := func(job batch.Job, when func(batch.Status) bool) {
+		require.NoError(t, c.Create(t.Context(), job))
+		at[job.Name] = when
+	}
+	running := func(s batch.Status) bool { return s.Ready == s.Parallelism && s.Active > 0 }
+	anything := func(batch.Status) bool { return true }
+	hang, exit := batchtest.Hang(), batchtest.Exit(1)
+	add(batch.Job{Name: "complete", Completions: new(3), Executor: batchtest.Succeed(),
+		Labels: map[string]string{"app": "web", "costCentre": "7"}}, batch.Status.Finished)
+	add(batch.Job{Name: "failed", BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: exit,
+		Annotations: map[string]string{"example.com/note": `a "quoted" \ note`}}, batch.Status.Finished)
+	add(batch.Job{Name: "late", ActiveDeadline: new(time.Second), Executor: hang}, batch.Status.Finished)
+	add(batch.Job{Name: "permanent", Executor: batchtest.Fail(batch.Permanent(errors.New("no table")))}, batch.Status.Finished)
+	add(batch.Job{Name: "indexes", CompletionMode: batch.Indexed, Completions: new(3), BackoffLimitPerIndex: new(0),
+		Executor: batchtest.ByIndex{1: {exit}, batchtest.Others: {batchtest.Succeed()}}}, batch.Status.Finished)
+	add(batch.Job{Name: "running", Completions: new(5), Parallelism: new(2), Executor: hang}, running)
+	add(batch.Job{Name: "queue", Parallelism: new(3), Executor: hang}, running)
+	add(batch.Job{Name: "deadline", ActiveDeadline: new(time.Hour), Executor: hang}, running)
+	add(batch.Job{Name: "waiting", BackoffLimit: new(9), Backoff: batch.ConstantBackoff(time.Hour), Executor: exit},
+		func(s batch.Status) bool { return s.Failed == 1 })
+	add(batch.Job{Name: "suspended", Suspend: true, Executor: hang}, anything)
+	add(batch.Job{Name: "resumed", Suspend: true, Executor: hang}, running)
+	add(batch.Job{Name: "foreign", ManagedBy: new("example.com/other"), Executor: hang}, anything)
+	require.NoError(t, c.Resume(t.Context(), "resumed"))
+	for change, err := range c.Watch(t.Context(), 0) {
+		require.NoError(t, err)
+		if when := at[change.Status.Name]; when != nil && when(change.Status) {
+			delete(at, change.Status.Name)
+		}
+		if len(at) == 0 {
+			break
+		}
+	}
+	return len(slices.Collect(c.All()))
+}
+
+const owned = `
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: nightly-1
+  labels: {cron: nightly}
+  ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: nightly, uid: "1", controller: true}]
+spec:
+  suspend: true
+  template: {spec: {restartPolicy: Never, containers: [{name: main, image: func/nothing}]}}
+`
+
+// createOwned creates a job as a client of Kubernetes does.
+func createOwned(t *testing.T, c *batch.Controller) {
+	nothing := func(context.Context, batch.Attempt, kube.Container) error { return nil }
+	runner := &kube.Runner{Functions: map[string]kube.Function{"nothing": nothing}}
+	request := httptest.NewRequest("POST", "http://localhost/apis/batch/v1/namespaces/default/jobs", strings.NewReader(owned))
+	request.Header.Set("Content-Type", "application/yaml")
+	answer := httptest.NewRecorder()
+	server := kube.Handler(c, kube.Options{Write: true, Runner: runner})
+	server.ServeHTTP(answer, request)
+	require.Equal(t, http.StatusCreated, answer.Code, answer.Body)
+}
+
+// serve serves the controller to clients of Kubernetes until the test ends, and
+// returns their kubeconfig.
+func serve(t *testing.T, c *batch.Controller) string {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	listener, err := kube.Listen(c, kube.Options{}, kube.ListenOptions{Kubeconfig: kubeconfig})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- listener.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-served)
+	})
+	return kubeconfig
+}
+
+// ours are the samples of our own that kube-state-metrics has, too.
+func ours(t *testing.T, registry *client.Registry) map[string]float64 {
+	list, err := registry.Gather()
+	require.NoError(t, err)
+	families := make(map[string]*dto.MetricFamily)
+	for _, f := range list {
+		if strings.HasPrefix(f.GetName(), "kube_job_") && !slices.Contains(younger, f.GetName()) {
+			families[f.GetName()] = f
+		}
+	}
+	return samples(families)
+}
+
+// samples are the values of all series. Labels without a value are left out, as
+// Prometheus does.
+func samples(families map[string]*dto.MetricFamily) map[string]float64 {
+	all := make(map[string]float64)
+	for name, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				if l.GetValue() != "" {
+					labels = append(labels, l.GetName()+"="+l.GetValue())
+				}
+			}
+			slices.Sort(labels)
+			all[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue()
+		}
+	}
+	return all
+}
