@@ -71,7 +71,8 @@ func makeJobs(t *testing.T, c *batch.Controller) int {
 	add(batch.Job{Name: "failed", BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: exit,
 		Annotations: map[string]string{"example.com/note": `a "quoted" \ note`}}, batch.Status.Finished)
 	add(batch.Job{Name: "late", ActiveDeadline: new(time.Second), Executor: hang}, batch.Status.Finished)
-	add(batch.Job{Name: "permanent", Executor: batchtest.Fail(batch.Permanent(errors.New("no table")))}, batch.Status.Finished)
+	add(batch.Job{Name: "permanent", Executor: batchtest.Fail(batch.Permanent(errors.New("no table")))},
+		batch.Status.Finished)
 	add(batch.Job{Name: "indexes", CompletionMode: batch.Indexed, Completions: new(3), BackoffLimitPerIndex: new(0),
 		Executor: batchtest.ByIndex{1: {exit}, batchtest.Others: {batchtest.Succeed()}}}, batch.Status.Finished)
 	add(batch.Job{Name: "running", Completions: new(5), Parallelism: new(2), Executor: hang}, running)
@@ -111,7 +112,8 @@ spec:
 func createOwned(t *testing.T, c *batch.Controller) {
 	nothing := func(context.Context, batch.Attempt, kube.Container) error { return nil }
 	runner := &kube.Runner{Functions: map[string]kube.Function{"nothing": nothing}}
-	request := httptest.NewRequest("POST", "http://localhost/apis/batch/v1/namespaces/default/jobs", strings.NewReader(owned))
+	const path = "http://localhost/apis/batch/v1/namespaces/default/jobs"
+	request := httptest.NewRequest("POST", path, strings.NewReader(owned))
 	request.Header.Set("Content-Type", "application/yaml")
 	answer := httptest.NewRecorder()
 	server := kube.Handler(c, kube.Options{Write: true, Runner: runner})
