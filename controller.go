@@ -714,20 +714,22 @@ func (c *Controller) tellAttempt(ctx context.Context, tell func() error) error {
 var disruptions = []Reason{ReasonPreemptionByScheduler, ReasonDeletionByTaintManager, ReasonEvictionByEvictionAPI,
 	ReasonDeletionByPodGC, ReasonTerminationByKubelet}
 
-// SaveRecord keeps a value of an extension beside the jobs, such as a CronJob, and
-// returns when that is durable, if there is a [Store]. A nil value removes it. Keys
-// have at most 90 bytes, such as "cron/nightly". The error is [ErrShutdown], a
-// [*StoreError] or that of ctx.
+// SaveRecord keeps a value of an extension beside the jobs: with a [Store], it is
+// durable when SaveRecord returns, and found again by the next controller. A nil
+// value removes the record. A key has at most 90 bytes and begins with the
+// extension's name, such as "cron/nightly". Calls for one key must come one at a
+// time. The error names a bad key, or is [ErrShutdown], a [*StoreError] or that of
+// ctx; then [Controller.Records] has the old value.
 func (c *Controller) SaveRecord(ctx context.Context, key string, value []byte) error {
 	const longest = 90
 	if key == "" || len(key) > longest {
-		return fmt.Errorf("batch: record key %q: must have 1 to %d bytes", key, longest)
+		return fmt.Errorf("batch: key of a record: %q: must have 1 to %d bytes", key, longest)
 	}
 	return c.runner.SaveRecord(ctx, key, value)
 }
 
-// Records returns the values of extensions whose keys begin with prefix, in order
-// of key. They are copies.
+// Records returns the records that [Controller.SaveRecord] has kept under keys with
+// that prefix, in order of key. The values are copies.
 func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
 	return c.runner.Records(prefix)
 }

@@ -1592,7 +1592,7 @@ func TestCommandIsStopped(t *testing.T) {
 func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := make(chan struct{})
-		c, err := batch.New(batch.Options{})
+		c, err := batch.New(t.Context(), batch.Options{})
 		require.NoError(t, err)
 		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0),
 			Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
@@ -1600,7 +1600,7 @@ func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
 				return errors.New("late")
 			})}))
 		synctest.Wait()
-		list, err := c.Attempts("j")
+		list, err := c.Attempts(t.Context(), "j")
 		require.NoError(t, err)
 		require.NoError(t, c.Disrupt(t.Context(), "j", list[0].UID, batch.ReasonTerminationByKubelet))
 		before, failed := c.Wait(t.Context(), "j")

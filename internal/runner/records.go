@@ -11,33 +11,32 @@ import (
 	"github.com/runtocompletion/batch/internal/journal"
 )
 
-// SaveRecord keeps a value of an extension under a key, and returns when that is
-// durable. A nil value removes it.
+// SaveRecord keeps a value of an extension under a key, and lets it be seen once it
+// is durable. A nil value removes it. Calls for one key come one at a time.
 func (r *Runner) SaveRecord(ctx context.Context, key string, value []byte) error {
 	if err := r.MayChange(ctx); err != nil {
 		return err
 	}
-	key = extensionKey + key
+	key, value = extensionKey+key, bytes.Clone(value)
+	record := []journal.Record{{Key: key, Value: value}}
+	undo := []journal.Record{{Key: key, Value: r.record(key)}}
+	if err := r.journal.Put(ctx, record, undo, func() {}); err != nil {
+		return r.storeError(ctx, err)
+	}
 	r.mu.Lock()
-	before := r.records[key]
+	defer r.mu.Unlock()
 	if value == nil {
 		delete(r.records, key)
 	} else {
-		r.records[key] = bytes.Clone(value)
+		r.records[key] = value
 	}
-	value = r.records[key]
-	r.mu.Unlock()
-	undone := func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if before == nil {
-			delete(r.records, key)
-		} else {
-			r.records[key] = before
-		}
-	}
-	record, undo := []journal.Record{{Key: key, Value: value}}, []journal.Record{{Key: key, Value: before}}
-	return r.storeError(ctx, r.journal.Put(ctx, record, undo, undone))
+	return nil
+}
+
+func (r *Runner) record(key string) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.records[key]
 }
 
 // Records returns the values of extensions whose keys begin with a prefix, in order

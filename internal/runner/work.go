@@ -78,7 +78,7 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	j.applyLocked(&e, j.engine.Ended(x.attempt, engine.Result{ErrorRule: engine.None}, now))
+	j.endLocked(&e, x.attempt, engine.Result{ErrorRule: engine.None}, now)
 	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
 		j.checkpoints.Drop(int64(index))
@@ -157,7 +157,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.mu.Unlock()
 		return x
 	}
-	j.applyLocked(&e, j.engine.Ended(x.attempt, v.Result, now))
+	j.endLocked(&e, x.attempt, v.Result, now)
 	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before
 	}
@@ -167,6 +167,18 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	over := j.indexIsOverLocked(a.Index)
 	j.mu.Unlock()
 	return j.goOn(&e, slot, a.Index, over)
+}
+
+// endLocked tells the engine how an execution ended. That of a lost attempt changes
+// nothing any more, but a job that is gone may have waited for it.
+func (j *Job) endLocked(e *effects, a *engine.Attempt, r engine.Result, now engine.Time) {
+	isLost := a.Phase >= engine.Succeeded
+	acts := j.engine.Ended(a, r, now)
+	if isLost && !j.hasLeft {
+		j.carryOutLocked(e, acts)
+		return
+	}
+	j.applyLocked(e, acts)
 }
 
 // goOn gives back what an execution had, and returns the next one.
