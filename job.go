@@ -301,6 +301,14 @@ func (j *Job) withDefaults() Job {
 	return d
 }
 
+// Validate returns what [Controller.Create] would find wrong with j, as a
+// [*ValidationError], or nil. Extensions that create jobs later, from a template,
+// report with it at once what is wrong with that.
+func (j *Job) Validate() error {
+	d := j.withDefaults()
+	return validationError(d.Name, d.validate())
+}
+
 // validate returns everything that is wrong with j, whose defaults are
 // resolved: metadata first, then what Kubernetes has in the spec, in the order
 // of section 3 of the specification, then what it lacks.

@@ -42,3 +42,9 @@ func ExampleFieldError() {
 	// Workers: Invalid, must be greater than or equal to 0
 	// Program: Required, a job needs something to run
 }
+
+func ExampleJob_Validate() {
+	job := batch.Job{Name: "Report", Completions: new(-1)}
+	fmt.Println(job.Validate() != nil)
+	// Output: true
+}
