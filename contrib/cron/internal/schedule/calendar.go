@@ -8,11 +8,6 @@ const (
 	secondsADay    = 24 * secondsAnHour
 )
 
-// longestSearch is how many days a search on the wall goes: no schedule that comes
-// at all takes longer than from one leap day to the next, around a year such as
-// 2100.
-const longestSearch = 9 * 366
-
 // isEmpty reports whether a field has no number, as "," has none.
 func (f *fields) isEmpty() bool {
 	for _, field := range []uint64{f.minutes, f.hours, f.days, f.months, f.weekdays} {
@@ -23,27 +18,41 @@ func (f *fields) isEmpty() bool {
 	return false
 }
 
-// next returns the first time from wall on. Both are what the clock on the wall
-// shows, in seconds as if it showed UTC.
-func (f *fields) next(wall int64) (int64, bool) {
+// next returns the first time from wall on, and before end. All are what the clock on
+// the wall shows, in seconds as if it showed UTC.
+func (f *fields) next(wall, end int64) (int64, bool) {
 	wall = floorDiv(wall+secondsAMinute-1, secondsAMinute) * secondsAMinute
 	day := floorDiv(wall, secondsADay)
 	minute := (wall - day*secondsADay) / secondsAMinute
-	for end := day + longestSearch; day < end; minute = 0 {
+	for day*secondsADay < end {
 		year, month, date := civil(day)
-		switch {
-		case f.months>>month&1 == 0:
-			day = daysUntil(year, month+1, 1)
-		case !f.hasDay(date, weekday(day)):
-			day++
-		default:
-			if at, ok := f.nextOfDay(minute); ok {
-				return day*secondsADay + at*secondsAMinute, true
+		first := daysUntil(year, month, 1)
+		following := daysUntil(year, month+1, 1)
+		if f.months>>month&1 == 1 {
+			for at := f.nextDay(first, first+date-1, following); at < following; at = f.nextDay(first, at+1, following) {
+				if at > day {
+					minute = 0
+				}
+				if of, ok := f.nextOfDay(minute); ok {
+					next := at*secondsADay + of*secondsAMinute
+					return next, next < end
+				}
 			}
-			day++
 		}
+		day, minute = following, 0
 	}
 	return 0, false
+}
+
+// nextDay returns the first day from day on that matches, or following. The month goes
+// from first to that.
+func (f *fields) nextDay(first, day, following int64) int64 {
+	for of := weekday(day); day < following; day, of = day+1, (of+1)%7 {
+		if f.hasDay(day-first+1, of) {
+			break
+		}
+	}
+	return day
 }
 
 // hasDay is true of a day that matches either field, if both are restricted, and

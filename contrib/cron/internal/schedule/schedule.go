@@ -19,11 +19,12 @@ import (
 // A Schedule is a set of times, in whole seconds since 1970. It is not changed
 // after Parse, and may be used by several goroutines at once.
 type Schedule struct {
-	fields fields
-	every  int64 // seconds between two times; 0 if fields say when
-	zone   *time.Location
-	once   bool // each fixed time of a day comes exactly once
-	text   string
+	fields    fields
+	every     int64 // seconds between two times; 0 if fields say when
+	zone      *time.Location
+	stretches *stretches
+	once      bool // each fixed time of a day comes exactly once
+	text      string
 }
 
 // fields are the numbers of a schedule's five fields, one bit each.
@@ -55,6 +56,7 @@ func Parse(text string, zone *time.Location, once bool) (*Schedule, error) {
 			s.zone = p.Location
 		}
 	}
+	s.stretches = stretchesOf(s.zone)
 	return s, nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 func mustParse(t testing.TB, text, zone string, once bool) *Schedule {
 	t.Helper()
-	location, err := time.LoadLocation(zone)
+	location, err := Location(zone)
 	require.NoError(t, err)
 	s, err := Parse(text, location, once)
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestClockChanges(t *testing.T) {
 var schedules = []string{"* * * * *", "30 2 * * *", "*/7 1-3 * * *", "0 0 1 * 1", "15 */2 29 2 *", "0,45 0-4 * 3,4,9-11 0,6",
 	"@hourly", "@weekly", "0 3 31 * *", "5 2 */2 * 1-5"}
 
-var zones = []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "America/Sao_Paulo",
+var zoneNames = []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "America/Sao_Paulo",
 	"Pacific/Apia", "Asia/Kathmandu", "UTC", "Africa/Casablanca", "America/Caracas"}
 
 // TestAfter_AgreesWithTheParserAwayFromChanges compares with the parser's own
@@ -95,7 +95,7 @@ func TestAfter_AgreesWithTheParserAwayFromChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	compared := 0
 	for range 20_000 {
-		text, zone := schedules[random.IntN(len(schedules))], zones[random.IntN(len(zones))]
+		text, zone := schedules[random.IntN(len(schedules))], zoneNames[random.IntN(len(zoneNames))]
 		if zone == "Pacific/Apia" { // where the parser's search may never return
 			continue
 		}
@@ -118,10 +118,10 @@ func TestAfter_AgreesWithTheParserAwayFromChanges(t *testing.T) {
 // TestAfter_IsWhatTheClockOnTheWallShows looks at every minute around changes.
 func TestAfter_IsWhatTheClockOnTheWallShows(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, zone := range zones {
+	for _, zone := range zoneNames {
 		s := mustParse(t, "* * * * *", zone, false)
 		for at := time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC).Unix(); at < 1.9e9; {
-			end := s.stretchOf(at).end
+			end := s.stretches.of(at).end
 			if end > 1.9e9 {
 				break
 			}
@@ -190,7 +190,7 @@ func TestDue(t *testing.T) {
 func TestDue_IsTheMostRecentTime(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 2000 {
-		s := mustParse(t, schedules[random.IntN(len(schedules))], zones[random.IntN(len(zones))], random.IntN(2) == 0)
+		s := mustParse(t, schedules[random.IntN(len(schedules))], zoneNames[random.IntN(len(zoneNames))], random.IntN(2) == 0)
 		base := int64(random.IntN(60 * 365 * 86400))
 		now := base + int64(random.IntN(1<<random.IntN(23)))
 		want := int64(0)
