@@ -1,0 +1,53 @@
+package world
+
+import (
+	"strings"
+
+	"github.com/runtocompletion/batch/contrib/cron/internal/corpus"
+)
+
+// Defects are those of the real controller that the library does not have.
+type Defects struct {
+	Search   bool // the real search for times: C47 to C49, C62, C65 and C70
+	Deafness bool // a change of the schedule is not looked at: C53 and C54
+	Silence  bool // a finish that history deletes at once is not reported: C90
+}
+
+// String names them.
+func (d Defects) String() string {
+	var names []string
+	if d.Search {
+		names = append(names, "search")
+	}
+	if d.Deafness {
+		names = append(names, "deafness")
+	}
+	if d.Silence {
+		names = append(names, "silence")
+	}
+	return strings.Join(names, "+")
+}
+
+// Excuse finds the smallest set of defects with which a case is answered as
+// recorded, and is not without. It reports false if there is none.
+func Excuse(c *corpus.Case) (Defects, bool) {
+	if len(corpus.Compare(c, Replay(c, Defects{}))) == 0 {
+		return Defects{}, false
+	}
+	for _, d := range []Defects{{Search: true}, {Deafness: true}, {Silence: true}, {Search: true, Deafness: true},
+		{Search: true, Silence: true}, {Deafness: true, Silence: true}, {true, true, true}} {
+		if len(corpus.Compare(c, Defectively(c, d))) == 0 {
+			return d, true
+		}
+	}
+	return Defects{}, false
+}
+
+// Defectively replays a case with defects.
+func Defectively(c *corpus.Case, d Defects) *corpus.Outcome {
+	got := Replay(c, d)
+	if d.Silence {
+		got.Events = corpus.WithoutHiddenEnds(got)
+	}
+	return got
+}
