@@ -1,0 +1,113 @@
+package cron
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
+)
+
+// carryOut does what the engine wants, and returns the answer, if it waits for one.
+func (r *run) carryOut(a engine.Action) *engine.Input {
+	ctx := context.Background()
+	answer := engine.Input{Kind: engine.Done, Job: engine.Job{Ref: a.Job}}
+	var err error
+	switch a.Do {
+	case engine.Create:
+		return r.createJob(a)
+	case engine.Remove:
+		r.c.mu.Lock()
+		defer r.c.mu.Unlock()
+		r.removing, r.unsaved = true, true
+		return nil
+	case engine.Delete:
+		how := batch.Background
+		if a.Linger {
+			how = batch.Foreground
+		}
+		if r.stillIs(a.Job) {
+			err = r.c.batch.Delete(ctx, a.Job.Name, how)
+		}
+	case engine.Release:
+		err = r.c.batch.Update(ctx, a.Job.Name, func(j *batch.Job) { delete(j.Annotations, OwnerAnnotation) })
+	}
+	if err != nil && !errors.Is(err, batch.ErrNotFound) {
+		answer.Kind, answer.Text = engine.NotDone, err.Error()
+	}
+	return &answer
+}
+
+// stillIs reports whether a job is the one of that UID, and not a later one.
+func (r *run) stillIs(j engine.Ref) bool {
+	s, err := r.c.batch.Get(j.Name)
+	return err == nil && s.UID == j.UID
+}
+
+// createJob creates the job for a time. It does not run before the state is stored.
+func (r *run) createJob(a engine.Action) *engine.Input {
+	gate := make(chan struct{})
+	r.c.mu.Lock()
+	spec := r.spec
+	r.c.mu.Unlock()
+	at := time.Unix(a.Time, 0).UTC()
+	if zone, err := spec.location(); err == nil && spec.TimeZone != "" {
+		at = at.In(zone)
+	}
+	job := newJob(&spec, r.uid, a.Job.Name, at, gate)
+	switch err := r.c.batch.Create(context.Background(), job); {
+	case errors.Is(err, batch.ErrExists):
+		return &engine.Input{Kind: engine.Taken, Job: engine.Job{Ref: a.Job}}
+	case err != nil:
+		return &engine.Input{Kind: engine.Refused, Text: refusal(a.Job.Name, err)}
+	}
+	created := engine.Job{Ref: a.Job, Scheduled: a.Time, Created: r.c.now()}
+	if status, err := r.c.batch.Get(a.Job.Name); err == nil {
+		created = jobOf(status, job.Annotations)
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.gates = append(r.gates, gate)
+	if created.UID != "" {
+		r.c.owners[created.UID] = r
+	} else { // it is gone already: that will be missed
+		r.inbox = append(r.inbox, input{Input: engine.Input{Kind: engine.Gone, Job: created}})
+	}
+	return &engine.Input{Kind: engine.Created, Job: created}
+}
+
+// replaceSpec puts a revision in its place, and declares the jobs there are.
+func (r *run) replaceSpec(v *revision) (*engine.Spec, error) {
+	r.c.mu.Lock()
+	if v.version != r.version {
+		r.c.mu.Unlock()
+		return nil, errOutdated
+	}
+	declares := r.spec.Job.Executor == nil && v.spec.Job.Executor != nil
+	next := run{uid: r.uid, spec: v.spec, declared: v.declared, generation: r.generation, shown: r.shown}
+	if !sameSpec(r.spec, v.spec) {
+		next.generation++
+	}
+	jobs := slices.Clone(r.engine.Owned())
+	r.c.mu.Unlock()
+	if err := r.c.batch.SaveRecord(context.Background(), specKey(v.spec.Name), next.saveSpec()); err != nil {
+		return nil, storeError(err)
+	}
+	if declares {
+		for _, j := range jobs {
+			if err := declareJob(context.Background(), r.c.batch, &v.spec, j.Name); err != nil {
+				return nil, storeError(err)
+			}
+		}
+	}
+	spec := v.spec.engineSpec()
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.spec, r.declared, r.generation = v.spec, v.declared, next.generation
+	r.version++
+	r.specChanged = true
+	r.engine.Held = v.spec.Job.Executor == nil
+	return &spec, nil
+}

@@ -1,0 +1,137 @@
+package cron_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
+)
+
+func backup(context.Context, batch.Attempt) error { return nil }
+
+// The nightly backup that does not overlap: if one takes longer than a day, the next
+// starts when it has ended.
+func Example() {
+	jobs, err := batch.New(batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := cron.New(jobs, cron.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	status, err := c.Apply(ctx, cron.CronJob{
+		Name: "backup", Schedule: "30 2 * * 1-5", TimeZone: "Europe/Berlin",
+		ConcurrencyPolicy: cron.Forbid,
+		Job:               batch.Job{BackoffLimit: new(2), Executor: batch.ExecutorFunc(backup)},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(status.Name, len(status.Next))
+	if err := c.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := jobs.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: backup 5
+}
+
+func ExampleValidationError() {
+	jobs, _ := batch.New(batch.Options{})
+	c, _ := cron.New(jobs, cron.Options{})
+	ctx := context.Background()
+	fmt.Println(c.Create(ctx, cron.CronJob{
+		Name: "report", Schedule: "0 24 * * *", TimeZone: "Mars/Base",
+		StartingDeadline: new(time.Duration(0)),
+		Job:              batch.Job{Executor: batch.ExecutorFunc(backup)},
+	}))
+	fmt.Println(c.Shutdown(ctx), jobs.Shutdown(ctx))
+	// Output:
+	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24) above maximum (23): 24; spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base; spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing would ever be started
+	// <nil> <nil>
+}
+
+func ExampleScheduledTime() {
+	report := batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+		day, ok := cron.ScheduledTime(ctx)
+		if !ok {
+			day = time.Now() // started by hand
+		}
+		fmt.Println("report of", day.Format(time.DateOnly))
+		return nil
+	})
+	_ = cron.CronJob{Name: "report", Schedule: "@daily", Job: batch.Job{Executor: report}}
+	// Output:
+}
+
+func ExampleController_Trigger() {
+	jobs, _ := batch.New(batch.Options{})
+	c, _ := cron.New(jobs, cron.Options{})
+	ctx := context.Background()
+	_ = c.Create(ctx, cron.CronJob{Name: "backup", Schedule: "@daily", Job: batch.Job{Executor: batch.ExecutorFunc(backup)}})
+	if err := c.Trigger(ctx, "backup", "before-the-upgrade"); err != nil {
+		log.Fatal(err)
+	}
+	status, err := jobs.Wait(ctx, "before-the-upgrade")
+	fmt.Println(status.State(), err)
+	fmt.Println(c.Shutdown(ctx), jobs.Shutdown(ctx))
+	// Output:
+	// Complete <nil>
+	// <nil> <nil>
+}
+
+// A test of a month of nights takes milliseconds, in virtual time. This backup comes
+// each night, also when Berlin puts its clocks forward and back.
+func TestBerlinBackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)))
+		for _, until := range []time.Time{time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC), time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)} {
+			nights := nightsUntil(t, until)
+			for i, night := range nights[1:] {
+				if got, want := night.YearDay(), nights[i].YearDay()+1; got != want {
+					t.Errorf("the backup after %v is at %v", nights[i], night)
+				}
+			}
+			time.Sleep(time.Until(time.Date(2026, 10, 23, 12, 0, 0, 0, time.UTC)))
+		}
+	})
+}
+
+// nightsUntil runs the backup and returns for which times.
+func nightsUntil(t *testing.T, until time.Time) (nights []time.Time) {
+	jobs, err := batch.New(batch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cron.New(jobs, cron.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Create(t.Context(), cron.CronJob{
+		Name: "backup", Schedule: "30 2 * * *", TimeZone: "Europe/Berlin", EachTimeOnce: true,
+		Job: batch.Job{Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			at, _ := cron.ScheduledTime(ctx)
+			nights = append(nights, at)
+			return nil
+		})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(until))
+	if err := c.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := jobs.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return nights
+}

@@ -1,0 +1,155 @@
+package cron
+
+import (
+	"errors"
+	"time"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
+)
+
+// watchJobs tells CronJobs what becomes of their jobs.
+func (c *Controller) watchJobs(since uint64) {
+	for {
+		for change, err := range c.batch.Watch(c.ctx, since) {
+			switch {
+			case errors.Is(err, batch.ErrTooOld):
+				since = c.listJobs()
+			case err != nil:
+				return // the controller of jobs, or this one, is shut down
+			default:
+				since = change.Status.Revision
+				c.jobChanged(change)
+			}
+		}
+	}
+}
+
+// listJobs looks at all jobs there are, after deletions were missed, and returns
+// from which revision on they are to be watched.
+func (c *Controller) listJobs() (since uint64) {
+	there := make(map[string]bool)
+	for status := range c.batch.All() {
+		if since == 0 || status.Revision < since {
+			since = status.Revision
+		}
+		there[status.UID] = true
+		c.jobChanged(batch.Change{Type: batch.Added, Status: status})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for uid, r := range c.owners {
+		if there[uid] {
+			continue
+		}
+		delete(c.owners, uid)
+		for _, j := range r.engine.Owned() {
+			if j.UID == uid {
+				r.post(input{Input: engine.Input{Kind: engine.Gone, Job: *j}})
+			}
+		}
+	}
+	return since
+}
+
+func (c *Controller) jobChanged(change batch.Change) {
+	status := change.Status
+	c.mu.Lock()
+	r := c.owners[status.UID]
+	c.mu.Unlock()
+	if r == nil && change.Type == batch.Added {
+		r = c.findOwner(status)
+	}
+	if r == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := engine.Input{Kind: engine.Changed, Job: r.known(status)}
+	if change.Type == batch.Deleted {
+		in.Kind = engine.Gone
+		delete(c.owners, status.UID)
+	}
+	r.post(input{Input: in})
+}
+
+// findOwner finds the CronJob of a new job, by its annotation.
+func (c *Controller) findOwner(status batch.Status) *run {
+	job, err := c.batch.Job(status.Name)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.byUID[job.Annotations[OwnerAnnotation]]
+	if r == nil || r.gone {
+		return nil
+	}
+	c.owners[status.UID] = r
+	r.post(input{Input: engine.Input{Kind: engine.Changed, Job: jobOf(status, job.Annotations)}})
+	return r
+}
+
+// known is a job as it is now, with what its annotations said. It needs c.mu.
+func (r *run) known(status batch.Status) engine.Job {
+	for i := len(r.inbox) - 1; i >= 0; i-- {
+		if j := r.inbox[i].Job; j.UID == status.UID {
+			return withProgress(j, status)
+		}
+	}
+	for _, j := range r.engine.Owned() {
+		if j.UID == status.UID {
+			return withProgress(*j, status)
+		}
+	}
+	return withProgress(engine.Job{Ref: engine.Ref{Name: status.Name, UID: status.UID}, Created: status.CreatedAt.UnixNano()}, status)
+}
+
+// recheck is how often the clock on the wall is read at least: timers know neither
+// that it was set nor that the machine slept.
+const recheck = time.Minute
+
+// setTimer waits for what is due next for a run at rest. It needs c.mu.
+func (r *run) setTimer() {
+	c := r.c
+	due := r.engine.Due
+	if r.failures > 0 {
+		due = min(due, r.retryAt)
+	}
+	if due == engine.Never || r.gone {
+		c.due.Remove(r)
+	} else {
+		c.due.Set(r, due)
+	}
+	c.arm()
+}
+
+// arm sets the timer to what is due first. It needs c.mu.
+func (c *Controller) arm() {
+	first, ok := c.due.First()
+	if !ok || c.stopping {
+		return // if the timer fires, it finds nothing to do
+	}
+	if c.timer != nil && c.armed == first {
+		return
+	}
+	c.armed = first
+	wait := min(time.Duration(max(0, first-c.now())), recheck)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.fire)
+	} else {
+		c.timer.Reset(wait)
+	}
+}
+
+// fire lets all look whose time has come.
+func (c *Controller) fire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for r, ok := c.due.Pop(now); ok; r, ok = c.due.Pop(now) {
+		r.post(input{Input: engine.Input{Kind: engine.Look}})
+	}
+	c.armed = 0
+	c.arm()
+}
