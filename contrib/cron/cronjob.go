@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -354,5 +355,5 @@ func sameSpec(a, b CronJob) bool {
 		c.Labels, c.Annotations = nil, nil
 		c.Job.Executor, c.Job.Backoff, c.Job.RestartBackoff = nil, nil, nil
 	}
-	return fmt.Sprintf("%s", compact(a)) == fmt.Sprintf("%s", compact(b))
+	return bytes.Equal(compact(a), compact(b))
 }

@@ -42,7 +42,7 @@ func TestCorpus(t *testing.T) {
 					excused = append(excused, why.String())
 					return
 				}
-				t.Errorf("%s\nwith all defects:\n%s", strings.Join(differences, "\n"), strings.Join(corpus.Compare(c, world.Defectively(c, world.Defects{Search: true, Deafness: true, Silence: true})), "\n"))
+				t.Errorf("%s\nwith all defects:\n%s", strings.Join(differences, "\n"), strings.Join(corpus.Compare(c, world.Defectively(c, world.Defects{Search: true, Deafness: true, Silence: true, Patience: true})), "\n"))
 			})
 		}
 		fmt.Printf("%s: engine agree %d of %d, excused %d: %s\n", filepath.Base(file), agreed, len(cases), len(excused),

@@ -232,19 +232,18 @@ func (w *world) patch(patch json.RawMessage) bool {
 		w.setSpecWhileDown(spec)
 		return true
 	}
-	before := w.wake
 	w.cron.Spec = spec
-	if !before.IsZero() {
-		w.later(before, 0, func() { w.step(engine.Input{Kind: engine.Look}) })
+	if w.armed != 0 { // the timer of the old schedule stays
+		w.later(w.now.Add(time.Duration(max(0, w.armed-w.clock()))+reaction), 0, func() { w.step(engine.Input{Kind: engine.Look}) })
 	}
-	w.wake = time.Time{}
+	w.wake, w.armed = time.Time{}, 0
 	if spec.Schedule != nil {
 		base := w.cron.LastSchedule
 		if base == 0 {
 			base = w.c.Scenario.Start.Unix()
 		}
 		if next, ok := spec.Schedule.Next(base, w.clock()); ok {
-			w.wake = time.Unix(next, 0).Add(-w.skew)
+			w.later(time.Unix(next, 0).Add(-w.skew), 0, func() { w.step(engine.Input{Kind: engine.Look}) })
 		}
 	}
 	return true

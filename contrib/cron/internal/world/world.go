@@ -33,9 +33,10 @@ type world struct {
 	cron    *engine.CronJob // nil if there is none
 	number  int             // of the incarnation
 	down    bool
-	jobsToo bool      // the controller of jobs is down as well
-	overdue []func()  // what it will learn of when it is back
-	wake    time.Time // when the engine's timer fires; zero for never
+	jobsToo bool        // the controller of jobs is down as well
+	overdue []func()    // what it will learn of when it is back
+	wake    time.Time   // when the engine's timer fires; zero for never
+	armed   engine.Time // for what
 	jobs    []*job
 	used    map[int]bool // recorded jobs that have been played
 	got     corpus.Outcome
@@ -108,8 +109,7 @@ func (w *world) run() {
 		}
 		w.now = next
 		if timer {
-			w.wake = time.Time{}
-			w.step(engine.Input{Kind: engine.Look})
+			w.tick()
 			continue
 		}
 		do := w.queue[0].do
@@ -142,12 +142,33 @@ func (w *world) step(in engine.Input) {
 	w.setTimer()
 }
 
+// setTimer waits for what is due. As timers do not know that the clock was set, it is
+// read again now and then; the real controller does not.
 func (w *world) setTimer() {
-	if w.cron.Due != engine.Never {
-		w.wake = w.now.Add(time.Duration(max(0, w.cron.Due-w.clock())) + reaction)
-	} else {
-		w.wake = time.Time{}
+	switch due := w.cron.Due; {
+	case due == engine.Never:
+		w.wake, w.armed = time.Time{}, 0
+	case due != w.armed || w.wake.IsZero():
+		w.armed = due
+		wait := time.Duration(max(0, due-w.clock())) + reaction
+		if !w.defects.Patience {
+			wait = min(wait, recheck)
+		}
+		w.wake = w.now.Add(wait)
 	}
+}
+
+// recheck is how often the library reads the clock at least.
+const recheck = time.Minute
+
+// tick is when the timer fires.
+func (w *world) tick() {
+	w.wake = time.Time{}
+	if w.cron != nil && w.clock() < w.cron.Due {
+		w.setTimer()
+		return
+	}
+	w.step(engine.Input{Kind: engine.Look})
 }
 
 // report writes down the engine's new events.
