@@ -557,3 +557,19 @@ func ExampleOptions() {
 	// backup: Complete, 3/3 succeeded, 0 failed <nil>
 	// report: Complete, 3/3 succeeded, 0 failed <nil>
 }
+
+func ExampleController_Revision() {
+	c, err := batch.New(batch.Options{})
+	if err != nil {
+		panic(err)
+	}
+	since := c.Revision()
+	for range c.All() { // list first
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, err := range c.Watch(ctx, since) { // then watch
+		fmt.Println(err)
+	}
+	// Output: context canceled
+}

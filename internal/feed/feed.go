@@ -124,6 +124,19 @@ func (f *Feed[T]) Observe(e *Entry[T]) uint64 {
 	}
 }
 
+// Now returns the latest revision for somebody who is going to see all objects, and to
+// follow what changes after that.
+func (f *Feed[T]) Now() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		seen := f.seen.Load()
+		if seen >= f.revision || f.seen.CompareAndSwap(seen, f.revision) {
+			return f.revision
+		}
+	}
+}
+
 // renew gives e the next revision and makes it the newest.
 func (f *Feed[T]) renew(e *Entry[T]) {
 	f.number(e)
