@@ -327,3 +327,27 @@ func TestOwner(t *testing.T) {
 		}
 	})
 }
+
+// TestManyDeletions: more jobs go at once than a watch can tell of, and all are seen
+// to be gone.
+func TestManyDeletions(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		const n = 3000
+		job := f.cronJob("a", "@daily")
+		job.Suspend, job.SuccessfulJobsHistoryLimit = true, new(n)
+		require.NoError(t, f.Create(t.Context(), job))
+		for i := range n {
+			require.NoError(t, f.Trigger(t.Context(), "a", fmt.Sprintf("by-hand-%d", i)))
+		}
+		synctest.Wait()
+		require.Equal(t, int64(n), f.runs.Load())
+		for i := range n {
+			require.NoError(t, f.jobs.Delete(t.Context(), fmt.Sprintf("by-hand-%d", i), batch.Background))
+		}
+		synctest.Wait()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		require.Empty(t, f.Controller.runs["a"].engine.Owned())
+		require.Empty(t, f.owners)
+	})
+}

@@ -2,6 +2,7 @@ package cron
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -25,23 +26,20 @@ func (c *Controller) watchJobs(since uint64) {
 	}
 }
 
-// listJobs looks at all jobs there are, after deletions were missed, and returns
-// from which revision on they are to be watched.
+// listJobs looks at all jobs there are, after deletions were missed, and returns from
+// which revision on they are to be watched.
 func (c *Controller) listJobs() (since uint64) {
-	there := make(map[string]bool)
+	c.mu.Lock()
+	missing := maps.Clone(c.owners)
+	c.mu.Unlock()
+	since = c.batch.Revision()
 	for status := range c.batch.All() {
-		if since == 0 || status.Revision < since {
-			since = status.Revision
-		}
-		there[status.UID] = true
+		delete(missing, status.UID)
 		c.jobChanged(batch.Change{Type: batch.Added, Status: status})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for uid, r := range c.owners {
-		if there[uid] {
-			continue
-		}
+	for uid, r := range missing {
 		delete(c.owners, uid)
 		for _, j := range r.engine.Owned() {
 			if j.UID == uid {

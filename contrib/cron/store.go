@@ -54,10 +54,8 @@ func (c *Controller) load() (since uint64, err error) {
 
 // findJobs gives loaded CronJobs the jobs they own.
 func (c *Controller) findJobs(loaded map[string]*loading) (since uint64) {
+	since = c.batch.Revision()
 	for status := range c.batch.All() {
-		if since == 0 || status.Revision < since {
-			since = status.Revision
-		}
 		job, err := c.batch.Job(status.Name)
 		if err != nil {
 			continue // it is gone
@@ -149,7 +147,10 @@ func (r *run) saveSpec() []byte {
 	return compact(savedSpec{r.uid, r.shown.Created, r.generation, r.spec, r.declared})
 }
 
-func (r *run) saveState() []byte { return compact(savedState{r.uid, r.engine.State}) }
+func (r *run) saveState() []byte {
+	data, _ := json.Marshal(savedState{r.uid, r.engine.State}) // cannot fail
+	return data
+}
 
 // compact encodes a value without what is unset.
 func compact(value any) []byte {

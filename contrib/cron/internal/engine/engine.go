@@ -58,13 +58,13 @@ type Ref struct{ Name, UID string }
 
 // A State is what must survive of a CronJob.
 type State struct {
-	Created      Time
-	LastSchedule int64 // in seconds; 0 if nothing was started
-	LastSuccess  Time  // 0 if nothing has succeeded
-	Active       []Ref // in the order of starting
-	Deleting     bool  // it goes once no job holds it up
-	How          Propagation
-	Last         Result
+	Created      Time        `json:"-"`          // stored with the spec
+	LastSchedule int64       `json:",omitempty"` // in seconds; 0 if nothing was started
+	LastSuccess  Time        `json:",omitempty"` // 0 if nothing has succeeded
+	Active       []Ref       `json:",omitempty"` // in the order of starting
+	Deleting     bool        `json:",omitempty"` // it goes once no job holds it up
+	How          Propagation `json:",omitempty"`
+	Last         Result      `json:",omitzero"`
 }
 
 // A Result is how the latest job ended.
