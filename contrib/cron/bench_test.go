@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/race"
 )
 
 // many makes a controller with n CronJobs. The clock on the wall is ahead by step.
@@ -41,7 +42,9 @@ func TestIdle(t *testing.T) {
 	settled(t, f)
 	each := (heap() - before) / n
 	t.Logf("%d bytes a CronJob", each)
-	require.Less(t, each, 2048)
+	if !race.Enabled { // the race detector has memory of its own
+		require.Less(t, each, 2048)
+	}
 	f.mu.Lock()
 	require.Zero(t, f.workers)
 	require.Equal(t, n, f.due.Len())
