@@ -549,10 +549,6 @@ const (
 	Deleted  ChangeType = "DELETED"  // it is gone; the status is its last
 )
 
-// Revision is that of the latest change. Who lists all jobs after it, and watches
-// from it on, misses nothing, not even deletions before the watch begins.
-func (c *Controller) Revision() uint64 { return c.feed.Now() }
-
 // Watch walks over the changes of all jobs after revision since, in order of
 // revision: nothing is missed between a [Status] whose Revision is since and
 // the first change. Zero begins with every job there is, as Added. What an
@@ -586,6 +582,10 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 		}
 	}
 }
+
+// Revision is that of the latest change. Who lists all jobs after it, and watches
+// from it on, misses nothing, not even deletions before the watch begins.
+func (c *Controller) Revision() uint64 { return c.runner.Revision() }
 
 // Attempts returns what is known of the attempts of a job in order of
 // creation: those that have not ended, and the newest that have

@@ -559,7 +559,7 @@ func ExampleOptions() {
 }
 
 func ExampleController_Revision() {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		panic(err)
 	}

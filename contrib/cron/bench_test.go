@@ -18,7 +18,7 @@ import (
 func many(t testing.TB, n int, schedule string, run batch.ExecutorFunc) (f *fixture) {
 	f = &fixture{}
 	var err error
-	f.jobs, err = batch.New(batch.Options{})
+	f.jobs, err = batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	f.Controller, err = newController(f.jobs, Options{}, func() time.Time { return time.Now().Add(time.Duration(f.step.Load())) })
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ type fixture struct {
 func newFixture(t *testing.T, store batch.Store) *fixture {
 	f := &fixture{t: t}
 	var err error
-	f.jobs, err = batch.New(batch.Options{Store: store})
+	f.jobs, err = batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
 	f.Controller, err = newController(f.jobs, Options{}, func() time.Time { return time.Now().Add(time.Duration(f.step.Load())) })
 	require.NoError(t, err)

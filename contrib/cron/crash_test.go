@@ -76,7 +76,7 @@ func (l *ledger) write(at time.Time, uid string) {
 
 // live is one process: it ends at the store's end, or at the given time.
 func live(t *testing.T, store *mortalStore, l *ledger, job CronJob, until time.Time) {
-	b, err := batch.New(batch.Options{Store: store})
+	b, err := batch.New(t.Context(), batch.Options{Store: store})
 	if err != nil {
 		require.True(t, store.isOver(), "%v", err)
 		return

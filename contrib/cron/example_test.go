@@ -17,7 +17,7 @@ func backup(context.Context, batch.Attempt) error { return nil }
 // The nightly backup that does not overlap: if one takes longer than a day, the next
 // starts when it has ended.
 func Example() {
-	jobs, err := batch.New(batch.Options{})
+	jobs, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func Example() {
 }
 
 func ExampleValidationError() {
-	jobs, _ := batch.New(batch.Options{})
+	jobs, _ := batch.New(context.Background(), batch.Options{})
 	c, _ := cron.New(jobs, cron.Options{})
 	ctx := context.Background()
 	fmt.Println(c.Create(ctx, cron.CronJob{
@@ -73,7 +73,7 @@ func ExampleScheduledTime() {
 }
 
 func ExampleController_Trigger() {
-	jobs, _ := batch.New(batch.Options{})
+	jobs, _ := batch.New(context.Background(), batch.Options{})
 	c, _ := cron.New(jobs, cron.Options{})
 	ctx := context.Background()
 	_ = c.Create(ctx, cron.CronJob{Name: "backup", Schedule: "@daily", Job: batch.Job{Executor: batch.ExecutorFunc(backup)}})
@@ -107,7 +107,7 @@ func TestBerlinBackup(t *testing.T) {
 
 // nightsUntil runs the backup and returns for which times.
 func nightsUntil(t *testing.T, until time.Time) (nights []time.Time) {
-	jobs, err := batch.New(batch.Options{})
+	jobs, err := batch.New(t.Context(), batch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/robfig/cron/v3 v3.0.1
-	github.com/runtocompletion/batch v0.0.0-00010101000000-000000000000
+	github.com/runtocompletion/batch v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
@@ -13,5 +13,3 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 )
-
-replace github.com/runtocompletion/batch => ../..

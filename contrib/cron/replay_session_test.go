@@ -58,7 +58,7 @@ func play(t *testing.T, c *corpus.Case) *corpus.Outcome {
 	s.kubelet = &kubelet{agenda: s.agenda, plan: s.planOf, closing: make(chan struct{})}
 	s.skew.Store(int64(c.Scenario.Skew.Duration()))
 	var err error
-	s.jobs, err = batch.New(batch.Options{Logger: nil})
+	s.jobs, err = batch.New(t.Context(), batch.Options{Logger: nil})
 	require.NoError(t, err)
 	s.open()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -28,7 +28,7 @@ func (s *session) convert(text json.RawMessage) (CronJob, error) {
 		return CronJob{}, err
 	}
 	job.Labels, job.Annotations = spec.JobTemplate.Metadata.Labels, spec.JobTemplate.Metadata.Annotations
-	job.Executor, job.Backoff = s.kubelet, s.kubelet.backoff
+	job.Executor, job.Backoff = s.kubelet, batch.BackoffFunc(s.kubelet.backoff)
 	c := CronJob{
 		Name: s.name, Schedule: spec.Schedule, ConcurrencyPolicy: ConcurrencyPolicy(spec.ConcurrencyPolicy),
 		Suspend: spec.Suspend, SuccessfulJobsHistoryLimit: asInt(spec.Successful), FailedJobsHistoryLimit: asInt(spec.Failed), Job: job,
@@ -135,7 +135,7 @@ func (s *session) do(a corpus.Action) error {
 	case a.Create != nil:
 		return s.createAgain(a.Create)
 	case a.CreateJob != nil && !a.CreateJob.From:
-		return s.jobs.Create(ctx, batch.Job{Name: a.CreateJob.Name, Executor: s.kubelet, Backoff: s.kubelet.backoff})
+		return s.jobs.Create(ctx, batch.Job{Name: a.CreateJob.Name, Executor: s.kubelet, Backoff: batch.BackoffFunc(s.kubelet.backoff)})
 	case a.CreateJob != nil:
 		return s.trigger(a.CreateJob.Name)
 	case a.DeleteJob != nil:

@@ -225,5 +225,15 @@ func (r *run) leave() {
 			delete(c.owners, uid)
 		}
 	}
-	c.feed.Remove(&r.entry)
+	c.feed.Remove(&r.entry, r.last())
+}
+
+// last is what watchers see of a run that is gone: without functions, which may hold
+// on to anything.
+func (r *run) last() *run {
+	last := &run{c: r.c, uid: r.uid, spec: r.spec, version: r.version, generation: r.generation,
+		engine: r.engine, gone: true, shown: r.shown}
+	last.spec.Job.Executor = nil
+	last.spec.Job.Backoff, last.spec.Job.RestartBackoff, last.spec.Job.FailurePolicy = nil, nil, nil
+	return last
 }

@@ -55,10 +55,10 @@ func (c *Controller) changeOf(change feed.Change[*run]) (Change, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := change.Entry.Item
-	if r.entry.Revision() != change.Revision {
+	if change.Entry.Revision() != change.Revision {
 		return Change{}, false
 	}
-	step := Change{Type: batch.Modified, Status: r.status(c.feed.Observe(&r.entry))}
+	step := Change{Type: batch.Modified, Status: r.status(c.feed.Observe(change.Entry))}
 	switch {
 	case change.Removed:
 		step.Type = batch.Deleted

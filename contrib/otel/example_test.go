@@ -23,7 +23,7 @@ func Example() {
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 	meters := sdkmetric.NewMeterProvider()
 
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func ExampleNewHandler() {
 		return a
 	}
 	logs := otel.NewHandler(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: plain}))
-	c, err := batch.New(batch.Options{Logger: slog.New(quiet{logs})})
+	c, err := batch.New(context.Background(), batch.Options{Logger: slog.New(quiet{logs})})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handle
 // A job that is declared whenever the service starts keeps the parent that it was
 // created with.
 func ExampleTelemetry_Apply() {
-	c, err := batch.New(batch.Options{Store: new(batch.MemoryStore)})
+	c, err := batch.New(context.Background(), batch.Options{Store: new(batch.MemoryStore)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func ExampleTelemetry_Apply() {
 
 // Executors may be wrapped by hand, such as that of a job that no controller has.
 func ExampleTelemetry_Executor() {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

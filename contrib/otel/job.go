@@ -191,7 +191,7 @@ const maxOutputs = 100
 
 // addOutputs adds what attempts have left as their output.
 func (t *Telemetry) addOutputs(j *jobSpan, span trace.Span) {
-	list, err := t.controller.Attempts(j.name)
+	list, err := t.controller.Attempts(context.Background(), j.name)
 	if err != nil && list == nil {
 		return // they are gone with the job
 	}

@@ -127,7 +127,7 @@ var endCases = map[string]endCase{
 	"an eviction": {
 		job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
 		act: func(l *lab) {
-			attempts, err := l.Attempts("j")
+			attempts, err := l.Attempts(context.Background(), "j")
 			require.NoError(l, err)
 			require.NoError(l, l.Disrupt(l.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
 		},

@@ -22,7 +22,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func scrape(h http.Handler, names ...string) {
 
 // show prints series of metrics whose controller has no jobs.
 func show(metrics *prometheus.Metrics, names ...string) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func ExampleMetrics_Store() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := batch.New(batch.Options{Store: metrics.Store(new(batch.MemoryStore))})
+	c, err := batch.New(context.Background(), batch.Options{Store: metrics.Store(new(batch.MemoryStore))})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func ExampleOwner() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -52,7 +52,7 @@ var outcomeCases = map[string]outcomeCase{
 	"an eviction": {
 		job: batch.Job{BackoffLimit: new(0), Executor: batchtest.Hang()},
 		act: func(t *testing.T, c *batch.Controller) {
-			attempts, err := c.Attempts("j")
+			attempts, err := c.Attempts(t.Context(), "j")
 			require.NoError(t, err)
 			require.NoError(t, c.Disrupt(t.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
 		},

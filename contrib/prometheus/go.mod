@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
-	github.com/runtocompletion/batch v0.0.0
+	github.com/runtocompletion/batch v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
@@ -23,5 +23,3 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/runtocompletion/batch => ../..

@@ -54,7 +54,7 @@ func runChild(folder string) error {
 	if err != nil {
 		return err
 	}
-	b, err := batch.New(batch.Options{Store: store})
+	b, err := batch.New(context.Background(), batch.Options{Store: store})
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,9 @@ module github.com/runtocompletion/batch/contrib/cron/internal/crash
 go 1.26.0
 
 require (
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/boltstore v0.0.0
-	github.com/runtocompletion/batch/contrib/cron v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.1.0
+	github.com/runtocompletion/batch/contrib/cron v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
@@ -16,10 +16,4 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.45.0 // indirect
-)
-
-replace (
-	github.com/runtocompletion/batch => ../../../..
-	github.com/runtocompletion/batch/contrib/boltstore => ../../../boltstore
-	github.com/runtocompletion/batch/contrib/cron => ../..
 )

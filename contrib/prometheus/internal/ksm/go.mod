@@ -2,19 +2,14 @@ module github.com/runtocompletion/batch/contrib/prometheus/internal/ksm
 
 go 1.26.0
 
-replace (
-	github.com/runtocompletion/batch => ../../../..
-	github.com/runtocompletion/batch/contrib/kube => ../../../kube
-	github.com/runtocompletion/batch/contrib/prometheus => ../..
-)
 
 require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.74.0
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/kube v0.0.0
-	github.com/runtocompletion/batch/contrib/prometheus v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/kube v0.1.0
+	github.com/runtocompletion/batch/contrib/prometheus v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
