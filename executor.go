@@ -113,7 +113,7 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 }
 
 // Name is the attempt's name: the job's name, the index if there is one, and
-// five random characters (R117).
+// five random characters.
 func (a Attempt) Name() string {
 	if a.live.IsZero() {
 		return ""
@@ -189,7 +189,7 @@ func (a Attempt) SetOutput(message string) {
 }
 
 // SetReady says whether the attempt can do its work. An attempt is ready from
-// its start unless it says otherwise (R40).
+// its start unless it says otherwise.
 func (a Attempt) SetReady(ready bool) {
 	a.live.SetReady(ready)
 }
@@ -201,7 +201,7 @@ func (a Attempt) Started() { a.live.Started() }
 // SetCondition sets a condition of the attempt, which a failure policy may
 // match ([FailureRule.OnConditions]). LastTransitionTime is set by the
 // controller. The error is [ErrAttemptEnded], or says that the type is not a
-// qualified name (R81) or the status none of the three.
+// qualified name or the status none of the three.
 func (a Attempt) SetCondition(c Condition) error {
 	if problems := names.Qualified(string(c.Type)); len(problems) > 0 {
 		return fmt.Errorf("batch: condition type %q: %s", c.Type, strings.Join(problems, "; "))
@@ -549,7 +549,7 @@ type Command struct {
 	Args []string
 	// Env is added to the environment of this process, "NAME=value". A pod's
 	// own variables come on top unless Env has them: JOB_COMPLETION_INDEX for
-	// an Indexed job (R120) and HOSTNAME, the name that a pod would have.
+	// an Indexed job and HOSTNAME, the name that a pod would have.
 	Env []string
 	// Dir is the working directory; empty means that of this process.
 	Dir string
@@ -580,7 +580,8 @@ func (c Command) environment(a Attempt) []string {
 	return append(env, c.Env...)
 }
 
-// hostname is R118 for an Indexed job and the attempt's name for others.
+// hostname is the job's name and the index of an Indexed job, and the attempt's name
+// of others.
 func (a Attempt) hostname() string {
 	if a.Index >= 0 {
 		return a.Job + "-" + strconv.Itoa(a.Index)

@@ -11,8 +11,8 @@
 // idempotent; [Attempt.Token] tells a completion's attempts apart. State is in memory,
 // and a process that ends takes its jobs with it, unless there is a [Store].
 //
-// Numbers such as R172 in the documentation refer to the specification of
-// Kubernetes' behaviour that the package is tested against.
+// What a job does, rule by rule and each beside its tests, is written down in
+// internal/engine/specification.md.
 package batch
 
 import (
@@ -39,7 +39,7 @@ import (
 type Job struct {
 	// Name names the job within its controller (metadata.name). It must be a
 	// DNS-1123 subdomain of at most 63 characters and, for an Indexed job, so
-	// short that "<name>-<index>" fits in 63 (R50 to R52). Required.
+	// short that "<name>-<index>" fits in 63. Required.
 	Name string
 	// Labels and Annotations are kept with the job and mean nothing to it. Their
 	// keys, and the values of labels, must have Kubernetes' form.
@@ -53,80 +53,79 @@ type Job struct {
 	// must be a DNS-1123 label.
 	ContainerName string
 
-	// Completions is how many successes complete the job (spec.completions).
-	// Nil means 1 if Parallelism is nil too; with Parallelism set it makes the
-	// job a work queue, which is complete when one attempt has succeeded and
-	// all others have ended (R35, R147). Zero completes at once (R149).
-	// Required if CompletionMode is Indexed and Parallelism is set.
+	// Completions is how many successes complete the job (spec.completions). Nil
+	// means 1 if Parallelism is nil too; with Parallelism set it makes the job a
+	// work queue, which is complete when one attempt has succeeded and all
+	// others have ended. Zero completes at once. Required if CompletionMode is
+	// Indexed and Parallelism is set.
 	Completions *int
 	// Parallelism is the most attempts that are active at once
-	// (spec.parallelism). Nil means 1. Zero runs nothing, a pause (R150).
+	// (spec.parallelism). Nil means 1. Zero runs nothing, a pause.
 	Parallelism *int
 	// CompletionMode is NonIndexed, the default, or Indexed
 	// (spec.completionMode).
 	CompletionMode CompletionMode
 	// RestartPolicy is RestartNever, the default, or RestartOnFailure. (In
-	// Kubernetes it has no default, R39.)
+	// Kubernetes it has no default.)
 	RestartPolicy RestartPolicy
 
-	// BackoffLimit is how many failed attempts the job survives; one more
-	// fails it with [ReasonBackoffLimitExceeded] (spec.backoffLimit, R172).
-	// Under RestartOnFailure, restarts of running attempts are held against
-	// it too, and reaching it is enough, so that 0 and 1 mean the same there: the
-	// first restart fails the job (R173). Nil means 6, or no limit if
-	// BackoffLimitPerIndex is set. Zero means that the first failure is final.
+	// BackoffLimit is how many failed attempts the job survives; one more fails
+	// it with [ReasonBackoffLimitExceeded] (spec.backoffLimit). Under
+	// RestartOnFailure, restarts of running attempts are held against it too,
+	// and reaching it is enough, so that 0 and 1 mean the same there: the first
+	// restart fails the job. Nil means 6, or no limit if BackoffLimitPerIndex is
+	// set. Zero means that the first failure is final.
 	BackoffLimit *int
 	// BackoffLimitPerIndex is how many failures each index survives; one more
-	// fails the index, and the others go on (spec.backoffLimitPerIndex, R210).
-	// Nil means that there is no such limit. Indexed jobs only.
+	// fails the index, and the others go on (spec.backoffLimitPerIndex). Nil
+	// means that there is no such limit. Indexed jobs only.
 	BackoffLimitPerIndex *int
 	// MaxFailedIndexes is how many failed indexes the job survives before the
-	// rest is stopped; one more fails it with
-	// [ReasonMaxFailedIndexesExceeded] (spec.maxFailedIndexes, R215). Nil
-	// means that all indexes get their chance. It must not exceed Completions,
-	// and requires BackoffLimitPerIndex.
+	// rest is stopped; one more fails it with [ReasonMaxFailedIndexesExceeded]
+	// (spec.maxFailedIndexes). Nil means that all indexes get their chance. It
+	// must not exceed Completions, and requires BackoffLimitPerIndex.
 	MaxFailedIndexes *int
 	// Backoff makes the delays before failed attempts are replaced. Nil means
-	// Kubernetes' 10 seconds, doubling up to 10 minutes (R180). The delay holds
-	// back every new attempt of the job (R185) or, with BackoffLimitPerIndex,
-	// of the index (R188); a success ends the sequence.
+	// Kubernetes' 10 seconds, doubling up to 10 minutes. The delay holds back
+	// every new attempt of the job or, with BackoffLimitPerIndex, of the index;
+	// a success ends the sequence.
 	Backoff Backoff `json:"-"`
 	// RestartBackoff makes the delays before restarts in place; it is used under
-	// RestartOnFailure only. Nil means the
-	// kubelet's: the first restart at once, then 10 seconds, doubling up to 5
-	// minutes, beginning anew after a run of over 10 minutes (R191, R192).
+	// RestartOnFailure only. Nil means the kubelet's: the first restart at once,
+	// then 10 seconds, doubling up to 5 minutes, beginning anew after a run of
+	// over 10 minutes.
 	RestartBackoff Backoff `json:"-"`
 
 	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after
 	// its start or last resumption, whatever it does then
-	// (spec.activeDeadlineSeconds, R228). Nil means never. Zero ends it before
-	// the first attempt. Executors see it, or the end of AttemptTimeout if that is
+	// (spec.activeDeadlineSeconds). Nil means never. Zero ends it before the
+	// first attempt. Executors see it, or the end of AttemptTimeout if that is
 	// earlier, as the deadline of their context.
 	ActiveDeadline *time.Duration
 	// AttemptTimeout ends an attempt that long after its start, restarts in
 	// place included; it then has failed, whatever its executor returns
-	// (spec.template.spec.activeDeadlineSeconds, R231). Nil means never;
-	// otherwise it must be positive.
+	// (spec.template.spec.activeDeadlineSeconds). Nil means never; otherwise it
+	// must be positive.
 	AttemptTimeout *time.Duration
 	// TerminationGracePeriod is how long an attempt may take to return after
 	// its context was cancelled (spec.template.spec.
-	// terminationGracePeriodSeconds, R17). After it a [Command] is killed and a
+	// terminationGracePeriodSeconds). After it a [Command] is killed and a
 	// function is abandoned: reported, and terminating until it returns. Nil
 	// means 30 seconds. Zero means at once.
 	TerminationGracePeriod *time.Duration
 	// TTLAfterFinished removes the job, its attempts and their logs that long
-	// after it finished (spec.ttlSecondsAfterFinished, R291). Nil means never.
-	// Zero means at once; those who wait for the job still get its status. It may
-	// be changed after the job has finished.
+	// after it finished (spec.ttlSecondsAfterFinished). Nil means never. Zero
+	// means at once; those who wait for the job still get its status. It may be
+	// changed after the job has finished.
 	TTLAfterFinished *time.Duration
 
 	// Suspend holds the job: nothing runs until it is resumed (spec.suspend).
 	// Attempts that run are stopped, uncounted, and ActiveDeadline begins anew
-	// with the resumption (R233, R234).
+	// with the resumption.
 	Suspend bool
 	// ReplacementPolicy says when a stopping attempt may be replaced. Empty
 	// means ReplaceTerminatingOrFailed, or ReplaceFailed if there is a
-	// FailurePolicy (spec.podReplacementPolicy, R32).
+	// FailurePolicy (spec.podReplacementPolicy).
 	ReplacementPolicy ReplacementPolicy
 	// FailurePolicy says what each kind of failure means. Nil means that all
 	// count (spec.podFailurePolicy).
@@ -134,8 +133,8 @@ type Job struct {
 	// SuccessPolicy says when an Indexed job is complete before all indexes
 	// have succeeded. Nil means never (spec.successPolicy).
 	SuccessPolicy *SuccessPolicy
-	// ManagedBy names another controller, as "acme.io/foo": this one then
-	// keeps the job and never touches it (spec.managedBy, R294). Nil and
+	// ManagedBy names another controller, as "acme.io/foo": this one then keeps
+	// the job and never touches it (spec.managedBy). Nil and
 	// "kubernetes.io/job-controller" mean this controller. Waiting for a job of
 	// another one ends with the context, or the job's deletion.
 	ManagedBy *string
@@ -265,7 +264,7 @@ func (j *Job) clone() Job {
 // The defaults that are numbers.
 const (
 	defaultBackoffLimit = 6
-	noBackoffLimit      = math.MaxInt32 // as in Kubernetes (R10)
+	noBackoffLimit      = math.MaxInt32 // as in Kubernetes
 	defaultGracePeriod  = 30 * time.Second
 	defaultHistory      = 1000
 	defaultLogLimit     = 64 << 10
@@ -278,7 +277,7 @@ const (
 // too: the engine knows Kubernetes' own delays without a backoff.BackOff.
 func (j *Job) withDefaults() Job {
 	d := j.clone()
-	if d.Completions == nil && d.Parallelism == nil { // R35
+	if d.Completions == nil && d.Parallelism == nil { // without Completions alone, a work queue
 		d.Completions = new(1)
 	}
 	d.Parallelism = orDefault(d.Parallelism, 1)
@@ -290,7 +289,7 @@ func (j *Job) withDefaults() Job {
 	}
 	d.BackoffLimit = orDefault(d.BackoffLimit, defaultBackoffLimit)
 	d.TerminationGracePeriod = orDefault(d.TerminationGracePeriod, defaultGracePeriod)
-	if d.FailurePolicy != nil { // R32
+	if d.FailurePolicy != nil {
 		d.FailurePolicy.setDefaults()
 		d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceFailed)
 	}
@@ -311,7 +310,7 @@ func (j *Job) Validate() error {
 
 // validate returns everything that is wrong with j, whose defaults are
 // resolved: metadata first, then what Kubernetes has in the spec, in the order
-// of section 3 of the specification, then what it lacks.
+// of the API server, then what it lacks.
 func (j *Job) validate() []FieldError {
 	return slices.Concat(
 		j.checkName(),
@@ -335,14 +334,15 @@ func (j *Job) checkName() []FieldError {
 	if j.Name == "" {
 		errs = []FieldError{required("metadata.name", "name or generateName is required")}
 	}
-	if n := j.Completions; j.CompletionMode == Indexed && n != nil && *n > 0 { // R51
+	if n := j.Completions; j.CompletionMode == Indexed && n != nil && *n > 0 {
+		// The host name of the last index must be a DNS label.
 		last := fmt.Sprintf("%s-%d", j.Name, *n-1)
 		if names.Label(last) != nil {
 			errs = append(errs, invalid("metadata.name", j.Name,
 				"will not able to create pod with invalid DNS label: "+last))
 		}
 	}
-	// R52: the name is the value of a label of every attempt.
+	// The name is the value of a label of every attempt.
 	return append(errs, invalidEach("spec.template.labels", j.Name, names.LabelValue(j.Name))...)
 }
 
@@ -379,7 +379,7 @@ func (j *Job) checkNumbers() []FieldError {
 	return errs
 }
 
-// checkManagedBy wants a domain-prefixed path (R56, R57).
+// checkManagedBy wants a domain-prefixed path.
 func (j *Job) checkManagedBy() []FieldError {
 	const path = "spec.managedBy"
 	switch {
@@ -437,9 +437,9 @@ func (j *Job) checkTemplate() []FieldError {
 func (j *Job) checkRestartPolicy() []FieldError {
 	const path = "spec.template.spec.restartPolicy"
 	switch {
-	case j.RestartPolicy == "Always": // R90
+	case j.RestartPolicy == "Always": // what a pod without a restart policy has
 		return []FieldError{required(path, `valid values: "OnFailure", "Never"`)}
-	case j.RestartPolicy == RestartOnFailure && j.FailurePolicy != nil: // R92
+	case j.RestartPolicy == RestartOnFailure && j.FailurePolicy != nil:
 		return []FieldError{invalid(path, string(j.RestartPolicy), `only "Never" is supported when podFailurePolicy is specified`)}
 	}
 	return oneOf(path, j.RestartPolicy, RestartOnFailure, RestartNever)
@@ -472,10 +472,9 @@ func checkExecutor(e Executor) []FieldError {
 	return []FieldError{required("spec.executor", detail)}
 }
 
-// validateUpdate returns everything that is wrong with j as a change of old:
-// what is wrong with j itself (R104), and what may not change (R105, R106).
-// Both have their defaults resolved. Of the template, nothing that a Job has
-// may change while it is suspended (R108 to R110).
+// validateUpdate returns everything that is wrong with j as a change of old: what is
+// wrong with j itself, and what may not change. Both have their defaults resolved. Of
+// the template, nothing that a Job has may change while it is suspended.
 func (j *Job) validateUpdate(old *Job) []FieldError {
 	return slices.Concat(
 		j.validate(),
@@ -496,7 +495,7 @@ func (j *Job) checkCompletionsUpdate(old *Job) []FieldError {
 	if j.CompletionMode != Indexed {
 		return immutable(path, same, valueOrNull(j.Completions))
 	}
-	// Without completions an Indexed job is invalid already (R60).
+	// Without completions an Indexed job is invalid already.
 	if same || j.Completions == nil || *j.Completions == *j.Parallelism {
 		return nil
 	}
@@ -631,7 +630,7 @@ func (j *Job) engineSpec() engine.Spec {
 	}
 }
 
-// thisController is the value of ManagedBy that means this controller (R294).
+// thisController is the value of ManagedBy that means this controller.
 const thisController = "kubernetes.io/job-controller"
 
 // otherManager is the controller that has the job; empty if it is this one.

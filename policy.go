@@ -51,11 +51,11 @@ type ReplacementPolicy string
 const (
 	// ReplaceTerminatingOrFailed is the default without a failure policy: an
 	// attempt asked to stop counts as failed and is replaced at once, so that
-	// old and new may overlap (R241).
+	// old and new may overlap.
 	ReplaceTerminatingOrFailed ReplacementPolicy = "TerminatingOrFailed"
 	// ReplaceFailed is the default with a failure policy, and the only value
 	// it allows: an attempt asked to stop keeps its place until it has ended,
-	// and counts as it ended (R242).
+	// and counts as it ended.
 	ReplaceFailed ReplacementPolicy = "Failed"
 )
 
@@ -64,7 +64,7 @@ const (
 // no rule matches is counted. A job with a failure policy must have
 // [RestartNever] and [ReplaceFailed], which it gets by default.
 type FailurePolicy struct {
-	// Rules are tried in order. An empty list is accepted (R41).
+	// Rules are tried in order. An empty list is accepted.
 	Rules []FailureRule
 }
 
@@ -78,7 +78,7 @@ type FailureRule struct {
 	OnExitCodes *ExitCodes
 
 	// OnConditions matches if any condition of the attempt equals any of these
-	// patterns in type and status. An empty list is no matcher (R73).
+	// patterns in type and status. An empty list is no matcher.
 	OnConditions []ConditionPattern
 
 	// OnError matches the error the executor returned. It has no counterpart
@@ -93,22 +93,22 @@ type FailureRule struct {
 type FailureAction string
 
 const (
-	// FailJob ends the whole job with [ReasonPodFailurePolicy] (R200).
+	// FailJob ends the whole job with [ReasonPodFailurePolicy].
 	FailJob FailureAction = "FailJob"
 	// FailIndex gives up the attempt's index without retry; it requires
-	// [Job.BackoffLimitPerIndex] (R201).
+	// [Job.BackoffLimitPerIndex].
 	FailIndex FailureAction = "FailIndex"
 	// Ignore counts the failure towards no limit; a replacement starts after
-	// the usual delay (R202).
+	// the usual delay.
 	Ignore FailureAction = "Ignore"
-	// Count counts the failure, as if no rule had matched (R203).
+	// Count counts the failure, as if no rule had matched.
 	Count FailureAction = "Count"
 )
 
 // ExitCodes matches exit codes (onExitCodes). Exit code 0 never matches.
 type ExitCodes struct {
 	// ContainerName restricts the rule to [Job.ContainerName]; empty means any
-	// container, and an attempt here has only one (R43).
+	// container, and an attempt here has only one.
 	ContainerName string
 	// Operator is In or NotIn. It is required.
 	Operator ExitCodeOperator
@@ -129,15 +129,15 @@ const (
 type ConditionPattern struct {
 	// Type is the condition's type, such as [DisruptionTarget].
 	Type ConditionType
-	// Status is the condition's status; empty means [ConditionTrue] (R38).
+	// Status is the condition's status; empty means [ConditionTrue].
 	Status ConditionStatus
 }
 
 // A SuccessPolicy lets an Indexed job succeed before all its indexes have
 // (spec.successPolicy). What still runs when a rule is met is stopped and
-// counts neither as failed nor as succeeded (R224). If the outcome that meets a
-// rule also fails the job, failure wins: a rule that is only met by the last
-// index to finish does not save a job with failed indexes (R227).
+// counts neither as failed nor as succeeded. If the outcome that meets a rule
+// also fails the job, failure wins: a rule that is only met by the last index
+// to finish does not save a job with failed indexes.
 type SuccessPolicy struct {
 	// Rules are tried in order after each success; at least one is required.
 	Rules []SuccessRule
@@ -147,10 +147,10 @@ type SuccessPolicy struct {
 // must be set; with both, SucceededCount counts within SucceededIndexes.
 type SuccessRule struct {
 	// SucceededIndexes is a set such as "0,2-4", in the text format of
-	// [ParseIndexSet]. Nil means every index; an empty set is never met (R223).
+	// [ParseIndexSet]. Nil means every index; an empty set is never met.
 	SucceededIndexes *string
 	// SucceededCount is how many indexes suffice. Nil means all of
-	// SucceededIndexes; zero is met by the first success (R223).
+	// SucceededIndexes; zero is met by the first success.
 	SucceededCount *int
 }
 
@@ -282,7 +282,7 @@ func (e *ExitCodes) clone() *ExitCodes {
 	return c
 }
 
-// setDefaults makes the status of every pattern True that has none (R38).
+// setDefaults makes the status of every pattern True that has none.
 func (p *FailurePolicy) setDefaults() {
 	for _, rule := range p.Rules {
 		for i := range rule.OnConditions {
@@ -337,7 +337,7 @@ func (r *FailureRule) check(j *Job, path string) []FieldError {
 	return append(errs, r.checkMatchers(path)...)
 }
 
-// checkMatchers wants exactly one matcher (R73).
+// checkMatchers wants exactly one matcher.
 func (r *FailureRule) checkMatchers(path string) []FieldError {
 	var given []string
 	if r.OnExitCodes != nil {
@@ -429,11 +429,11 @@ func (p *SuccessPolicy) check(j *Job) []FieldError {
 	switch {
 	case p == nil:
 		return nil
-	case j.CompletionMode != Indexed: // R68
+	case j.CompletionMode != Indexed: // what its rules say does not matter
 		return []FieldError{invalid(path, someObject, "requires indexed completion mode")}
 	case len(p.Rules) == 0:
 		return []FieldError{required(path+".rules", "at least one rules must be specified when the successPolicy is specified")}
-	case j.Completions == nil: // R99
+	case j.Completions == nil: // which is reported; rules cannot be held against it
 		return nil
 	}
 	var errs []FieldError
@@ -463,7 +463,7 @@ func (r SuccessRule) check(completions int, path string) []FieldError {
 }
 
 // checkCount wants no more than completions, and no more than size, the number
-// of SucceededIndexes if there are any (R87).
+// of SucceededIndexes if there are any.
 func (r SuccessRule) checkCount(completions, size int, path string) []FieldError {
 	count := *r.SucceededCount
 	errs := nonNegative(path, r.SucceededCount)

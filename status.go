@@ -21,11 +21,10 @@ import (
 // apply are left out.
 type Status struct {
 	// Name is the job's name, and UID tells it from other jobs that had or
-	// will have the same name (R116).
+	// will have the same name.
 	Name string `json:"name"`
 	UID  string `json:"uid"`
-	// Generation is 1 for a new job and rises with each change of its spec
-	// (R112).
+	// Generation is 1 for a new job and rises with each change of its spec.
 	Generation int64 `json:"generation"`
 	// Revision orders everything observed through one controller: a status
 	// with a higher revision is newer. [Controller.Watch] continues from it.
@@ -48,7 +47,7 @@ type Status struct {
 	// Active is the number of attempts that have neither ended nor been asked
 	// to stop; Pending and Ready are how many of them have not started, and how
 	// many are ready; Terminating is the number that were asked to stop and
-	// have not ended (R264 to R266).
+	// have not ended.
 	Active      int `json:"active"`
 	Pending     int `json:"pending,omitempty"`
 	Ready       int `json:"ready"`
@@ -58,25 +57,25 @@ type Status struct {
 	Abandoned int `json:"abandoned,omitempty"`
 	// Succeeded is the number of counted successes: for an Indexed job, the
 	// size of CompletedIndexes. Failed is the number of attempts that were
-	// counted as failed; it never decreases (R267, R268).
+	// counted as failed; it never decreases.
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
 
 	// CompletedIndexes are the indexes that have succeeded. It is empty unless
-	// the job is Indexed (R269).
+	// the job is Indexed.
 	CompletedIndexes IndexSet `json:"completedIndexes,omitzero"`
 	// FailedIndexes are the indexes that were given up. It is nil unless the
-	// job has a per-index back-off limit (R270).
+	// job has a per-index back-off limit.
 	FailedIndexes *IndexSet `json:"failedIndexes,omitempty"`
 
 	// StartTime is when the job began to run, or was last resumed; zero while
-	// it has not, or is suspended (R272).
+	// it has not, or is suspended.
 	StartTime time.Time `json:"startTime,omitzero"`
 	// CompletionTime is when the job became Complete; zero for any other job,
-	// also for a failed one (R273).
+	// also for a failed one.
 	CompletionTime time.Time `json:"completionTime,omitzero"`
 
-	// Conditions are in the order in which they were first added (R274).
+	// Conditions are in the order in which they were first added.
 	Conditions []Condition `json:"conditions,omitempty"`
 
 	// NextRetry is when the next attempt may start that a retry delay holds
@@ -113,8 +112,7 @@ type Progress struct {
 }
 
 // A Condition is one fact about a job or an attempt, with Kubernetes' types,
-// reasons and messages, letter by letter (section 19 of the specification,
-// R245 to R254).
+// reasons and messages, letter by letter.
 type Condition struct {
 	Type    ConditionType   `json:"type"`
 	Status  ConditionStatus `json:"status"`
@@ -172,7 +170,7 @@ const (
 	ReasonStoreFailed              Reason = "StoreFailed"         // of Stalled: see [Store]
 )
 
-// The reasons of the condition [DisruptionTarget] (R178).
+// The reasons of the condition [DisruptionTarget].
 const (
 	ReasonPreemptionByScheduler  Reason = "PreemptionByScheduler"
 	ReasonDeletionByTaintManager Reason = "DeletionByTaintManager"
@@ -184,8 +182,7 @@ const (
 	ReasonTerminationByProcessExit Reason = "TerminationByProcessExit"
 )
 
-// The reasons of events (section 22 of the specification, R297 to R306). A
-// failed job's event has the reason of its condition (R304).
+// The reasons of events. A failed job's event has the reason of its condition.
 const (
 	ReasonSuccessfulCreate     Reason = "SuccessfulCreate"
 	ReasonSuccessfulDelete     Reason = "SuccessfulDelete"
@@ -212,7 +209,7 @@ func (s Status) Is(t ConditionType) bool {
 }
 
 // Finished reports whether the job is Complete or Failed. Nothing but its
-// removal happens to a finished job (R262).
+// removal happens to a finished job.
 func (s Status) Finished() bool {
 	return s.Is(ConditionComplete) || s.Is(ConditionFailed)
 }
@@ -383,7 +380,7 @@ func (s Status) String() string {
 	return b.String()
 }
 
-// AttemptPhase is how far an attempt has come (R125).
+// AttemptPhase is how far an attempt has come.
 type AttemptPhase string
 
 const (
@@ -395,7 +392,7 @@ const (
 
 // An AttemptStatus is what is known of one attempt. It is a copy.
 type AttemptStatus struct {
-	// Name is unique among the job's attempts, and UID among all (R117).
+	// Name is unique among the job's attempts, and UID among all.
 	Name string `json:"name"`
 	UID  string `json:"uid"`
 	// JobUID is the UID of the attempt's job: attempts of a deleted job may
@@ -423,7 +420,7 @@ type AttemptStatus struct {
 	Restarts int `json:"restarts"`
 	// Failures and IgnoredFailures are how often the same index had failed,
 	// counted and ignored, when the attempt was created. Both are 0 unless the
-	// job has a per-index back-off limit (R121).
+	// job has a per-index back-off limit.
 	Failures        int `json:"failures"`
 	IgnoredFailures int `json:"ignoredFailures,omitempty"`
 
@@ -468,8 +465,7 @@ const (
 	DeletedByTimeout    Deleter = "timeout"        // [Job.AttemptTimeout], and the grace period after it
 )
 
-// An Event is one thing that happened to a job, with Kubernetes' texts
-// (section 22 of the specification).
+// An Event is one thing that happened to a job, with Kubernetes' texts.
 type Event struct {
 	Type    EventType `json:"type"`
 	Reason  Reason    `json:"reason"`
@@ -572,7 +568,7 @@ func (e *AttemptError) Unwrap() error { return e.Err }
 type IndexSet struct{ set indexset.Set }
 
 // ParseIndexSet reads the text format of an index set: "0,2-4,9", ascending,
-// without spaces (R102). The empty text is the empty set.
+// without spaces. The empty text is the empty set.
 func ParseIndexSet(text string) (IndexSet, error) {
 	set, err := indexset.Parse(text, -1)
 	if err != nil {
@@ -599,7 +595,7 @@ func (s IndexSet) Equal(t IndexSet) bool { return s.set.Equal(t.set) }
 // IsZero reports whether the set is empty.
 func (s IndexSet) IsZero() bool { return s.set.Len() == 0 }
 
-// String gives the text format: runs of three or more are "2-4" (R155).
+// String gives the text format: runs of three or more are "2-4".
 func (s IndexSet) String() string { return s.set.String() }
 
 // MarshalText gives the text format.

@@ -10,7 +10,7 @@ const (
 	year = 365 * day
 )
 
-// human gives a duration as kubectl does: the longer it is, the coarser (R323).
+// human gives a duration as kubectl does: the longer it is, the coarser.
 func human(d time.Duration) string {
 	switch {
 	case d <= -2*time.Second:

@@ -15,8 +15,7 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// show prints four views of a job, as kubectl would. (R324 and the numbers
-// after it are kubectl's rules in the specification of package batch.)
+// show prints four views of a job, as kubectl would.
 func show(ctx context.Context, c *batch.Controller, name string, w io.Writer) error {
 	status, err := c.Get(name)
 	if err != nil {
@@ -46,7 +45,7 @@ func show(ctx context.Context, c *batch.Controller, name string, w io.Writer) er
 	return logs(ctx, w, c, name, attempts)
 }
 
-// getJobs is the table of kubectl get jobs (R324).
+// getJobs is the table of kubectl get jobs.
 func getJobs(w io.Writer, s batch.Status, now time.Time) {
 	t := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
 	defer t.Flush()
@@ -55,7 +54,7 @@ func getJobs(w io.Writer, s batch.Status, now time.Time) {
 		s.Name, s.State(), completions(s), duration(s, now), since(s.CreatedAt, now))
 }
 
-// completions is the column COMPLETIONS (R326).
+// completions is the column COMPLETIONS.
 func completions(s batch.Status) string {
 	switch {
 	case s.Completions != nil:
@@ -66,7 +65,7 @@ func completions(s batch.Status) string {
 	return fmt.Sprintf("%d/1", s.Succeeded)
 }
 
-// duration is the column DURATION, which grows for ever if the job failed (R327).
+// duration is the column DURATION, which grows for ever if the job failed.
 func duration(s batch.Status, now time.Time) string {
 	if s.StartTime.IsZero() {
 		return ""
@@ -78,7 +77,7 @@ func duration(s batch.Status, now time.Time) string {
 }
 
 // describeJob is kubectl describe job, less what a job here does not have,
-// such as a selector (R329).
+// such as a selector.
 func describeJob(w io.Writer, j batch.Job, s batch.Status, events []batch.Event, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	defer t.Flush()
@@ -109,7 +108,7 @@ func describeJob(w io.Writer, j batch.Job, s batch.Status, events []batch.Event,
 	describeEvents(t, events, now)
 }
 
-// describeTimes gives the lines about when the job ran, in kubectl's form (R332).
+// describeTimes gives the lines about when the job ran, in kubectl's form.
 func describeTimes(line func(label, value string), s batch.Status) {
 	if s.StartTime.IsZero() {
 		return
@@ -135,7 +134,7 @@ func describeTemplate(w io.Writer, j batch.Job) {
 	}
 }
 
-// describeEvents is the table of events (R334).
+// describeEvents is the table of events.
 func describeEvents(w io.Writer, events []batch.Event, now time.Time) {
 	if len(events) == 0 {
 		fmt.Fprintln(w, "Events:\t<none>")
@@ -148,7 +147,7 @@ func describeEvents(w io.Writer, events []batch.Event, now time.Time) {
 	}
 }
 
-// describeMap gives one line for each entry, in order of key (R332).
+// describeMap gives one line for each entry, in order of key.
 func describeMap(w io.Writer, label string, m map[string]string, sep string) {
 	if len(m) == 0 {
 		fmt.Fprintf(w, "%s:\t<none>\n", label)
@@ -162,7 +161,7 @@ func describeMap(w io.Writer, label string, m map[string]string, sep string) {
 }
 
 // indexes shortens a long index set: it is cut at the first comma at or after
-// position 50 (R331).
+// position 50.
 func indexes(set string) string {
 	const limit = 50
 	if set == "" {
@@ -176,7 +175,7 @@ func indexes(set string) string {
 	return set
 }
 
-// getPods is the table of kubectl get pods (R336).
+// getPods is the table of kubectl get pods.
 func getPods(w io.Writer, attempts []batch.AttemptStatus, now time.Time) {
 	t := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
 	defer t.Flush()
@@ -186,7 +185,7 @@ func getPods(w io.Writer, attempts []batch.AttemptStatus, now time.Time) {
 	}
 }
 
-// ready is the column READY: an attempt has one container (R337).
+// ready is the column READY: an attempt has one container.
 func ready(a batch.AttemptStatus) string {
 	if a.Phase == batch.AttemptRunning && a.Ready {
 		return "1/1"
@@ -194,7 +193,7 @@ func ready(a batch.AttemptStatus) string {
 	return "0/1"
 }
 
-// podStatus is the column STATUS (R338).
+// podStatus is the column STATUS.
 func podStatus(a batch.AttemptStatus) string {
 	switch {
 	case a.Phase == batch.AttemptSucceeded:
@@ -210,7 +209,7 @@ func podStatus(a batch.AttemptStatus) string {
 }
 
 // logs prints what one attempt wrote: of several, kubectl takes the oldest, and
-// says so (R340).
+// says so.
 func logs(ctx context.Context, w io.Writer, c *batch.Controller, job string, attempts []batch.AttemptStatus) error {
 	if len(attempts) == 0 {
 		return nil

@@ -42,7 +42,7 @@ func keep(m *batchv1.Job) (kept *batchv1.Job, text string, err error) {
 	short := *m
 	short.Labels, short.Annotations = nil, nil
 	short.Finalizers, short.ManagedFields, short.Status = nil, nil, batchv1.JobStatus{}
-	short.Spec.Scheduling = nil // R343
+	short.Spec.Scheduling = nil // dropped, as by a server whose feature gate is off
 	data, err := json.Marshal(&short)
 	if err != nil {
 		return nil, "", fmt.Errorf("job %q: %w", m.Name, err)

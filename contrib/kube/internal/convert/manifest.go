@@ -41,7 +41,8 @@ func Manifest(job batch.Job, status batch.Status, namespace string) *batchv1.Job
 	return m
 }
 
-// firstMap is R37 once more: the template may have got its labels just now.
+// firstMap gives a job without labels those of its template, which may have got them
+// just now.
 func firstMap(labels, template map[string]string) map[string]string {
 	if len(labels) == 0 {
 		return template
@@ -119,7 +120,7 @@ func putSpec(spec *batchv1.JobSpec, job batch.Job) {
 }
 
 func statusOf(job batch.Job, s batch.Status) batchv1.JobStatus {
-	if s.ManagedBy != "" { // R294
+	if s.ManagedBy != "" { // the other controller writes the status
 		return batchv1.JobStatus{}
 	}
 	status := batchv1.JobStatus{

@@ -33,7 +33,7 @@ func podMetadata(m *batchv1.Job, a batch.AttemptStatus, namespace string) metav1
 	meta.Namespace = namespace
 	meta.CreationTimestamp = metav1.NewTime(a.CreatedAt)
 	meta.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(m, batchv1.SchemeGroupVersion.WithKind("Job"))}
-	if m.Spec.BackoffLimitPerIndex != nil { // R121
+	if m.Spec.BackoffLimitPerIndex != nil {
 		metav1.SetMetaDataAnnotation(&meta, batchv1.JobIndexFailureCountAnnotation, strconv.Itoa(a.Failures))
 		if a.IgnoredFailures > 0 {
 			metav1.SetMetaDataAnnotation(&meta, batchv1.JobIndexIgnoredFailureCountAnnotation, strconv.Itoa(a.IgnoredFailures))
@@ -55,8 +55,8 @@ func ended(a batch.AttemptStatus) bool {
 	return a.Phase == batch.AttemptSucceeded || a.Phase == batch.AttemptFailed
 }
 
-// addIndex gives the pod its host name and every container its index, R118 and
-// R120.
+// addIndex gives the pod its host name, and every container its index unless it sets
+// the variable itself.
 func addIndex(spec *corev1.PodSpec, job string, index int) {
 	spec.Hostname = fmt.Sprintf("%s-%d", job, index)
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {

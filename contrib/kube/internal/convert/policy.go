@@ -49,7 +49,8 @@ func exitCodes(on *batchv1.PodFailurePolicyOnExitCodesRequirement) *batch.ExitCo
 	return codes
 }
 
-// matchCode is R197 for the error of a pod with init containers.
+// matchCode matches the exit code of the container that failed, in the error of a pod
+// with init containers.
 func matchCode(on *batchv1.PodFailurePolicyOnExitCodesRequirement) func(error) bool {
 	return func(err error) bool {
 		failed, ok := errors.AsType[*pod.ContainerError](err)

@@ -98,7 +98,7 @@ func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
 }
 
 // ownLabels are the job's labels, without those that it has from its template:
-// these are found again when the job is shown (R37).
+// these are found again when the job is shown.
 func ownLabels(m *batchv1.Job) map[string]string {
 	if reflect.ValueOf(m.Labels).Pointer() == reflect.ValueOf(m.Spec.Template.Labels).Pointer() {
 		return nil
@@ -176,8 +176,8 @@ func stamp(t time.Time) *metav1.Time {
 func namespaceOr(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
 
 // Change makes job what m says of it, as far as a job may change: all but the
-// executor and what is immutable (R105 to R107). The manifest that it keeps
-// stays. M must be valid as an update of the job's manifest.
+// executor and what is immutable. The manifest that it keeps stays. M must be
+// valid as an update of the job's manifest.
 func Change(job *batch.Job, m *batchv1.Job) {
 	spec := &m.Spec
 	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)

@@ -119,7 +119,7 @@ func (r *Runner) support(m *batchv1.Job) *support {
 	if len(m.Finalizers) > 0 {
 		s.warn(field.NewPath("metadata", "finalizers"), "ignored: nobody here would wait for them")
 	}
-	if m.Spec.Scheduling != nil { // R343
+	if m.Spec.Scheduling != nil {
 		s.warn(field.NewPath("spec", "scheduling"), "dropped: the feature is off")
 	}
 	s.check(*spec, *s.usual, podFields, field.NewPath("spec", "template", "spec"))

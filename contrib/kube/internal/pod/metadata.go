@@ -21,7 +21,7 @@ type Identity struct {
 }
 
 // Metadata is that of an attempt's pod as far as it is known when the attempt is
-// created: names, labels and annotations (R114 to R119).
+// created: names, labels and annotations.
 func Metadata(m *batchv1.Job, id Identity) metav1.ObjectMeta {
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: m.Name, UID: types.UID(id.JobUID)},

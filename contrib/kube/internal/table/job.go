@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// JobColumns are the columns of jobs (R324).
+// JobColumns are the columns of jobs.
 var JobColumns = []metav1.TableColumnDefinition{
 	nameColumn(0),
 	column("Status", "string", "", "Status of the job.", 0),
@@ -30,7 +30,7 @@ func Job(job *batchv1.Job) []any {
 		names, images, selector(job.Spec.Selector)}
 }
 
-// jobStatus is the first state that holds (R325).
+// jobStatus is the first state that holds.
 func jobStatus(job *batchv1.Job) string {
 	switch {
 	case jobIs(job, batchv1.JobComplete):
@@ -58,7 +58,8 @@ func jobIs(job *batchv1.Job, kind batchv1.JobConditionType) bool {
 	return false
 }
 
-// completions are shown as R326 says.
+// completions are the successes and how many are wanted; a work queue wants one of as
+// many as run at once.
 func completions(job *batchv1.Job) string {
 	if job.Spec.Completions != nil {
 		return fmt.Sprintf("%d/%d", job.Status.Succeeded, *job.Spec.Completions)
@@ -69,7 +70,7 @@ func completions(job *batchv1.Job) string {
 	return fmt.Sprintf("%d/1", job.Status.Succeeded)
 }
 
-// jobDuration goes on growing for a failed job, as it does on a cluster (R327).
+// jobDuration goes on growing for a failed job, as it does on a cluster.
 func jobDuration(job *batchv1.Job) string {
 	switch start, end := job.Status.StartTime, job.Status.CompletionTime; {
 	case start == nil:

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// PodColumns are the columns of pods (R336).
+// PodColumns are the columns of pods.
 var PodColumns = []metav1.TableColumnDefinition{
 	nameColumn(0),
 	column("Ready", "string", "", "The aggregate readiness state of this pod for accepting traffic.", 0),
@@ -60,7 +60,7 @@ func (s summary) restartText() string {
 	return fmt.Sprintf("%d (%s ago)", s.restarts, duration.HumanDuration(time.Since(s.lastRestart)))
 }
 
-// summarize finds the one word that a pod's state is shown as (R337 to R339).
+// summarize finds the one word that a pod's state is shown as.
 func summarize(pod *corev1.Pod) summary {
 	s := summary{reason: string(pod.Status.Phase), total: len(pod.Spec.Containers)}
 	if pod.Status.Reason != "" {

@@ -98,7 +98,7 @@ func checkInitRestartRules(c *corev1.Container, path *field.Path) field.ErrorLis
 	return checkRestartRules(c, path)
 }
 
-// checkRestartRules wants rules that a container may have (R129).
+// checkRestartRules wants rules that a container may have.
 func checkRestartRules(c *corev1.Container, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch {

@@ -2,9 +2,6 @@
 // batch/v1: it fills in defaults, and names every field that is wrong, with the
 // server's own paths, kinds and texts. Its functions are pure, but that Default
 // and Prepare change the object they are given.
-//
-// Numbers such as R35 refer to the specification that package batch is tested
-// against.
 package validation
 
 import (
@@ -16,15 +13,15 @@ import (
 )
 
 // Default fills in what a manifest leaves out, as the API server does before it
-// looks at anything else. A job without labels gets the map of its template's
-// (R37), so that labels added to that later, by [Prepare], are the job's as well.
+// looks at anything else. A job without labels gets the map of its template's, so
+// that labels added to that later, by [Prepare], are the job's as well.
 func Default(m *batchv1.Job) {
 	spec := &m.Spec
-	if spec.Completions == nil && spec.Parallelism == nil { // R35
+	if spec.Completions == nil && spec.Parallelism == nil { // without completions alone, a work queue
 		spec.Completions = new(int32(1))
 	}
 	orDefault(&spec.Parallelism, 1)
-	if spec.BackoffLimitPerIndex != nil { // R10
+	if spec.BackoffLimitPerIndex != nil { // no limit but that of each index
 		orDefault(&spec.BackoffLimit, math.MaxInt32)
 	}
 	orDefault(&spec.BackoffLimit, 6)
@@ -39,12 +36,12 @@ func Default(m *batchv1.Job) {
 }
 
 func defaultPolicies(spec *batchv1.JobSpec) {
-	if policy := spec.PodFailurePolicy; policy != nil { // R32
+	if policy := spec.PodFailurePolicy; policy != nil {
 		if len(policy.Rules) == 0 {
 			policy.Rules = nil // the server's storage knows no empty lists, and these show
 		}
 		orDefault(&spec.PodReplacementPolicy, batchv1.Failed)
-		for _, rule := range policy.Rules { // R38
+		for _, rule := range policy.Rules {
 			for i := range rule.OnPodConditions {
 				orValue(&rule.OnPodConditions[i].Status, corev1.ConditionTrue)
 			}
@@ -69,7 +66,7 @@ func orValue[T comparable](p *T, value T) {
 }
 
 // Prepare gives a defaulted job its labels and its selector, for which its UID
-// must be known (R114, R115). A job with manualSelector is left alone.
+// must be known. A job with manualSelector is left alone.
 func Prepare(m *batchv1.Job) {
 	if m.Spec.ManualSelector != nil && *m.Spec.ManualSelector {
 		return

@@ -9,7 +9,7 @@ import (
 )
 
 // defaultTemplate fills in the pod of a template. The restart policy becomes
-// Always, which a job then rejects (R39).
+// Always, which a job then rejects.
 func defaultTemplate(spec *corev1.PodSpec) {
 	orValue(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName

@@ -7,8 +7,7 @@ import (
 )
 
 // countIndexes says how many indexes a text such as "0,2-4" has: intervals in
-// increasing order, all below completions (R102). Of a malformed text, whose
-// error is one of R103, it counts nothing.
+// increasing order, all below completions. Of a malformed text it counts nothing.
 func countIndexes(text string, completions int32) (int32, error) {
 	if text == "" {
 		return 0, nil

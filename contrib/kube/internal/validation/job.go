@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The caps of the API server, R11 to R14.
+// The caps of the API server.
 const (
 	maxIndexedParallelism = 100_000
 	maxFailedIndexes      = 100_000
@@ -42,7 +42,7 @@ const unknownUID types.UID = "00000000-0000-0000-0000-000000000000"
 func Validate(m *batchv1.Job) field.ErrorList {
 	shared := reflect.ValueOf(m.Labels).Pointer() == reflect.ValueOf(m.Spec.Template.Labels).Pointer()
 	m = m.DeepCopy()
-	if shared { // R37: the labels that are generated are the job's, too
+	if shared { // the labels that are generated are the job's, too
 		m.Labels = m.Spec.Template.Labels
 	}
 	orValue(&m.UID, unknownUID)
@@ -86,7 +86,7 @@ func indexed(spec *batchv1.JobSpec) bool {
 
 func above(n *int32, limit int32) bool { return n != nil && *n > limit }
 
-// checkIndexedName wants the host name of the last index to be one (R51).
+// checkIndexedName wants the host name of the last index to be one.
 func checkIndexedName(m *batchv1.Job) field.ErrorList {
 	if !indexed(&m.Spec) || !above(m.Spec.Completions, 0) {
 		return nil
@@ -100,7 +100,7 @@ func checkIndexedName(m *batchv1.Job) field.ErrorList {
 }
 
 // checkGenerated finds labels and selectors given by the user that contradict
-// those of [Prepare] (R96, R97).
+// those of [Prepare].
 func checkGenerated(m *batchv1.Job) field.ErrorList {
 	if m.Spec.ManualSelector != nil && *m.Spec.ManualSelector {
 		return nil
@@ -157,7 +157,7 @@ func checkNumbers(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 			errs = append(errs, validation.ValidateNonnegativeField(*number.value, path.Child(number.name))...)
 		}
 	}
-	if spec.MaxFailedIndexes != nil && spec.BackoffLimitPerIndex == nil { // R55
+	if spec.MaxFailedIndexes != nil && spec.BackoffLimitPerIndex == nil {
 		errs = append(errs, field.Required(path.Child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"))
 	}
 	return errs
@@ -226,7 +226,7 @@ func checkIndexed(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 }
 
 // checkManyIndexes has the stricter rules of jobs that have many indexes and a
-// limit for each (R64 to R66).
+// limit for each.
 func checkManyIndexes(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	if !above(spec.Completions, manyCompletions) || spec.BackoffLimitPerIndex == nil {
 		return nil
@@ -248,8 +248,8 @@ func checkManyIndexes(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// checkJobRestartPolicy is what a job wants of its template's restart policy,
-// R90 to R92. Always is what defaulting has made of none.
+// checkJobRestartPolicy wants the template's restart policy to be Never or OnFailure,
+// and Never with a failure policy. Always is what defaulting has made of none.
 func checkJobRestartPolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	switch policy := spec.Template.Spec.RestartPolicy; policy {
 	case "Always", "":

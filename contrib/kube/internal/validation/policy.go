@@ -149,7 +149,7 @@ func checkSuccessPolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList
 	switch {
 	case spec.SuccessPolicy == nil:
 		return nil
-	case !indexed(spec): // R68
+	case !indexed(spec): // what its rules say does not matter
 		return field.ErrorList{field.Invalid(path, inMemory(*spec.SuccessPolicy), needsIndexes)}
 	}
 	path = path.Child("rules")
@@ -161,7 +161,7 @@ func checkSuccessPolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList
 	for i, rule := range rules {
 		if rule.SucceededCount == nil && rule.SucceededIndexes == nil {
 			errs = append(errs, field.Required(path.Index(i), "at least one of succeededCount or succeededIndexes must be specified"))
-		} else if spec.Completions != nil { // R99
+		} else if spec.Completions != nil { // else they are reported as missing
 			errs = append(errs, checkSuccessRule(&rule, *spec.Completions, path.Index(i))...)
 		}
 	}

@@ -12,8 +12,7 @@ import (
 
 // ValidateUpdate returns everything that the API server finds wrong with a
 // defaulted job that is to take the place of old, which has its labels, its
-// selector and its status: what is wrong with it by itself (R104), and what may
-// not change (R105 to R110).
+// selector and its status: what is wrong with it by itself, and what may not change.
 func ValidateUpdate(updated, old *batchv1.Job) field.ErrorList {
 	errs := validation.ValidateObjectMetaUpdate(&updated.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
 	errs = append(errs, checkSpec(&updated.Spec)...)
@@ -41,13 +40,12 @@ func checkSpecUpdate(spec *batchv1.JobSpec, oldJob *batchv1.Job) field.ErrorList
 	return errs
 }
 
-// checkCompletionsUpdate lets an Indexed job be as large as its parallelism
-// (R106).
+// checkCompletionsUpdate lets an Indexed job be as large as its parallelism.
 func checkCompletionsUpdate(spec, old *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	switch {
 	case !indexed(spec):
 		return validation.ValidateImmutableField(spec.Completions, old.Completions, path)
-	case spec.Completions == nil: // R60 is reported already
+	case spec.Completions == nil: // reported already, as missing
 		return nil
 	case apiequality.Semantic.DeepEqual(spec.Completions, old.Completions),
 		apiequality.Semantic.DeepEqual(spec.Completions, spec.Parallelism):
@@ -56,8 +54,8 @@ func checkCompletionsUpdate(spec, old *batchv1.JobSpec, path *field.Path) field.
 	return field.ErrorList{field.Invalid(path, spec.Completions, "can only be modified in tandem with spec.parallelism")}
 }
 
-// checkTemplateUpdate lets what R109 and R110 name change while the template is
-// open.
+// checkTemplateUpdate lets labels, annotations, the places for pods and the resources
+// of containers change while the template is open.
 func checkTemplateUpdate(spec *batchv1.JobSpec, old *batchv1.Job, path *field.Path) field.ErrorList {
 	updated, before := &spec.Template, &old.Spec.Template
 	if !isOpen(old) {
@@ -70,7 +68,8 @@ func checkTemplateUpdate(spec *batchv1.JobSpec, old *batchv1.Job, path *field.Pa
 	return validation.ValidateImmutableField(updated.Spec, allowed.Spec, path.Child("spec"))
 }
 
-// isOpen is R108.
+// isOpen reports whether the template may change: while the job is suspended, nothing
+// is active, and it has never started or shows the condition Suspended.
 func isOpen(m *batchv1.Job) bool {
 	suspended := func(c batchv1.JobCondition) bool {
 		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue

@@ -11,7 +11,7 @@ import (
 )
 
 // Warnings are what the API server says about a valid job that it takes
-// nevertheless (R101), but for what it says about fields of a pod that have no
+// nevertheless, but for what it says about fields of a pod that have no
 // effect outside of a cluster.
 func Warnings(m *batchv1.Job) []string {
 	var w warner

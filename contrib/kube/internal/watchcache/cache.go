@@ -162,7 +162,7 @@ func (c *Cache) possibleJobs(name string) []string {
 }
 
 // shortestCutName is how long the name of an attempt at least is if it does not
-// have the whole name of its job (R117).
+// have the whole name of its job.
 const shortestCutName = 60
 
 // useLocked puts off the time when the cache falls idle.
