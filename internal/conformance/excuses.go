@@ -19,10 +19,10 @@ type Excuse struct {
 }
 
 const (
-	sizeCap    = "size caps (R11 to R14, R61 to R66) apply to imported manifests only"
-	noTemplate = "the library has no pod template (R28, R89, R109)"
-	noSelector = "the library has no selectors (R93 to R97)"
-	wholeTimes = "the library does not cut times to seconds (R138)"
+	sizeCap    = "size caps apply to imported manifests only"
+	noTemplate = "the library has no pod template"
+	noSelector = "the library has no selectors"
+	wholeTimes = "the library does not cut times to seconds"
 )
 
 // Excuses has the excused cases by name.
@@ -34,8 +34,8 @@ var Excuses = map[string]Excuse{
 
 	"update-template": {Reason: noTemplate, May: true, Fields: []string{"actions[].accepted", "actions[].errors"}},
 
-	"restart-unset": {Reason: "Job.RestartPolicy has a default (R39)"},
-	"mode-empty":    {Reason: "the zero value of Job.CompletionMode is its default (R30)"},
+	"restart-unset": {Reason: "Job.RestartPolicy has a default"},
+	"mode-empty":    {Reason: "the zero value of Job.CompletionMode is its default"},
 
 	"template-no-containers":        {Reason: noTemplate},
 	"template-container-no-image":   {Reason: noTemplate},

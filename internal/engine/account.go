@@ -14,11 +14,11 @@ import (
 // grows with each failure and is forgotten at the next success. With such a limit
 // each index has its own, which follows from how often that index has failed.
 
-// The delay before a failed attempt is replaced (R1, R2).
+// maxRetryDelay is the longest delay before a failed attempt is replaced.
 const maxRetryDelay = 600 * time.Second
 
 // doubling is 10 s after the first failure and twice as long after each
-// further one, up to limit (R180).
+// further one, up to limit.
 func doubling(n int, limit time.Duration) time.Duration {
 	const first = 10 * time.Second
 	if n <= 0 {
@@ -30,7 +30,7 @@ func doubling(n int, limit time.Duration) time.Duration {
 	return min(first<<(n-1), limit)
 }
 
-// RetryDelay is Kubernetes' delay after the n-th failure in a row (R180).
+// RetryDelay is Kubernetes' delay after the n-th failure in a row.
 func RetryDelay(n int) time.Duration { return doubling(n, maxRetryDelay) }
 
 // retryDelay is the delay after the n-th failure in a row, if the engine knows.
@@ -42,7 +42,7 @@ func (s *Spec) retryDelay(n int) time.Duration {
 }
 
 // A retry is the delay that holds back all new attempts of a job without a
-// per-index limit (R179).
+// per-index limit.
 type retry struct {
 	n       int  // failures since the last success
 	success Time // when that was
@@ -57,10 +57,10 @@ func (r *retry) delayed(now Time) bool { return r.n > 0 && now < r.until }
 
 // note takes in one more failure, seen now, of an attempt that ended at end. It
 // reports false if the failure does not count, because a success of the same look
-// ended no earlier (R184). A failure that is seen later counts, however old it is:
-// so does the reference, which compares only what it sees in one look. For the same
-// reason the delay counts from the latest end within the latest look, which may be
-// earlier than that of a look before (R179).
+// ended no earlier. A failure that is seen later counts, however old it is: so does
+// the reference, which compares only what it sees in one look. For the same reason
+// the delay counts from the latest end within the latest look, which may be earlier
+// than that of a look before.
 func (r *retry) note(end, now Time) bool {
 	if end <= r.success && now < r.success.Add(settleTime) {
 		return false
@@ -111,16 +111,16 @@ func (j *Job) recount(a *Attempt, now Time) {
 }
 
 // inRange reports whether the index of an attempt exists: after the job was cut, one
-// beyond its end counts neither as a success nor as a failure (R135).
+// beyond its end counts neither as a success nor as a failure.
 func (j *Job) inRange(a *Attempt) bool {
 	return !j.Spec.Indexed || a.Index < j.Spec.Completions
 }
 
 // countSuccess counts a success. Of an index it is counted once, however many of its
-// attempts succeed: the set of completed indexes is what counts (R148).
+// attempts succeed: the set of completed indexes is what counts.
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
-	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten (R184)
+	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten
 	j.exits = 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
@@ -181,7 +181,7 @@ func (j *Job) addFailed(action FailureAction) {
 	}
 }
 
-// failedAt is the time from which the retry delay counts (R137): the end of the
+// failedAt is the time from which the retry delay counts: the end of the
 // container if it has ended, otherwise when the attempt stopped being ready, and
 // for one that is ready to the last, or never was, when it was asked to stop. It is
 // called while Ready and waiting still are as they were when the attempt ended.
@@ -199,8 +199,7 @@ func (a *Attempt) failedAt(now Time) Time {
 	return a.DeletedAt
 }
 
-// failOnce lengthens the job's retry delay; failures that are ignored do too
-// (R183).
+// failOnce lengthens the job's retry delay; failures that are ignored do too.
 func (j *Job) failOnce(a *Attempt, now Time) {
 	if !j.retry.note(a.countedAt, now) {
 		j.noteFailure(a, 1, a.countedAt)
@@ -221,8 +220,8 @@ func (j *Job) delayRetry() {
 }
 
 // failIndexOnce counts a failure of an index with a limit of its own: either
-// the index is given up (R210), or the attempt is retained, uncounted, until
-// its replacement has taken over its counts (R213).
+// the index is given up, or the attempt is retained, uncounted, until its
+// replacement has taken over its counts.
 func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
 	n := a.Failures + a.Ignored + 1
 	j.noteFailure(a, n, a.countedAt)
@@ -251,7 +250,7 @@ func (j *Job) giveUp(a *Attempt) {
 
 // retain keeps a failed attempt until its replacement takes over its counts. Until then
 // its failure counts towards the limits, but is not in the status: so the reference
-// does it, which learns how often an index has failed from the attempt itself (R213).
+// does it, which learns how often an index has failed from the attempt itself.
 func (j *Job) retain(a *Attempt, counts bool) {
 	if j.retained == nil {
 		j.retained = make(map[int]*Attempt)

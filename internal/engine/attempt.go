@@ -29,7 +29,7 @@ type Attempt struct {
 	Index    int   // or None
 	Number   int   // counts the attempts of the same index
 	Restarts int
-	// Failures and Ignored are how often the index had failed before (R121).
+	// Failures and Ignored are how often the index had failed before.
 	Failures, Ignored int
 	// Exits is how often in a row the process has ended under an attempt of the
 	// same index.
@@ -54,7 +54,7 @@ type Attempt struct {
 	readyBefore Time
 	runAt       Time // start of the current or last run
 	runEndAt    Time // end of the last run
-	settleAt    Time // when a requested stop begins to count (R134)
+	settleAt    Time // when a requested stop begins to count
 	graceAt     Time
 	timeoutAt   Time
 	retryAt     Time // while retained: when its index may be tried again
@@ -80,7 +80,7 @@ type Attempt struct {
 	next        *Attempt       // in the history
 }
 
-// Phase is how far an attempt has come (R125).
+// Phase is how far an attempt has come.
 type Phase uint8
 
 const (
@@ -127,13 +127,13 @@ const (
 
 const exitKilled = 137 // 128 + SIGKILL
 
-// account says how an attempt was counted. Each is counted at most once (R136).
+// account says how an attempt was counted. Each is counted at most once.
 type account uint8
 
 const (
 	open     account = iota
 	counted          // as success or failure, or as a failure that was ignored
-	exempted         // never to be counted (R163)
+	exempted         // never to be counted
 )
 
 // Pin notes that an executor runs for the attempt.
@@ -147,7 +147,7 @@ func (j *Job) Pin(a *Attempt) {
 func (a *Attempt) AwaitsStart() bool { return a.Phase == Pending || a.waiting }
 
 // IsCompletion reports whether the attempt has succeeded and counts for that: one
-// that was stopped for another reason before does not (R163).
+// that was stopped for another reason before does not.
 func (a *Attempt) IsCompletion() bool {
 	return a.Phase == Succeeded && a.account == counted && a.countedAt == 0
 }
@@ -155,10 +155,10 @@ func (a *Attempt) IsCompletion() bool {
 // terminal reports whether the attempt has ended.
 func (a *Attempt) terminal() bool { return a.Phase >= Succeeded }
 
-// active reports whether the attempt has neither ended nor been asked to stop (R131).
+// active reports whether the attempt has neither ended nor been asked to stop.
 func (a *Attempt) active() bool { return !a.terminal() && a.DeletedAt == 0 }
 
-// terminating reports whether it was asked to stop and has not yet (R132).
+// terminating reports whether it was asked to stop and has not yet.
 func (a *Attempt) terminating() bool { return !a.terminal() && a.DeletedAt != 0 }
 
 // setCondition adds or replaces a condition.
@@ -210,7 +210,7 @@ func (j *Job) started(a *Attempt, now Time) {
 }
 
 // setReady notes whether the attempt is ready. What is stopping counts as not ready, but
-// still knows when it was: the retry delay may count from then (R137).
+// still knows when it was: the retry delay may count from then.
 func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	if a.Phase != Running || a.waiting || a.Ready == ready {
 		return
@@ -220,7 +220,7 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	case !ready:
 		a.readyBefore, a.readyAt = a.readyAt, now
 	case a.readyAt == now && a.readyBefore != 0:
-		// A restart without a delay: nobody has seen that it was not ready (R162).
+		// A restart without a delay: nobody has seen that it was not ready.
 		a.readyAt = a.readyBefore
 	default:
 		a.readyAt = now
@@ -297,7 +297,7 @@ func (j *Job) restart(a *Attempt, now Time) {
 }
 
 // kubeletDelay is the kubelet's back-off: nothing, then 10 s doubling to 300 s,
-// beginning anew after a run of more than ten minutes (R191, R192).
+// beginning anew after a run of more than ten minutes.
 func (a *Attempt) kubeletDelay(now Time) time.Duration {
 	if a.restartNo > 0 && now-a.runAt > Time(10*time.Minute) {
 		a.restartNo = 0
@@ -364,7 +364,7 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	j.touch(a)
 	if a.settleAt != 0 && a.settleAt <= now {
 		j.settled(a)
-		if !j.Spec.ReplaceFailed { // otherwise it counts when it has ended (R242)
+		if !j.Spec.ReplaceFailed { // otherwise it counts when it has ended
 			j.countFailure(a, now)
 			j.freeIndex(a)
 		}

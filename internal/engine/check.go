@@ -10,9 +10,9 @@ import (
 // What always holds of a job is written down here, apart from the code that makes it
 // hold. The fuzz target, the simulation and the replays call Check after every event.
 
-// Check reports every invariant that does not hold, or nil (R275 to R288). It
-// is to be called between steps, and looks at each attempt that is live or
-// kept and at each index that waits or was given up: it is meant for tests.
+// Check reports every invariant that does not hold, or nil. It is to be called
+// between steps, and looks at each attempt that is live or kept and at each
+// index that waits or was given up: it is meant for tests.
 func (j *Job) Check() error {
 	c := checkup{Job: j}
 	c.checkCounters()
@@ -64,7 +64,7 @@ func (c *checkup) checkCounters() {
 	c.want(have == want, "counters are %+v, want %+v", have, want)
 	c.want(c.exits >= 0 && (c.exits == 0 || !c.Spec.Indexed), "%d exits", c.exits)
 	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
-	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // each is counted once at most (R136)
+	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // each is counted once at most
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
 }
 
@@ -127,7 +127,7 @@ func (c *checkup) checkDue() {
 	c.want(c.Due() >= c.now, "due at %d, and it is %d", c.Due(), c.now)
 }
 
-// checkRetained looks at the failed attempts that are counted later (R213).
+// checkRetained looks at the failed attempts that are counted later.
 func (c *checkup) checkRetained() {
 	next, queued, counting := Never, 0, 0
 	for i, a := range c.retained {
@@ -151,7 +151,7 @@ func (c *checkup) checkRetained() {
 }
 
 // checkIndexes makes sure that each index below indexes.next is in exactly one
-// place: completed, given up, returned, or held by an attempt (R285).
+// place: completed, given up, returned, or held by an attempt.
 func (c *checkup) checkIndexes() {
 	x := &c.indexes
 	if c.gone && len(c.live) == 0 {
@@ -214,7 +214,8 @@ func (c *checkup) managed() bool {
 	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.startsNothing() && !c.Spec.Unmanaged
 }
 
-// checkLimits is section 10, as far as it does not depend on the time.
+// checkLimits makes sure that no more attempts are active than the job wants, as far as
+// that does not depend on the time.
 func (c *checkup) checkLimits() {
 	c.want(!c.Spec.Unmanaged || c.created == 0, "attempts of another controller's job")
 	if !c.managed() {
@@ -229,8 +230,8 @@ func (c *checkup) checkLimits() {
 	c.want(!c.complete(), "complete and not noticed")
 }
 
-// checkConditions makes sure that an ended job has the interim condition too (R255),
-// that no condition is taken back, and that none contradicts another (R279 to R281).
+// checkConditions makes sure that an ended job has the interim condition too,
+// that no condition is taken back, and that none contradicts another.
 func (c *checkup) checkConditions() {
 	at := make(map[string]*Condition)
 	for i := range c.Conditions {
@@ -254,7 +255,7 @@ func (c *checkup) checkConditions() {
 	}
 }
 
-// checkEnd makes sure that nothing goes on in a job that has finished (R282).
+// checkEnd makes sure that nothing goes on in a job that has finished.
 func (c *checkup) checkEnd() {
 	if c.FinishedAt == 0 {
 		return

@@ -5,14 +5,14 @@ import (
 )
 
 // This file decides, after each event, what the job is to do about it. The order in
-// which it looks is that of the reference, and part of the answer (R141): whether the
-// job has failed comes before whether it has succeeded, and only if neither, attempts
-// are stopped and started. A decision falls a moment after it is made, because the
+// which it looks is that of the reference, and part of the answer: whether the job
+// has failed comes before whether it has succeeded, and only if neither, attempts are
+// stopped and started. A decision falls a moment after it is made, because the
 // reference looks only now and then: attempts that end within that moment still count
 // as they ended. Once it has fallen nothing can change it; the job has finished when
 // all attempts have stopped.
 
-// The words of a job's conditions (section 19).
+// The words of a job's conditions.
 const (
 	Suspended          = "Suspended"
 	FailureTarget      = "FailureTarget"
@@ -37,8 +37,8 @@ var (
 		message: "Reached expected number of succeeded pods"}
 )
 
-// reconcile brings the job to where its spec and state want it: the pass of
-// the reference, in the order of R141.
+// reconcile brings the job to where its spec and state want it: a pass of the
+// reference, in its order.
 func (j *Job) reconcile(now Time) {
 	if j.gone {
 		return
@@ -99,7 +99,7 @@ func (j *Job) settleUntil(t Time) {
 }
 
 // decide finds out whether the job has failed, or met its success policy.
-// Failure is looked for first (R142).
+// Failure is looked for first.
 func (j *Job) decide(now Time) *target {
 	s := &j.Spec
 	switch {
@@ -128,12 +128,12 @@ func (j *Job) decide(now Time) *target {
 
 // restartsExceeded reports whether the restarts in place of the live attempts together
 // have reached the limit. The limits 0 and 1 behave alike: with both the first restart
-// is one too many (R173).
+// is one too many.
 func (j *Job) restartsExceeded() bool {
 	return j.restarts > 0 && j.restarts >= j.Spec.BackoffLimit
 }
 
-// failJobTarget gives the message of R204 or R205.
+// failJobTarget says which attempt fails the job, and why.
 func (j *Job) failJobTarget(a *Attempt, rule int) *target {
 	pod := j.Spec.Namespace + "/" + j.ID.Name(a.Seq, a.Index)
 	message := fmt.Sprintf("Pod %s failed with a permanent error", pod)
@@ -143,7 +143,7 @@ func (j *Job) failJobTarget(a *Attempt, rule int) *target {
 	return &target{reason: reasonPodFailurePolicy, message: message}
 }
 
-// describe says why the rule matched, letter by letter as the reference does (R204, R205).
+// describe says why the rule matched, letter by letter as the reference does.
 // The condition that is named is the first of the attempt that matches.
 func (r *FailureRule) describe(a *Attempt, container, pod string, rule int) string {
 	if r.matchesCode(a) {
@@ -159,8 +159,8 @@ func (r *FailureRule) describe(a *Attempt, container, pod string, rule int) stri
 }
 
 // complete reports whether the job has all the successes that it needs, and nothing
-// runs any more: one for a work queue, one for each index of an Indexed job (R146 to
-// R148). An attempt that was just asked to stop may still change that.
+// runs any more: one for a work queue, one for each index of an Indexed job. An
+// attempt that was just asked to stop may still change that.
 func (j *Job) complete() bool {
 	if j.Active > 0 || j.settling > 0 {
 		return false
@@ -172,10 +172,10 @@ func (j *Job) complete() bool {
 }
 
 // pursue ends the job: every attempt is stopped, and when all have ended the
-// terminal condition follows (R255, R257, R258). What is done once is in functions
-// of its own: a million attempts that end at once have a goroutine each, and if
-// this took more than the smallest stack, each would be moved to a larger one,
-// which takes as long as all the rest.
+// terminal condition follows. What is done once is in functions of its own: a
+// million attempts that end at once have a goroutine each, and if this took
+// more than the smallest stack, each would be moved to a larger one, which
+// takes as long as all the rest.
 func (j *Job) pursue(now Time) {
 	interim, final := FailureTarget, JobFailed
 	if j.target.success {
@@ -191,12 +191,12 @@ func (j *Job) pursue(now Time) {
 
 // mayFinish reports whether the terminal condition may follow: a job that is decided
 // while it is suspended waits until it is resumed, as only a job with a start time
-// can have finished (R282). The exception is one that has nothing to do.
+// can have finished. The exception is one that has nothing to do.
 func (j *Job) mayFinish() bool {
 	return j.StartTime != 0 || j.Spec.Suspend && j.Spec.Completions == 0
 }
 
-// finish adds the terminal condition, after which nothing changes any more (R262).
+// finish adds the terminal condition, after which nothing changes any more.
 func (j *Job) finish(condition string, now Time) {
 	j.FinishedAt = now
 	j.addTarget(condition, now)
@@ -212,8 +212,7 @@ func (j *Job) addTarget(condition string, now Time) {
 
 // endAttempts counts and stops what is left when the job is decided, and adds the
 // condition that says so. When it failed, every attempt that has not ended has
-// failed (R170), unless a rule ignores it (R209); when it succeeded, none is
-// counted (R224).
+// failed, unless a rule ignores it; when it succeeded, none is counted.
 func (j *Job) endAttempts(condition string, now Time) {
 	j.addTarget(condition, now)
 	j.recordAll()
@@ -251,8 +250,7 @@ func (j *Job) has(condition string) bool {
 	return false
 }
 
-// markSuspended keeps the condition Suspended, and with it the start time
-// (R232 to R236).
+// markSuspended keeps the condition Suspended, and with it the start time.
 func (j *Job) markSuspended(now Time) {
 	switch suspended := j.has(Suspended); {
 	case j.Spec.Suspend && !suspended:
@@ -270,7 +268,7 @@ func (j *Job) setSuspended(c Condition, event string) {
 	j.addEvent(EventRecord{At: c.At, Reason: event, Message: c.Message})
 }
 
-// setCondition replaces the condition of c's type, or appends it (R256).
+// setCondition replaces the condition of c's type, or appends it.
 func setCondition(list []Condition, c Condition) []Condition {
 	for i := range list {
 		if list[i].Type == c.Type {

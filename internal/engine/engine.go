@@ -4,8 +4,8 @@
 // random number. The controller, the replay of recorded answers and the
 // simulation all drive this one engine.
 //
-// A number such as R172, in brackets behind a sentence, names the requirement of the
-// specification that the sentence states.
+// What it is to decide is in specification.md, requirement by requirement, each beside
+// the tests that hold it.
 package engine
 
 import (
@@ -30,11 +30,11 @@ func (t Time) Add(d time.Duration) Time {
 	return t + Time(d)
 }
 
-// settleTime is how long a running attempt that somebody else asked to stop
-// may take to do so before the job goes on without it: before it counts as failed
-// for having been asked (R134), or, if only ended attempts count (R242), before the
-// job may be complete. It stands in for the second that the reference lets pass
-// before it looks: an attempt that stops right away is judged by how it ended.
+// settleTime is how long a running attempt that somebody else asked to stop may
+// take to do so before the job goes on without it: before it counts as failed for
+// having been asked, or, if only ended attempts count, before the job may be
+// complete. It stands in for the second that the reference lets pass before it
+// looks: an attempt that stops right away is judged by how it ended.
 const settleTime = time.Millisecond
 
 // A Job is the state of one job. It is not safe for concurrent use, but for
@@ -44,13 +44,13 @@ type Job struct {
 	Spec Spec
 
 	CreatedAt  Time
-	StartTime  Time // of the first step that was not suspended, or of the latest resume (R272)
+	StartTime  Time // of the first step that was not suspended, or of the latest resume
 	FinishedAt Time // when it became Complete or Failed
 	DeletedAt  Time // when the job was asked to go
 	Conditions []Condition
 
 	// Pending to Abandoned count live attempts; Succeeded and Failed are what
-	// has been counted for good (section 20).
+	// has been counted for good.
 	Pending, Active, Ready, Terminating, Abandoned int
 	Succeeded, Failed                              int
 	Completed, GivenUp                             indexset.Set
@@ -60,16 +60,16 @@ type Job struct {
 
 	live     []*Attempt // not terminal; each knows its slot
 	indexes  indexes
-	retained map[int]*Attempt // by index: failed, uncounted until replaced (R213)
+	retained map[int]*Attempt // by index: failed, uncounted until replaced
 	// unrecorded is how many of the retained count towards the limits.
 	unrecorded int
-	// restarts is the sum of restart counts over the live attempts (R173).
+	// restarts is the sum of restart counts over the live attempts.
 	restarts int
 
 	retry    retry
 	target   *target                  // the decision that the job is to end
 	decideAt Time                     // when that decision falls, while it is settling
-	failJob  *target                  // what the first FailJob rule to match wants (R207), or the limit of exits
+	failJob  *target                  // what the first FailJob rule to match wants, or the limit of exits
 	exits    int                      // of the process in a row, if the job is not Indexed
 	wakes    duequeue.Queue[*Attempt] // live attempts, by what is due for them
 	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
@@ -88,7 +88,7 @@ type Job struct {
 	// exhausted is set when the job's own retry delays say that it is over.
 	exhausted bool
 	// outOfRange is set by an update that may have left active attempts with
-	// indexes that no longer exist (R159).
+	// indexes that no longer exist.
 	outOfRange bool
 
 	history history
@@ -108,7 +108,7 @@ type Failure struct {
 }
 
 // A target is the decision that a job has failed or succeeded. The terminal
-// condition follows once every attempt has stopped (R258).
+// condition follows once every attempt has stopped.
 type target struct {
 	success bool
 	reason  string

@@ -16,7 +16,7 @@ const (
 	keptJobEvents     = 100
 )
 
-// An EventRecord is an entry of a job's event log (section 22).
+// An EventRecord is an entry of a job's event log.
 type EventRecord struct {
 	At              Time
 	Warning         bool
@@ -32,8 +32,8 @@ func (j *Job) Events() []EventRecord {
 	return events
 }
 
-// attemptEvents returns the events about attempts (R297, R299), those of one
-// instant in the order in which the reference does things (R161).
+// attemptEvents returns the events about attempts, those of one instant in the
+// order in which the reference does things.
 func (j *Job) attemptEvents() []EventRecord {
 	type event struct {
 		at      Time
@@ -73,7 +73,7 @@ func (j *Job) addEvent(e EventRecord) {
 	j.events = append(j.events, e)
 }
 
-// addEndEvents records the events of a job's end (R303 to R305).
+// addEndEvents records the events of a job's end.
 func (j *Job) addEndEvents(now Time) {
 	if !j.target.success {
 		j.addEvent(EventRecord{At: now, Warning: true, Reason: j.target.reason, Message: j.target.message})

@@ -25,7 +25,7 @@ type indexes struct {
 	numbers map[int]int
 	// again is the first index that was ever cut off by a resize; it and those
 	// after it go on counting their attempts from againFrom if that is not
-	// zero, so that no two attempts are ever alike (R153).
+	// zero, so that no two attempts are ever alike.
 	again, againFrom int
 	highest          int // number of any attempt so far
 	// failures are those of indexes whose attempt a shutdown has interrupted, or the
@@ -96,7 +96,7 @@ func (x *indexes) take(i int) int {
 
 // candidate returns the lowest index that may start now, if it is among the
 // first n pending ones, of which some were started before; indexes that wait
-// for their delay take up places too (R164, R165).
+// for their delay take up places too.
 func (x *indexes) candidate(n, started, completions int) (int, bool) {
 	if x.waiting == 0 {
 		return x.next, x.next < completions
@@ -108,7 +108,7 @@ func (x *indexes) candidate(n, started, completions int) (int, bool) {
 }
 
 // freeIndex lets another attempt have the index of one that has ended, or that
-// may be replaced while it stops (R241, R242).
+// may be replaced while it stops.
 func (j *Job) freeIndex(a *Attempt) {
 	replaceable := a.terminal() || a.account != open && !j.Spec.ReplaceFailed
 	if !a.holding || !replaceable {
@@ -125,7 +125,7 @@ func (j *Job) freeIndex(a *Attempt) {
 	}
 }
 
-// resize follows a change of the number of completions (R152, R153).
+// resize follows a change of the number of completions.
 func (j *Job) resize(from, to int) {
 	if to < from {
 		j.shrink(to)
@@ -178,7 +178,7 @@ func (j *Job) grow(from, to int) {
 
 // holdAgain follows a change of the replacement policy to Failed: an attempt that is
 // stopping keeps its index unless it has been replaced. One that was retained has not
-// failed any more (R242): it is judged by how it ends.
+// failed any more: it is judged by how it ends.
 func (j *Job) holdAgain() {
 	x := &j.indexes
 	for _, a := range j.live {

@@ -7,8 +7,8 @@ import (
 
 // This file keeps as many attempts active as the job wants, and picks which.
 
-// manage stops what is too much and starts what is missing (section 10). It
-// stops first and then starts, as two passes of the reference would (R161).
+// manage stops what is too much and starts what is missing. It stops first and
+// then starts, as two passes of the reference would.
 func (j *Job) manage(now Time) {
 	j.retry.wake = Never
 	if j.DeletedAt != 0 {
@@ -37,7 +37,7 @@ func (j *Job) manage(now Time) {
 
 // wanted is how many attempts are to be active: no more than are missing. A work queue
 // knows only at its first success that nothing is missing; what runs then is to end by
-// itself, so that nothing is started and nothing stopped (R157).
+// itself, so that nothing is started and nothing stopped.
 func (j *Job) wanted() int {
 	if j.Spec.Completions != None {
 		return min(j.Spec.Parallelism, max(0, j.Spec.Completions-j.Succeeded))
@@ -49,7 +49,7 @@ func (j *Job) wanted() int {
 }
 
 // startSome starts up to n attempts. The delay of a job without a limit per index holds
-// back all of them, also those of indexes that never failed (R185).
+// back all of them, also those of indexes that never failed.
 func (j *Job) startSome(n int, now Time) {
 	if !j.Spec.perIndex() && j.retry.delayed(now) {
 		j.retry.wake = j.retry.until
@@ -71,7 +71,7 @@ func (j *Job) startSome(n int, now Time) {
 }
 
 // createIndex starts an attempt of an index, which takes over the counts of
-// the failed one before it (R211).
+// the failed one before it.
 func (j *Job) createIndex(i int, now Time) {
 	a := j.create(i, j.indexes.take(i), now)
 	if f, ok := j.indexes.failures[i]; ok {
@@ -94,7 +94,7 @@ func (j *Job) createIndex(i int, now Time) {
 	}
 }
 
-// stopAll stops every active attempt, uncounted (R163).
+// stopAll stops every active attempt, uncounted.
 func (j *Job) stopAll(by Deleter, why Cause, now Time) {
 	for i := len(j.live) - 1; i >= 0 && j.Active > 0; i-- {
 		j.stopUncounted(j.live[i], by, why, now)
@@ -117,7 +117,7 @@ func (j *Job) interrupt(ev Event) {
 	}
 }
 
-// stopOutOfRange stops the attempts of indexes that were cut off (R159).
+// stopOutOfRange stops the attempts of indexes that were cut off.
 func (j *Job) stopOutOfRange(now Time) {
 	for i := len(j.live) - 1; i >= 0; i-- {
 		if a := j.live[i]; !j.inRange(a) {
@@ -137,7 +137,7 @@ func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
 	j.freeIndex(a)
 }
 
-// stopSome stops the n active attempts that R162 ranks lowest.
+// stopSome stops the n active attempts that come first in compareForRemoval.
 func (j *Job) stopSome(n int, now Time) {
 	var active []*Attempt
 	for _, a := range j.live {
@@ -151,7 +151,8 @@ func (j *Job) stopSome(n int, now Time) {
 	}
 }
 
-// compareForRemoval orders attempts by R162, first to go first.
+// compareForRemoval orders attempts, first to go first: those that are pending, then
+// those that are not ready, ready for a shorter time, restarted more often, newer.
 func compareForRemoval(a, b *Attempt) int {
 	return cmp.Or(
 		cmp.Compare(a.Phase, b.Phase),

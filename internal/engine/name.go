@@ -19,14 +19,14 @@ type Identity struct {
 }
 
 const (
-	alphabet     = "bcdfghjklmnpqrstvwxz2456789" // those of Kubernetes, which form no words (R15)
+	alphabet     = "bcdfghjklmnpqrstvwxz2456789" // those of Kubernetes, which form no words
 	suffixLength = 5
 	suffixes     = 27 * 27 * 27 * 27 * 27 // how many there are
 	maxBase      = 58                     // of the characters before the suffix, so that a name has 63
 )
 
-// Name is the name of an attempt (R117). Names of one job repeat only after
-// 14 million attempts.
+// Name is the name of an attempt. Names of one job repeat only after 14 million
+// attempts.
 func (id Identity) Name(seq int64, index int) string {
 	base, tail := id.Job+"-", ""
 	if index >= 0 {

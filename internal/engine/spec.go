@@ -13,7 +13,7 @@ const None = -1
 // A Spec is what a job is to do, with all defaults resolved.
 type Spec struct {
 	Indexed              bool          // each completion has an index
-	Completions          int           // None: a work queue (R147)
+	Completions          int           // None: a work queue
 	Parallelism          int           // how many attempts run at once
 	OnFailure            bool          // restart in place
 	BackoffLimit         int           // one more failure than that fails the job
@@ -27,7 +27,7 @@ type Spec struct {
 	ReplaceFailed        bool          // replacement policy Failed
 	FailureRules         []FailureRule
 	SuccessRules         []SuccessRule
-	Unmanaged            bool // another controller's (R294)
+	Unmanaged            bool // another controller's
 	HoldsPending         bool // new attempts are Pending until Started
 	QueuesStarts         bool // new attempts and restarts alike wait for Started
 	CustomDelay          bool // ask for retry delays with NeedDelay
@@ -74,8 +74,8 @@ type Result struct {
 	Permanent bool // not worth a retry
 }
 
-// match finds the first rule that matches a failed attempt, or None (R196).
-// An attempt that has not ended can match by its conditions only.
+// match finds the first rule that matches a failed attempt, or None. An attempt
+// that has not ended can match by its conditions only.
 func (s *Spec) match(a *Attempt) int {
 	for i := range s.FailureRules {
 		r := &s.FailureRules[i]
@@ -90,7 +90,7 @@ func (s *Spec) match(a *Attempt) int {
 // or has one that is not among them.
 func (r *FailureRule) matchesCode(a *Attempt) bool {
 	if len(r.Codes) == 0 || !a.HasExit || a.ExitCode == 0 {
-		return false // exit code 0 matches no rule, not even NotIn (R197)
+		return false // exit code 0 matches no rule, not even NotIn
 	}
 	return slices.Contains(r.Codes, a.ExitCode) != r.NotIn
 }
@@ -104,7 +104,7 @@ func (r *FailureRule) matchesCondition(a *Attempt) bool {
 	})
 }
 
-// successRule finds the first success rule that is met, or None (R221 to R223).
+// successRule finds the first success rule that is met, or None.
 func (j *Job) successRule() int {
 	if j.Completed.Len() == 0 {
 		return None
@@ -118,7 +118,7 @@ func (j *Job) successRule() int {
 }
 
 // meets reports whether a success rule is met. Of its indexes those count that the job
-// still has: a rule whose indexes were all cut off is never met (R223).
+// still has: a rule whose indexes were all cut off is never met.
 func (j *Job) meets(r *SuccessRule) bool {
 	if r.Indexes == nil {
 		return j.Completed.Len() >= r.Count

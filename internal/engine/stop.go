@@ -70,7 +70,7 @@ func (j *Job) stop(a *Attempt, why Cause, now Time) {
 }
 
 // exempt sees to it that the attempt is never counted, however it ends: the job does
-// not need it any more, so that neither a success nor a failure means anything (R163).
+// not need it any more, so that neither a success nor a failure means anything.
 func (j *Job) exempt(a *Attempt) {
 	if a.account == open {
 		j.touch(a)
@@ -92,7 +92,7 @@ func (j *Job) settled(a *Attempt) {
 	}
 }
 
-// disrupt ends an attempt through no fault of its own (R177, R178).
+// disrupt ends an attempt through no fault of its own.
 func (j *Job) disrupt(a *Attempt, reason string, now Time) {
 	if a.terminal() {
 		return
@@ -176,7 +176,7 @@ func (j *Job) drop(a *Attempt) {
 	j.live = j.live[:last]
 }
 
-// timeOut stops an attempt that ran for too long (R231).
+// timeOut stops an attempt that ran for too long.
 func (j *Job) timeOut(a *Attempt, now Time) {
 	a.timedOut = true
 	a.Reason = DeadlineExceeded

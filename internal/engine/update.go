@@ -8,7 +8,7 @@ func (j *Job) update(spec Spec, now Time) {
 	j.Spec = spec
 	j.history.trim(spec.History)
 	if j.FinishedAt != 0 {
-		return // nothing but the TTL acts on a finished job (R262)
+		return // nothing but the TTL acts on a finished job
 	}
 	if spec.Indexed && spec.Completions != old.Completions {
 		j.outOfRange = spec.Completions < old.Completions
@@ -25,7 +25,7 @@ func (j *Job) update(spec Spec, now Time) {
 }
 
 // replaceTerminating follows a change of the replacement policy to
-// TerminatingOrFailed: what is stopping has failed (R134).
+// TerminatingOrFailed: what is stopping has failed.
 func (j *Job) replaceTerminating(now Time) {
 	for _, a := range j.live {
 		if !a.terminating() {
@@ -39,9 +39,8 @@ func (j *Job) replaceTerminating(now Time) {
 	}
 }
 
-// delete removes the job, at once or when its attempts have ended (R289, R290). A
-// job that is removed at once with all it has leaves no time to count what was
-// retained (R213).
+// delete removes the job, at once or when its attempts have ended. A job that
+// is removed at once with all it has leaves no time to count what was retained.
 func (j *Job) delete(ev Event) {
 	if j.DeletedAt == 0 {
 		j.DeletedAt = ev.At
@@ -63,7 +62,7 @@ func (j *Job) delete(ev Event) {
 	}
 }
 
-// expire removes a finished job whose time to live is over (R291).
+// expire removes a finished job whose time to live is over.
 func (j *Job) expire(now Time) {
 	if j.DeletedAt != 0 || j.Spec.TTL >= 0 && now >= j.FinishedAt.Add(j.Spec.TTL) {
 		j.remove()
