@@ -6,6 +6,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/api"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 )
 
 // Options configure a [Handler]. The zero value shows the jobs of a controller
@@ -43,7 +44,7 @@ type Options struct {
 // ConditionFinished is a condition of jobs that clusters do not have: a [Handler]
 // shows it as True, with the reason of the other one, once a job is Complete or
 // Failed.
-const ConditionFinished = api.ConditionFinished
+const ConditionFinished = kinds.ConditionFinished
 
 // A Server is what [Handler] returns.
 type Server struct{ api *api.Server }

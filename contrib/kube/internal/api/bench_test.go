@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 )
 
@@ -105,7 +106,7 @@ func BenchmarkLarge(b *testing.B) {
 	}
 	b.Run("memory", func(b *testing.B) {
 		for b.Loop() {
-			w.server.cache.List(watchcache.Pods, "")
+			w.server.host.Cache.List(watchcache.Pods, "")
 		}
 		b.ReportMetric((liveBytes()-before)/1e6, "MB-kept")
 	})
@@ -161,7 +162,7 @@ func BenchmarkWatchers(b *testing.B) {
 	for b.Loop() {
 		alone := w.load(attempts)
 		ctx, cancel := context.WithCancel(b.Context())
-		path := jobsPath + "?watch=1&resourceVersion=" + formatVersion(w.server.snapshot(w.server.find("batch", "v1", "jobs"), "").Version)
+		path := jobsPath + "?watch=1&resourceVersion=" + kinds.FormatVersion(w.server.host.Cache.List(watchcache.Jobs, "").Version)
 		counters := make([]*counter, watchers)
 		seen := &recorder{counter: newCounter()}
 		var group sync.WaitGroup
@@ -174,7 +175,7 @@ func BenchmarkWatchers(b *testing.B) {
 			counters[i] = newCounter()
 			watch(counters[i])
 		}
-		for len(w.server.streams) <= watchers {
+		for len(w.server.host.Streams) <= watchers {
 			time.Sleep(time.Millisecond)
 		}
 		watched := w.load(attempts)
@@ -209,7 +210,7 @@ func TestWatchersLoseNothing(t *testing.T) {
 		r := httptest.NewRequestWithContext(ctx, "GET", "http://localhost"+jobsPath+"?watch=1", nil)
 		group.Go(func() { w.server.ServeHTTP(histories[i], r) })
 	}
-	w.eventually(func() bool { return len(w.server.streams) == watchers })
+	w.eventually(func() bool { return len(w.server.host.Streams) == watchers })
 	for i := range jobs {
 		name := fmt.Sprint("job-", i)
 		w.create(batch.Job{Name: name, Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})

@@ -3,6 +3,7 @@ package api
 import (
 	"sync"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 )
 
@@ -32,7 +33,7 @@ type bundle struct {
 
 // A bundleKey tells bundles apart: which changes, and in which form.
 type bundleKey struct {
-	resource    *resource
+	resource    *kinds.Kind
 	form        form
 	from, until uint64
 }
@@ -59,7 +60,7 @@ func (b *bundles) find(key bundleKey) *bundle {
 }
 
 // changes writes changes for somebody who sees everything.
-func (f form) changes(r *resource, changes []*watchcache.Change) ([]byte, error) {
+func (f form) changes(r *kinds.Kind, changes []*watchcache.Change) ([]byte, error) {
 	var data []byte
 	for _, c := range changes {
 		frame, err := f.change(r, c, string(c.Type), c.Object)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // encoded is an object as clients of today send it.
@@ -76,7 +77,7 @@ func TestCreateRefuses(t *testing.T) {
 		"no JSON":           {"", "", "{", 400, "BadRequest", "the object provided is unrecognized"},
 		"no YAML":           {"", "application/yaml", "\t", 400, "BadRequest", "found character that cannot start any token"},
 		"YAML with aliases": {"", "application/yaml", "a: &a [1]\nb: *a\n", 400, "BadRequest", "YAML aliases are not supported"},
-		"too much YAML":     {"", "application/yaml", strings.Repeat("#", largestYAML+1), 400, "BadRequest", "over the limit"},
+		"too much YAML":     {"", "application/yaml", strings.Repeat("#", wire.LargestYAML+1), 400, "BadRequest", "over the limit"},
 		"no protobuf":       {"", "application/vnd.kubernetes.protobuf", "k8s\x00garbage", 400, "BadRequest", "unrecognized"},
 		"protobuf of another kind": {"", "application/vnd.kubernetes.protobuf", encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
 			400, "BadRequest", "Pod"},
@@ -105,14 +106,14 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	status := w.fails(w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: good}), 404, metav1.StatusReasonNotFound)
 	require.Equal(t, `namespaces "other" not found`, status.Message)
-	require.Empty(t, w.server.cache.List(0, "").Objects)
+	require.Empty(t, w.server.host.Cache.List(0, "").Objects)
 }
 
 func TestErrorIsTheOneOfTheServer(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	w.post(manifest("a", "wait", ""))
 	status := w.fails(w.do(call{method: "POST", path: jobsPath, body: manifest("a", "wait", "")}), 409, metav1.StatusReasonAlreadyExists)
-	want := apierrors.NewAlreadyExists(jobResource, "a").ErrStatus
+	want := apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "a").ErrStatus
 	want.TypeMeta = status.TypeMeta
 	require.Equal(t, want, status)
 }
@@ -135,7 +136,7 @@ func TestFieldValidationWarns(t *testing.T) {
 	}
 	rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: strings.Replace(body, `"name":"c"`, many.String()+`"name":"c"`, 1)})
 	require.NotEmpty(t, rec.Header()["Warning"])
-	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*allWarnings)
+	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*wire.AllWarnings)
 }
 
 func TestDryRunChangesNothing(t *testing.T) {

@@ -3,18 +3,20 @@ package api
 import (
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	discoveryv2 "k8s.io/api/apidiscovery/v2"
-	discoveryv2beta1 "k8s.io/api/apidiscovery/v2beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 )
 
 // aggregatedType is the content type by which clients recognize the aggregated
-// form of discovery.
-const aggregatedType = jsonType + ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryList;v="
+// form of discovery. Older ones ask for v2beta1 and, without it, for the plain one.
+const aggregatedType = wire.JSON + ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryList;v=v2"
 
 // plain returns what answers a GET of a path that is no resource; nil if there
 // is none.
@@ -22,9 +24,9 @@ func (s *Server) plain(path string) func(*answer) error {
 	path = strings.TrimSuffix(path, "/")
 	switch path {
 	case "/healthz", "/livez", "/readyz":
-		return func(a *answer) error { return a.write(http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) }
+		return func(a *answer) error { return a.Write(http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) }
 	case "/version":
-		return func(a *answer) error { return a.writeJSON(http.StatusOK, jsonType, serverVersion) }
+		return func(a *answer) error { return a.WriteJSON(http.StatusOK, wire.JSON, serverVersion) }
 	case "/openapi/v3":
 		return (*answer).openAPIIndex
 	case "/api":
@@ -43,12 +45,12 @@ func (s *Server) plainGroup(path string) func(*answer) error {
 	for _, gv := range s.groupVersions() {
 		switch path {
 		case versionPath(gv):
-			return func(a *answer) error { return a.writeJSON(http.StatusOK, jsonType, s.resourceList(gv)) }
+			return func(a *answer) error { return a.WriteJSON(http.StatusOK, wire.JSON, s.resourceList(gv)) }
 		case "/apis/" + gv.Group:
 			return func(a *answer) error {
 				group := apiGroup(gv)
 				group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
-				return a.writeJSON(http.StatusOK, jsonType, group)
+				return a.WriteJSON(http.StatusOK, wire.JSON, group)
 			}
 		}
 	}
@@ -64,8 +66,8 @@ func versionPath(gv schema.GroupVersion) string {
 }
 
 func (a *answer) servePlain(handler func(*answer) error) error {
-	if a.r.Method != http.MethodGet && a.r.Method != http.MethodHead {
-		return notAllowed()
+	if a.Request.Method != http.MethodGet && a.Request.Method != http.MethodHead {
+		return wire.NotAllowed("it can be read")
 	}
 	return handler(a)
 }
@@ -79,8 +81,8 @@ var serverVersion = version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2+b
 // of each group.
 func (s *Server) groupVersions() []schema.GroupVersion {
 	var list []schema.GroupVersion
-	for _, r := range s.resources {
-		if gv := r.groupVersion(); len(list) == 0 || list[len(list)-1] != gv {
+	for _, r := range s.kinds {
+		if gv := r.GroupVersion(); len(list) == 0 || list[len(list)-1] != gv {
 			list = append(list, gv)
 		}
 	}
@@ -89,22 +91,19 @@ func (s *Server) groupVersions() []schema.GroupVersion {
 
 // discover answers /api and /apis, in the form that the client prefers.
 func (a *answer) discover(groups bool) error {
-	a.w.Header().Set("Vary", "Accept")
-	form, err := negotiate(a.r, asDiscovery2, asDiscovery2beta1)
+	a.Writer.Header().Set("Vary", "Accept")
+	form, err := wire.Negotiate(a.Request, wire.AsDiscovery2)
 	if err != nil {
 		return err
 	}
-	switch form {
-	case asDiscovery2:
-		return a.writeJSON(http.StatusOK, aggregatedType+"v2", a.server.aggregated(groups))
-	case asDiscovery2beta1:
-		return a.writeJSON(http.StatusOK, aggregatedType+"v2beta1", olderForm(a.server.aggregated(groups)))
+	if form == wire.AsDiscovery2 {
+		return a.WriteJSON(http.StatusOK, aggregatedType, a.server.aggregated(groups))
 	}
 	if !groups {
-		return a.writeJSON(http.StatusOK, jsonType, metav1.APIVersions{
+		return a.WriteJSON(http.StatusOK, wire.JSON, metav1.APIVersions{
 			TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
 			Versions:                   []string{"v1"},
-			ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: a.r.Host}},
+			ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: a.Request.Host}},
 		})
 	}
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
@@ -113,7 +112,7 @@ func (a *answer) discover(groups bool) error {
 			list.Groups = append(list.Groups, apiGroup(gv))
 		}
 	}
-	return a.writeJSON(http.StatusOK, jsonType, list)
+	return a.WriteJSON(http.StatusOK, wire.JSON, list)
 }
 
 func apiGroup(gv schema.GroupVersion) metav1.APIGroup {
@@ -123,15 +122,15 @@ func apiGroup(gv schema.GroupVersion) metav1.APIGroup {
 
 func (s *Server) resourceList(gv schema.GroupVersion) metav1.APIResourceList {
 	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
-	for _, r := range s.resources {
-		if r.groupVersion() != gv {
+	for _, r := range s.kinds {
+		if r.GroupVersion() != gv {
 			continue
 		}
-		list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.name, SingularName: r.singular,
-			Namespaced: r.namespaced, Kind: r.kind, Verbs: r.verbs, ShortNames: r.shortNames, Categories: r.categories})
-		for _, sub := range r.subresources {
-			list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.name + "/" + sub.name,
-				Namespaced: r.namespaced, Kind: r.kind, Verbs: sub.verbs})
+		list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.Plural, SingularName: r.Singular,
+			Namespaced: r.Namespaced, Kind: r.Kind, Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories})
+		for _, sub := range shownParts(r) {
+			list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.Plural + "/" + sub.Name,
+				Namespaced: r.Namespaced, Kind: r.Kind, Verbs: sub.Verbs})
 		}
 	}
 	return list
@@ -147,9 +146,9 @@ func (s *Server) aggregated(groups bool) discoveryv2.APIGroupDiscoveryList {
 			continue
 		}
 		v := discoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: discoveryv2.DiscoveryFreshnessCurrent}
-		for _, r := range s.resources {
-			if r.groupVersion() == gv {
-				v.Resources = append(v.Resources, r.discovery())
+		for _, r := range s.kinds {
+			if r.GroupVersion() == gv {
+				v.Resources = append(v.Resources, discoveryOf(r))
 			}
 		}
 		list.Items = append(list.Items, discoveryv2.APIGroupDiscovery{
@@ -158,46 +157,22 @@ func (s *Server) aggregated(groups bool) discoveryv2.APIGroupDiscoveryList {
 	return list
 }
 
-func (r *resource) discovery() discoveryv2.APIResourceDiscovery {
+// shownParts are the parts that are served.
+func shownParts(r *kinds.Kind) []kinds.Part {
+	return slices.DeleteFunc(slices.Clone(r.Parts), func(p kinds.Part) bool { return len(p.Verbs) == 0 })
+}
+
+func discoveryOf(r *kinds.Kind) discoveryv2.APIResourceDiscovery {
 	scope := discoveryv2.ScopeCluster
-	if r.namespaced {
+	if r.Namespaced {
 		scope = discoveryv2.ScopeNamespace
 	}
-	kind := &metav1.GroupVersionKind{Group: r.group, Version: r.version, Kind: r.kind}
-	d := discoveryv2.APIResourceDiscovery{Resource: r.name, ResponseKind: kind, Scope: scope, SingularResource: r.singular,
-		Verbs: r.verbs, ShortNames: r.shortNames, Categories: r.categories}
-	for _, sub := range r.subresources {
+	kind := &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind}
+	d := discoveryv2.APIResourceDiscovery{Resource: r.Plural, ResponseKind: kind, Scope: scope, SingularResource: r.Singular,
+		Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories}
+	for _, sub := range shownParts(r) {
 		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
-			Subresource: sub.name, ResponseKind: kind, Verbs: sub.verbs})
+			Subresource: sub.Name, ResponseKind: kind, Verbs: sub.Verbs})
 	}
 	return d
-}
-
-// olderForm is the document as kubectl before 1.30 reads it.
-func olderForm(list discoveryv2.APIGroupDiscoveryList) discoveryv2beta1.APIGroupDiscoveryList {
-	older := discoveryv2beta1.APIGroupDiscoveryList{
-		TypeMeta: metav1.TypeMeta{Kind: "APIGroupDiscoveryList", APIVersion: "apidiscovery.k8s.io/v2beta1"}}
-	for _, group := range list.Items {
-		g := discoveryv2beta1.APIGroupDiscovery{ObjectMeta: group.ObjectMeta}
-		for _, v := range group.Versions {
-			g.Versions = append(g.Versions, olderVersion(v))
-		}
-		older.Items = append(older.Items, g)
-	}
-	return older
-}
-
-func olderVersion(v discoveryv2.APIVersionDiscovery) discoveryv2beta1.APIVersionDiscovery {
-	older := discoveryv2beta1.APIVersionDiscovery{Version: v.Version, Freshness: discoveryv2beta1.DiscoveryFreshnessCurrent}
-	for _, r := range v.Resources {
-		o := discoveryv2beta1.APIResourceDiscovery{Resource: r.Resource, ResponseKind: r.ResponseKind,
-			Scope: discoveryv2beta1.ResourceScope(r.Scope), SingularResource: r.SingularResource,
-			Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories}
-		for _, sub := range r.Subresources {
-			o.Subresources = append(o.Subresources, discoveryv2beta1.APISubresourceDiscovery{
-				Subresource: sub.Subresource, ResponseKind: sub.ResponseKind, Verbs: sub.Verbs})
-		}
-		older.Resources = append(older.Resources, o)
-	}
-	return older
 }

@@ -10,18 +10,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // A form is how objects are written: as a client asked for.
 type form struct {
-	shape   shape
+	shape   wire.Shape
 	include metav1.IncludeObjectPolicy // of a table
 }
 
 func formOf(r *http.Request, q *query) (form, error) {
-	s, err := negotiate(r, asTable, asMetadata)
-	if err != nil || s != asTable {
+	s, err := wire.Negotiate(r, wire.AsTable, wire.AsMetadata)
+	if err != nil || s != wire.AsTable {
 		return form{shape: s}, err
 	}
 	include, err := tableOptions(q.params)
@@ -30,33 +32,33 @@ func formOf(r *http.Request, q *query) (form, error) {
 
 // one gives a single object its form. Columns says whether a table has its
 // columns described.
-func (f form) one(r *resource, o object, columns bool) any {
+func (f form) one(r *kinds.Kind, o kinds.Object, columns bool) any {
 	switch f.shape {
-	case asTable:
+	case wire.AsTable:
 		t := newTable(r, columns)
 		t.ResourceVersion = o.GetResourceVersion()
 		t.Rows = []metav1.TableRow{f.row(r, o)}
 		return t
-	case asMetadata:
+	case wire.AsMetadata:
 		return partial(o)
 	}
 	return o
 }
 
 // item gives an object its form within a list.
-func (f form) item(r *resource, o object) any {
+func (f form) item(r *kinds.Kind, o kinds.Object) any {
 	switch f.shape {
-	case asTable:
+	case wire.AsTable:
 		return f.row(r, o)
-	case asMetadata:
+	case wire.AsMetadata:
 		return partial(o)
 	}
 	o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) // the list says it
 	return o
 }
 
-func (f form) row(r *resource, o object) metav1.TableRow {
-	row := metav1.TableRow{Cells: r.cells(o)}
+func (f form) row(r *kinds.Kind, o kinds.Object) metav1.TableRow {
+	row := metav1.TableRow{Cells: r.Cells(o)}
 	switch f.include {
 	case metav1.IncludeObject:
 		row.Object = runtime.RawExtension{Object: o}
@@ -66,16 +68,16 @@ func (f form) row(r *resource, o object) metav1.TableRow {
 	return row
 }
 
-func newTable(r *resource, columns bool) *metav1.Table {
+func newTable(r *kinds.Kind, columns bool) *metav1.Table {
 	t := &metav1.Table{TypeMeta: metav1.TypeMeta{Kind: "Table", APIVersion: "meta.k8s.io/v1"}, Rows: []metav1.TableRow{}}
 	if columns {
-		t.ColumnDefinitions = r.columns
+		t.ColumnDefinitions = r.Columns
 	}
 	return t
 }
 
 // partial is an object without anything but its metadata.
-func partial(o object) *metav1.PartialObjectMetadata {
+func partial(o kinds.Object) *metav1.PartialObjectMetadata {
 	meta := o.(interface{ GetObjectMeta() metav1.Object }).GetObjectMeta().(*metav1.ObjectMeta)
 	return &metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"},
@@ -93,7 +95,7 @@ type frame struct {
 // good for a second only.
 func (f form) key(kind string) uint64 {
 	key := uint64(slices.Index(frameKinds, kind)) | uint64(f.shape)<<8 | uint64(slices.Index(includePolicies, f.include))<<16
-	if f.shape == asTable {
+	if f.shape == wire.AsTable {
 		key |= uint64(time.Now().Unix()) << 24
 	}
 	return key
@@ -105,16 +107,16 @@ var (
 )
 
 // change writes a change as a frame of that type, once for all watchers.
-func (f form) change(r *resource, c *watchcache.Change, kind string, o *watchcache.Object) ([]byte, error) {
+func (f form) change(r *kinds.Kind, c *watchcache.Change, kind string, o *watchcache.Object) ([]byte, error) {
 	return c.Encodings.Get(f.key(kind), func() ([]byte, error) {
-		built := r.build(o)
-		built.SetResourceVersion(formatVersion(c.Version))
+		built := r.Build(o)
+		built.SetResourceVersion(kinds.FormatVersion(c.Version))
 		return f.frame(r, kind, built, false)
 	})
 }
 
 // frame writes one step of a watch as a line.
-func (f form) frame(r *resource, kind string, o object, columns bool) ([]byte, error) {
+func (f form) frame(r *kinds.Kind, kind string, o kinds.Object, columns bool) ([]byte, error) {
 	return line(frame{kind, f.one(r, o, columns)})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // patience is how long a request may take that is no watch: more is a hang, even
@@ -33,7 +34,7 @@ func FuzzHandler(f *testing.F) {
 		{method: "GET", path: podsPath + "/seed-aaaaa/log?follow=1&tailLines=3&sinceTime=x&limitBytes=7"},
 		{method: "GET", path: "/openapi/v3/apis/batch/v1?hash=x"},
 		{method: "POST", path: jobsPath + "?fieldValidation=Strict", contentType: "application/json", body: job},
-		{method: "POST", path: jobsPath + "?dryRun=All", contentType: protobufType, body: encoded(f, new(batchv1.Job))},
+		{method: "POST", path: jobsPath + "?dryRun=All", contentType: wire.Protobuf, body: encoded(f, new(batchv1.Job))},
 		{method: "POST", path: jobsPath, contentType: "application/yaml", body: "kind: Job\na: &a [*a]"},
 		{method: "PUT", path: jobsPath + "/seed", contentType: "application/json", body: job},
 		{method: "PATCH", path: jobsPath + "/seed", contentType: strategicPatch, body: `{"spec":{"template":{"spec":{"containers":[{"$patch":"delete","name":"c"}],"$setElementOrder/containers":[{"name":"c"}]}}}}`},
@@ -42,7 +43,7 @@ func FuzzHandler(f *testing.F) {
 		{method: "PATCH", path: jobsPath + "/seed", contentType: mergePatch, body: `{"metadata":{"managedFields":[{"fieldsV1":{"k:{}":{}},"manager":"x","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1"}]},"spec":{"suspend":null}}`},
 		{method: "PATCH", path: jobsPath + "/seed?fieldManager=m&force=1", contentType: applyPatch, body: `{"apiVersion":"batch/v1","kind":"Job","spec":{"template":{"spec":{"containers":[{"name":"c","env":[{"name":"A"},{"name":"A"}]}]}}}}`},
 		{method: "DELETE", path: jobsPath + "/seed", contentType: "application/json", body: `{"kind":"DeleteOptions","preconditions":{"uid":"x"},"propagationPolicy":"Foreground"}`},
-		{method: "DELETE", path: podsPath + "?labelSelector=x", contentType: protobufType, body: encoded(f, &metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}})},
+		{method: "DELETE", path: podsPath + "?labelSelector=x", contentType: wire.Protobuf, body: encoded(f, &metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}})},
 		{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", contentType: "application/json", body: `{"spec":{"resourceAttributes":{}}}`},
 	} {
 		f.Add(c.method, c.path, c.contentType, c.accept, []byte(c.body))

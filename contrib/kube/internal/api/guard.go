@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // longestURI is how long a request's URI may be: selectors are parsed.
@@ -17,10 +18,10 @@ const longestURI = 64 << 10
 
 // guard refuses what no client of Kubernetes sends from where it may.
 func (a *answer) guard() error {
-	r := a.r
+	r := a.Request
 	switch {
 	case len(r.URL.Path)+len(r.URL.RawQuery) > longestURI:
-		return newError(http.StatusRequestURITooLong, "RequestURITooLong", "the request's URI is too long")
+		return wire.Error(http.StatusRequestURITooLong, "RequestURITooLong", "the request's URI is too long")
 	case !a.server.isNamed(r.Host):
 		return forbid("the server does not answer to the host name of this request")
 	case len(r.Header["Origin"]) > 0 || isCrossSite(r.Header.Get("Sec-Fetch-Site")):
@@ -60,38 +61,26 @@ func impersonates(h http.Header) bool {
 }
 
 func (a *answer) authenticate() error {
-	a.user = "anonymous"
+	a.User = "anonymous"
 	if a.server.config.Authenticate == nil {
 		return nil
 	}
-	user, err := a.server.config.Authenticate(a.r)
+	user, err := a.server.config.Authenticate(a.Request)
 	if err != nil {
 		return apierrors.NewUnauthorized("Unauthorized")
 	}
-	a.user = user
+	a.User = user
 	return nil
 }
 
-// allowWrites refuses to change a resource if the server is read-only.
-func (a *answer) allowWrites(q *query) error {
-	if a.server.config.Write {
+// allow refuses to change objects if the server is read-only.
+func (a *answer) allow(q *query, verb string) error {
+	if a.server.host.Write || slices.Contains(kinds.ReadVerbs, verb) || q.kind.Review != nil {
 		return nil
 	}
-	return apierrors.NewForbidden(q.resource.groupResource(), q.name, errors.New("the server is read-only"))
+	return apierrors.NewForbidden(q.kind.GroupResource(), q.name, errors.New("the server is read-only"))
 }
 
 func forbid(message string) error {
-	return newError(http.StatusForbidden, metav1.StatusReasonForbidden, "forbidden: "+message)
-}
-
-// newError is an error that has no constructor of its own.
-func newError(code int, reason metav1.StatusReason, message string) *apierrors.StatusError {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
-	}}
-}
-
-// errNoResource is the answer to a path that leads nowhere.
-func errNoResource() error {
-	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)
+	return wire.Error(http.StatusForbidden, metav1.StatusReasonForbidden, "forbidden: %s", message)
 }

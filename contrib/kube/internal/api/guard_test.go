@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/patch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -52,7 +54,7 @@ func TestCrossSiteRequests(t *testing.T) {
 			w.fails(w.do(c), http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType)
 		}
 	}
-	require.Empty(t, w.server.cache.List(0, "").Objects)
+	require.Empty(t, w.server.host.Cache.List(0, "").Objects)
 }
 
 func TestAuthentication(t *testing.T) {
@@ -89,9 +91,9 @@ func TestLimits(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	w.fails(w.do(call{method: "GET", path: jobsPath + "?labelSelector=" + strings.Repeat("a", longestURI)}),
 		http.StatusRequestURITooLong, "RequestURITooLong")
-	w.fails(w.do(call{method: "POST", path: jobsPath, body: strings.Repeat(" ", largestBody+1)}),
+	w.fails(w.do(call{method: "POST", path: jobsPath, body: strings.Repeat(" ", wire.LargestBody+1)}),
 		http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
-	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", largestPatch+1),
+	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", patch.Largest+1),
 		contentType: "application/merge-patch+json"}), http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 )
@@ -41,8 +42,8 @@ func TestHostileBodies(t *testing.T) {
 		"many documents":               {"application/yaml", strings.Repeat("---\n", 100_000)},
 		"a merge key":                  {"application/yaml", "<<: {a: 1}\nkind: Job\n"},
 		"a binary tag":                 {"application/yaml", "a: !!binary " + strings.Repeat("A", 100_000)},
-		"protobuf with false lengths":  {protobufType, "k8s\x00\x0a\xff\xff\xff\xff\x0f"},
-		"protobuf of groups in groups": {protobufType, "k8s\x00" + strings.Repeat("\x0b", 1<<20)},
+		"protobuf with false lengths":  {wire.Protobuf, "k8s\x00\x0a\xff\xff\xff\xff\x0f"},
+		"protobuf of groups in groups": {wire.Protobuf, "k8s\x00" + strings.Repeat("\x0b", 1<<20)},
 	}
 	w := newWorld(t, Config{Write: true})
 	w.create(waitingJob("seed"))
@@ -113,5 +114,5 @@ func TestManyWarningsAreCut(t *testing.T) {
 	rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All",
 		body: strings.Replace(manifest("a", "hello", ""), `"name":"c",`, `"name":"c","env":[`+strings.Join(env, ",")+`],`, 1)})
 	w.read(rec, http.StatusCreated, new(batchv1.Job))
-	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*allWarnings)
+	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*wire.AllWarnings)
 }

@@ -11,43 +11,23 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
-
-// snapshot returns the objects of a resource as they are now, at least those of
-// one job if jobName is not empty.
-func (s *Server) snapshot(r *resource, jobName string) watchcache.Snapshot {
-	if r.static != nil {
-		return watchcache.Snapshot{Version: s.started, Objects: r.static}
-	}
-	return s.cache.List(r.cached, jobName)
-}
-
-// object returns one object, or nil.
-func (s *Server) object(r *resource, name string) *watchcache.Object {
-	if r.static == nil {
-		return s.cache.Object(r.cached, name)
-	}
-	for _, o := range r.static {
-		if o.Name == name {
-			return o
-		}
-	}
-	return nil
-}
 
 // find returns the object that a query names, or the error that there is none.
 func (a *answer) find(q *query) (*watchcache.Object, error) {
-	if q.namespace == "" || q.namespace == a.server.config.Namespace {
-		if o := a.server.object(q.resource, q.name); o != nil {
+	if q.namespace == "" || q.namespace == a.server.host.Namespace {
+		if o := q.kind.Objects.Object(q.name); o != nil {
 			return o, nil
 		}
 	}
-	return nil, apierrors.NewNotFound(q.resource.groupResource(), q.name)
+	return nil, apierrors.NewNotFound(q.kind.GroupResource(), q.name)
 }
 
 func (a *answer) get(q *query) error {
-	f, err := formOf(a.r, q)
+	f, err := formOf(a.Request, q)
 	if err != nil {
 		return err
 	}
@@ -55,12 +35,12 @@ func (a *answer) get(q *query) error {
 	if err != nil {
 		return err
 	}
-	return a.writeJSON(http.StatusOK, jsonType, f.one(q.resource, q.resource.build(o), true))
+	return a.WriteJSON(http.StatusOK, wire.JSON, f.one(q.kind, q.kind.Build(o), true))
 }
 
 // list answers with the objects of a collection, or a part of them.
 func (a *answer) list(q *query) error {
-	f, err := formOf(a.r, q)
+	f, err := formOf(a.Request, q)
 	if err != nil {
 		return err
 	}
@@ -72,7 +52,7 @@ func (a *answer) list(q *query) error {
 	if err != nil {
 		return err
 	}
-	return a.writeList(q.resource, f, meta, objects)
+	return a.writeList(q.kind, f, meta, objects)
 }
 
 // largestPage is the most objects that a list with a limit gives at once.
@@ -80,8 +60,8 @@ const largestPage = 5000
 
 // page returns the objects that are asked for, up to the limit. Without one they
 // are made as they are walked over, as there may be more than fit in memory.
-func (a *answer) page(s *selection) (iter.Seq[object], metav1.ListMeta, error) {
-	snapshot := a.server.snapshot(s.query.resource, s.jobName())
+func (a *answer) page(s *selection) (iter.Seq[kinds.Object], metav1.ListMeta, error) {
+	snapshot := s.query.kind.Objects.List(s.jobName())
 	if err := s.checkVersion(snapshot.Version); err != nil {
 		return nil, metav1.ListMeta{}, err
 	}
@@ -89,12 +69,12 @@ func (a *answer) page(s *selection) (iter.Seq[object], metav1.ListMeta, error) {
 	if err != nil {
 		return nil, metav1.ListMeta{}, err
 	}
-	meta := metav1.ListMeta{ResourceVersion: formatVersion(version)}
+	meta := metav1.ListMeta{ResourceVersion: kinds.FormatVersion(version)}
 	if s.options.Limit <= 0 {
 		return s.walk(rest), meta, nil
 	}
 	limit := int(min(s.options.Limit, largestPage))
-	page := make([]object, 0, min(limit, len(rest)))
+	page := make([]kinds.Object, 0, min(limit, len(rest)))
 	for o := range s.walk(rest) {
 		if len(page) == limit {
 			meta.Continue = continueToken{continueVersion, version, page[limit-1].GetName()}.String()
@@ -109,10 +89,10 @@ func (a *answer) page(s *selection) (iter.Seq[object], metav1.ListMeta, error) {
 }
 
 // walk makes those of the objects that are asked for.
-func (s *selection) walk(objects []*watchcache.Object) iter.Seq[object] {
-	return func(yield func(object) bool) {
+func (s *selection) walk(objects []*watchcache.Object) iter.Seq[kinds.Object] {
+	return func(yield func(kinds.Object) bool) {
 		for _, o := range objects {
-			if built := s.query.resource.build(o); s.has(built) && !yield(built) {
+			if built := s.query.kind.Build(o); s.has(built) && !yield(built) {
 				return
 			}
 		}
@@ -130,7 +110,7 @@ func (a *answer) after(s *selection, snapshot watchcache.Snapshot) ([]*watchcach
 	if err != nil {
 		return nil, 0, err
 	}
-	if r := s.query.resource; r.static == nil && !a.server.cache.Remembers(r.cached, token.ResourceVersion) {
+	if !s.query.kind.Objects.Remembers(token.ResourceVersion) {
 		return nil, 0, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent " +
 			"list result. You must start a new list without the continue parameter.")
 	}
@@ -153,32 +133,32 @@ func (s *selection) checkVersion(current uint64) error {
 
 // writeList writes a list item by item: as one value it would be in memory
 // several times over.
-func (a *answer) writeList(r *resource, f form, meta metav1.ListMeta, objects iter.Seq[object]) error {
+func (a *answer) writeList(r *kinds.Kind, f form, meta metav1.ListMeta, objects iter.Seq[kinds.Object]) error {
 	head, err := json.Marshal(f.listHead(r, meta))
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	a.begin(http.StatusOK, jsonType)
+	a.Begin(http.StatusOK, wire.JSON)
 	buffer := bytes.NewBuffer(head[:len(head)-len("[]}")])
 	buffer.WriteByte('[')
 	separator := ""
 	for o := range objects {
 		item, err := json.Marshal(f.item(r, o))
 		if err != nil {
-			panic(err) // the client must not take what it has for the whole
+			panic(err) // the client must not take what it has for the wire.Whole
 		}
 		buffer.WriteString(separator)
 		buffer.Write(item)
 		separator = ","
 		if buffer.Len() > writeSize {
-			if a.send(buffer.Bytes(), false) != nil {
+			if a.Send(buffer.Bytes(), false) != nil {
 				return nil // the client has gone
 			}
 			buffer.Reset()
 		}
 	}
 	buffer.WriteString("]}\n")
-	_ = a.send(buffer.Bytes(), false) // a client that has gone needs no answer
+	_ = a.Send(buffer.Bytes(), false) // a client that has gone needs no answer
 	return nil
 }
 
@@ -186,9 +166,9 @@ func (a *answer) writeList(r *resource, f form, meta metav1.ListMeta, objects it
 const writeSize = 64 << 10
 
 // listHead is an empty list, whose last field are the items.
-func (f form) listHead(r *resource, meta metav1.ListMeta) any {
+func (f form) listHead(r *kinds.Kind, meta metav1.ListMeta) any {
 	switch f.shape {
-	case asTable:
+	case wire.AsTable:
 		t := newTable(r, true)
 		return struct {
 			metav1.TypeMeta   `json:",inline"`
@@ -196,10 +176,10 @@ func (f form) listHead(r *resource, meta metav1.ListMeta) any {
 			ColumnDefinitions []metav1.TableColumnDefinition `json:"columnDefinitions"`
 			Rows              []any                          `json:"rows"`
 		}{t.TypeMeta, meta, t.ColumnDefinitions, []any{}}
-	case asMetadata:
+	case wire.AsMetadata:
 		return list{metav1.TypeMeta{Kind: "PartialObjectMetadataList", APIVersion: "meta.k8s.io/v1"}, meta, []any{}}
 	}
-	return list{metav1.TypeMeta{Kind: r.kind + "List", APIVersion: r.groupVersion().String()}, meta, []any{}}
+	return list{metav1.TypeMeta{Kind: r.Kind + "List", APIVersion: r.GroupVersion().String()}, meta, []any{}}
 }
 
 type list struct {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 )
 
 const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
@@ -84,7 +85,7 @@ func TestSelectors(t *testing.T) {
 func TestBadListOptions(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create(batch.Job{Name: "a", Executor: wait})
-	future := strconv.FormatUint(w.server.cache.Version()+1_000_000, 10)
+	future := strconv.FormatUint(w.server.host.Cache.Version()+1_000_000, 10)
 	tests := map[string]struct {
 		query   string
 		code    int
@@ -283,7 +284,7 @@ func TestFinishedCondition(t *testing.T) {
 	w.finish("bad")
 	finished := func(name string) (reason string) {
 		for _, c := range w.job(name).Status.Conditions {
-			if c.Type == ConditionFinished {
+			if c.Type == kinds.ConditionFinished {
 				require.Equal(t, corev1.ConditionTrue, c.Status)
 				reason = c.Reason
 			}

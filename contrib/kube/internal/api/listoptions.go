@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 
@@ -16,7 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // A selection is which objects of a resource are asked for.
@@ -32,23 +33,22 @@ type selection struct {
 
 // selection reads the parameters of a list, a watch or a deletion of many.
 func (a *answer) selection(q *query) (*selection, error) {
-	s := &selection{query: q, namespace: a.server.config.Namespace}
+	s := &selection{query: q, namespace: a.server.host.Namespace}
 	if err := metav1.Convert_url_Values_To_v1_ListOptions(&q.params, &s.options, nil); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, wire.BadRequest("%v", err)
 	}
-	if err := s.validate(isTrue(q.params, "watch")); err != nil {
+	if err := s.validate(wire.IsTrue(q.params, "watch")); err != nil {
 		return nil, err
 	}
 	var err error
 	if s.labels, err = labels.Parse(s.options.LabelSelector); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, wire.BadRequest("%v", err)
 	}
 	if s.fields, err = fields.ParseSelector(s.options.FieldSelector); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, wire.BadRequest("%v", err)
 	}
-	known := q.resource.selectable(q.resource.empty)
-	if s.fields, err = s.fields.Transform(q.resource.convertField(known)); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+	if s.fields, err = s.fields.Transform(q.kind.ConvertField); err != nil {
+		return nil, wire.BadRequest("%v", err)
 	}
 	return s, nil
 }
@@ -64,11 +64,11 @@ func (s *selection) validate(watch bool) error {
 		return nil
 	}
 	if s.options.Continue != "" && s.options.ResourceVersion != "0" {
-		return apierrors.NewBadRequest("specifying resource version is not allowed when using continue")
+		return wire.BadRequest("specifying resource version is not allowed when using continue")
 	}
 	var err error
 	if s.version, err = strconv.ParseUint(s.options.ResourceVersion, 10, 64); err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("invalid resource version %q: %v", s.options.ResourceVersion, err))
+		return wire.BadRequest("invalid resource version %q: %v", s.options.ResourceVersion, err)
 	}
 	return nil
 }
@@ -82,15 +82,15 @@ func (s *selection) isElsewhere() bool {
 }
 
 // has reports whether an object is among those asked for.
-func (s *selection) has(o object) bool {
+func (s *selection) has(o kinds.Object) bool {
 	if s.isElsewhere() {
 		return false
 	}
-	return s.isEverything() || s.matches(s.query.resource.attributesOf(o))
+	return s.isEverything() || s.matches(s.query.kind.AttributesOf(o))
 }
 
-func (s *selection) matches(a attributes) bool {
-	return s.labels.Matches(a.labels) && s.fields.Matches(a.fields)
+func (s *selection) matches(a kinds.Attributes) bool {
+	return s.labels.Matches(a.Labels) && s.fields.Matches(a.Fields)
 }
 
 // hasCached is has for an object that many watchers look at.
@@ -98,29 +98,16 @@ func (s *selection) hasCached(o *watchcache.Object) bool {
 	if s.isElsewhere() || o == nil {
 		return false
 	}
-	r := s.query.resource
+	r := s.query.kind
 	return s.isEverything() ||
-		s.matches(o.Attributes.Value(func() any { return r.attributesOf(r.build(o)) }).(attributes))
+		s.matches(o.Attributes.Value(func() any { return r.AttributesOf(r.Build(o)) }).(kinds.Attributes))
 }
 
 // jobName is the only job that the objects can belong to, if the selectors say
 // so: then the others need not be looked at.
 func (s *selection) jobName() string {
-	r := s.query.resource
-	if name, ok := s.fields.RequiresExactMatch("metadata.name"); ok && r.kind == "Job" {
-		return name
-	}
-	if r.kind == "Pod" {
-		for _, key := range []string{"job-name", "batch.kubernetes.io/job-name"} {
-			if name, ok := s.labels.RequiresExactMatch(key); ok {
-				return name
-			}
-		}
-	}
-	if r.kind == "Event" {
-		if name, ok := s.fields.RequiresExactMatch("involvedObject.name"); ok {
-			return name
-		}
+	if find := s.query.kind.JobName; find != nil {
+		return find(s.labels, s.fields)
 	}
 	return ""
 }
@@ -149,7 +136,7 @@ func parseContinue(text string) (continueToken, error) {
 		err = json.Unmarshal(data, &t)
 	}
 	if err != nil || t.APIVersion != continueVersion || t.Start == "" {
-		return t, apierrors.NewBadRequest("continue key is not valid")
+		return t, wire.BadRequest("continue key is not valid")
 	}
 	return t, nil
 }
@@ -170,7 +157,6 @@ func tableOptions(params url.Values) (metav1.IncludeObjectPolicy, error) {
 	case metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject:
 		return policy, nil
 	default:
-		return "", newError(http.StatusBadRequest, metav1.StatusReasonBadRequest,
-			fmt.Sprintf("unrecognized includeObject value: %q", policy))
+		return "", wire.BadRequest("unrecognized includeObject value: %q", policy)
 	}
 }

@@ -72,7 +72,7 @@ func TestLogs(t *testing.T) {
 		require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, message)
 	}
 	w.fails(w.do(call{method: "GET", path: podsPath + "/x/log"}), http.StatusNotFound, metav1.StatusReasonNotFound)
-	w.fails(w.do(call{method: "POST", path: podsPath + "/" + pod + "/log"}), http.StatusNotFound, metav1.StatusReasonNotFound)
+	w.fails(w.do(call{method: "POST", path: podsPath + "/" + pod + "/log"}), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
 }
 
 func TestFollowLog(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/openapi"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // documents are the OpenAPI documents of the group versions, made when one is
@@ -40,15 +41,15 @@ func (s *Server) documents() (map[string][]byte, error) {
 // described are the resources of a group version as OpenAPI is to show them.
 func (s *Server) described(gv schema.GroupVersion) []openapi.Resource {
 	var list []openapi.Resource
-	for _, r := range s.resources {
-		if r.groupVersion() != gv || r.empty == nil {
+	for _, r := range s.kinds {
+		if r.GroupVersion() != gv || r.Empty == nil {
 			continue
 		}
-		path := versionPath(gv) + "/" + r.name + "/{name}"
-		if r.namespaced {
-			path = versionPath(gv) + "/namespaces/{namespace}/" + r.name + "/{name}"
+		path := versionPath(gv) + "/" + r.Plural + "/{name}"
+		if r.Namespaced {
+			path = versionPath(gv) + "/namespaces/{namespace}/" + r.Plural + "/{name}"
 		}
-		list = append(list, openapi.Resource{Path: path, Kind: gv.WithKind(r.kind), Object: r.empty, Patch: r.can("patch")})
+		list = append(list, openapi.Resource{Path: path, Kind: gv.WithKind(r.Kind), Object: r.Empty, Patch: r.Can("patch")})
 	}
 	return list
 }
@@ -67,7 +68,7 @@ func (a *answer) openAPIIndex() error {
 	for path, body := range bodies {
 		paths[path] = entry{fmt.Sprintf("%s/openapi/v3/%s?hash=%X", a.prefix(), path, hashOf(body))}
 	}
-	return a.writeJSON(http.StatusOK, jsonType, map[string]any{"paths": paths})
+	return a.WriteJSON(http.StatusOK, wire.JSON, map[string]any{"paths": paths})
 }
 
 func hashOf(body []byte) []byte {
@@ -77,8 +78,8 @@ func hashOf(body []byte) []byte {
 
 // prefix is what was stripped off the path on the way here.
 func (a *answer) prefix() string {
-	path, _, _ := strings.Cut(a.r.RequestURI, "?")
-	if prefix, ok := strings.CutSuffix(path, a.r.URL.Path); ok && strings.HasPrefix(prefix, "/") {
+	path, _, _ := strings.Cut(a.Request.RequestURI, "?")
+	if prefix, ok := strings.CutSuffix(path, a.Request.URL.Path); ok && strings.HasPrefix(prefix, "/") {
 		return prefix
 	}
 	return ""
@@ -91,12 +92,12 @@ func (a *answer) openAPIDocument(path string) error {
 	}
 	body, ok := bodies[path]
 	if !ok {
-		return errNoResource()
+		return wire.NoResource()
 	}
-	if a.r.URL.Query().Get("hash") != "" {
-		a.w.Header().Set("Cache-Control", "public, immutable")
-		a.w.Header().Set("Expires", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat))
+	if a.Request.URL.Query().Get("hash") != "" {
+		a.Writer.Header().Set("Cache-Control", "public, immutable")
+		a.Writer.Header().Set("Expires", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat))
 	}
-	a.w.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprintf("%X", hashOf(body))))
-	return a.write(http.StatusOK, jsonType, body)
+	a.Writer.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprintf("%X", hashOf(body))))
+	return a.Write(http.StatusOK, wire.JSON, body)
 }

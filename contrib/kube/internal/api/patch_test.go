@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/patch"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,7 +62,7 @@ func TestPatch(t *testing.T) {
 		"a JSON patch whose test fails": {jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"x"}]`, 422, "the server rejected our request due to an error in our request", nil},
 		"a JSON patch to nowhere":       {jsonPatch, "", `[{"op":"remove","path":"/spec/x"}]`, 422, "the server rejected our request due to an error in our request", nil},
 		"a JSON patch that is none":     {jsonPatch, "", `{}`, 400, "cannot unmarshal object", nil},
-		"too many operations":           {jsonPatch, "", "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, mostOperations) + `{"op":"remove","path":"/x"}]`, 413, "maximum operations", nil},
+		"too many operations":           {jsonPatch, "", "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`, 413, "maximum operations", nil},
 		"copies of copies": {jsonPatch, "", `[{"op":"add","path":"/metadata/annotations","value":{"a":["` + strings.Repeat("x", 100) + `"]}}` +
 			strings.Repeat(`,{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/a/-"}`, 60) + "]", 413, "makes too much of the object", nil},
 		"no JSON":                     {strategicPatch, "", `{`, 400, "unexpected end of JSON input", nil},

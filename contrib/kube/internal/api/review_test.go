@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -39,7 +40,7 @@ func TestAccessReview(t *testing.T) {
 					Spec:     authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &test.want}}
 				inJSON, err := json.Marshal(review)
 				require.NoError(t, err)
-				for contentType, body := range map[string]string{"application/json": string(inJSON), protobufType: encoded(t, review)} {
+				for contentType, body := range map[string]string{"application/json": string(inJSON), wire.Protobuf: encoded(t, review)} {
 					var answer authorizationv1.SelfSubjectAccessReview
 					w.read(w.do(call{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 						contentType: contentType, body: body}), http.StatusCreated, &answer)

@@ -1,33 +1,35 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// A query is what a request wants of a resource.
+// A query is what a request wants of a kind.
 type query struct {
-	resource    *resource
-	namespace   string // empty: all
-	name        string // empty: the collection
-	subresource string
-	params      url.Values
+	kind      *kinds.Kind
+	namespace string // empty: all
+	name      string // empty: the collection
+	part      string // empty: the whole object
+	params    url.Values
 }
 
 // verb is the query's verb as authorization knows it.
 func (a *answer) verb(q *query) string {
-	switch a.r.Method {
-	case http.MethodGet:
+	switch a.Request.Method {
+	case http.MethodGet, http.MethodHead:
 		switch {
 		case q.name != "":
 			return "get"
-		case isTrue(q.params, "watch"):
+		case wire.IsTrue(q.params, "watch") && a.Request.Method == http.MethodGet:
 			return "watch"
 		}
 		return "list"
@@ -46,13 +48,6 @@ func (a *answer) verb(q *query) string {
 	return ""
 }
 
-// isTrue reads a boolean of a query string as an API server does: absent, "0"
-// and "false" are false, and all else is true.
-func isTrue(params url.Values, name string) bool {
-	values, ok := params[name]
-	return ok && len(values) > 0 && values[0] != "0" && !strings.EqualFold(values[0], "false")
-}
-
 // route reads the path of a request: /api/v1/... or /apis/GROUP/VERSION/..., and
 // there [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]].
 func (s *Server) route(path string) (*query, error) {
@@ -64,28 +59,28 @@ func (s *Server) route(path string) (*query, error) {
 	case len(parts) >= 4 && parts[0] == "apis":
 		group, parts = parts[1], parts[2:]
 	default:
-		return nil, errNoResource()
+		return nil, wire.NoResource()
 	}
 	if slices.Contains(parts, "") {
-		return nil, errNoResource()
+		return nil, wire.NoResource()
 	}
 	version, parts := parts[0], parts[1:]
 	q := new(query)
 	if len(parts) >= 3 && parts[0] == "namespaces" && !slices.Contains(namespaceParts, parts[2]) {
 		q.namespace, parts = parts[1], parts[2:]
 	}
-	q.resource = s.find(group, version, parts[0])
-	if q.resource == nil || len(parts) > 3 || q.namespace != "" && !q.resource.namespaced {
-		return nil, errNoResource()
+	q.kind = s.find(schema.GroupVersion{Group: group, Version: version}, parts[0])
+	if q.kind == nil || len(parts) > 3 || q.namespace != "" && !q.kind.Namespaced {
+		return nil, wire.NoResource()
 	}
 	if len(parts) > 1 {
 		q.name = parts[1]
 	}
 	if len(parts) > 2 {
-		q.subresource = parts[2]
+		q.part = parts[2]
 	}
-	if q.name != "" && q.resource.namespaced && q.namespace == "" {
-		return nil, errNoResource()
+	if q.name != "" && q.kind.Namespaced && q.namespace == "" {
+		return nil, wire.NoResource()
 	}
 	return q, nil
 }
@@ -93,81 +88,62 @@ func (s *Server) route(path string) (*query, error) {
 // namespaceParts are the subresources of namespaces.
 var namespaceParts = []string{"status", "finalize"}
 
-// serveResource answers a request about a resource.
-func (a *answer) serveResource() error {
-	q, err := a.server.route(a.r.URL.Path)
+// serveKind answers a request about a kind.
+func (a *answer) serveKind() error {
+	q, err := a.server.route(a.Request.URL.Path)
 	if err != nil {
 		return err
 	}
-	if q.params, err = url.ParseQuery(a.r.URL.RawQuery); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+	if q.params, err = url.ParseQuery(a.Request.URL.RawQuery); err != nil {
+		return wire.BadRequest("%v", err)
 	}
 	verb := a.verb(q)
+	serve := a.verbs()[verb]
 	switch {
-	case q.subresource != "":
-		return a.serveSubresource(q, verb)
-	case !q.resource.can(verb), (verb == "create") != (q.name == "") && slices.Contains(namedVerbs, verb):
-		return notAllowed()
+	case q.part != "":
+		return a.servePart(q, verb)
+	case serve == nil || !q.kind.Can(verb) || (verb == "create") != (q.name == "") && slices.Contains(namedVerbs, verb):
+		return wire.NotAllowed(fmt.Sprintf("of %s it has the verbs %s", q.kind.Plural, strings.Join(q.kind.Verbs, ", ")))
 	}
-	switch verb {
-	case "get":
-		return a.get(q)
-	case "list":
-		return a.list(q)
-	case "watch":
-		return a.watch(q)
-	case "create":
-		return a.create(q)
-	case "update":
-		return a.update(q)
-	case "patch":
-		return a.patch(q)
-	case "delete":
-		return a.delete(q)
+	if err := a.allow(q, verb); err != nil {
+		return err
 	}
-	return a.deleteCollection(q)
+	return serve(q)
+}
+
+func (a *answer) verbs() map[string]func(*query) error {
+	return map[string]func(*query) error{"get": a.get, "list": a.list, "watch": a.watch, "create": a.create,
+		"update": a.update, "patch": a.patch, "delete": a.delete, "deletecollection": a.deleteCollection}
 }
 
 // namedVerbs are those that must have a name in the path, or in the case of
 // create must not.
 var namedVerbs = []string{"create", "update", "patch"}
 
-// serveSubresource answers a request about a part of an object, if only to say
-// why it is not served.
-func (a *answer) serveSubresource(q *query, verb string) error {
-	kind := q.resource.name + "/" + q.subresource
+// servePart answers a request about a part of an object, if only to say why it is
+// not served.
+func (a *answer) servePart(q *query, verb string) error {
+	part := q.kind.Part(q.part)
 	switch {
-	case kind == "jobs/status" && verb == "get", kind == "namespaces/status" && verb == "get":
-		return a.get(q)
-	case kind == "pods/log" && verb == "get":
-		return a.logs(q)
-	case kind == "pods/status" && verb == "get":
-		return a.get(q)
-	case slices.Contains(ownStatus, kind):
-		return refuse(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
-			"the status of %s is set by this server alone", q.resource.name)
-	case slices.Contains(unsupportedParts, kind):
-		return refuse(http.StatusNotImplemented, "NotImplemented",
-			"%s is not supported by this server: its pods run inside of a process", q.subresource)
+	case part == nil:
+		return wire.NoResource()
+	case len(part.Verbs) == 0:
+		return wire.Error(http.StatusNotImplemented, "NotImplemented", "%s is not supported by this server: %s", part.Name, part.Instead)
+	case !slices.Contains(part.Verbs, verb):
+		return wire.NotAllowed(cmp.Or(part.Instead, fmt.Sprintf("%s/%s has the verbs %s", q.kind.Plural, part.Name, strings.Join(part.Verbs, ", "))))
 	}
-	return errNoResource()
-}
-
-// ownStatus are subresources that can only be read, and unsupportedParts those
-// that clients ask for, and that are not there.
-var (
-	ownStatus        = []string{"jobs/status", "pods/status", "namespaces/status", "namespaces/finalize"}
-	unsupportedParts = []string{"jobs/scale", "pods/attach", "pods/binding", "pods/ephemeralcontainers", "pods/eviction",
-		"pods/exec", "pods/portforward", "pods/proxy", "pods/resize"}
-)
-
-func refuse(code int, reason metav1.StatusReason, format string, args ...any) error {
-	return newError(code, reason, fmt.Sprintf(format, args...))
-}
-
-func notAllowed() error {
-	err := newError(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
-		"the server does not allow this method on the requested resource")
-	err.ErrStatus.Details = &metav1.StatusDetails{}
-	return err
+	if err := a.allow(q, verb); err != nil {
+		return err
+	}
+	if part.Serve == nil {
+		return a.get(q)
+	}
+	o, err := a.find(q)
+	if err != nil {
+		return err
+	}
+	if a.Request.Method == http.MethodHead {
+		q.params.Del("follow")
+	}
+	return part.Serve(a.Answer, o, q.params)
 }

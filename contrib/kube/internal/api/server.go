@@ -15,77 +15,61 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
-	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // defaultMaxWatches is how many watches and followed logs are open at once.
 const defaultMaxWatches = 2000
 
-// Config says what a Server serves and to whom.
+// Config is kube.Options, which says what the fields mean, for a controller.
 type Config struct {
-	// Controller has the jobs. Required.
-	Controller *batch.Controller
-	// Runner makes jobs of manifests. Nil makes none.
-	Runner *convert.Runner
-	// Namespace is where the jobs are; empty means "default".
-	Namespace string
-	// Write opens what changes jobs.
-	Write bool
-	// Hosts are the names, other than those of the loopback interface, by which
-	// the server may be addressed; "*" allows any.
-	Hosts []string
-	// Authenticate names the user who sends a request. Nil lets everybody in as
-	// "anonymous". An error is answered with 401 Unauthorized.
+	Controller   *batch.Controller // required
+	Runner       *convert.Runner
+	Namespace    string
+	Write        bool
+	Hosts        []string
 	Authenticate func(*http.Request) (user string, err error)
-	// MaxWatches is how many watches and followed logs may be open at once; zero
-	// means 2000.
-	MaxWatches int
-	// Logger receives what a client cannot be told, such as panics and jobs that
-	// cannot go on after a restart. Nil means silence.
-	Logger *slog.Logger
+	MaxWatches   int
+	Logger       *slog.Logger
 }
 
 // A Server answers requests. Its methods may be called by several goroutines at
 // once.
 type Server struct {
 	config    Config
-	started   uint64 // the version of what never changes
-	cache     *watchcache.Cache
-	resources []*resource
-	streams   chan struct{} // has room for as many as may be open
+	host      *kinds.Host
+	kinds     []*kinds.Kind
 	restoring sync.WaitGroup
 	cancel    context.CancelFunc // ends restoring
 	docs      documents
 	bundles   bundles
-	scheme    *runtime.Scheme
-	fields    *fieldmanager.Manager
 }
 
 // New returns a server. It declares the jobs again that clients have created
 // before a restart, and then runs nothing until it is asked.
 func New(config Config) *Server {
-	config.Namespace = cmp.Or(config.Namespace, "default")
-	config.MaxWatches = cmp.Or(config.MaxWatches, defaultMaxWatches)
 	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
-	if config.Runner == nil {
-		config.Runner = new(convert.Runner)
-	}
-	s := &Server{
-		config:  config,
-		started: uint64(time.Now().UnixMicro()),
-		cache:   watchcache.New(config.Controller),
-		streams: make(chan struct{}, config.MaxWatches),
-	}
-	s.resources = s.served()
-	s.scheme = newScheme()
-	s.fields = fieldmanager.New(s.scheme)
+	s := &Server{config: config, host: &kinds.Host{
+		Controller: config.Controller,
+		Runner:     cmp.Or(config.Runner, new(convert.Runner)),
+		Namespace:  cmp.Or(config.Namespace, "default"),
+		Write:      config.Write,
+		Known:      config.Authenticate != nil,
+		Started:    uint64(time.Now().UnixMicro()),
+		Cache:      watchcache.New(config.Controller),
+		Streams:    make(wire.Streams, cmp.Or(config.MaxWatches, defaultMaxWatches)),
+		Scheme:     newScheme(),
+	}}
+	s.kinds = s.host.All()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.restoring.Go(func() { s.restore(ctx) })
+	s.restoring.Go(func() { s.host.Restore(ctx, config.Logger) })
 	return s
 }
 
@@ -105,18 +89,34 @@ func newScheme() *runtime.Scheme {
 // runs any more.
 func (s *Server) Close() {
 	s.cancel()
-	s.cache.Close()
+	s.host.Cache.Close()
 	s.restoring.Wait()
+}
+
+// find returns the kind of that name, or nil.
+func (s *Server) find(gv schema.GroupVersion, plural string) *kinds.Kind {
+	for _, k := range s.kinds {
+		if k.GroupVersion() == gv && k.Plural == plural {
+			return k
+		}
+	}
+	return nil
+}
+
+// An answer is a request that is being answered by a server.
+type answer struct {
+	*wire.Answer
+	server *Server
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache, private")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	a := &answer{server: s, w: w, r: r, warned: make(map[string]bool)}
-	defer a.recover()
+	a := &answer{wire.New(w, r, s.host.Scheme), s}
+	defer a.Recover(s.config.Logger)
 	if err := a.serve(); err != nil {
-		a.fail(err)
+		a.Fail(err)
 	}
 }
 
@@ -125,8 +125,8 @@ func (a *answer) serve() error {
 	if err := a.guard(); err != nil {
 		return err
 	}
-	if handler := a.server.plain(a.r.URL.Path); handler != nil {
+	if handler := a.server.plain(a.Request.URL.Path); handler != nil {
 		return a.servePlain(handler)
 	}
-	return a.serveResource()
+	return a.serveKind()
 }

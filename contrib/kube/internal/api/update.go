@@ -1,65 +1,70 @@
 package api
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/runtocompletion/batch"
-	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
-	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
-// A modification makes the manifest that a job is to have of the one it has,
-// which it must not change. It may be called more than once.
-type modification func(live *batchv1.Job) (*batchv1.Job, error)
+// A modification makes what an object is to be of what it is, which it must not
+// change. It may be called more than once.
+type modification func(live kinds.Object) (kinds.Object, error)
 
-// update replaces a job.
+// update replaces an object.
 func (a *answer) update(q *query) error {
-	if err := a.allowWrites(q); err != nil {
-		return err
-	}
 	var options metav1.UpdateOptions
 	if err := metav1.Convert_url_Values_To_v1_UpdateOptions(&q.params, &options, nil); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+		return wire.BadRequest("%v", err)
 	}
-	if err := invalidOptions("UpdateOptions", metavalidation.ValidateUpdateOptions(&options)); err != nil {
+	if err := wire.InvalidOptions("UpdateOptions", metavalidation.ValidateUpdateOptions(&options)); err != nil {
 		return err
 	}
-	m := new(batchv1.Job)
-	if err := a.decodeBody(a.decoder(options.FieldValidation), m, jobKind); err != nil {
+	m := q.kind.New()
+	if err := a.DecodeBody(a.Decoder(options.FieldValidation), m, q.kind.GroupVersionKind); err != nil {
 		return err
 	}
-	if m.Name != q.name && m.Name != "" {
-		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", m.Name, q.name))
+	if m.GetName() != q.name && m.GetName() != "" {
+		return wire.BadRequest(otherName, m.GetName(), q.name)
 	}
-	manager := a.manager(options.FieldManager)
-	changed, err := a.change(q, len(options.DryRun) > 0, func(live *batchv1.Job) (*batchv1.Job, error) {
-		updated := m.DeepCopy()
-		updated.Name = q.name
-		if err := a.complete(updated, live); err != nil {
-			return nil, err
-		}
-		return updated, a.server.fields.Updated(live, updated, manager)
-	})
+	changed, err := a.change(q, len(options.DryRun) > 0, a.recorded(q, options.FieldManager, func(kinds.Object) (kinds.Object, error) {
+		updated := m.DeepCopyObject().(kinds.Object)
+		updated.SetName(q.name)
+		return updated, nil
+	}))
 	if err != nil {
 		return err
 	}
 	return a.writeChanged(q, http.StatusOK, changed)
 }
 
-// change modifies a job. Nobody else changes it between the modification and its
-// effect.
-func (a *answer) change(q *query, dryRun bool, modify modification) (object, error) {
+// otherName is how an API server says that a body and its path do not agree.
+const otherName = "the name of the object (%s) does not match the name on the URL (%s)"
+
+// recorded completes what a modification makes, and records whose it is.
+func (a *answer) recorded(q *query, manager string, modify modification) modification {
+	manager = a.Manager(manager)
+	return func(live kinds.Object) (kinds.Object, error) {
+		updated, err := modify(live)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.complete(q, updated, live); err != nil {
+			return nil, err
+		}
+		return updated, q.kind.Writer.Managed().Updated(live, updated, manager)
+	}
+}
+
+// change modifies an object. Nobody else changes it between the modification and
+// its effect.
+func (a *answer) change(q *query, dry bool, modify modification) (kinds.Object, error) {
 	live, updated, err := a.modified(q, "", modify)
 	if err != nil {
 		return nil, err
@@ -67,117 +72,78 @@ func (a *answer) change(q *query, dryRun bool, modify modification) (object, err
 	if isSame(live, updated) {
 		return live, nil
 	}
-	if dryRun {
-		if !equality.Semantic.DeepEqual(live.Spec, updated.Spec) {
-			updated.Generation++
-		}
+	if dry {
 		return updated, nil
 	}
-	var refused error
-	err = a.server.config.Controller.Update(a.r.Context(), q.name, func(job *batch.Job) {
-		var again *batchv1.Job
-		if _, again, refused = a.modified(q, live.UID, modify); refused == nil {
-			refused = a.changeJob(job, again)
-		}
+	err = q.kind.Writer.Change(a.Request.Context(), q.name, func() (kinds.Object, error) {
+		_, again, err := a.modified(q, live.GetUID(), modify)
+		return again, err
 	})
-	if err := errors.Join(err, refused); err != nil {
-		return nil, jobError(q.name, err)
+	if err != nil {
+		return nil, err
 	}
 	o, err := a.find(q)
 	if err != nil {
 		return updated, nil // it is done, and was removed
 	}
-	return a.server.buildJob(o), nil
+	return q.kind.Build(o), nil
 }
 
-// modified returns a job as it is now and as it is to be. Uid is that of the job
-// meant, if one is.
-func (a *answer) modified(q *query, uid types.UID, modify modification) (live, updated *batchv1.Job, err error) {
+// modified returns an object as it is now and as it is to be. Uid is that of the
+// object meant, if one is.
+func (a *answer) modified(q *query, uid types.UID, modify modification) (live, updated kinds.Object, err error) {
 	o, err := a.find(q)
 	if err != nil {
 		return nil, nil, err
 	}
-	live = a.server.buildJob(o).(*batchv1.Job)
-	if uid != "" && live.UID != uid {
-		return nil, nil, apierrors.NewNotFound(jobResource, q.name)
+	live = q.kind.Build(o)
+	if uid != "" && live.GetUID() != uid {
+		return nil, nil, apierrors.NewNotFound(q.kind.GroupResource(), q.name)
 	}
 	if updated, err = modify(live); err != nil {
 		return nil, nil, err
 	}
-	return live, updated, a.checkUpdate(live, updated)
+	return live, updated, q.kind.Writer.Check(a.Answer, updated, live)
 }
 
-// changeJob makes a job what its manifest says.
-func (a *answer) changeJob(job *batch.Job, m *batchv1.Job) error {
-	convert.Change(job, m)
-	annotations, err := keepMetadata(m, job.Annotations)
-	if err != nil {
-		return err
-	}
-	job.Annotations = annotations
-	return nil
-}
-
-// complete puts into an updated manifest what only the server may say, and its
-// defaults. It refuses one that was made of an older version, or of another job.
-func (a *answer) complete(updated, live *batchv1.Job) error {
+// complete puts into an update what only the server may say, and its defaults. It
+// refuses one that was made of an older version, or of another object.
+func (a *answer) complete(q *query, updated, live kinds.Object) error {
 	switch {
-	case updated.Namespace != "" && updated.Namespace != live.Namespace:
-		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
-	case updated.UID != "" && updated.UID != live.UID:
-		return conflict(jobResource, live.Name, otherUID, updated.UID, live.UID)
-	case updated.ResourceVersion != "" && updated.ResourceVersion != live.ResourceVersion:
-		return conflict(jobResource, live.Name, "the object has been modified; please apply your changes to the latest version and try again")
+	case updated.GetNamespace() != "" && updated.GetNamespace() != live.GetNamespace():
+		return wire.BadRequest(otherNamespace)
+	case updated.GetUID() != "" && updated.GetUID() != live.GetUID():
+		return wire.Conflict(q.kind.GroupResource(), q.name, wire.OtherUID, updated.GetUID(), live.GetUID())
+	case updated.GetResourceVersion() != "" && updated.GetResourceVersion() != live.GetResourceVersion():
+		return wire.Conflict(q.kind.GroupResource(), q.name,
+			"the object has been modified; please apply your changes to the latest version and try again")
 	}
-	updated.TypeMeta = live.TypeMeta
-	updated.Namespace, updated.UID, updated.ResourceVersion = live.Namespace, live.UID, live.ResourceVersion
-	updated.GenerateName, updated.Generation = live.GenerateName, live.Generation
+	updated.GetObjectKind().SetGroupVersionKind(q.kind.GroupVersionKind)
+	updated.SetNamespace(live.GetNamespace())
+	updated.SetUID(live.GetUID())
+	updated.SetResourceVersion(live.GetResourceVersion())
+	updated.SetGenerateName(live.GetGenerateName())
+	updated.SetGeneration(live.GetGeneration())
 	updated.SetSelfLink("")
-	updated.CreationTimestamp = live.CreationTimestamp
-	updated.DeletionTimestamp, updated.DeletionGracePeriodSeconds = live.DeletionTimestamp, live.DeletionGracePeriodSeconds
-	updated.Status = *live.Status.DeepCopy()
-	if !equality.Semantic.DeepEqual(updated.Finalizers, live.Finalizers) {
-		a.dropFinalizers(updated)
-		updated.Finalizers = live.Finalizers
-	}
-	convert.DropKept(updated.Annotations)
-	validation.Default(updated)
-	return nil
-}
-
-// otherUID and otherVersion are how an API server says that an object is not the
-// one that was meant.
-const (
-	otherUID     = "Precondition failed: UID in precondition: %v, UID in object meta: %v"
-	otherVersion = "Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v"
-)
-
-func conflict(r schema.GroupResource, name, format string, args ...any) error {
-	return apierrors.NewConflict(r, name, fmt.Errorf(format, args...))
-}
-
-// checkUpdate refuses what may not change, or cannot here.
-func (a *answer) checkUpdate(live, updated *batchv1.Job) error {
-	errs := validation.ValidateUpdate(updated, live)
-	if len(errs) == 0 && !equality.Semantic.DeepEqual(live.Spec.Template, updated.Spec.Template) {
-		errs = field.ErrorList{field.Forbidden(field.NewPath("spec", "template"),
-			"this server cannot change the template of a job; delete it and create it anew")}
-	}
-	if len(errs) > 0 {
-		return invalidJob(updated.Name, errs)
-	}
+	updated.SetCreationTimestamp(live.GetCreationTimestamp())
+	updated.SetDeletionTimestamp(live.GetDeletionTimestamp())
+	updated.SetDeletionGracePeriodSeconds(live.GetDeletionGracePeriodSeconds())
+	q.kind.Writer.Complete(a.Answer, updated, live)
 	return nil
 }
 
 // isSame reports whether an update changes nothing: who last applied the same
 // values, and when, is no change.
-func isSame(live, updated *batchv1.Job) bool {
-	a, b := live.DeepCopy(), updated.DeepCopy()
-	for _, job := range []*batchv1.Job{a, b} {
-		for i := range job.ManagedFields {
-			job.ManagedFields[i].Time = nil
+func isSame(live, updated kinds.Object) bool {
+	a, b := live.DeepCopyObject().(kinds.Object), updated.DeepCopyObject().(kinds.Object)
+	for _, o := range []kinds.Object{a, b} {
+		managed := o.GetManagedFields()
+		for i := range managed {
+			managed[i].Time = nil
 		}
-		job.Generation, job.ResourceVersion = 0, ""
+		o.SetManagedFields(managed)
+		o.SetGeneration(0)
+		o.SetResourceVersion("")
 	}
 	return equality.Semantic.DeepEqual(a, b)
 }

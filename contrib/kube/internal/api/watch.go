@@ -13,7 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 const (
@@ -29,14 +31,14 @@ type watch struct {
 	*answer
 	*selection
 	form      form
-	watcher   *watchcache.Watcher // nil if nothing ever changes
-	described bool                // a table's columns were
+	watcher   *watchcache.Watcher
+	described bool // a table's columns were
 	buffer    []byte
 }
 
 // watch answers with the changes of a collection until the client has gone.
 func (a *answer) watch(q *query) error {
-	f, err := formOf(a.r, q)
+	f, err := formOf(a.Request, q)
 	if err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (a *answer) watch(q *query) error {
 	if err != nil {
 		return err
 	}
-	leave, err := a.enterStream()
+	leave, err := a.server.host.Streams.Enter()
 	if err != nil {
 		return err
 	}
@@ -54,42 +56,24 @@ func (a *answer) watch(q *query) error {
 	if err != nil {
 		return err
 	}
-	if w.watcher != nil {
-		defer w.watcher.Close()
-	}
-	ctx, cancel := context.WithTimeout(a.r.Context(), w.duration())
+	defer w.watcher.Close()
+	ctx, cancel := context.WithTimeout(a.Request.Context(), w.duration())
 	defer cancel()
-	a.begin(http.StatusOK, jsonType)
+	a.Begin(http.StatusOK, wire.JSON)
 	w.run(ctx, snapshot)
 	return nil
-}
-
-// enterStream makes sure that there are not too many answers without an end.
-func (a *answer) enterStream() (leave func(), err error) {
-	select {
-	case a.server.streams <- struct{}{}:
-		return func() { <-a.server.streams }, nil
-	default:
-		return nil, apierrors.NewTooManyRequests("too many watches, please try again later", 1)
-	}
 }
 
 // start finds the place from which to watch. The snapshot is what is to be sent
 // first; its version is zero if nothing is.
 func (w *watch) start() (watchcache.Snapshot, error) {
-	r := w.query.resource
+	r := w.query.kind
 	initial := w.version == 0
 	if send := w.options.SendInitialEvents; send != nil {
 		initial = *send || w.options.ResourceVersion == "0"
 	}
-	switch {
-	case r.static != nil:
-		if !initial {
-			return watchcache.Snapshot{}, nil
-		}
-		return watchcache.Snapshot{Version: w.server.started, Objects: r.static}, nil
-	case initial || w.version == 0:
-		snapshot, watcher := w.server.cache.ListAndWatch(r.cached)
+	if initial || w.version == 0 {
+		snapshot, watcher := r.Objects.ListAndWatch()
 		w.watcher = watcher
 		if !initial {
 			return watchcache.Snapshot{}, nil
@@ -100,10 +84,10 @@ func (w *watch) start() (watchcache.Snapshot, error) {
 		}
 		return snapshot, nil
 	}
-	watcher, err := w.server.cache.Watch(r.cached, w.version)
+	watcher, err := r.Objects.Watch(w.version)
 	if err != nil {
 		return watchcache.Snapshot{}, apierrors.NewResourceExpired(
-			fmt.Sprintf("too old resource version: %d (%d)", w.version, w.server.cache.Version()))
+			fmt.Sprintf("too old resource version: %d (%d)", w.version, r.Objects.Version()))
 	}
 	w.watcher = watcher
 	return watchcache.Snapshot{}, nil
@@ -133,22 +117,14 @@ func (w *watch) run(ctx context.Context, snapshot watchcache.Snapshot) {
 			return
 		case <-more:
 		case <-bookmarks.C:
-			w.bookmark(w.cursor(), nil)
+			w.bookmark(w.watcher.Cursor(), nil)
 		}
 	}
 }
 
-// cursor is the version up to which the client has everything.
-func (w *watch) cursor() uint64 {
-	if w.watcher == nil {
-		return w.server.started
-	}
-	return w.watcher.Cursor()
-}
-
 func (w *watch) sendInitial(ctx context.Context, snapshot watchcache.Snapshot) bool {
 	for _, o := range snapshot.Objects {
-		built := w.query.resource.build(o)
+		built := w.query.kind.Build(o)
 		if ctx.Err() != nil || w.has(built) && !w.sendObject("ADDED", built) {
 			return false
 		}
@@ -161,9 +137,6 @@ func (w *watch) sendInitial(ctx context.Context, snapshot watchcache.Snapshot) b
 
 // sendChanges sends what has changed, and returns what to wait for next.
 func (w *watch) sendChanges(ctx context.Context) (more <-chan struct{}, ok bool) {
-	if w.watcher == nil {
-		return nil, true
-	}
 	from := w.watcher.Cursor()
 	changes, more, err := w.watcher.Changes()
 	if errors.Is(err, watchcache.ErrTooOld) {
@@ -173,7 +146,7 @@ func (w *watch) sendChanges(ctx context.Context) (more <-chan struct{}, ok bool)
 		return more, false
 	}
 	if w.sharesBundles() && len(changes) > 1 && len(changes) <= longestBundle {
-		return more, w.sendBundle(bundleKey{w.query.resource, w.form, from, w.watcher.Cursor()}, changes)
+		return more, w.sendBundle(bundleKey{w.query.kind, w.form, from, w.watcher.Cursor()}, changes)
 	}
 	for _, c := range changes {
 		if ctx.Err() != nil || !w.sendChange(c) {
@@ -185,7 +158,7 @@ func (w *watch) sendChanges(ctx context.Context) (more <-chan struct{}, ok bool)
 
 // sharesBundles reports whether the watcher is sent the same as others are.
 func (w *watch) sharesBundles() bool {
-	return w.isEverything() && !w.isElsewhere() && (w.described || w.form.shape != asTable)
+	return w.isEverything() && !w.isElsewhere() && (w.described || w.form.shape != wire.AsTable)
 }
 
 func (w *watch) sendBundle(key bundleKey, changes []*watchcache.Change) bool {
@@ -193,7 +166,7 @@ func (w *watch) sendBundle(key bundleKey, changes []*watchcache.Change) bool {
 	if err != nil {
 		return w.add(nil, err)
 	}
-	return w.flush() && w.answer.send(data, true) == nil
+	return w.flush() && w.answer.Send(data, true) == nil
 }
 
 // sendChange sends a change as it looks through the selectors: an object that
@@ -215,17 +188,17 @@ func (w *watch) sendChange(c *watchcache.Change) bool {
 }
 
 func (w *watch) sendCached(c *watchcache.Change, kind string, o *watchcache.Object) bool {
-	if w.form.shape == asTable && !w.described {
-		built := w.query.resource.build(o)
-		built.SetResourceVersion(formatVersion(c.Version))
+	if w.form.shape == wire.AsTable && !w.described {
+		built := w.query.kind.Build(o)
+		built.SetResourceVersion(kinds.FormatVersion(c.Version))
 		return w.sendObject(kind, built)
 	}
-	data, err := w.form.change(w.query.resource, c, kind, o)
+	data, err := w.form.change(w.query.kind, c, kind, o)
 	return w.add(data, err)
 }
 
-func (w *watch) sendObject(kind string, o object) bool {
-	data, err := w.form.frame(w.query.resource, kind, o, !w.described)
+func (w *watch) sendObject(kind string, o kinds.Object) bool {
+	data, err := w.form.frame(w.query.kind, kind, o, !w.described)
 	w.described = true
 	return w.add(data, err)
 }
@@ -235,18 +208,18 @@ func (w *watch) bookmark(version uint64, annotations map[string]string) {
 	if !w.options.AllowWatchBookmarks {
 		return
 	}
-	r := w.query.resource
-	kind := metav1.TypeMeta{Kind: r.kind, APIVersion: r.groupVersion().String()}
-	meta := metav1.ObjectMeta{ResourceVersion: formatVersion(version), Annotations: annotations}
+	r := w.query.kind
+	kind := metav1.TypeMeta{Kind: r.Kind, APIVersion: r.GroupVersion().String()}
+	meta := metav1.ObjectMeta{ResourceVersion: kinds.FormatVersion(version), Annotations: annotations}
 	var o any = metav1.PartialObjectMetadata{TypeMeta: kind, ObjectMeta: meta}
 	switch w.form.shape {
-	case asTable:
+	case wire.AsTable:
 		t := newTable(r, !w.described)
 		w.described = true
-		t.ResourceVersion = formatVersion(version)
+		t.ResourceVersion = kinds.FormatVersion(version)
 		t.Rows = []metav1.TableRow{}
 		o = t
-	case asMetadata:
+	case wire.AsMetadata:
 		o = metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"},
 			ObjectMeta: meta}
 	}
@@ -254,7 +227,7 @@ func (w *watch) bookmark(version uint64, annotations map[string]string) {
 }
 
 func (w *watch) sendError(err error) {
-	w.add(line(frame{"ERROR", statusOf(err)}))
+	w.add(line(frame{"ERROR", wire.StatusOf(err)}))
 	w.flush()
 }
 
@@ -262,7 +235,7 @@ func (w *watch) sendError(err error) {
 // whether the client is still there.
 func (w *watch) add(data []byte, err error) bool {
 	if err != nil {
-		data, _ = json.Marshal(frame{"ERROR", statusOf(apierrors.NewInternalError(err))})
+		data, _ = json.Marshal(frame{"ERROR", wire.StatusOf(apierrors.NewInternalError(err))})
 	}
 	w.buffer = append(w.buffer, data...)
 	return err == nil && (len(w.buffer) < writeSize || w.flush())
@@ -270,7 +243,7 @@ func (w *watch) add(data []byte, err error) bool {
 
 // flush writes the buffer, and reports whether the client is still there.
 func (w *watch) flush() bool {
-	if w.answer.send(w.buffer, true) != nil {
+	if w.answer.Send(w.buffer, true) != nil {
 		return false
 	}
 	w.buffer = w.buffer[:0]

@@ -111,7 +111,7 @@ func TestWatchEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server}
 			started := time.Now()
-			watch := w.open(path+"?watch=1&timeoutSeconds=1&resourceVersion="+fmt.Sprint(w.server.cache.Version()), "")
+			watch := w.open(path+"?watch=1&timeoutSeconds=1&resourceVersion="+fmt.Sprint(w.server.host.Cache.Version()), "")
 			require.Empty(t, watch.rest())
 			require.WithinRange(t, time.Now(), started.Add(time.Second), started.Add(5*time.Second))
 		})
@@ -145,7 +145,7 @@ func TestWatchLimit(t *testing.T) {
 	w.fails(rec, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests)
 	require.Equal(t, "1", rec.Header().Get("Retry-After"))
 	watch.cancel()
-	w.eventually(func() bool { return len(w.server.streams) == 0 })
+	w.eventually(func() bool { return len(w.server.host.Streams) == 0 })
 }
 
 // A slowWriter takes what is written when it is told to.
@@ -176,7 +176,7 @@ func TestSlowWatcherIsTold(t *testing.T) {
 	require.Contains(t, string(<-slow.written), "ADDED")
 	for i := range 20_000 { // the watcher is in Write, or about to be
 		require.NoError(t, w.c.Update(t.Context(), "a", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(i)} }))
-		w.server.cache.Job("a")
+		w.server.host.Cache.Job("a")
 	}
 	var last string
 	for {

@@ -12,17 +12,16 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// Event returns the n-th event of job m. Its name and UID depend on the job's UID
-// and n only.
-func Event(m *batchv1.Job, e batch.Event, n int) *corev1.Event {
+// Event returns an event of job m. Its UID depends on the job's UID and the name.
+func Event(m *batchv1.Job, e batch.Event, name string) *corev1.Event {
 	at := metav1.NewTime(e.At)
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", m.UID, n))
+	sum := sha256.Sum256([]byte(string(m.UID) + "/" + name))
 	return &corev1.Event{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name:              fmt.Sprintf("%s.%x", m.Name, sum[:8]),
+			Name:              name,
 			Namespace:         m.Namespace,
-			UID:               uuid(sum[8:24]),
+			UID:               uuid(sum[:16]),
 			CreationTimestamp: at,
 		},
 		InvolvedObject: corev1.ObjectReference{

@@ -329,7 +329,7 @@ func TestQOSClass(t *testing.T) {
 func TestEvent(t *testing.T) {
 	m := manifestOf(t, "", "")
 	e := batch.Event{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: job-abcde", At: created}
-	event := Event(m, e, 3)
+	event := Event(m, e, "j.3")
 	require.Equal(t, "Normal", event.Type)
 	require.Equal(t, "SuccessfulCreate", event.Reason)
 	require.Equal(t, "Created pod: job-abcde", event.Message)
@@ -337,12 +337,12 @@ func TestEvent(t *testing.T) {
 	require.Equal(t, "job-controller", event.Source.Component)
 	require.Equal(t, metav1.NewTime(created), event.LastTimestamp)
 	require.EqualValues(t, 1, event.Count)
-	require.Regexp(t, `^job\.[0-9a-f]{16}$`, event.Name)
+	require.Regexp(t, `^j\.3$`, event.Name)
 	require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, string(event.UID))
 
-	later := Event(m, batch.Event{At: finished}, 3)
+	later := Event(m, batch.Event{At: finished}, "j.3")
 	require.Equal(t, event.Name, later.Name, "the same event")
-	other := Event(m, e, 4)
+	other := Event(m, e, "j.4")
 	require.NotEqual(t, event.Name, other.Name)
 	require.NotEqual(t, event.UID, other.UID)
 }

@@ -24,26 +24,14 @@ type Function = pod.Function
 // A Container is what a [Function] sees of its container.
 type Container = pod.Container
 
-// A Runner decides what the containers of manifests may do here. The zero value
-// lets them do nothing.
+// A Runner decides what the containers of manifests may do here. It is
+// kube.Runner, which says what the fields mean.
 type Runner struct {
-	// Functions are what images named func/NAME run, by NAME.
 	Functions map[string]Function
-	// Commands lets containers run programs of this machine, as the user and in
-	// the environment of this process. Whoever can create jobs can then do
-	// whatever that user can.
-	Commands bool
-	// Dir is where programs start whose container has no workingDir, and what a
-	// relative one is relative to. Empty means the directory of this process.
-	Dir string
-	// Env is added to the environment of programs, "NAME=value"; containers'
-	// own variables come on top.
-	Env []string
-	// Output returns where the programs of a container print besides the log of
-	// their attempt, which has the last lines only: they wait for these writers.
-	// Each is closed when its program has ended. Nil means nowhere, and so does a
-	// nil writer. It is called by several goroutines at once.
-	Output func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
+	Commands  bool
+	Dir       string
+	Env       []string
+	Output    func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
 }
 
 // Job returns the job that m, which has its defaults, describes. The error is an

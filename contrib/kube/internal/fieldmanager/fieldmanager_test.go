@@ -13,7 +13,7 @@ import (
 func newManager(t *testing.T) *Manager {
 	scheme := runtime.NewScheme()
 	require.NoError(t, batchv1.AddToScheme(scheme))
-	return New(scheme)
+	return New(scheme, batchv1.SchemeGroupVersion.WithKind("Job"), new(batchv1.Job))
 }
 
 // applied is a manifest that sets one variable of a container.
@@ -24,30 +24,30 @@ func applied(variable, value string) map[string]any {
 
 func TestManagersShareLists(t *testing.T) {
 	m := newManager(t)
-	live := &batchv1.Job{TypeMeta: typeMeta()}
+	live := m.New().(*batchv1.Job)
 	live.Spec.Template.Spec.Containers = []corev1.Container{{Name: "c", Image: "i"}}
-	require.NoError(t, m.Created(live, "creator"))
+	require.NoError(t, m.Updated(m.New(), live, "creator"))
 	require.Equal(t, "creator", live.ManagedFields[0].Manager)
 
 	one, err := m.Applied(live, applied("A", "1"), "one", false)
 	require.NoError(t, err)
 	two, err := m.Applied(one, applied("B", "2"), "two", false)
 	require.NoError(t, err)
-	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}, two.Spec.Template.Spec.Containers[0].Env)
-	require.Equal(t, "i", two.Spec.Template.Spec.Containers[0].Image)
+	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}, two.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env)
+	require.Equal(t, "i", two.(*batchv1.Job).Spec.Template.Spec.Containers[0].Image)
 
 	_, err = m.Applied(two, applied("A", "2"), "two", false)
 	require.True(t, apierrors.IsConflict(err), err)
 	forced, err := m.Applied(two, applied("A", "2"), "two", true)
 	require.NoError(t, err)
-	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "2"}}, forced.Spec.Template.Spec.Containers[0].Env, "two does not want B any more")
+	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "2"}}, forced.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env, "two does not want B any more")
 }
 
 func TestUpdateTakesFieldsOver(t *testing.T) {
 	m := newManager(t)
-	live := &batchv1.Job{TypeMeta: typeMeta()}
+	live := m.New().(*batchv1.Job)
 	live.Spec.Parallelism = new(int32(1))
-	require.NoError(t, m.Created(live, "creator"))
+	require.NoError(t, m.Updated(m.New(), live, "creator"))
 	updated := live.DeepCopy()
 	updated.Spec.Parallelism = new(int32(2))
 	require.NoError(t, m.Updated(live, updated, "other"))
@@ -65,7 +65,7 @@ func TestBadManifests(t *testing.T) {
 			"containers": []any{map[string]any{"name": "c"}, map[string]any{"name": "c"}}}}}},
 		"no kind": {"spec": map[string]any{}},
 	} {
-		_, err := m.Applied(&batchv1.Job{TypeMeta: typeMeta()}, manifest, "m", false)
+		_, err := m.Applied(m.New().(*batchv1.Job), manifest, "m", false)
 		require.True(t, apierrors.IsBadRequest(err), "%s: %v", name, err)
 	}
 }

@@ -77,7 +77,7 @@ func (f *follower) end() {
 // A Watcher follows the changes of one kind. It is for one goroutine, and costs
 // no more than its place in the log however slow it is.
 type Watcher struct {
-	cache  *Cache
+	cache  *Cache // nil if nothing ever changes
 	kind   Kind
 	cursor uint64
 	once   sync.Once
@@ -127,6 +127,9 @@ func (c *Cache) watchLocked(kind Kind, since, begun uint64) *Watcher {
 // Close ends the watching.
 func (w *Watcher) Close() {
 	w.once.Do(func() {
+		if w.cache == nil {
+			return
+		}
 		c, f := w.cache, &w.cache.follower
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -147,6 +150,9 @@ func (w *Watcher) Cursor() uint64 { return w.cursor }
 // was so slow that changes were forgotten, or ErrClosed.
 func (w *Watcher) Changes() (changes []*Change, more <-chan struct{}, err error) {
 	c := w.cache
+	if c == nil {
+		return nil, nil, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	until := c.version

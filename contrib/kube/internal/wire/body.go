@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"bytes"
@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	// largestBody is that of an API server.
-	largestBody = 3 << 20
-	// largestYAML is smaller: a tree of YAML takes many times its text.
-	largestYAML = 512 << 10
+	// LargestBody is that of an API server.
+	LargestBody = 3 << 20
+	// LargestYAML is smaller: a tree of YAML takes many times its text.
+	LargestYAML = 512 << 10
 )
 
-// readBody reads a request's body, up to a limit.
-func (a *answer) readBody(limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(a.w, a.r.Body, limit))
+// ReadBody reads a request's body, up to a limit.
+func (a *Answer) ReadBody(limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(a.Writer, a.Request.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", limit))
 	}
@@ -39,71 +39,72 @@ func (a *answer) readBody(limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// contentType is the media type of a request's body; empty means JSON.
-func (a *answer) contentType() string {
-	text := a.r.Header.Get("Content-Type")
+// ContentType is the media type of a request's body; empty means JSON.
+func (a *Answer) ContentType() string {
+	text := a.Request.Header.Get("Content-Type")
 	mediaType, _, err := mime.ParseMediaType(text)
 	if err != nil && text != "" {
 		return text
 	}
 	if mediaType == "" {
-		return jsonType
+		return JSON
 	}
 	return mediaType
 }
 
-// A decoder reads the bodies of writes.
-type decoder struct {
+// A Decoder reads the bodies of writes.
+type Decoder struct {
 	strict   bool // unknown and duplicate fields are errors
 	warn     func(string)
 	protobuf *protobuf.Serializer
 }
 
-// decoder returns the decoder that the parameter fieldValidation asks for. Without
+// Decoder returns the decoder that the parameter fieldValidation asks for. Without
 // it, what is unknown is warned about.
-func (a *answer) decoder(fieldValidation string) decoder {
-	d := decoder{warn: func(string) {}, protobuf: protobuf.NewSerializer(a.server.scheme, a.server.scheme)}
+func (a *Answer) Decoder(fieldValidation string) Decoder {
+	d := Decoder{warn: func(string) {}, protobuf: protobuf.NewSerializer(a.Scheme, a.Scheme)}
 	switch fieldValidation {
 	case metav1.FieldValidationStrict:
 		d.strict = true
 	case metav1.FieldValidationIgnore:
 	default:
-		d.warn = a.warn
+		d.warn = a.Warn
 	}
 	return d
 }
 
-// decodeBody reads the body into an object of that kind.
-func (a *answer) decodeBody(d decoder, into object, kind schema.GroupVersionKind) error {
-	body, err := a.readBody(largestBody)
+// DecodeBody reads the body into an object of that kind.
+func (a *Answer) DecodeBody(d Decoder, into runtime.Object, kind schema.GroupVersionKind) error {
+	body, err := a.ReadBody(LargestBody)
 	if err != nil {
 		return err
 	}
-	switch a.contentType() {
-	case jsonType:
-	case yamlType:
-		if body, err = d.yamlToJSON(body); err != nil {
+	switch a.ContentType() {
+	case JSON:
+	case YAML:
+		if body, err = d.YAMLToJSON(body); err != nil {
 			return apierrors.NewBadRequest(err.Error())
 		}
-	case protobufType:
+	case Protobuf:
 		return d.decodeProtobuf(body, into, kind)
 	default:
-		return unsupportedMediaType(jsonType, yamlType, protobufType)
+		return UnsupportedMediaType(JSON, YAML, Protobuf)
 	}
 	return d.decodeJSON(body, into, kind)
 }
 
-func unsupportedMediaType(accepted ...string) error {
-	return newError(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
-		"the body of the request was in an unknown format - accepted media types include: "+strings.Join(accepted, ", "))
+// UnsupportedMediaType is the answer to a body of another type.
+func UnsupportedMediaType(accepted ...string) error {
+	return Error(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
+		"the body of the request was in an unknown format - accepted media types include: %s", strings.Join(accepted, ", "))
 }
 
 // deepest is how deep values may be nested: no part of a Job is half as deep, and
 // what is done to a value may cost the square of its depth.
 const deepest = 100
 
-// checkDepth refuses JSON that is nested too deeply.
-func checkDepth(body []byte) error {
+// CheckDepth refuses JSON that is nested too deeply.
+func CheckDepth(body []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
@@ -114,7 +115,7 @@ func checkDepth(body []byte) error {
 		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > deepest {
-				return apierrors.NewBadRequest(fmt.Sprintf("the body is nested over %d levels deep", deepest))
+				return BadRequest("the body is nested over %d levels deep", deepest)
 			}
 		case c == '}' || c == ']':
 			depth--
@@ -124,8 +125,8 @@ func checkDepth(body []byte) error {
 }
 
 // decodeJSON reads an object, which may leave out its kind but not have another.
-func (d decoder) decodeJSON(body []byte, into runtime.Object, kind schema.GroupVersionKind) error {
-	if err := checkDepth(body); err != nil {
+func (d Decoder) decodeJSON(body []byte, into runtime.Object, kind schema.GroupVersionKind) error {
+	if err := CheckDepth(body); err != nil {
 		return err
 	}
 	if err := checkKind(body, kind); err != nil {
@@ -135,14 +136,14 @@ func (d decoder) decodeJSON(body []byte, into runtime.Object, kind schema.GroupV
 	if err != nil {
 		return cannotBeHandled(kind, err)
 	}
-	if err := d.complain(strict); err != nil {
+	if err := d.Complain(strict); err != nil {
 		return cannotBeHandled(kind, err)
 	}
 	return nil
 }
 
-// complain reports what is wrong with fields in the way that was asked for.
-func (d decoder) complain(strict []error) error {
+// Complain reports what is wrong with fields in the way that was asked for.
+func (d Decoder) Complain(strict []error) error {
 	if len(strict) == 0 {
 		return nil
 	}
@@ -158,7 +159,7 @@ func (d decoder) complain(strict []error) error {
 func checkKind(body []byte, kind schema.GroupVersionKind) error {
 	var meta metav1.TypeMeta
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &meta); err != nil {
-		return unrecognized(kind, err, body)
+		return Unrecognized(kind, err, body)
 	}
 	return sameKind(meta.GroupVersionKind(), kind)
 }
@@ -167,40 +168,41 @@ func checkKind(body []byte, kind schema.GroupVersionKind) error {
 func sameKind(got, kind schema.GroupVersionKind) error {
 	switch {
 	case got.Kind != "" && got.Kind != kind.Kind || got.Kind != "" && got.Group != kind.Group && got.Version != "":
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: converting (%s) to (%s): unknown conversion",
-			got.Kind, got.Version, kind.Kind, got, kind))
+		return BadRequest("%s in version %q cannot be handled as a %s: converting (%s) to (%s): unknown conversion",
+			got.Kind, got.Version, kind.Kind, got, kind)
 	case got.Version != "" && got.GroupVersion() != kind.GroupVersion():
-		return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)",
-			got.GroupVersion(), kind.GroupVersion()))
+		return BadRequest("the API version in the data (%s) does not match the expected API version (%s)",
+			got.GroupVersion(), kind.GroupVersion())
 	}
 	return nil
 }
 
 func cannotBeHandled(kind schema.GroupVersionKind, err error) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", kind.Kind, kind.Version, kind.Kind, err))
+	return BadRequest("%s in version %q cannot be handled as a %s: %v", kind.Kind, kind.Version, kind.Kind, err)
 }
 
-func unrecognized(kind schema.GroupVersionKind, err error, body []byte) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("the object provided is unrecognized (must be of type %s): %v (%q)",
-		kind.Kind, err, body[:min(len(body), 30)]))
+// Unrecognized is the answer to a body that does not read as an object.
+func Unrecognized(kind schema.GroupVersionKind, err error, body []byte) error {
+	return BadRequest("the object provided is unrecognized (must be of type %s): %v (%q)",
+		kind.Kind, err, body[:min(len(body), 30)])
 }
 
-func (d decoder) decodeProtobuf(body []byte, into runtime.Object, kind schema.GroupVersionKind) error {
+func (d Decoder) decodeProtobuf(body []byte, into runtime.Object, kind schema.GroupVersionKind) error {
 	_, got, err := d.protobuf.Decode(body, &kind, into)
 	if err != nil {
 		if got != nil && got.Kind != "" {
 			return cannotBeHandled(kind, err)
 		}
-		return unrecognized(kind, err, body)
+		return Unrecognized(kind, err, body)
 	}
 	return sameKind(*got, kind)
 }
 
-// yamlToJSON converts a document. One with aliases is refused: a few lines of
+// YAMLToJSON converts a document. One with aliases is refused: a few lines of
 // them can stand for gigabytes, and clients resolve them before they send.
-func (d decoder) yamlToJSON(body []byte) ([]byte, error) {
-	if len(body) > largestYAML {
-		return nil, fmt.Errorf("YAML body is over the limit of %d bytes", largestYAML)
+func (d Decoder) YAMLToJSON(body []byte) ([]byte, error) {
+	if len(body) > LargestYAML {
+		return nil, fmt.Errorf("YAML body is over the limit of %d bytes", LargestYAML)
 	}
 	var root yaml.Node
 	if bytes.ContainsAny(body, "&*") {

@@ -1,4 +1,4 @@
-package api
+package kinds
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 // storeTime is how long to wait for a store that fails.
 const storeTime = time.Second
 
-// restore lets the jobs go on that clients have created in earlier processes, and
+// Restore lets the jobs go on that clients have created in earlier processes, and
 // tells of those that cannot. While the store fails it tries again.
-func (s *Server) restore(ctx context.Context) {
+func (h *Host) Restore(ctx context.Context, logger *slog.Logger) {
 	for {
-		refusals := s.config.Runner.Restore(ctx, s.config.Controller, convert.FromClient)
+		refusals := h.Runner.Restore(ctx, h.Controller, convert.FromClient)
 		if !storeFails(refusals) {
-			s.logRefusals(ctx, refusals)
+			logRefusals(ctx, logger, refusals)
 			return
 		}
 		select {
@@ -42,23 +42,23 @@ func storeFails(refusals []convert.Refusal) bool {
 	return false
 }
 
-func (s *Server) logRefusals(ctx context.Context, refusals []convert.Refusal) {
+func logRefusals(ctx context.Context, logger *slog.Logger, refusals []convert.Refusal) {
 	for _, r := range refusals {
 		if ctx.Err() == nil && !errors.Is(r.Err, batch.ErrShutdown) {
-			s.config.Logger.Error("stored job waits, it cannot be run here", slog.String("job", r.Job), slog.String("error", firstOf(r.Err)))
+			logger.Error("stored job waits, it cannot be run here", slog.String("job", r.Job), slog.String("error", firstOf(r.Err)))
 		}
 	}
 }
 
 // explainStalled says in the condition of a client's job that waits to be
 // declared what is in the way.
-func (s *Server) explainStalled(shown *batchv1.Job, spec batch.Job) {
+func (h *Host) explainStalled(shown *batchv1.Job, spec batch.Job) {
 	for i := range shown.Status.Conditions {
 		c := &shown.Status.Conditions[i]
 		if c.Reason != string(batch.ReasonExecutorNotDeclared) {
 			continue
 		}
-		if err := s.config.Runner.Obstacle(spec, convert.FromClient); err != nil {
+		if err := h.Runner.Obstacle(spec, convert.FromClient); err != nil {
 			c.Message += ": " + firstOf(err)
 		}
 	}

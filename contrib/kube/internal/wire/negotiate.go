@@ -1,4 +1,4 @@
-package api
+package wire
 
 import (
 	"mime"
@@ -12,31 +12,31 @@ import (
 
 // The content types of bodies.
 const (
-	jsonType     = "application/json"
-	yamlType     = "application/yaml"
-	protobufType = "application/vnd.kubernetes.protobuf"
+	JSON     = "application/json"
+	YAML     = "application/yaml"
+	Protobuf = "application/vnd.kubernetes.protobuf"
 )
 
-// A shape is a form in which objects can be asked for.
-type shape int
+// A Shape is a form in which objects can be asked for.
+type Shape int
 
+// The shapes.
 const (
-	whole        shape = iota
-	asTable            // as=Table
-	asMetadata         // as=PartialObjectMetadata(List)
-	asDiscovery2       // as=APIGroupDiscoveryList, v=v2
-	asDiscovery2beta1
+	Whole        Shape = iota
+	AsTable            // as=Table
+	AsMetadata         // as=PartialObjectMetadata(List)
+	AsDiscovery2       // as=APIGroupDiscoveryList, v=v2
 )
 
 // mostAlternatives is how many media types of an Accept header are looked at.
 const mostAlternatives = 32
 
-// negotiate picks the first of the accepted forms that is among those offered.
+// Negotiate picks the first of the accepted forms that is among those offered.
 // No preference is one for JSON.
-func negotiate(r *http.Request, offered ...shape) (shape, error) {
+func Negotiate(r *http.Request, offered ...Shape) (Shape, error) {
 	accept := strings.Join(r.Header["Accept"], ",")
 	if strings.TrimSpace(accept) == "" {
-		return whole, nil
+		return Whole, nil
 	}
 	for i, text := range strings.Split(accept, ",") {
 		if i == mostAlternatives {
@@ -46,37 +46,35 @@ func negotiate(r *http.Request, offered ...shape) (shape, error) {
 			return s, nil
 		}
 	}
-	return whole, apierrors.NewGenericServerResponse(http.StatusNotAcceptable, "", schema.GroupResource{}, "",
+	return Whole, apierrors.NewGenericServerResponse(http.StatusNotAcceptable, "", schema.GroupResource{}, "",
 		"only the following media types are accepted: application/json", 0, false)
 }
 
-func contains(offered []shape, s shape) bool {
-	return slices.Contains(append(offered, whole), s)
+func contains(offered []Shape, s Shape) bool {
+	return slices.Contains(append(offered, Whole), s)
 }
 
 // shapeOf reads one media type of an Accept header.
-func shapeOf(text string) (shape, bool) {
+func shapeOf(text string) (Shape, bool) {
 	mediaType, params, err := mime.ParseMediaType(text)
 	if err != nil {
-		return whole, false
+		return Whole, false
 	}
 	switch mediaType {
-	case jsonType, "application/*", "*/*":
+	case JSON, "application/*", "*/*":
 	default:
-		return whole, false
+		return Whole, false
 	}
 	group, version := params["g"], params["v"]
 	switch as := params["as"]; {
 	case as == "":
-		return whole, true
+		return Whole, true
 	case as == "Table" && group == "meta.k8s.io" && version == "v1":
-		return asTable, true
+		return AsTable, true
 	case (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") && group == "meta.k8s.io" && version == "v1":
-		return asMetadata, true
+		return AsMetadata, true
 	case as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2":
-		return asDiscovery2, true
-	case as == "APIGroupDiscoveryList" && group == "apidiscovery.k8s.io" && version == "v2beta1":
-		return asDiscovery2beta1, true
+		return AsDiscovery2, true
 	}
-	return whole, false
+	return Whole, false
 }

@@ -1,4 +1,4 @@
-package api
+package kinds
 
 import (
 	"encoding/json"

@@ -1,9 +1,10 @@
-package api
+package kinds
 
 import (
 	"fmt"
 	"iter"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // logOptions are the parameters of a log.
@@ -34,48 +36,44 @@ type logOptions struct {
 const logFlush = 20 * time.Millisecond
 
 // logs answers with the lines that an attempt has written.
-func (a *answer) logs(q *query) error {
-	options, err := parseLogOptions(q)
+func (h *Host) logs(a *wire.Answer, o *watchcache.Object, params url.Values) error {
+	options, err := parseLogOptions(params)
 	if err != nil {
 		return err
 	}
-	o, err := a.find(q)
-	if err != nil {
-		return err
-	}
-	if err := a.checkContainer(o, &options); err != nil {
+	if err := h.checkContainer(a, o, &options); err != nil {
 		return err
 	}
 	if options.follow {
-		leave, err := a.enterStream()
+		leave, err := h.Streams.Enter()
 		if err != nil {
 			return err
 		}
 		defer leave()
 	}
-	a.begin(http.StatusOK, "text/plain")
-	a.copyLog(o, options)
+	a.Begin(http.StatusOK, "text/plain")
+	h.copyLog(a, o, options)
 	return nil
 }
 
-func parseLogOptions(q *query) (logOptions, error) {
-	o := logOptions{container: q.params.Get("container"), follow: isTrue(q.params, "follow"),
-		previous: isTrue(q.params, "previous"), timestamps: isTrue(q.params, "timestamps")}
+func parseLogOptions(params url.Values) (logOptions, error) {
+	o := logOptions{container: params.Get("container"), follow: wire.IsTrue(params, "follow"),
+		previous: wire.IsTrue(params, "previous"), timestamps: wire.IsTrue(params, "timestamps")}
 	number := func(name string, least int64) (*int64, error) {
-		text := q.params.Get(name)
+		text := params.Get(name)
 		if text == "" {
 			return nil, nil
 		}
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < least {
-			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: %q: must be a number of at least %d", name, text, least))
+			return nil, wire.BadRequest("%s: %q: must be a number of at least %d", name, text, least)
 		}
 		return &n, nil
 	}
 	tail, err1 := number("tailLines", 0)
 	seconds, err2 := number("sinceSeconds", 1)
 	limit, err3 := number("limitBytes", 1)
-	for _, err := range []error{err1, err2, err3, o.parseStream(q.params.Get("stream"))} {
+	for _, err := range []error{err1, err2, err3, o.parseStream(params.Get("stream"))} {
 		if err != nil {
 			return o, err
 		}
@@ -84,7 +82,7 @@ func parseLogOptions(q *query) (logOptions, error) {
 		o.tail = new(int(min(*tail, 1<<30)))
 	}
 	o.limit = limit
-	return o, o.parseSince(seconds, q.params.Get("sinceTime"))
+	return o, o.parseSince(seconds, params.Get("sinceTime"))
 }
 
 func (o *logOptions) parseStream(name string) error {
@@ -93,7 +91,7 @@ func (o *logOptions) parseStream(name string) error {
 	case "Stdout", "Stderr":
 		o.stream = strings.ToLower(name)
 	default:
-		return apierrors.NewBadRequest(fmt.Sprintf("stream: %q: must be All, Stdout or Stderr", name))
+		return wire.BadRequest("stream: %q: must be All, Stdout or Stderr", name)
 	}
 	return nil
 }
@@ -107,34 +105,34 @@ func (o *logOptions) parseSince(seconds *int64, text string) error {
 	case text != "":
 		var err error
 		if o.since, err = time.Parse(time.RFC3339, text); err != nil {
-			return apierrors.NewBadRequest(fmt.Sprintf("sinceTime: %v", err))
+			return wire.BadRequest("sinceTime: %v", err)
 		}
 	}
 	return nil
 }
 
 // checkContainer refuses to show a log that is not there.
-func (a *answer) checkContainer(o *watchcache.Object, options *logOptions) error {
-	pod := a.server.buildPod(o).(*corev1.Pod)
+func (h *Host) checkContainer(a *wire.Answer, o *watchcache.Object, options *logOptions) error {
+	pod := h.buildPod(o).(*corev1.Pod)
 	names := containerNames(pod)
 	if options.container == "" {
 		if len(pod.Spec.Containers) > 1 {
-			return apierrors.NewBadRequest(fmt.Sprintf("a container name must be specified for pod %s, choose one of: %v", pod.Name, names))
+			return wire.BadRequest("a container name must be specified for pod %s, choose one of: %v", pod.Name, names)
 		}
 		options.container = pod.Spec.Containers[0].Name
 	}
 	if !slices.Contains(names, options.container) {
-		return apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", options.container, pod.Name))
+		return wire.BadRequest("container %s is not valid for pod %s", options.container, pod.Name)
 	}
 	options.splitRuns(pod)
 	if options.previous && o.Pod.Restarts > 0 && options.until.IsZero() || len(names) > 1 {
-		a.warn("the log of a pod is one on this server: it has the lines of all containers, and of all their runs")
+		a.Warn("the log of a pod is one on this server: it has the lines of all containers, and of all their runs")
 	}
 	switch {
 	case options.previous && o.Pod.Restarts == 0:
-		return apierrors.NewBadRequest(fmt.Sprintf("previous terminated container %q in pod %q not found", options.container, pod.Name))
+		return wire.BadRequest("previous terminated container %q in pod %q not found", options.container, pod.Name)
 	case o.Pod.StartedAt.IsZero() && o.Pod.FinishedAt.IsZero():
-		return apierrors.NewBadRequest(fmt.Sprintf("container %q in pod %q is waiting to start: ContainerCreating", options.container, pod.Name))
+		return wire.BadRequest("container %q in pod %q is waiting to start: ContainerCreating", options.container, pod.Name)
 	}
 	return nil
 }
@@ -166,10 +164,10 @@ func containerNames(pod *corev1.Pod) []string {
 }
 
 // copyLog writes the lines that are asked for.
-func (a *answer) copyLog(o *watchcache.Object, options logOptions) {
+func (h *Host) copyLog(a *wire.Answer, o *watchcache.Object, options logOptions) {
 	w := newLogWriter(a)
 	defer w.close()
-	lines := a.server.config.Controller.Logs(a.r.Context(), o.Owner.Status.Name, o.Pod.UID, options.choice())
+	lines := h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, options.choice())
 	left := int64(-1)
 	if options.limit != nil {
 		left = *options.limit
@@ -235,7 +233,7 @@ func (o *logOptions) format(line batch.LogLine) string {
 // A logWriter sends lines soon after they are written, many at once if they come
 // fast.
 type logWriter struct {
-	answer *answer
+	answer *wire.Answer
 
 	mu      sync.Mutex // guards the fields below, and writes
 	timer   *time.Timer
@@ -243,7 +241,7 @@ type logWriter struct {
 	closed  bool
 }
 
-func newLogWriter(a *answer) *logWriter {
+func newLogWriter(a *wire.Answer) *logWriter {
 	w := &logWriter{answer: a}
 	w.timer = time.AfterFunc(0, w.flush) // the header, at least
 	return w
@@ -252,7 +250,7 @@ func newLogWriter(a *answer) *logWriter {
 func (w *logWriter) write(text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.answer.send([]byte(text), false); err != nil {
+	if err := w.answer.Send([]byte(text), false); err != nil {
 		return err
 	}
 	if !w.waiting {
@@ -267,7 +265,7 @@ func (w *logWriter) flush() {
 	defer w.mu.Unlock()
 	w.waiting = false
 	if !w.closed {
-		_ = w.answer.send(nil, true) // an error shows at the next write
+		_ = w.answer.Send(nil, true) // an error shows at the next write
 	}
 }
 

@@ -1,0 +1,100 @@
+package kinds
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+	"github.com/runtocompletion/batch/contrib/kube/internal/table"
+	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
+)
+
+// pods are the attempts of jobs.
+func (h *Host) pods() *Kind {
+	k := &Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Plural: "pods", Singular: "pod",
+		Namespaced: true, ShortNames: []string{"po"}, Categories: []string{"all"}, Verbs: podVerbs,
+		Objects: h.Cache.Of(watchcache.Pods), Empty: new(corev1.Pod), Build: h.buildPod,
+		Columns: table.PodColumns, Cells: cellsOf(table.Pod),
+		Fields: podFields, NoField: "field label not supported: %s", JobName: jobOfPod, Delete: h.deletePod,
+		Parts: []Part{{Name: "log", Verbs: getVerb, Serve: h.logs}, status("pods")}}
+	for _, name := range []string{"attach", "binding", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize"} {
+		k.Parts = append(k.Parts, Part{Name: name, Instead: "its pods run inside of a process"})
+	}
+	return k
+}
+
+func (h *Host) buildPod(o *watchcache.Object) Object {
+	pod := convert.Pod(h.owner(o), *o.Pod, h.Namespace)
+	pod.ResourceVersion = FormatVersion(o.Version)
+	if o.Orphan {
+		pod.OwnerReferences = nil
+	}
+	return pod
+}
+
+func jobOfPod(l labels.Selector, _ fields.Selector) string {
+	for _, key := range []string{"job-name", "batch.kubernetes.io/job-name"} {
+		if name, ok := l.RequiresExactMatch(key); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+func podFields(o Object) fields.Set {
+	pod := o.(*corev1.Pod)
+	set := metaFields(o)
+	set["spec.nodeName"] = pod.Spec.NodeName
+	set["spec.restartPolicy"] = string(pod.Spec.RestartPolicy)
+	set["spec.schedulerName"] = pod.Spec.SchedulerName
+	set["spec.serviceAccountName"] = pod.Spec.ServiceAccountName
+	set["spec.hostNetwork"] = strconv.FormatBool(pod.Spec.HostNetwork)
+	set["status.phase"] = string(pod.Status.Phase)
+	set["status.podIP"] = pod.Status.PodIP
+	set["status.nominatedNodeName"] = pod.Status.NominatedNodeName
+	return set
+}
+
+// deletePod stops an attempt. One that has ended is only put out of sight.
+func (h *Host) deletePod(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object, error) {
+	warnOfGrace(a, h.buildPod(o).(*corev1.Pod), options)
+	if len(options.DryRun) > 0 {
+		return o, nil
+	}
+	return h.stopped(o, h.Controller.DeleteAttempt(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID))
+}
+
+// stopped is an attempt after it was asked to stop, with that result.
+func (h *Host) stopped(o *watchcache.Object, err error) (*watchcache.Object, error) {
+	switch {
+	case errors.Is(err, batch.ErrFinished):
+		h.Cache.Dismiss(o)
+	case errors.Is(err, batch.ErrNotFound):
+		return nil, apierrors.NewNotFound(corev1.Resource("pods"), o.Name)
+	case err != nil:
+		return nil, err
+	}
+	if left := h.Cache.Object(watchcache.Pods, o.Name); left != nil && left.Pod.UID == o.Pod.UID {
+		return left, nil
+	}
+	return o, nil
+}
+
+// warnOfGrace tells who wants a pod to be gone sooner than it says that it will
+// take its time.
+func warnOfGrace(a *wire.Answer, pod *corev1.Pod, options *metav1.DeleteOptions) {
+	wanted, given := options.GracePeriodSeconds, pod.Spec.TerminationGracePeriodSeconds
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if wanted != nil && given != nil && *wanted != *given && !ended {
+		a.Warn(fmt.Sprintf("gracePeriodSeconds is ignored by this server: the pod has the %d seconds of its template to end", *given))
+	}
+}

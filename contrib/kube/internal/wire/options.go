@@ -1,0 +1,98 @@
+package wire
+
+import (
+	"net/url"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	kjson "sigs.k8s.io/json"
+)
+
+// IsTrue reads a boolean of a query string as an API server does: absent, "0"
+// and "false" are false, and all else is true.
+func IsTrue(params url.Values, name string) bool {
+	values, ok := params[name]
+	return ok && len(values) > 0 && values[0] != "0" && !strings.EqualFold(values[0], "false")
+}
+
+// Manager is the name under which changes are recorded: the one given, or the
+// client's.
+func (a *Answer) Manager(name string) string {
+	if name != "" {
+		return name
+	}
+	agent, _, _ := strings.Cut(a.Request.UserAgent(), "/")
+	agent = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, agent)
+	if agent == "" {
+		return "unknown"
+	}
+	return agent[:min(len(agent), metavalidation.FieldManagerMaxLength)]
+}
+
+// DeleteOptions reads how something is to be deleted: from the body or, without
+// one, from the query.
+func (a *Answer) DeleteOptions(params url.Values) (*metav1.DeleteOptions, error) {
+	body, err := a.ReadBody(LargestBody)
+	if err != nil {
+		return nil, err
+	}
+	options := new(metav1.DeleteOptions)
+	if len(body) > 0 {
+		err = a.decodeDeleteOptions(body, options)
+	} else if err = metav1.Convert_url_Values_To_v1_DeleteOptions(&params, options, nil); err != nil {
+		err = BadRequest("%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(options.DryRun) == 0 {
+		options.DryRun = params["dryRun"]
+	}
+	return options, InvalidOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(options))
+}
+
+func (a *Answer) decodeDeleteOptions(body []byte, options *metav1.DeleteOptions) error {
+	d := a.Decoder(metav1.FieldValidationIgnore)
+	kind := metav1.SchemeGroupVersion.WithKind("DeleteOptions")
+	switch a.ContentType() {
+	case Protobuf:
+		if _, _, err := d.protobuf.Decode(body, &kind, options); err != nil {
+			return Unrecognized(kind, err, body)
+		}
+		return nil
+	case YAML:
+		var err error
+		if body, err = d.YAMLToJSON(body); err != nil {
+			return BadRequest("%v", err)
+		}
+	case JSON:
+	default:
+		return UnsupportedMediaType(JSON, YAML, Protobuf)
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, options); err != nil {
+		return Unrecognized(kind, err, body)
+	}
+	if options.Kind != "" && options.Kind != kind.Kind {
+		return BadRequest("decoded object cannot be converted to DeleteOptions: %s", options.GroupVersionKind())
+	}
+	return nil
+}
+
+// Streams limit how many answers without an end there are at once.
+type Streams chan struct{}
+
+// Enter waits for nothing: if there are too many already, that is the error.
+func (s Streams) Enter() (leave func(), err error) {
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	default:
+		return nil, tooManyStreams()
+	}
+}
