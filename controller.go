@@ -627,6 +627,9 @@ type LogLine struct {
 	Time   time.Time
 	Stream string // "stdout" or "stderr"
 	Text   string // without the line's end
+	// Cut is whether the line was too long, and goes on in the next LogLine of the
+	// same stream. A line is cut after 16 KiB, or less if the log has no room.
+	Cut bool
 	// Dropped is how many lines just before this one are no longer kept.
 	Dropped int
 }
@@ -675,7 +678,7 @@ func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions
 }
 
 func logLine(l logtail.Line) LogLine {
-	return LogLine{Time: l.Time, Stream: l.Stream.String(), Text: l.Text, Dropped: l.Dropped}
+	return LogLine{Time: l.Time, Stream: l.Stream.String(), Text: l.Text, Cut: l.Cut, Dropped: l.Dropped}
 }
 
 // Stack returns the stack of the goroutine that runs an attempt, given by its name

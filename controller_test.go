@@ -917,6 +917,32 @@ func TestLogs(t *testing.T) {
 	})
 }
 
+// TestCutLines wants what was cut to be one line again.
+func TestCutLines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		long := strings.Repeat("x", 40_000)
+		mustCreate(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			fmt.Fprintln(a.Stdout(), long)
+			fmt.Fprintln(a.Stdout(), "end")
+			return nil
+		})})
+		_, err := c.Wait(t.Context(), "j")
+		require.NoError(t, err)
+		var cut []bool
+		text := ""
+		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{}) {
+			require.NoError(t, err)
+			cut = append(cut, line.Cut)
+			if text += line.Text; !line.Cut {
+				text += "\n"
+			}
+		}
+		require.Equal(t, []bool{true, true, false, false}, cut)
+		require.Equal(t, long+"\nend\n", text)
+	})
+}
+
 func TestLogsThatAreDropped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
