@@ -103,6 +103,72 @@ func TestFollowLog(t *testing.T) {
 	require.Empty(t, follow.rest(), "the answer ends with the pod")
 }
 
+// TestLogsOfContainers wants each container's log to be its own, from its first
+// line to its last.
+func TestLogsOfContainers(t *testing.T) {
+	begun, more := make(chan string, 3), make(chan struct{})
+	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{
+		"print": func(ctx context.Context, a batch.Attempt, c convert.Container) error {
+			fmt.Fprintf(a.Stdout(), "%s 1\n", c.Name)
+			fmt.Fprintf(a.Stderr(), "%s 2\n", c.Name)
+			begun <- c.Name
+			<-more
+			fmt.Fprintf(a.Stdout(), "%s 3\n", c.Name)
+			return nil
+		}}}})
+	w.post(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"a"},"spec":{"template":{"spec":{"restartPolicy":"Never",
+		"initContainers":[{"name":"one","image":"func/print"},{"name":"two","image":"func/print"}],
+		"containers":[{"name":"main","image":"func/print"}]}}}}`)
+	require.Equal(t, "one", <-begun)
+	name := w.pods("a")[0].Name
+	rec := w.do(call{method: "GET", path: podsPath + "/" + name + "/log?container=two"})
+	require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, "is waiting to start: PodInitializing")
+	require.Equal(t, "one 1\none 2\n", w.log(name, "container=one"))
+	more <- struct{}{}
+	require.Equal(t, "two", <-begun)
+	follow := w.open(podsPath+"/"+name+"/log?follow=true&container=two&tailLines=1", "")
+	require.Equal(t, "one 1\none 2\none 3\n", w.log(name, "container=one&follow=true"), "it has ended")
+	more <- struct{}{}
+	require.Equal(t, "two 2\ntwo 3", follow.rest(), "the answer ends with the container")
+	require.Equal(t, "main", <-begun)
+	more <- struct{}{}
+	w.finish("a")
+	for _, container := range []string{"one", "two", "main"} {
+		want := fmt.Sprintf("%[1]s 1\n%[1]s 2\n%[1]s 3\n", container)
+		require.Equal(t, want, w.log(name, "container="+container))
+		require.Equal(t, want, w.log(name, "follow=1&container="+container))
+		require.Equal(t, container+" 3\n", w.log(name, "tailLines=1&container="+container))
+	}
+	for _, s := range w.pods("a")[0].Status.InitContainerStatuses {
+		ended := s.State.Terminated
+		require.False(t, ended.StartedAt.IsZero())
+		require.False(t, ended.FinishedAt.Before(&ended.StartedAt), "when it ended is known")
+	}
+}
+
+// TestLongLines wants a line that was cut to come back as one.
+func TestLongLines(t *testing.T) {
+	w := newWorld(t, Config{})
+	long := `{"d":"` + strings.Repeat("x", 40_000) + `"}`
+	w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		fmt.Fprint(a.Stdout(), long[:20_000]) // has been cut once
+		fmt.Fprintln(a.Stderr(), "between")
+		fmt.Fprintln(a.Stdout(), long[20_000:])
+		fmt.Fprint(a.Stdout(), "end")
+		return nil
+	})})
+	w.finish("a")
+	pod := w.pods("a")[0].Name
+	for _, query := range []string{"", "follow=true", "tailLines=3"} {
+		require.Equal(t, "between\n"+long+"\nend\n", w.log(pod, query), query)
+	}
+	require.Equal(t, long+"\nend\n", w.log(pod, "tailLines=2"))
+	require.Equal(t, long+"\nend\n", w.log(pod, "stream=Stdout"))
+	require.Equal(t, "end\n", w.log(pod, "stream=Stdout&tailLines=1"))
+	require.Equal(t, "between\n", w.log(pod, "stream=Stderr&tailLines=1"), "the tail is that of the stream")
+	require.Len(t, strings.Split(strings.TrimSpace(w.log(pod, "timestamps=true")), "\n"), 3)
+}
+
 // TestLogWithGaps wants to be told of the lines that a reader has missed.
 func TestLogWithGaps(t *testing.T) {
 	w := newWorld(t, Config{})

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,6 +24,10 @@ func Pod(m *batchv1.Job, a batch.AttemptStatus, namespace string) *corev1.Pod {
 	}
 	if a.Index >= 0 {
 		addIndex(&p.Spec, m.Name, a.Index)
+	}
+	p.Spec.EnableServiceLinks = cmp.Or(p.Spec.EnableServiceLinks, new(true))
+	if !a.StartedAt.IsZero() {
+		p.Spec.NodeName = nodeName()
 	}
 	p.Status = podStatus(&p.Spec, a)
 	return p

@@ -2,9 +2,12 @@ package convert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -86,7 +89,7 @@ func TestPodOfIndexedJob(t *testing.T) {
 	m := manifestOf(t, "completionMode: Indexed\ncompletions: 5\nbackoffLimitPerIndex: 3", "initContainers: [{name: first, image: process, command: [x], env: [{name: JOB_COMPLETION_INDEX, value: mine}]}]")
 	p := Pod(m, attempt(func(a *batch.AttemptStatus) {
 		a.Index, a.Failures, a.IgnoredFailures = 3, 2, 1
-		a.Conditions = []batch.Condition{{Type: "Initialized", Status: "True"}}
+		a.Conditions = runsOf(pod.Runs{"first": {Done: true}})
 	}), "ns")
 	require.Equal(t, "job-3-", p.GenerateName)
 	require.Equal(t, "3", p.Labels["batch.kubernetes.io/job-completion-index"])
@@ -164,6 +167,15 @@ func TestPodStatus(t *testing.T) {
 			s := p.Status.ContainerStatuses[0]
 			require.Equal(t, "main", s.Name)
 			require.Equal(t, "perl:5", s.Image)
+			require.Regexp(t, "^batch://[0-9a-f]{64}$", s.ContainerID)
+			ids := []string{}
+			for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+				if t != nil {
+					ids = append(ids, t.ContainerID)
+					t.ContainerID = ""
+				}
+			}
+			require.Equal(t, s.State.Running == nil, slices.Contains(ids, s.ContainerID), "the run that was last")
 			require.Equal(t, c.state, s.State)
 			require.Equal(t, c.last, s.LastTerminationState)
 			require.Equal(t, c.ready, s.Ready)
@@ -178,7 +190,19 @@ func TestPodStatus(t *testing.T) {
 }
 
 func lastRunOf(code string) []batch.Condition {
-	return []batch.Condition{{Type: pod.LastRun, Status: "True", Reason: batch.Reason(code), Message: "x", LastTransitionTime: finished}}
+	n, err := strconv.Atoi(code)
+	if err != nil {
+		panic(err)
+	}
+	return runsOf(pod.Runs{"main": {Failures: 1, Begun: started, Last: &pod.Run{Started: started, Finished: finished, Code: n, Message: "x"}}})
+}
+
+func runsOf(runs pod.Runs) []batch.Condition {
+	text, err := json.Marshal(runs)
+	if err != nil {
+		panic(err)
+	}
+	return []batch.Condition{{Type: pod.RunsCondition, Status: "True", Message: string(text)}}
 }
 
 func end(a *batch.AttemptStatus, phase batch.AttemptPhase, code *int) {
@@ -254,15 +278,15 @@ func TestInitStatuses(t *testing.T) {
 		want   []string // states of one, two, main
 	}{
 		"begins":             {nil, []string{"running", "PodInitializing", "PodInitializing"}},
-		"is at the second":   {initialized("[two]"), []string{"Completed", "running", "PodInitializing"}},
-		"is at the main one": {initialized(""), []string{"Completed", "Completed", "running"}},
+		"is at the second":   {initialized("one"), []string{"Completed", "running", "PodInitializing"}},
+		"is at the main one": {initialized("one", "two"), []string{"Completed", "Completed", "running"}},
 		"has failed": {func(a *batch.AttemptStatus) {
-			initialized("[two]")(a)
+			initialized("one")(a)
 			end(a, batch.AttemptFailed, new(3))
 			a.Err = &pod.ContainerError{Container: "two", Err: errors.New("x")}
 		}, []string{"Completed", "Error", "PodInitializing"}},
 		"has succeeded": {func(a *batch.AttemptStatus) {
-			initialized("")(a)
+			initialized("one", "two")(a)
 			end(a, batch.AttemptSucceeded, new(0))
 		}, []string{"Completed", "Completed", "Completed"}},
 	} {
@@ -277,13 +301,14 @@ func TestInitStatuses(t *testing.T) {
 	}
 }
 
-func initialized(left string) func(*batch.AttemptStatus) {
+// initialized says which of the init containers one and two have succeeded.
+func initialized(done ...string) func(*batch.AttemptStatus) {
 	return func(a *batch.AttemptStatus) {
-		c := batch.Condition{Type: "Initialized", Status: batch.ConditionTrue}
-		if left != "" {
-			c.Status, c.Message = batch.ConditionFalse, "containers with incomplete status: "+left
+		runs := make(pod.Runs)
+		for _, name := range done {
+			runs[name] = &pod.History{Done: true, Begun: started, Last: &pod.Run{Started: started, Finished: finished}}
 		}
-		a.Conditions = []batch.Condition{c}
+		a.Conditions = runsOf(runs)
 	}
 }
 
@@ -301,7 +326,7 @@ func stateOf(s corev1.ContainerState) string {
 func TestInitRestarts(t *testing.T) {
 	m := manifestOf(t, "", "initContainers: [{name: one, image: process, command: [x]}]")
 	p := Pod(m, attempt(func(a *batch.AttemptStatus) {
-		a.Restarts, a.Err = 2, &pod.ContainerError{Container: "one", Err: errors.New("x")}
+		a.Restarts, a.Conditions = 2, runsOf(pod.Runs{"one": {Failures: 2, Begun: started}})
 	}), "")
 	require.EqualValues(t, 2, p.Status.InitContainerStatuses[0].RestartCount)
 	require.EqualValues(t, 0, p.Status.ContainerStatuses[0].RestartCount)

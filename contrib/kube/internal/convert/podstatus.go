@@ -2,11 +2,13 @@ package convert
 
 import (
 	"cmp"
-	"errors"
+	"crypto/sha256"
 	"fmt"
+	"os"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,117 +31,141 @@ func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 		return status // it waits for its turn, as for a node
 	}
 	status.StartTime = stamp(a.StartedAt)
-	left := uninitialized(spec, a)
+	status.HostIP, status.HostIPs = hostIP, []corev1.HostIP{{IP: hostIP}}
+	status.PodIP, status.PodIPs = hostIP, []corev1.PodIP{{IP: hostIP}}
+	c := containers{attempt: a, runs: pod.RunsOf(a.Conditions), names: pod.Names(spec)}
+	c.current = c.runs.Current(c.names)
 	for i := range spec.InitContainers {
-		status.InitContainerStatuses = append(status.InitContainerStatuses, initStatus(spec, a, i, len(spec.InitContainers)-left))
+		status.InitContainerStatuses = append(status.InitContainerStatuses, c.status(&spec.InitContainers[i], true))
 	}
-	c := containerStatus(&spec.Containers[0], a)
-	if left > 0 {
-		c = waiting(&spec.Containers[0], "PodInitializing", "")
-	}
-	status.ContainerStatuses = []corev1.ContainerStatus{c}
+	status.ContainerStatuses = []corev1.ContainerStatus{c.status(&spec.Containers[0], false)}
 	return status
 }
 
-// uninitialized is how many init containers have not succeeded yet.
-func uninitialized(spec *corev1.PodSpec, a batch.AttemptStatus) int {
-	for _, c := range a.Conditions {
-		if c.Type != batch.ConditionType(corev1.PodInitialized) {
-			continue
-		}
-		if c.Status == batch.ConditionTrue {
-			return 0
-		}
-		_, list, _ := strings.Cut(strings.TrimSuffix(c.Message, "]"), "[")
-		return len(strings.Fields(list))
+// hostIP is where this machine, and with it each pod, can be reached from it.
+const hostIP = "127.0.0.1"
+
+// nodeName is how this machine is called, as the node of pods.
+var nodeName = sync.OnceValue(func() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
 	}
-	return len(spec.InitContainers)
+	return strings.ToLower(name)
+})
+
+// containers are those of an attempt, which run one after the other.
+type containers struct {
+	attempt batch.AttemptStatus
+	runs    pod.Runs // empty if there is one, and one run of it
+	names   []string
+	current string // the one that the attempt is at
 }
 
-// initStatus is that of the i-th init container when done of them have
-// succeeded: one after the other, as far as the attempt has come.
-func initStatus(spec *corev1.PodSpec, a batch.AttemptStatus, i, done int) corev1.ContainerStatus {
-	c := &spec.InitContainers[i]
-	switch {
-	case i < done:
-		s := blank(c)
-		s.Ready, s.Started = true, new(false)
-		s.State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: metav1.NewTime(a.StartedAt)}
+// status is that of a container.
+func (c *containers) status(of *corev1.Container, isInit bool) corev1.ContainerStatus {
+	s := corev1.ContainerStatus{Name: of.Name, Image: of.Image, Started: new(false)}
+	switch at := slices.Index(c.names, of.Name) - slices.Index(c.names, c.current); {
+	case at > 0:
+		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
 		return s
-	case i == done:
-		s := containerStatus(c, a)
-		s.Ready = false
-		return s
+	case at < 0:
+		s.State.Terminated = c.lastRun(of.Name)
+	default:
+		c.setCurrent(&s)
 	}
-	return waiting(c, "PodInitializing", "")
-}
-
-func blank(c *corev1.Container) corev1.ContainerStatus {
-	return corev1.ContainerStatus{Name: c.Name, Image: c.Image, Started: new(false)}
-}
-
-func waiting(c *corev1.Container, reason, message string) corev1.ContainerStatus {
-	s := blank(c)
-	s.State.Waiting = &corev1.ContainerStateWaiting{Reason: reason, Message: message}
+	s.RestartCount = c.restarts(of.Name)
+	if isInit {
+		s.Ready = s.State.Terminated != nil && s.State.Terminated.ExitCode == 0
+	}
+	if s.RestartCount > 0 && c.current == of.Name && c.attempt.Phase != batch.AttemptFailed {
+		s.LastTerminationState.Terminated = c.lastRun(of.Name)
+	}
+	c.identify(&s)
 	return s
 }
 
-// containerStatus is that of the container that the attempt is at.
-func containerStatus(c *corev1.Container, a batch.AttemptStatus) corev1.ContainerStatus {
-	s := blank(c)
+// identify gives the runs of a container IDs: clients tell by them what is new.
+func (c *containers) identify(s *corev1.ContainerStatus) {
+	id := func(run int32) string {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", c.attempt.UID, s.Name, run))
+		return fmt.Sprintf("batch://%x", sum)
+	}
+	s.ContainerID, s.ImageID = id(s.RestartCount), s.Image
+	if t := s.State.Terminated; t != nil {
+		t.ContainerID = s.ContainerID
+	}
+	if t := s.LastTerminationState.Terminated; t != nil {
+		t.ContainerID = id(s.RestartCount - 1)
+		if s.State.Waiting != nil {
+			s.ContainerID = t.ContainerID
+		}
+	}
+}
+
+// setCurrent sets the state of the container that the attempt is at.
+func (c *containers) setCurrent(s *corev1.ContainerStatus) {
+	a, begun := c.attempt, metav1.NewTime(c.begun(s.Name))
 	switch {
 	case ended(a) && a.ExitCode != nil:
-		s.State.Terminated = terminated(a)
+		s.State.Terminated = terminated(a, begun)
 	case ended(a): // lost: how it ended nobody knows
 		s.State.Terminated = &corev1.ContainerStateTerminated{
-			ExitCode: 137, Reason: "ContainerStatusUnknown", StartedAt: metav1.NewTime(a.StartedAt), FinishedAt: metav1.NewTime(a.FinishedAt),
+			ExitCode: 137, Reason: "ContainerStatusUnknown", StartedAt: begun, FinishedAt: metav1.NewTime(a.FinishedAt),
 			Message: "The container could not be located when the pod was terminated"}
 	case !a.RestartAt.IsZero():
-		s = waiting(c, "CrashLoopBackOff", fmt.Sprintf("back-off restarting failed container=%s pod=%s", c.Name, a.Name))
-		s.LastTerminationState.Terminated = lastRun(a)
+		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff",
+			Message: fmt.Sprintf("back-off restarting failed container=%s pod=%s", s.Name, a.Name)}
 	default:
-		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(a.StartedAt)}
+		s.State.Running = &corev1.ContainerStateRunning{StartedAt: begun}
 		s.Ready, s.Started = a.Ready, new(true)
 	}
-	if a.Restarts > 0 && (s.State.Running != nil || a.Phase == batch.AttemptSucceeded) {
-		s.LastTerminationState.Terminated = lastRun(a)
-	}
-	s.RestartCount = restarts(c, a)
-	return s
 }
 
-// restarts is how often this container was restarted, as far as can be told:
-// those of an attempt are of the container whose error it had last.
-func restarts(c *corev1.Container, a batch.AttemptStatus) int32 {
-	if failed, ok := errors.AsType[*pod.ContainerError](a.Err); ok && failed.Container != c.Name {
-		return 0
+// begun is when the latest run of a container began.
+func (c *containers) begun(name string) time.Time {
+	if h := c.runs[name]; h != nil {
+		return h.Begun
 	}
-	return narrow(a.Restarts)
+	return c.attempt.StartedAt
 }
 
-// lastRun tells of the run before a restart, of attempts that note it: only those
-// of manifests do. When it began is known of the first one only, and said of all.
-func lastRun(a batch.AttemptStatus) *corev1.ContainerStateTerminated {
-	i := slices.IndexFunc(a.Conditions, func(c batch.Condition) bool { return c.Type == pod.LastRun })
-	if i < 0 {
+// restarts is how often a container was restarted. The failure that has ended the
+// attempt has not led to a restart.
+func (c *containers) restarts(name string) int32 {
+	n := c.attempt.Restarts
+	for _, other := range c.names {
+		if h := c.runs[other]; h != nil && other != c.current {
+			n -= h.Failures
+			if other == name {
+				return narrow(h.Failures)
+			}
+		}
+	}
+	return narrow(n)
+}
+
+// lastRun tells of the latest run of a container that has ended, if that is known:
+// Go code notes none.
+func (c *containers) lastRun(name string) *corev1.ContainerStateTerminated {
+	h := c.runs[name]
+	if h == nil || h.Last == nil {
 		return nil
 	}
-	c := a.Conditions[i]
-	code, err := strconv.ParseInt(string(c.Reason), 10, 32)
-	if err != nil {
-		return nil // somebody else has set it
+	t := &corev1.ContainerStateTerminated{ExitCode: int32(h.Last.Code), Reason: "Completed", Message: h.Last.Message,
+		StartedAt: metav1.NewTime(h.Last.Started), FinishedAt: metav1.NewTime(h.Last.Finished)}
+	if t.ExitCode != 0 {
+		t.Reason = "Error"
 	}
-	return &corev1.ContainerStateTerminated{
-		ExitCode: int32(code), Reason: "Error", Message: c.Message,
-		StartedAt: metav1.NewTime(a.StartedAt), FinishedAt: metav1.NewTime(c.LastTransitionTime)}
+	return t
 }
 
 // terminated tells how an attempt has ended. The message of one that left none is
 // its error's text.
-func terminated(a batch.AttemptStatus) *corev1.ContainerStateTerminated {
+func terminated(a batch.AttemptStatus, begun metav1.Time) *corev1.ContainerStateTerminated {
 	t := &corev1.ContainerStateTerminated{
 		ExitCode: int32(*a.ExitCode), Reason: "Completed", Message: cmp.Or(a.Output, a.Message),
-		StartedAt: metav1.NewTime(a.StartedAt), FinishedAt: metav1.NewTime(a.FinishedAt)}
+		StartedAt: begun, FinishedAt: metav1.NewTime(a.FinishedAt)}
 	if t.ExitCode != 0 {
 		t.Reason = "Error"
 	}
@@ -194,8 +220,8 @@ func readyCondition(a batch.AttemptStatus) corev1.PodCondition {
 func own(a batch.AttemptStatus, conditions []corev1.PodCondition) []corev1.PodCondition {
 	var more []corev1.PodCondition
 	for _, c := range a.Conditions {
-		if c.Type == pod.LastRun {
-			continue // shown as the container's last state
+		if c.Type == pod.RunsCondition {
+			continue // shown as the containers' states
 		}
 		condition := corev1.PodCondition{
 			Type: corev1.PodConditionType(c.Type), Status: corev1.ConditionStatus(c.Status),

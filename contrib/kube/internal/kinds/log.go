@@ -1,36 +1,21 @@
 package kinds
 
 import (
-	"fmt"
+	"cmp"
 	"iter"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
-
-// logOptions are the parameters of a log.
-type logOptions struct {
-	container  string
-	stream     string // "stdout", "stderr", or empty for both
-	follow     bool
-	previous   bool
-	timestamps bool
-	since      time.Time
-	until      time.Time // zero: no end
-	tail       *int
-	limit      *int64
-}
 
 // logFlush is how long lines are gathered before they are sent.
 const logFlush = 20 * time.Millisecond
@@ -56,184 +41,96 @@ func (h *Host) logs(a *wire.Answer, o *watchcache.Object, params url.Values) err
 	return nil
 }
 
-func parseLogOptions(params url.Values) (logOptions, error) {
-	o := logOptions{container: params.Get("container"), follow: wire.IsTrue(params, "follow"),
-		previous: wire.IsTrue(params, "previous"), timestamps: wire.IsTrue(params, "timestamps")}
-	number := func(name string, least int64) (*int64, error) {
-		text := params.Get(name)
-		if text == "" {
-			return nil, nil
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < least {
-			return nil, wire.BadRequest("%s: %q: must be a number of at least %d", name, text, least)
-		}
-		return &n, nil
-	}
-	tail, err1 := number("tailLines", 0)
-	seconds, err2 := number("sinceSeconds", 1)
-	limit, err3 := number("limitBytes", 1)
-	for _, err := range []error{err1, err2, err3, o.parseStream(params.Get("stream"))} {
-		if err != nil {
-			return o, err
-		}
-	}
-	if tail != nil {
-		o.tail = new(int(min(*tail, 1<<30)))
-	}
-	o.limit = limit
-	return o, o.parseSince(seconds, params.Get("sinceTime"))
-}
-
-func (o *logOptions) parseStream(name string) error {
-	switch name {
-	case "", "All":
-	case "Stdout", "Stderr":
-		o.stream = strings.ToLower(name)
-	default:
-		return wire.BadRequest("stream: %q: must be All, Stdout or Stderr", name)
-	}
-	return nil
-}
-
-func (o *logOptions) parseSince(seconds *int64, text string) error {
-	switch {
-	case seconds != nil && text != "":
-		return apierrors.NewBadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
-	case seconds != nil:
-		o.since = time.Now().Add(-time.Duration(min(*seconds, int64(100*365*24*60*60))) * time.Second)
-	case text != "":
-		var err error
-		if o.since, err = time.Parse(time.RFC3339, text); err != nil {
-			return wire.BadRequest("sinceTime: %v", err)
-		}
-	}
-	return nil
-}
-
 // checkContainer refuses to show a log that is not there.
 func (h *Host) checkContainer(a *wire.Answer, o *watchcache.Object, options *logOptions) error {
-	pod := h.buildPod(o).(*corev1.Pod)
-	names := containerNames(pod)
-	if options.container == "" {
-		if len(pod.Spec.Containers) > 1 {
-			return wire.BadRequest("a container name must be specified for pod %s, choose one of: %v", pod.Name, names)
-		}
-		options.container = pod.Spec.Containers[0].Name
+	shown := h.buildPod(o).(*corev1.Pod)
+	names := pod.Names(&shown.Spec)
+	options.container = cmp.Or(options.container, shown.Spec.Containers[0].Name)
+	i := slices.Index(names, options.container)
+	if i < 0 {
+		return wire.BadRequest("container %s is not valid for pod %s", options.container, shown.Name)
 	}
-	if !slices.Contains(names, options.container) {
-		return wire.BadRequest("container %s is not valid for pod %s", options.container, pod.Name)
+	if o.Pod.StartedAt.IsZero() && o.Pod.FinishedAt.IsZero() {
+		return waitsToStart(options.container, shown.Name, "ContainerCreating")
 	}
-	options.splitRuns(pod)
-	if options.previous && o.Pod.Restarts > 0 && options.until.IsZero() || len(names) > 1 {
-		a.Warn("the log of a pod is one on this server: it has the lines of all containers, and of all their runs")
-	}
+	status := slices.Concat(shown.Status.InitContainerStatuses, shown.Status.ContainerStatuses)[i]
 	switch {
-	case options.previous && o.Pod.Restarts == 0:
-		return wire.BadRequest("previous terminated container %q in pod %q not found", options.container, pod.Name)
-	case o.Pod.StartedAt.IsZero() && o.Pod.FinishedAt.IsZero():
-		return wire.BadRequest("container %q in pod %q is waiting to start: ContainerCreating", options.container, pod.Name)
+	case status.State.Waiting != nil && status.RestartCount == 0 && status.ContainerID == "":
+		return waitsToStart(options.container, shown.Name, status.State.Waiting.Reason)
+	case !options.previous:
+	case status.RestartCount == 0:
+		return wire.BadRequest("previous terminated container %q in pod %q not found", options.container, shown.Name)
+	case pod.RunsOf(o.Pod.Conditions) == nil:
+		options.previous = false
+		a.Warn("the log of a pod is one if Go code has made its job: it has the lines of all runs")
 	}
 	return nil
 }
 
-// splitRuns finds out which lines are of the run that is asked for, if the pod
-// knows when the run before the present one ended.
-func (o *logOptions) splitRuns(pod *corev1.Pod) {
-	for _, c := range pod.Status.ContainerStatuses {
-		last := c.LastTerminationState.Terminated
-		switch {
-		case c.Name != o.container || last == nil:
-		case o.previous:
-			o.until, o.follow = last.FinishedAt.Time, false
-		case c.State.Waiting == nil && o.since.Before(last.FinishedAt.Time):
-			o.since = last.FinishedAt.Time
-		}
-	}
-}
-
-func containerNames(pod *corev1.Pod) []string {
-	var names []string
-	for _, c := range pod.Spec.InitContainers {
-		names = append(names, c.Name)
-	}
-	for _, c := range pod.Spec.Containers {
-		names = append(names, c.Name)
-	}
-	return names
+func waitsToStart(container, pod, reason string) error {
+	return wire.BadRequest("container %q in pod %q is waiting to start: %s", container, pod, reason)
 }
 
 // copyLog writes the lines that are asked for.
 func (h *Host) copyLog(a *wire.Answer, o *watchcache.Object, options logOptions) {
-	w := newLogWriter(a)
+	w := newLogWriter(a, &options)
 	defer w.close()
-	lines := h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, options.choice())
-	left := int64(-1)
-	if options.limit != nil {
-		left = *options.limit
+	lines := func(follow bool) iter.Seq[logLine] {
+		return wholeLines(h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.LogOptions{Follow: follow}))
 	}
-	for line := range options.pick(lines) {
-		text := options.format(line)
-		if left >= 0 {
-			text = text[:min(int64(len(text)), left)]
-			left -= int64(len(text))
-		}
-		if w.write(text) != nil || left == 0 {
-			return
-		}
+	names := pod.Names(&h.owner(o).Spec.Template.Spec)
+	kept := sections(lines(false), o.Pod.UID, names, pod.RunsOf(o.Pod.Conditions).Current(names))
+	i := find(kept, options.container, options.previous)
+	if i < 0 {
+		return
+	}
+	known := kept[i].lines
+	if n := len(known); n > 0 && known[n-1].open && options.follow {
+		known = known[:n-1] // it comes as a whole
+	}
+	chosen := slices.Collect(options.choose(slices.Values(known)))
+	if options.tail != nil {
+		chosen = chosen[max(0, len(chosen)-*options.tail):]
+	}
+	if w.writeAll(slices.Values(chosen)) && options.follow && i == len(kept)-1 {
+		w.writeAll(options.choose(newer(lines(true), kept, o.Pod.UID)))
 	}
 }
 
-// choice is what to read of the whole log. The tail of a run that was not the
-// last one is not the tail of all.
-func (o *logOptions) choice() batch.LogOptions {
-	if !o.until.IsZero() {
-		return batch.LogOptions{}
-	}
-	return batch.LogOptions{Follow: o.follow, Tail: o.tail}
-}
-
-// pick walks over the lines that are asked for, until the client has gone, or the
-// log has.
-func (o *logOptions) pick(lines iter.Seq2[batch.LogLine, error]) iter.Seq[batch.LogLine] {
-	picked := func(yield func(batch.LogLine) bool) {
-		for line, err := range lines {
-			if err != nil || o.has(line) && !yield(line) {
-				return
+// newer are the lines of a log that are not among those known, up to the end of
+// the run.
+func newer(lines iter.Seq[logLine], known []section, uid string) iter.Seq[logLine] {
+	last := 0
+	for _, s := range known {
+		for _, line := range s.lines {
+			if !line.open {
+				last = max(last, line.number)
 			}
 		}
 	}
-	if o.until.IsZero() || o.tail == nil {
-		return picked
+	runs := len(known)
+	return func(yield func(logLine) bool) {
+		for line := range lines {
+			if _, _, ok := pod.ParseMark(line.Text, uid); ok {
+				if runs--; runs == 0 {
+					return
+				}
+			} else if line.number > last {
+				line.Dropped = min(line.Dropped, line.number-last-1)
+				if !yield(line) {
+					return
+				}
+			}
+		}
 	}
-	all := slices.Collect(picked)
-	return slices.Values(all[max(0, len(all)-*o.tail):])
-}
-
-// has reports whether a line is asked for.
-func (o *logOptions) has(line batch.LogLine) bool {
-	return !line.Time.Before(o.since) && (o.until.IsZero() || !line.Time.After(o.until)) &&
-		(o.stream == "" || line.Stream == o.stream)
-}
-
-// format writes a line. Lines that are no longer kept leave a note: what is shown
-// must not pass for the whole.
-func (o *logOptions) format(line batch.LogLine) string {
-	if line.Dropped > 0 {
-		note := fmt.Sprintf("[%d lines are no longer kept]", line.Dropped)
-		line.Dropped = 0
-		return o.format(batch.LogLine{Time: line.Time, Text: note}) + o.format(line)
-	}
-	if o.timestamps {
-		return line.Time.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") + " " + line.Text + "\n"
-	}
-	return line.Text + "\n"
 }
 
 // A logWriter sends lines soon after they are written, many at once if they come
 // fast.
 type logWriter struct {
-	answer *wire.Answer
+	answer  *wire.Answer
+	options *logOptions
+	left    int64 // bytes, less than zero if there is no limit
 
 	mu      sync.Mutex // guards the fields below, and writes
 	timer   *time.Timer
@@ -241,10 +138,28 @@ type logWriter struct {
 	closed  bool
 }
 
-func newLogWriter(a *wire.Answer) *logWriter {
-	w := &logWriter{answer: a}
+func newLogWriter(a *wire.Answer, o *logOptions) *logWriter {
+	w := &logWriter{answer: a, options: o, left: -1}
+	if o.limit != nil {
+		w.left = *o.limit
+	}
 	w.timer = time.AfterFunc(0, w.flush) // the header, at least
 	return w
+}
+
+// writeAll writes lines, and reports whether more are wanted.
+func (w *logWriter) writeAll(lines iter.Seq[logLine]) bool {
+	for line := range lines {
+		text := w.options.format(line)
+		if w.left >= 0 {
+			text = text[:min(int64(len(text)), w.left)]
+			w.left -= int64(len(text))
+		}
+		if w.write(text) != nil || w.left == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *logWriter) write(text string) error {

@@ -103,6 +103,17 @@ func Containers(spec *corev1.PodSpec) map[string]*corev1.Container {
 	return all
 }
 
+// Names are those of a pod's containers, in the order in which they run.
+func Names(spec *corev1.PodSpec) []string {
+	var names []string
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			names = append(names, list[i].Name)
+		}
+	}
+	return names
+}
+
 // divide rounds up. Cores are counted in thousandths, all else in ones.
 func divide(quantity, divisor resource.Quantity, milli bool) int64 {
 	if divisor.IsZero() {

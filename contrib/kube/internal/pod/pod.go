@@ -8,13 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -97,91 +93,81 @@ func (e *ContainerError) Error() string { return fmt.Sprintf("container %s: %v",
 // Unwrap returns e.Err.
 func (e *ContainerError) Unwrap() error { return e.Err }
 
-// LastRun is a condition of attempts that may be restarted in place: it was set
-// when the last run failed. Its reason is the exit code, its message the error.
-const LastRun batch.ConditionType = "kube.runtocompletion.dev/LastRun"
-
 // Execute runs the init containers that have not succeeded in this attempt, and
 // then the container.
 func (p *Pod) Execute(ctx context.Context, a batch.Attempt) error {
-	err := p.execute(ctx, a)
-	if err != nil && p.manifest.Spec.Template.Spec.RestartPolicy == corev1.RestartPolicyOnFailure {
-		noteRun(a, err)
+	main := &p.manifest.Spec.Template.Spec.Containers[0]
+	if !p.runsOften() {
+		return p.run(ctx, a, main)
+	}
+	runs, err := record(a)
+	if err != nil {
+		return err
+	}
+	if err := p.initialize(ctx, a, runs); err != nil {
+		return err
+	}
+	return p.runRecorded(ctx, a, main, runs)
+}
+
+// runsOften reports whether an attempt may have several runs of containers.
+func (p *Pod) runsOften() bool {
+	spec := &p.manifest.Spec.Template.Spec
+	return len(spec.InitContainers) > 0 || spec.RestartPolicy == corev1.RestartPolicyOnFailure
+}
+
+// runRecorded runs a container and notes that. After the success of the last one
+// there is nobody left who would read it.
+func (p *Pod) runRecorded(ctx context.Context, a batch.Attempt, c *corev1.Container, runs *recorder) error {
+	if err := runs.begin(c.Name); err != nil {
+		return err
+	}
+	err := p.runNamed(ctx, a, c)
+	if err == nil && c == &p.manifest.Spec.Template.Spec.Containers[0] {
+		return nil
+	}
+	if failed := runs.end(c.Name, err); failed != nil {
+		return errors.Join(err, failed)
 	}
 	return err
 }
 
-// noteRun sets the condition LastRun. Its status changes each time, so that its
-// time does. An attempt that has ended meanwhile needs none.
-func noteRun(a batch.Attempt, err error) {
-	text := err.Error()
-	c := batch.Condition{
-		Type: LastRun, Status: batch.ConditionTrue,
-		Reason: batch.Reason(strconv.Itoa(batch.ExitCode(err))), Message: text[:min(len(text), maxMessage)]}
-	if a.Restarts%2 == 1 {
-		c.Status = batch.ConditionFalse
-	}
-	_ = a.SetCondition(c)
-}
-
-func (p *Pod) execute(ctx context.Context, a batch.Attempt) error {
-	spec := &p.manifest.Spec.Template.Spec
-	if len(spec.InitContainers) == 0 {
-		return p.run(ctx, a, &spec.Containers[0])
-	}
-	if err := p.initialize(ctx, a, spec.InitContainers); err != nil {
-		return err
-	}
-	return p.runNamed(ctx, a, &spec.Containers[0])
-}
-
-// runNamed is run with an error, or a panic, that says which container it was.
+// runNamed is run with an error, or a panic, that says which container it was if
+// there are several.
 func (p *Pod) runNamed(ctx context.Context, a batch.Attempt, c *corev1.Container) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &batch.PanicError{Value: v, Stack: debug.Stack()}
 		}
-		if err != nil {
+		if err != nil && len(p.manifest.Spec.Template.Spec.InitContainers) > 0 {
 			err = &ContainerError{c.Name, err}
 		}
 	}()
 	return p.run(ctx, a, c)
 }
 
-// initialize runs the init containers in order. Those that have succeeded
-// before a restart in place are not run again; the attempt's directory, which
-// survives it, remembers them.
-func (p *Pod) initialize(ctx context.Context, a batch.Attempt, containers []corev1.Container) error {
-	dir, err := a.Dir()
-	if err != nil {
-		return err
-	}
+// initialize runs the init containers in order. Those that have succeeded before
+// a restart in place are not run again.
+func (p *Pod) initialize(ctx context.Context, a batch.Attempt, runs *recorder) error {
+	containers := p.manifest.Spec.Template.Spec.InitContainers
 	for i := range containers {
-		done := filepath.Join(dir, "initialized-"+containers[i].Name)
-		if _, err := os.Stat(done); err == nil {
+		if runs.done(containers[i].Name) {
 			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		}
+		if err := setInitialized(a, containers[i:]); err != nil {
 			return err
 		}
-		if err := p.runInit(ctx, a, containers[i:], done); err != nil {
+		if err := p.runRecorded(ctx, a, &containers[i], runs); err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // the next container is not to start
+		}
+	}
+	if len(containers) == 0 {
+		return nil
 	}
 	return setInitialized(a, nil)
-}
-
-// runInit runs the first of the containers, and makes the file done.
-func (p *Pod) runInit(ctx context.Context, a batch.Attempt, left []corev1.Container, done string) error {
-	if err := setInitialized(a, left); err != nil {
-		return err
-	}
-	if err := p.runNamed(ctx, a, &left[0]); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // the next container is not to start
-	}
-	return os.WriteFile(done, nil, 0o600)
 }
 
 // setInitialized sets the attempt's condition and readiness, as a kubelet does.

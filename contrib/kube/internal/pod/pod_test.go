@@ -25,7 +25,8 @@ import (
 // A ran is what is known of a job's only attempt after it has ended.
 type ran struct {
 	batch.AttemptStatus
-	log []string
+	log   []string
+	marks []string // where further runs begin in it
 }
 
 // run runs the pod of a job once, and again in place if it is to.
@@ -53,6 +54,10 @@ func run(t *testing.T, m *batchv1.Job, s Settings, change func(*batch.Job)) ran 
 	r := ran{AttemptStatus: attempts[0]}
 	for line, err := range c.Logs(t.Context(), m.Name, r.Name, batch.LogOptions{}) {
 		require.NoError(t, err)
+		if container, run, ok := ParseMark(line.Text, r.UID); ok {
+			r.marks = append(r.marks, fmt.Sprint(container, " ", run, " after ", len(r.log)))
+			continue
+		}
 		r.log = append(r.log, line.Text)
 	}
 	return r
@@ -303,6 +308,26 @@ func TestInitContainers(t *testing.T) {
 	}
 }
 
+// TestMarks wants the log to tell runs apart, also where a program leaves its last
+// line without an end.
+func TestMarks(t *testing.T) {
+	once := `if test -e $F; then echo -n again; else echo -n once; touch $F; exit 1; fi`
+	r := run(t, job(t, `
+restartPolicy: OnFailure
+initContainers:
+- {name: first, image: process, command: [sh, -c, echo -n one; echo err >&2]}
+containers: [{name: main, image: process, env: [{name: F, value: `+filepath.Join(t.TempDir(), "f")+`}], command: [sh, -c, '`+once+`']}]`),
+		Settings{}, func(j *batch.Job) { j.BackoffLimit, j.RestartBackoff = nil, batch.ConstantBackoff(0) })
+	require.Equal(t, batch.AttemptSucceeded, r.Phase)
+	require.ElementsMatch(t, []string{"one", "err"}, r.log[:2])
+	require.Equal(t, []string{"once", "again"}, r.log[2:])
+	require.Equal(t, []string{"main 0 after 2", "main 1 after 3"}, r.marks)
+
+	plain := run(t, job(t, shell("echo --- container main begins, run 1 of pod x")), Settings{}, nil)
+	require.Empty(t, plain.marks, "a pod with one run needs none, and a program cannot make them")
+	require.Len(t, plain.log, 1)
+}
+
 // TestPanic wants to know which container it was.
 func TestPanic(t *testing.T) {
 	settings := Settings{Functions: map[string]Function{"note": func(_ context.Context, _ batch.Attempt, c Container) error {
@@ -331,10 +356,14 @@ func TestLastRun(t *testing.T) {
 	require.Len(t, order, 3)
 	require.Len(t, r.Conditions, 1)
 	c := r.Conditions[0]
-	require.Equal(t, LastRun, c.Type)
-	require.Equal(t, batch.Reason("12"), c.Reason)
-	require.Equal(t, "failed", c.Message)
-	require.GreaterOrEqual(t, c.LastTransitionTime.Sub(r.StartedAt), time.Millisecond)
+	require.Equal(t, RunsCondition, c.Type)
+	h := RunsOf(r.Conditions)["main"]
+	require.Equal(t, 2, h.Failures)
+	require.Equal(t, 12, h.Last.Code)
+	require.Equal(t, "failed", h.Last.Message)
+	require.GreaterOrEqual(t, h.Last.Started.Sub(r.StartedAt), time.Millisecond)
+	require.False(t, h.Begun.Before(h.Last.Finished))
+	require.Nil(t, RunsOf([]batch.Condition{{Type: RunsCondition, Message: "nonsense"}}))
 }
 
 // giveUp ends a job with its first failed attempt.

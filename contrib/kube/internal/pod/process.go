@@ -32,6 +32,12 @@ func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Contain
 		command.Stdout, command.Stderr = alsoTo(stdout, command.Stdout), alsoTo(stderr, command.Stderr)
 		defer closeAll(stdout, stderr)
 	}
+	if p.runsOften() {
+		stdout, stderr := new(lineEnd), new(lineEnd)
+		command.Stdout, command.Stderr = alsoTo(stdout, command.Stdout), alsoTo(stderr, command.Stderr)
+		defer stdout.complete(a.Stdout())
+		defer stderr.complete(a.Stderr())
+	}
 	err = command.Execute(ctx, a)
 	if isInit := c != &p.manifest.Spec.Template.Spec.Containers[0]; isInit && err == nil {
 		return nil // what it leaves is not the container's
@@ -42,8 +48,26 @@ func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Contain
 	return err
 }
 
+// A lineEnd knows whether the last line written to it has an end, so that the
+// output of the next run does not go on with it.
+type lineEnd struct{ open bool }
+
+func (l *lineEnd) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.open = p[len(p)-1] != '\n'
+	}
+	return len(p), nil
+}
+
+// complete ends a line in the log.
+func (l *lineEnd) complete(log io.Writer) {
+	if l.open {
+		_, _ = log.Write([]byte{'\n'}) // an attempt that has ended has no next run
+	}
+}
+
 // alsoTo returns a writer to those of the two that are not nil.
-func alsoTo(w io.WriteCloser, other io.Writer) io.Writer {
+func alsoTo(w, other io.Writer) io.Writer {
 	switch {
 	case w == nil:
 		return other
