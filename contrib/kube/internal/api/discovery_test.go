@@ -38,7 +38,7 @@ func TestAggregatedDiscovery(t *testing.T) {
 		w.read(w.do(call{method: "GET", path: path, accept: acceptV2beta1 + ",application/json"}), http.StatusOK, &plain)
 		require.NotEqual(t, "APIGroupDiscoveryList", plain.Kind, "kubectl up to 1.29 then asks for one group after the other")
 	}
-	require.Equal(t, []string{"v1/events", "v1/namespaces", "v1/pods", "batch/v1/jobs",
+	require.Equal(t, []string{"v1/events", "v1/namespaces", "v1/pods", "batch/v1/jobs", "events.k8s.io/v1/events",
 		"authentication.k8s.io/v1/selfsubjectreviews", "authorization.k8s.io/v1/selfsubjectaccessreviews",
 		"authorization.k8s.io/v1/selfsubjectrulesreviews"}, resources)
 }
@@ -50,7 +50,7 @@ func TestPlainDiscovery(t *testing.T) {
 	require.Equal(t, []string{"v1"}, versions.Versions)
 	var groups metav1.APIGroupList
 	w.get("/apis", &groups)
-	require.Len(t, groups.Groups, 3)
+	require.Len(t, groups.Groups, 4)
 	for _, g := range groups.Groups {
 		var group metav1.APIGroup
 		w.get("/apis/"+g.Name, &group)

@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,24 +90,26 @@ type frame struct {
 	Object any    `json:"object"`
 }
 
-// key tells the encodings of a change apart. Tables tell ages, so that they are
-// good for a second only.
-func (f form) key(kind string) uint64 {
-	key := uint64(slices.Index(frameKinds, kind)) | uint64(f.shape)<<8 | uint64(slices.Index(includePolicies, f.include))<<16
+// An encodingKey tells the encodings of a change apart. Tables tell ages, so that
+// they are good for a second only.
+type encodingKey struct {
+	kind   *kinds.Kind
+	form   form
+	change string
+	second int64
+}
+
+func (f form) key(k *kinds.Kind, change string) any {
+	key := encodingKey{kind: k, form: f, change: change}
 	if f.shape == wire.AsTable {
-		key |= uint64(time.Now().Unix()) << 24
+		key.second = time.Now().Unix()
 	}
 	return key
 }
 
-var (
-	frameKinds      = []string{"ADDED", "MODIFIED", "DELETED"}
-	includePolicies = []metav1.IncludeObjectPolicy{"", metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject}
-)
-
 // change writes a change as a frame of that type, once for all watchers.
 func (f form) change(r *kinds.Kind, c *watchcache.Change, kind string, o *watchcache.Object) ([]byte, error) {
-	return c.Encodings.Get(f.key(kind), func() ([]byte, error) {
+	return c.Encodings.Get(f.key(r, kind), func() ([]byte, error) {
 		built := r.Build(o)
 		built.SetResourceVersion(kinds.FormatVersion(c.Version))
 		return f.frame(r, kind, built, false)

@@ -6,17 +6,20 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
 )
 
-// Event returns an event of job m. Its UID depends on the job's UID and the name.
-func Event(m *batchv1.Job, e batch.Event, name string) *corev1.Event {
+// Event returns an event of job m or, if a is not nil, of an attempt of it. Its
+// UID depends on the job's UID and the name.
+func Event(m *batchv1.Job, a *batch.AttemptStatus, e batch.Event, name string) *corev1.Event {
 	at := metav1.NewTime(e.At)
 	sum := sha256.Sum256([]byte(string(m.UID) + "/" + name))
-	return &corev1.Event{
+	event := &corev1.Event{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Event"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name:              name,
@@ -35,6 +38,40 @@ func Event(m *batchv1.Job, e batch.Event, name string) *corev1.Event {
 		Count:               1,
 		Source:              corev1.EventSource{Component: component},
 		ReportingController: component,
+	}
+	if a != nil {
+		ofPod(event, m, a)
+	}
+	return event
+}
+
+// ofPod makes an event one that a kubelet tells of a pod.
+func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
+	spec := &m.Spec.Template.Spec
+	container, list := pod.RunsOf(a.Conditions).Current(pod.Names(spec)), "containers"
+	if container != spec.Containers[0].Name {
+		list = "initContainers"
+	}
+	e.InvolvedObject = corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Name: a.Name, Namespace: m.Namespace,
+		UID: types.UID(a.UID), FieldPath: fmt.Sprintf("spec.%s{%s}", list, container)}
+	e.Message = map[string]string{
+		"Started": "Container started",
+		"Killing": "Stopping container " + container,
+		"BackOff": fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", container, a.Name, m.Namespace, a.UID),
+	}[e.Reason]
+	e.Source = corev1.EventSource{Component: "kubelet", Host: nodeName()}
+	e.ReportingController, e.ReportingInstance = "kubelet", nodeName()
+}
+
+// EventsV1 is an event as a newer group of the API has it.
+func EventsV1(e *corev1.Event) *eventsv1.Event {
+	return &eventsv1.Event{
+		TypeMeta:   metav1.TypeMeta{APIVersion: eventsv1.SchemeGroupVersion.String(), Kind: "Event"},
+		ObjectMeta: e.ObjectMeta, EventTime: e.EventTime,
+		ReportingController: e.ReportingController, ReportingInstance: e.ReportingInstance,
+		Action: e.Action, Reason: e.Reason, Regarding: e.InvolvedObject, Note: e.Message, Type: e.Type,
+		DeprecatedSource: e.Source, DeprecatedFirstTimestamp: e.FirstTimestamp, DeprecatedLastTimestamp: e.LastTimestamp,
+		DeprecatedCount: e.Count,
 	}
 }
 

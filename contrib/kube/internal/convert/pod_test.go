@@ -354,7 +354,7 @@ func TestQOSClass(t *testing.T) {
 func TestEvent(t *testing.T) {
 	m := manifestOf(t, "", "")
 	e := batch.Event{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: job-abcde", At: created}
-	event := Event(m, e, "j.3")
+	event := Event(m, nil, e, "j.3")
 	require.Equal(t, "Normal", event.Type)
 	require.Equal(t, "SuccessfulCreate", event.Reason)
 	require.Equal(t, "Created pod: job-abcde", event.Message)
@@ -365,9 +365,9 @@ func TestEvent(t *testing.T) {
 	require.Regexp(t, `^j\.3$`, event.Name)
 	require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, string(event.UID))
 
-	later := Event(m, batch.Event{At: finished}, "j.3")
+	later := Event(m, nil, batch.Event{At: finished}, "j.3")
 	require.Equal(t, event.Name, later.Name, "the same event")
-	other := Event(m, e, "j.4")
+	other := Event(m, nil, e, "j.4")
 	require.NotEqual(t, event.Name, other.Name)
 	require.NotEqual(t, event.UID, other.UID)
 }

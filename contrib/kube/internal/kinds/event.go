@@ -3,8 +3,10 @@ package kinds
 import (
 	"cmp"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -16,24 +18,51 @@ import (
 func (h *Host) events() *Kind {
 	return &Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Event"), Plural: "events", Singular: "event",
 		Namespaced: true, ShortNames: []string{"ev"}, Verbs: ReadVerbs,
-		Objects: h.Cache.Of(watchcache.Events), Empty: new(corev1.Event), Build: h.buildEvent,
+		Objects: h.Cache.Of(watchcache.Events), Empty: new(corev1.Event), Build: func(o *watchcache.Object) Object { return h.event(o) },
 		Columns: table.EventColumns, Cells: cellsOf(table.Event),
 		Fields: eventFields, NoField: "field label not supported: %s", JobName: jobOfEvent}
 }
 
-func (h *Host) buildEvent(o *watchcache.Object) Object {
-	event := convert.Event(h.owner(o), *o.Event, o.Name)
+// newEvents are the same events in a newer group. Their fields have other names.
+func (h *Host) newEvents() *Kind {
+	k := h.events()
+	k.GroupVersionKind, k.Empty = eventsv1.SchemeGroupVersion.WithKind("Event"), new(eventsv1.Event)
+	k.Build = func(o *watchcache.Object) Object { return convert.EventsV1(h.event(o)) }
+	k.Cells = func(o Object) []any { return table.Event(oldEvent(o)) }
+	k.Label = strings.NewReplacer("involvedObject.", "", "regarding.", "involvedObject.",
+		"reportingComponent", "", "reportingController", "reportingComponent").Replace
+	return k
+}
+
+// oldEvent is an event of either group.
+func oldEvent(o Object) *corev1.Event {
+	e, ok := o.(*eventsv1.Event)
+	if !ok {
+		return o.(*corev1.Event)
+	}
+	return &corev1.Event{ObjectMeta: e.ObjectMeta, InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Note, Type: e.Type,
+		Source: e.DeprecatedSource, FirstTimestamp: e.DeprecatedFirstTimestamp, LastTimestamp: e.DeprecatedLastTimestamp,
+		Count: e.DeprecatedCount, ReportingController: e.ReportingController, ReportingInstance: e.ReportingInstance}
+}
+
+func (h *Host) event(o *watchcache.Object) *corev1.Event {
+	event := convert.Event(h.owner(o), o.Pod, *o.Event, o.Name)
 	event.ResourceVersion = FormatVersion(o.Version)
 	return event
 }
 
+// jobOfEvent knows the job of events that are not of its pods.
 func jobOfEvent(_ labels.Selector, f fields.Selector) string {
+	kind, _ := f.RequiresExactMatch("involvedObject.kind")
 	name, _ := f.RequiresExactMatch("involvedObject.name")
+	if kind != "Job" {
+		return ""
+	}
 	return name
 }
 
 func eventFields(o Object) fields.Set {
-	e := o.(*corev1.Event)
+	e := oldEvent(o)
 	set := metaFields(o)
 	maps.Copy(set, fields.Set{
 		"involvedObject.kind": e.InvolvedObject.Kind, "involvedObject.namespace": e.InvolvedObject.Namespace,

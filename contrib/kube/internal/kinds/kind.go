@@ -116,7 +116,7 @@ var (
 // configuration: clients keep it for hours. Kinds of one group stand together.
 func (h *Host) All() []*Kind {
 	var all []*Kind
-	all = append([]*Kind{h.events(), h.namespaces(), h.pods(), h.jobs()}, h.reviews(func() []*Kind { return all })...)
+	all = append([]*Kind{h.events(), h.namespaces(), h.pods(), h.jobs(), h.newEvents()}, h.reviews(func() []*Kind { return all })...)
 	return all
 }
 

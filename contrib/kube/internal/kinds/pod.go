@@ -38,6 +38,9 @@ func (h *Host) buildPod(o *watchcache.Object) Object {
 	if o.Orphan {
 		pod.OwnerReferences = nil
 	}
+	if o.Stays {
+		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = nil, nil
+	}
 	return pod
 }
 

@@ -99,18 +99,31 @@ func (c *Cache) podLocked(j *job, a *batch.AttemptStatus) *Object {
 	if old == nil {
 		what = batch.Added
 	}
-	return c.changeLocked(Pods, what, old, &Object{Name: a.Name, Owner: j.owner, Pod: new(*a), Orphan: orphan})
+	return c.changeLocked(Pods, what, old, &Object{Name: a.Name, Owner: j.owner, Pod: new(*a), Orphan: orphan,
+		Stays: !a.DeletedAt.IsZero() && !a.FinishedAt.IsZero()})
 }
 
 // shows reports whether an attempt is a pod. One that was asked to stop, other
-// than by its own timeout, is none any more once it has ended, as a pod that was
-// deleted; neither is one that a user deleted after its end.
+// than by its own timeout or because its job failed, is none any more once it has
+// ended, as a pod that was deleted; neither is one that a user deleted after its
+// end.
 func (j *job) shows(a *batch.AttemptStatus) bool {
 	if _, ok := j.dismissed[a.UID]; ok {
 		return false
 	}
-	stopped := !a.DeletedAt.IsZero() && a.DeletedBy != batch.DeletedByTimeout
+	stopped := !a.DeletedAt.IsZero() && a.DeletedBy != batch.DeletedByTimeout && !j.failed(a)
 	return !stopped || a.FinishedAt.IsZero()
+}
+
+// failed reports whether an attempt was stopped because its job failed. A cluster
+// deletes its pod, and with it the log that says why.
+func (j *job) failed(a *batch.AttemptStatus) bool {
+	for _, c := range j.object.Job.Status.Conditions {
+		if c.Type == batch.ConditionFailureTarget && c.Status == batch.ConditionTrue {
+			return a.DeletedBy == batch.DeletedByController && !a.DeletedAt.Before(c.LastTransitionTime)
+		}
+	}
+	return false
 }
 
 // Dismiss takes an ended attempt out of sight, as deleting its pod would. The
@@ -161,12 +174,37 @@ func sortedPods(pods map[string]*Object) []*Object {
 	return slices.SortedFunc(maps.Values(pods), func(a, b *Object) int { return cmp.Compare(a.Pod.Ordinal, b.Pod.Ordinal) })
 }
 
-// An eventKey tells an event of a job from the others.
+// An eventKey tells an event of a job, or of one of its pods, from the others.
 type eventKey struct {
+	pod     string // its UID
 	kind    batch.EventType
 	reason  batch.Reason
 	message string
 	at      int64
+}
+
+func keyOf(e *batch.Event, pod *batch.AttemptStatus) eventKey {
+	key := eventKey{"", e.Type, e.Reason, e.Message, e.At.UnixNano()}
+	if pod != nil {
+		key.pod = pod.UID
+	}
+	return key
+}
+
+// The reasons of a pod's events, which are a kubelet's.
+const (
+	ReasonStarted batch.Reason = "Started"
+	ReasonBackOff batch.Reason = "BackOff"
+	ReasonKilling batch.Reason = "Killing"
+)
+
+// podEvents are what a kubelet would say of an attempt.
+func podEvents(a *batch.AttemptStatus) []batch.Event {
+	return slices.DeleteFunc([]batch.Event{
+		{Type: batch.EventNormal, Reason: ReasonStarted, At: a.StartedAt},
+		{Type: batch.EventWarning, Reason: ReasonBackOff, At: a.RestartAt},
+		{Type: batch.EventNormal, Reason: ReasonKilling, At: a.DeletedAt},
+	}, func(e batch.Event) bool { return e.At.IsZero() || a.StartedAt.IsZero() })
 }
 
 func (c *Cache) lookAtEventsLocked(j *job) {
@@ -175,27 +213,37 @@ func (c *Cache) lookAtEventsLocked(j *job) {
 		return // the job is gone, which will be seen
 	}
 	present := make(map[eventKey]*Object, len(events))
-	for _, event := range events {
-		key := eventKey{event.Type, event.Reason, event.Message, event.At.UnixNano()}
+	add := func(event batch.Event, pod *batch.AttemptStatus, name string) {
+		key := keyOf(&event, pod)
 		if present[key] = j.events[key]; present[key] == nil {
 			present[key] = c.changeLocked(Events, batch.Added, nil,
-				&Object{Name: j.eventName(key), Owner: j.owner, Event: new(event)})
+				&Object{Name: j.eventName(name, key), Owner: j.owner, Event: &event, Pod: pod})
+		}
+	}
+	for _, event := range events {
+		add(event, nil, j.name)
+	}
+	attempts, _ := c.controller.Attempts(j.name) // with an error they are right, too
+	for _, a := range attempts {
+		if a.JobUID == j.uid && j.shows(&a) {
+			for _, event := range podEvents(&a) {
+				add(event, &a, a.Name)
+			}
 		}
 	}
 	for _, old := range sortedEvents(j.events) {
-		key := eventKey{old.Event.Type, old.Event.Reason, old.Event.Message, old.Event.At.UnixNano()}
-		if present[key] == nil {
-			c.deleteLocked(Events, old, nil)
+		if present[keyOf(old.Event, old.Pod)] == nil {
+			c.deleteLocked(Events, old, old.Pod)
 		}
 	}
 	j.events = present
 }
 
 // eventName is a name of the form that events have, so that the order of names is
-// that in which they happened: the job's, the time, and a number.
-func (j *job) eventName(key eventKey) string {
+// that in which they happened: the job's or pod's, the time, and a number.
+func (j *job) eventName(of string, key eventKey) string {
 	j.named++
-	return fmt.Sprintf("%s.%016x%08x", j.name, key.at, j.named)
+	return fmt.Sprintf("%s.%016x%08x", of, key.at, j.named)
 }
 
 func sortedEvents(events map[eventKey]*Object) []*Object {

@@ -346,7 +346,7 @@ func (c *Cache) removeLocked(j *job, last *batch.Status) {
 	}
 	c.changeLocked(Jobs, batch.Deleted, j.object, &object)
 	for _, event := range sortedEvents(j.events) {
-		c.deleteLocked(Events, event, nil)
+		c.deleteLocked(Events, event, event.Pod)
 	}
 	j.events = nil
 	c.removed[j] = struct{}{}

@@ -37,13 +37,13 @@ type Encodings struct {
 }
 
 type encoding struct {
-	key  uint64
+	key  any
 	data []byte
 }
 
 // Get returns a change in a form that key stands for. The result must not be
 // modified.
-func (e *Encodings) Get(key uint64, encode func() ([]byte, error)) ([]byte, error) {
+func (e *Encodings) Get(key any, encode func() ([]byte, error)) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock() // those who want the same form wait for the first
 	for _, form := range e.forms {

@@ -33,10 +33,12 @@ type Object struct {
 	// Owner is the job that an attempt or an event belongs to.
 	Owner *Owner
 	Job   *Job                 // of a job, otherwise nil
-	Pod   *batch.AttemptStatus // of an attempt, otherwise nil
+	Pod   *batch.AttemptStatus // of an attempt, or of an event of one, otherwise nil
 	Event *batch.Event         // of an event, otherwise nil
 	// Orphan is set if an attempt goes on although its job was removed.
 	Orphan bool
+	// Stays is set if an attempt was asked to stop, has ended, and is shown.
+	Stays bool
 	// Attributes hold what selectors ask for, once somebody has asked.
 	Attributes Memo
 }
