@@ -2,7 +2,6 @@ package kube
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,12 +16,8 @@ import (
 const certificateLife = 10 * 365 * 24 * time.Hour
 
 // newCertificate makes a certificate for some host names and IP addresses that
-// is signed by itself, with a key that leaves no trace but in memory.
-func newCertificate(hosts []string) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
+// is signed by itself. Clients that trust one trust all that have its key.
+func newCertificate(key *ecdsa.PrivateKey, hosts []string) (tls.Certificate, error) {
 	template := certificateFor(hosts, time.Now())
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

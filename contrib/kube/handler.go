@@ -33,6 +33,9 @@ type Options struct {
 	// Unauthorized. Nil lets everybody in, as "anonymous": then the listener
 	// must see to it that only the right ones get here.
 	Authenticate func(*http.Request) (user string, err error)
+	// OpenProbes answers /healthz, /livez and /readyz without asking who wants to
+	// know, whatever host name they are asked by.
+	OpenProbes bool
 	// MaxWatches is how many watches and followed logs may be open at once;
 	// further ones are answered 429 Too Many Requests. Zero means 2000.
 	MaxWatches int
@@ -85,7 +88,7 @@ type Server struct{ api *api.Server }
 func Handler(c *batch.Controller, o Options) *Server {
 	return &Server{api.New(api.Config{
 		Controller: c, Runner: o.Runner.convert(), Namespace: o.Namespace, Write: o.Write, Hosts: o.Hosts,
-		Authenticate: o.Authenticate, MaxWatches: o.MaxWatches, Logger: o.Logger,
+		Authenticate: o.Authenticate, OpenProbes: o.OpenProbes, MaxWatches: o.MaxWatches, Logger: o.Logger,
 	})}
 }
 

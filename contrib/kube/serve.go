@@ -3,10 +3,8 @@ package kube
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +32,11 @@ type ListenOptions struct {
 	// them are answered. If Addr has no host, as ":6443", the kubeconfig names
 	// the first of them.
 	Hosts []string
+	// Credentials is a file that keeps the token and the key of the certificate, so
+	// that clients find their way after a restart, too, if Addr has a port. It is
+	// made if it is not there, with mode 0600, and refused if others may read it.
+	// Empty means that both end with the listener.
+	Credentials string
 	// Kubeconfig is the file that [Listen] writes for clients, readable by its
 	// owner only: see [Listener.WriteKubeconfig]. Empty means none.
 	Kubeconfig string
@@ -41,17 +44,16 @@ type ListenOptions struct {
 
 // How long clients may take. Watches and logs are not limited by these.
 const (
-	headerTime   = 10 * time.Second // to send the header of a request
-	bodyTime     = 60 * time.Second // to send the body as well
-	idleTime     = 2 * time.Minute  // until the next request of a connection
-	goodbyeTime  = 5 * time.Second  // to read the rest of an answer at the end
-	largestHead  = 128 << 10        // bytes of a request's header
-	tokenEntropy = 32               // bytes
+	headerTime  = 10 * time.Second // to send the header of a request
+	bodyTime    = 60 * time.Second // to send the body as well
+	idleTime    = 2 * time.Minute  // until the next request of a connection
+	goodbyeTime = 5 * time.Second  // to read the rest of an answer at the end
+	largestHead = 128 << 10        // bytes of a request's header
 )
 
 // A Listener serves a [Handler] over TLS to those who have its bearer token. Its
-// certificate, signed by itself, and its token are made by [Listen] and end with
-// it; clients find both in the kubeconfig.
+// certificate is signed by itself; clients find it, and the token, in the
+// kubeconfig.
 type Listener struct {
 	url         string
 	namespace   string
@@ -76,7 +78,11 @@ func Listen(c *batch.Controller, o Options, l ListenOptions) (*Listener, error) 
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := newCertificate(l.names())
+	secret, err := loadCredentials(l.Credentials)
+	if err != nil {
+		return nil, fmt.Errorf("kube: Credentials: %w", err)
+	}
+	certificate, err := newCertificate(secret.key, l.names())
 	if err != nil {
 		return nil, fmt.Errorf("kube: make a certificate: %w", err)
 	}
@@ -87,7 +93,7 @@ func Listen(c *batch.Controller, o Options, l ListenOptions) (*Listener, error) 
 	s := &Listener{
 		url:         "https://" + net.JoinHostPort(l.clientHost(addr), fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)),
 		namespace:   cmp.Or(o.Namespace, "default"),
-		token:       newToken(),
+		token:       secret.token,
 		certificate: certificate,
 		listener:    listener,
 	}
@@ -140,12 +146,6 @@ func (l *ListenOptions) clientHost(addr *net.TCPAddr) string {
 		return addr.IP.String()
 	}
 	return slices.Concat(l.Hosts, []string{"127.0.0.1"})[0]
-}
-
-func newToken() string {
-	token := make([]byte, tokenEntropy)
-	rand.Read(token) // never fails
-	return base64.RawURLEncoding.EncodeToString(token)
 }
 
 // prepare makes the handler and the server of it.

@@ -125,9 +125,12 @@ func TestListen_LetsInWhoHasTheToken(t *testing.T) {
 }
 
 func TestListen_TokensAreLongAndNew(t *testing.T) {
-	one, two := newToken(), newToken()
-	require.NotEqual(t, one, two)
-	require.Len(t, one, 43) // 256 bits, 6 a character
+	one, err := newCredentials()
+	require.NoError(t, err)
+	two, err := newCredentials()
+	require.NoError(t, err)
+	require.NotEqual(t, one.token, two.token)
+	require.Len(t, one.token, 43) // 256 bits, 6 a character
 }
 
 func TestListen_RefusesAddressesThatOthersCanReach(t *testing.T) {

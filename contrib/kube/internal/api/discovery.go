@@ -22,11 +22,14 @@ const aggregatedType = wire.JSON + ";g=apidiscovery.k8s.io;as=APIGroupDiscoveryL
 // is none.
 func (s *Server) plain(path string) func(*answer) error {
 	path = strings.TrimSuffix(path, "/")
-	switch path {
-	case "/healthz", "/livez", "/readyz":
+	if slices.Contains(probes, path) {
 		return func(a *answer) error { return a.Write(http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) }
+	}
+	switch path {
 	case "/version":
 		return func(a *answer) error { return a.WriteJSON(http.StatusOK, wire.JSON, serverVersion) }
+	case "/openapi/v2":
+		return (*answer).openAPIv2
 	case "/openapi/v3":
 		return (*answer).openAPIIndex
 	case "/api":

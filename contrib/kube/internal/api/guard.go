@@ -16,10 +16,15 @@ import (
 // longestURI is how long a request's URI may be: selectors are parsed.
 const longestURI = 64 << 10
 
+// probes are the paths that only say that there is somebody.
+var probes = []string{"/healthz", "/livez", "/readyz"}
+
 // guard refuses what no client of Kubernetes sends from where it may.
 func (a *answer) guard() error {
 	r := a.Request
 	switch {
+	case a.server.config.OpenProbes && slices.Contains(probes, strings.TrimSuffix(r.URL.Path, "/")):
+		return nil
 	case len(r.URL.Path)+len(r.URL.RawQuery) > longestURI:
 		return wire.Error(http.StatusRequestURITooLong, "RequestURITooLong", "the request's URI is too long")
 	case !a.server.isNamed(r.Host):

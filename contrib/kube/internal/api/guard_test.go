@@ -39,6 +39,22 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestOpenProbes wants probes to be answered to anybody, and nothing else.
+func TestOpenProbes(t *testing.T) {
+	nobody := func(*http.Request) (string, error) { return "", errors.New("no") }
+	for _, open := range []bool{false, true} {
+		w := newWorld(t, Config{Authenticate: nobody, OpenProbes: open})
+		for _, path := range []string{"/healthz", "/readyz", "/livez/"} {
+			want := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}[open]
+			require.Equal(t, want, w.do(call{method: "GET", path: path}).Code)
+			require.Equal(t, want, w.do(call{method: "HEAD", path: path}).Code)
+		}
+		for _, path := range []string{jobsPath, "/version", "/healthz/x", "/api"} {
+			require.Equal(t, http.StatusUnauthorized, w.do(call{method: "GET", path: path}).Code)
+		}
+	}
+}
+
 func TestCrossSiteRequests(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	for _, header := range []map[string]string{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +53,27 @@ func (s *Server) described(gv schema.GroupVersion) []openapi.Resource {
 		list = append(list, openapi.Resource{Path: path, Kind: gv.WithKind(r.Kind), Object: r.Empty, Patch: r.Can("patch")})
 	}
 	return list
+}
+
+// openAPIv2Type is the form in which clients ask for the older document.
+const openAPIv2Type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+// openAPIv2 answers with a document that describes nothing. Clients that know the
+// newer documents look here for kinds that those do not have, and send what they
+// do not find anywhere unseen.
+func (a *answer) openAPIv2() error {
+	const title, version = "Kubernetes", "v1.37.2"
+	if !strings.Contains(strings.Join(a.Request.Header["Accept"], ","), openAPIv2Type) {
+		return a.WriteJSON(http.StatusOK, wire.JSON, map[string]any{"swagger": "2.0", "paths": map[string]any{},
+			"info": map[string]string{"title": title, "version": version}})
+	}
+	field := func(number byte, value []byte) []byte {
+		return append([]byte{number<<3 | 2, byte(len(value))}, value...)
+	}
+	info := slices.Concat(field(1, []byte(title)), field(2, []byte(version)))
+	const swagger, infos, paths, definitions = 1, 2, 8, 9
+	return a.Write(http.StatusOK, openAPIv2Type, slices.Concat(field(swagger, []byte("2.0")), field(infos, info),
+		field(paths, nil), field(definitions, nil)))
 }
 
 // openAPIIndex lists the documents. Their addresses have hashes, so that clients

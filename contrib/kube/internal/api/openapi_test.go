@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 )
 
 func TestOpenAPI(t *testing.T) {
@@ -48,6 +50,21 @@ func TestOpenAPI(t *testing.T) {
 	mux.ServeHTTP(answer, r)
 	w.read(answer, http.StatusOK, &documents)
 	require.True(t, strings.HasPrefix(documents.Paths["api/v1"].ServerRelativeURL, "/kube/openapi/v3/"), "clients ask where it was found")
+}
+
+// TestOpenAPIv2 reads the older document as kubectl does.
+func TestOpenAPIv2(t *testing.T) {
+	w := newWorld(t, Config{})
+	rec := w.do(call{method: "GET", path: "/openapi/v2?timeout=32s", accept: openAPIv2Type + ", application/json"})
+	require.Equal(t, openAPIv2Type, rec.Header().Get("Content-Type"))
+	var document openapi_v2.Document
+	require.NoError(t, proto.Unmarshal(rec.Body.Bytes(), &document))
+	require.Equal(t, "2.0", document.Swagger)
+	require.Equal(t, "Kubernetes", document.Info.Title)
+	require.Empty(t, document.Definitions.GetAdditionalProperties())
+	var asJSON struct{ Swagger string }
+	w.get("/openapi/v2", &asJSON)
+	require.Equal(t, "2.0", asJSON.Swagger)
 }
 
 const jobPathOfOpenAPI = "/apis/batch/v1/namespaces/{namespace}/jobs/{name}"

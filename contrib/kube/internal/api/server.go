@@ -35,6 +35,7 @@ type Config struct {
 	Write        bool
 	Hosts        []string
 	Authenticate func(*http.Request) (user string, err error)
+	OpenProbes   bool
 	MaxWatches   int
 	Logger       *slog.Logger
 }
