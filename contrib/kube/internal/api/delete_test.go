@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
 // pods lists the pods of a job.
@@ -155,4 +157,41 @@ func TestDeleteCollection(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.do(call{method: "DELETE", path: jobsPath}).Code)
 	w.get(jobsPath, &left)
 	require.Empty(t, left.Items)
+}
+
+// TestEviction follows the documentation of failures by disruption: an evicted pod
+// is replaced and not counted, as the policy says.
+func TestEviction(t *testing.T) {
+	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{
+		"stopped": func(ctx context.Context, _ batch.Attempt, _ convert.Container) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}}})
+	w.post(manifest("a", "stopped", `"backoffLimit":0,"podFailurePolicy":{"rules":[
+		{"action":"Ignore","onPodConditions":[{"type":"DisruptionTarget","status":"True"}]}]},`))
+	pod := w.pods("a")[0]
+	body := func(more string) string {
+		return fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"default"}%s}`, pod.Name, more)
+	}
+	evict := func(body string) *httptest.ResponseRecorder {
+		return w.do(call{method: "POST", path: podsPath + "/" + pod.Name + "/eviction", body: body})
+	}
+	w.fails(evict(body(`,"deleteOptions":{"preconditions":{"uid":"other"}}`)), http.StatusConflict, metav1.StatusReasonConflict)
+	w.fails(evict(`{"apiVersion":"v1","kind":"Pod"}`), http.StatusBadRequest, metav1.StatusReasonBadRequest)
+	w.read(evict(body(`,"deleteOptions":{"dryRun":["All"]}`)), http.StatusCreated, new(metav1.Status))
+	require.Equal(t, pod.UID, w.pods("a")[0].UID, "nothing was done")
+
+	watch := w.open(podsPath+"?watch=1&fieldSelector=metadata.name="+pod.Name, "")
+	watch.until("ADDED")
+	w.read(evict(body("")), http.StatusCreated, new(metav1.Status))
+	require.Contains(t, string(watch.until("DELETED").Object.Status), "EvictionByEvictionAPI")
+	w.eventually(func() bool { status, err := w.c.Get("a"); return err == nil && !status.NextRetry.IsZero() })
+	require.Zero(t, w.job("a").Status.Failed, "it is ignored, and replaced later")
+	require.Empty(t, w.job("a").Status.Conditions)
+
+	refused := newWorld(t, Config{})
+	refused.create(waitingJob("a"))
+	require.NoError(t, refused.c.Resume(t.Context(), "a"))
+	refused.fails(refused.do(call{method: "POST", path: podsPath + "/" + refused.pods("a")[0].Name + "/eviction", body: "{}"}),
+		http.StatusForbidden, metav1.StatusReasonForbidden)
 }

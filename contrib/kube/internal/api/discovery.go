@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"runtime"
 	"slices"
@@ -132,8 +133,9 @@ func (s *Server) resourceList(gv schema.GroupVersion) metav1.APIResourceList {
 		list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.Plural, SingularName: r.Singular,
 			Namespaced: r.Namespaced, Kind: r.Kind, Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories})
 		for _, sub := range shownParts(r) {
+			kind := cmp.Or(sub.Kind, schema.GroupVersionKind{Kind: r.Kind})
 			list.APIResources = append(list.APIResources, metav1.APIResource{Name: r.Plural + "/" + sub.Name,
-				Namespaced: r.Namespaced, Kind: r.Kind, Verbs: sub.Verbs})
+				Namespaced: r.Namespaced, Group: kind.Group, Version: kind.Version, Kind: kind.Kind, Verbs: sub.Verbs})
 		}
 	}
 	return list
@@ -174,8 +176,8 @@ func discoveryOf(r *kinds.Kind) discoveryv2.APIResourceDiscovery {
 	d := discoveryv2.APIResourceDiscovery{Resource: r.Plural, ResponseKind: kind, Scope: scope, SingularResource: r.Singular,
 		Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories}
 	for _, sub := range shownParts(r) {
-		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
-			Subresource: sub.Name, ResponseKind: kind, Verbs: sub.Verbs})
+		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{Subresource: sub.Name,
+			ResponseKind: new(metav1.GroupVersionKind(cmp.Or(sub.Kind, r.GroupVersionKind))), Verbs: sub.Verbs})
 	}
 	return d
 }

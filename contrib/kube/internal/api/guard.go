@@ -29,6 +29,9 @@ func (a *answer) guard() error {
 		return wire.Error(http.StatusRequestURITooLong, "RequestURITooLong", "the request's URI is too long")
 	case !a.server.isNamed(r.Host):
 		return forbid("the server does not answer to the host name of this request")
+	case len(r.Header["Origin"]) > 0 && r.Header.Get("Upgrade") != "": // Python's client says so when it wants to exec
+		return wire.Error(http.StatusNotImplemented, "NotImplemented",
+			"exec, attach and portforward are not supported by this server: its pods run inside of a process")
 	case len(r.Header["Origin"]) > 0 || isCrossSite(r.Header.Get("Sec-Fetch-Site")):
 		return forbid("the server does not answer web pages")
 	case impersonates(r.Header):

@@ -39,6 +39,15 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestExecOfPython asks as Python's client does: with the server's own address for
+// an origin.
+func TestExecOfPython(t *testing.T) {
+	w := newWorld(t, Config{})
+	status := w.fails(w.do(call{method: "GET", path: podsPath + "/x/exec?command=ls", header: map[string]string{
+		"Origin": "http://localhost", "Connection": "Upgrade", "Upgrade": "websocket"}}), http.StatusNotImplemented, "NotImplemented")
+	require.Contains(t, status.Message, "exec, attach and portforward are not supported by this server")
+}
+
 // TestOpenProbes wants probes to be answered to anybody, and nothing else.
 func TestOpenProbes(t *testing.T) {
 	nobody := func(*http.Request) (string, error) { return "", errors.New("no") }

@@ -282,6 +282,10 @@ func TestFinishedCondition(t *testing.T) {
 	w.create(batch.Job{Name: "open", Executor: wait})
 	w.finish("good")
 	w.finish("bad")
+	for name, last := range map[string]batchv1.JobConditionType{"good": batchv1.JobComplete, "bad": batchv1.JobFailed} {
+		conditions := w.job(name).Status.Conditions
+		require.Equal(t, last, conditions[len(conditions)-1].Type, "scripts look at the last one")
+	}
 	finished := func(name string) (reason string) {
 		for _, c := range w.job(name).Status.Conditions {
 			if c.Type == kinds.ConditionFinished {

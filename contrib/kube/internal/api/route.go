@@ -70,6 +70,9 @@ func (s *Server) route(path string) (*query, error) {
 		q.namespace, parts = parts[1], parts[2:]
 	}
 	q.kind = s.find(schema.GroupVersion{Group: group, Version: version}, parts[0])
+	if q.kind == nil && len(parts) <= 3 {
+		return nil, wire.NotServed(parts[0])
+	}
 	if q.kind == nil || len(parts) > 3 || q.namespace != "" && !q.kind.Namespaced {
 		return nil, wire.NoResource()
 	}

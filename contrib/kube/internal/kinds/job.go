@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,10 +63,10 @@ func (h *Host) manifest(spec batch.Job, status batch.Status, version uint64) *ba
 const ConditionFinished batchv1.JobConditionType = "Finished"
 
 func addFinished(job *batchv1.Job) {
-	for _, c := range job.Status.Conditions {
+	for i, c := range job.Status.Conditions {
 		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
 			c.Type = ConditionFinished
-			job.Status.Conditions = append(job.Status.Conditions, c)
+			job.Status.Conditions = slices.Insert(job.Status.Conditions, i, c) // the last one stays so
 			return
 		}
 	}

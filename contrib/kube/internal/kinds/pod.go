@@ -3,9 +3,12 @@ package kinds
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -25,8 +28,9 @@ func (h *Host) pods() *Kind {
 		Objects: h.Cache.Of(watchcache.Pods), Empty: new(corev1.Pod), Build: h.buildPod,
 		Columns: table.PodColumns, Cells: cellsOf(table.Pod),
 		Fields: podFields, NoField: "field label not supported: %s", JobName: jobOfPod, Delete: h.deletePod,
-		Parts: []Part{{Name: "log", Verbs: getVerb, Serve: h.logs}, status("pods")}}
-	for _, name := range []string{"attach", "binding", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize"} {
+		Parts: []Part{{Name: "eviction", Verbs: []string{"create"}, Kind: evictionKind, Serve: h.evict},
+			{Name: "log", Verbs: getVerb, Serve: h.logs}, status("pods")}}
+	for _, name := range []string{"attach", "binding", "ephemeralcontainers", "exec", "portforward", "proxy", "resize"} {
 		k.Parts = append(k.Parts, Part{Name: name, Instead: "its pods run inside of a process"})
 	}
 	return k
@@ -74,6 +78,33 @@ func (h *Host) deletePod(a *wire.Answer, o *watchcache.Object, options *metav1.D
 		return o, nil
 	}
 	return h.stopped(o, h.Controller.DeleteAttempt(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID))
+}
+
+var evictionKind = policyv1.SchemeGroupVersion.WithKind("Eviction")
+
+// evict disrupts an attempt, as the drain of a node does. There are no budgets.
+func (h *Host) evict(a *wire.Answer, o *watchcache.Object, params url.Values) error {
+	eviction := new(policyv1.Eviction)
+	if err := a.DecodeBody(a.Decoder(params.Get("fieldValidation")), eviction, evictionKind); err != nil {
+		return err
+	}
+	options := eviction.DeleteOptions
+	if options == nil {
+		options = new(metav1.DeleteOptions)
+	}
+	pod := h.buildPod(o).(*corev1.Pod)
+	if p := options.Preconditions; p != nil && p.UID != nil && *p.UID != pod.UID {
+		return wire.Conflict(corev1.Resource("pods"), o.Name, wire.OtherUID, *p.UID, pod.UID)
+	}
+	warnOfGrace(a, pod, options)
+	if len(options.DryRun) == 0 && len(params["dryRun"]) == 0 {
+		err := h.Controller.Disrupt(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.ReasonEvictionByEvictionAPI)
+		if _, err := h.stopped(o, err); err != nil {
+			return err
+		}
+	}
+	return a.WriteObject(http.StatusCreated, &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+		Status: metav1.StatusSuccess, Code: http.StatusCreated})
 }
 
 // stopped is an attempt after it was asked to stop, with that result.

@@ -3,7 +3,6 @@ package table
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -76,9 +75,9 @@ func jobDuration(job *batchv1.Job) string {
 	case start == nil:
 		return ""
 	case end == nil:
-		return duration.HumanDuration(time.Since(start.Time))
+		return since(*start)
 	default:
-		return duration.HumanDuration(end.Sub(start.Time))
+		return duration.HumanDuration(max(0, end.Sub(start.Time)))
 	}
 }
 

@@ -29,10 +29,10 @@ func ageColumn() metav1.TableColumnDefinition {
 	return column("Age", "string", "", metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"], 0)
 }
 
-// since is how long ago a time was.
+// since is how long ago a time was, by a clock that may have been set back.
 func since(t metav1.Time) string {
 	if t.IsZero() {
 		return unknown
 	}
-	return duration.HumanDuration(time.Since(t.Time))
+	return duration.HumanDuration(max(0, time.Since(t.Time)))
 }

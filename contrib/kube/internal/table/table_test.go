@@ -144,6 +144,15 @@ func TestEventCells(t *testing.T) {
 	require.Equal(t, int64(1), Event(new(corev1.Event))[8])
 }
 
+// TestClockSetBack wants an age where kubectl would say that there is none.
+func TestClockSetBack(t *testing.T) {
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: *ago(-time.Hour)},
+		Status: batchv1.JobStatus{StartTime: ago(-time.Hour)}}
+	require.Equal(t, []any{"0s", "0s"}, Job(job)[3:5])
+	job.Status.CompletionTime = ago(0)
+	require.Equal(t, "0s", Job(job)[3])
+}
+
 // TestColumns wants as many cells as there are columns, of every kind.
 func TestColumns(t *testing.T) {
 	require.Len(t, Job(new(batchv1.Job)), len(JobColumns))

@@ -26,9 +26,16 @@ func BadRequest(format string, args ...any) error {
 	return apierrors.NewBadRequest(fmt.Sprintf(format, args...))
 }
 
+// noResource is how an API server says that a path leads nowhere.
+const noResource = "the server could not find the requested resource"
+
 // NoResource is the answer to a path that leads nowhere.
-func NoResource() error {
-	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)
+func NoResource() error { return Error(http.StatusNotFound, metav1.StatusReasonNotFound, noResource) }
+
+// NotServed is the answer to a path of a kind that there is not.
+func NotServed(plural string) error {
+	return Error(http.StatusNotFound, metav1.StatusReasonNotFound,
+		"%s: %s are not served here, there are only jobs, their pods and their events", noResource, plural)
 }
 
 // NotAllowed is the answer to a method that a path does not have.
