@@ -28,6 +28,9 @@ type Runner struct {
 	// Env is added to the environment of programs, "NAME=value"; containers'
 	// own variables come on top. Functions do not see it.
 	Env []string
+	// LogLimit is [batch.Job.LogLimit] of jobs whose manifest does not say it by the
+	// annotation kube.runtocompletion.dev/log-limit. Nil means 64 KiB.
+	LogLimit *int
 	// Output returns where the programs of a container print besides the log of
 	// their attempt, which has the last lines only: they wait for these writers.
 	// Each is closed when its program has ended. Nil means nowhere, and so does a
@@ -99,5 +102,5 @@ func (r *Runner) convert() *convert.Runner {
 			}
 		}
 	}
-	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env, Output: r.Output}
+	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env, LogLimit: r.LogLimit, Output: r.Output}
 }

@@ -175,17 +175,14 @@ func TestDryRunChangesNothing(t *testing.T) {
 
 func TestMetadataIsKept(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
-	body := strings.Replace(manifest("", "wait", ""), `"name":""`, `"generateName":"gen-","finalizers":["x.y/z"],"uid":"mine","generation":7,`+
-		`"annotations":{"kube.runtocompletion.dev/metadata":"{}","a":"b"},`+
-		`"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u"}]`, 1)
+	body := strings.Replace(manifest("", "wait", ""), `"name":""`, `"generateName":"gen-","uid":"mine","generation":7,`+
+		`"annotations":{"kube.runtocompletion.dev/metadata":"{}","a":"b"}`, 1)
 	rec := w.do(call{method: "POST", path: jobsPath, body: body, header: map[string]string{"User-Agent": "tester/v1 (x)"}})
-	require.Contains(t, rec.Header().Get("Warning"), "metadata.finalizers")
 	var created batchv1.Job
 	w.read(rec, http.StatusCreated, &created)
 	require.Regexp(t, "^gen-[a-z0-9]{5}$", created.Name)
 	job := w.job(created.Name)
 	require.Equal(t, "gen-", job.GenerateName)
-	require.Equal(t, "x", job.OwnerReferences[0].Name)
 	require.Equal(t, map[string]string{"a": "b"}, job.Annotations)
 	require.Empty(t, job.Finalizers)
 	require.NotEqual(t, "mine", string(job.UID))
@@ -195,6 +192,23 @@ func TestMetadataIsKept(t *testing.T) {
 	spec, err := w.c.Job(created.Name)
 	require.NoError(t, err)
 	require.Contains(t, spec.Annotations, convert.MetadataAnnotation, "it goes with the job")
+}
+
+// TestFinalizersAndOwnersAreRefused wants neither to be kept without effect.
+func TestFinalizersAndOwnersAreRefused(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.create(waitingJob("there"))
+	for field, meta := range map[string]string{
+		"metadata.finalizers":      `"finalizers":["x.y/z"]`,
+		"metadata.ownerReferences": `"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u"}]`,
+	} {
+		body := strings.Replace(manifest("a", "wait", ""), `"name":"a"`, `"name":"a",`+meta, 1)
+		for _, c := range []call{{method: "POST", path: jobsPath, body: body},
+			{method: "PATCH", path: jobsPath + "/there", contentType: "application/merge-patch+json", body: `{"metadata":{` + meta + `}}`}} {
+			status := w.fails(w.do(c), 422, metav1.StatusReasonInvalid)
+			require.Equal(t, field, status.Details.Causes[0].Field)
+		}
+	}
 }
 
 func TestGoAndClientsSeeTheSameJobs(t *testing.T) {

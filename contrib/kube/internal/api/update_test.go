@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
 // put replaces a job.
@@ -77,10 +78,32 @@ func TestUpdate(t *testing.T) {
 func TestTemplateOfSuspendedJob(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	w.post(manifest("a", "wait", `"suspend":true,`))
+	require.Empty(t, w.pods("a"))
 	job := w.job("a")
 	job.Spec.Template.Annotations = map[string]string{"x": "y"}
-	status := w.fails(w.do(*w.put(job)), 422, metav1.StatusReasonInvalid)
-	require.Contains(t, status.Message, "this server cannot change the template of a job")
+	job.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "fast"}
+	rec := w.do(*w.put(job))
+	require.Contains(t, rec.Header().Get("Warning"), "spec.template.spec.nodeSelector: makes no difference")
+	w.read(rec, 200, job)
+	require.Equal(t, map[string]string{"disk": "fast"}, w.job("a").Spec.Template.Spec.NodeSelector)
+	spec, err := w.c.Job("a")
+	require.NoError(t, err)
+	require.Contains(t, spec.Annotations[string(convert.FromClient)], `"disk":"fast"`, "it is there after a restart, too")
+
+	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: "application/merge-patch+json", body: `{"spec":{"suspend":false}}`}), 200, job)
+	w.eventually(func() bool { return len(w.pods("a")) == 1 })
+	pod := w.pods("a")[0]
+	require.Equal(t, "y", pod.Annotations["x"])
+	require.Equal(t, "fast", pod.Spec.NodeSelector["disk"])
+	job = w.job("a")
+	job.Spec.Template.Annotations["x"] = "z"
+	require.Contains(t, w.fails(w.do(*w.put(job)), 422, metav1.StatusReasonInvalid).Message, "field is immutable")
+
+	w = newWorld(t, Config{Write: true})
+	w.create(waitingJob("a"))
+	job = w.job("a")
+	job.Spec.Template.Annotations = map[string]string{"x": "y"}
+	require.Contains(t, w.fails(w.do(*w.put(job)), 422, metav1.StatusReasonInvalid).Message, "the job is one of Go code")
 }
 
 func TestConcurrentUpdatesLoseNothing(t *testing.T) {

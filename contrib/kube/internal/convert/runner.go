@@ -4,13 +4,17 @@ package convert
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
@@ -31,6 +35,7 @@ type Runner struct {
 	Commands  bool
 	Dir       string
 	Env       []string
+	LogLimit  *int
 	Output    func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
 }
 
@@ -45,18 +50,45 @@ func (r *Runner) Job(m *batchv1.Job, origin Origin) (job batch.Job, warnings []s
 	if err := validation.Validate(m).ToAggregate(); err != nil {
 		return batch.Job{}, nil, err
 	}
-	s := r.support(m)
-	if err := s.errs.ToAggregate(); err != nil {
-		return batch.Job{}, s.warnings, err
+	if warnings, err = r.Check(m); err != nil {
+		return batch.Job{}, warnings, err
 	}
 	kept, text, err := keep(m)
 	if err != nil {
-		return batch.Job{}, s.warnings, err
+		return batch.Job{}, warnings, err
 	}
 	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env, Output: r.Output}
 	job = jobOf(m, pod.New(kept, settings))
+	if job.LogLimit, err = logLimit(m, r.LogLimit); err != nil {
+		return batch.Job{}, warnings, err
+	}
 	job.Annotations = carry(map[string]string{string(origin): text}, m.Annotations)
-	return job, s.warnings, nil
+	return job, warnings, nil
+}
+
+// Check says what of m cannot be had here, and what not quite.
+func (r *Runner) Check(m *batchv1.Job) (warnings []string, err error) {
+	s := r.support(m)
+	return s.warnings, s.errs.ToAggregate()
+}
+
+// LogLimitAnnotation is how many bytes of its log each attempt of a job keeps.
+const LogLimitAnnotation = "kube.runtocompletion.dev/log-limit"
+
+// largestLog is up to where a manifest may ask for it.
+const largestLog = 64 << 20
+
+func logLimit(m *batchv1.Job, usual *int) (*int, error) {
+	text, ok := m.Annotations[LogLimitAnnotation]
+	if !ok {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > largestLog {
+		return nil, field.Invalid(field.NewPath("metadata", "annotations").Key(LogLimitAnnotation), text,
+			fmt.Sprintf("must be a number of bytes between 0 and %d", largestLog))
+	}
+	return &n, nil
 }
 
 func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
@@ -164,9 +196,13 @@ func stamp(t time.Time) *metav1.Time {
 func namespaceOr(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
 
 // Change makes job what m says of it, as far as a job may change: all but the
-// executor and what is immutable. The manifest that it keeps stays. M must be
-// valid as an update of the job's manifest.
-func Change(job *batch.Job, m *batchv1.Job) {
+// executor and what is immutable (R105 to R107). The manifest that it keeps
+// stays, unless the template of a suspended job has changed. M must be valid as an
+// update of the job's manifest.
+func Change(job *batch.Job, m *batchv1.Job) error {
+	if err := changeTemplate(job, m); err != nil {
+		return err
+	}
 	spec := &m.Spec
 	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)
 	job.Completions = count(spec.Completions)
@@ -177,6 +213,32 @@ func Change(job *batch.Job, m *batchv1.Job) {
 	job.TTLAfterFinished = unlessSame(job.TTLAfterFinished, wide(spec.TTLSecondsAfterFinished))
 	job.Suspend = valueOr(spec.Suspend, false)
 	job.ReplacementPolicy = batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, ""))
+	return nil
+}
+
+// changeTemplate keeps the template of m if it is another one. Only the labels,
+// the annotations and where pods are to run can be: nothing that is code.
+func changeTemplate(job *batch.Job, m *batchv1.Job) error {
+	before := Manifest(*job, batch.Status{UID: string(m.UID)}, m.Namespace)
+	if apiequality.Semantic.DeepEqual(before.Spec.Template, m.Spec.Template) {
+		return nil
+	}
+	if kept(*job) == nil {
+		return field.Forbidden(field.NewPath("spec", "template"), "the job is one of Go code, which has no template")
+	}
+	changed, text, err := keep(m)
+	if err != nil {
+		return err
+	}
+	for _, origin := range []Origin{FromClient, FromCode} {
+		if _, ok := job.Annotations[string(origin)]; ok {
+			job.Annotations[string(origin)] = text
+		}
+	}
+	if p, ok := job.Executor.(*pod.Pod); ok {
+		p.Change(changed)
+	}
+	return nil
 }
 
 // unlessSame is n as a duration, or d if that shows as n: a job made by Go code

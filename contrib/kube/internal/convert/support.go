@@ -117,7 +117,7 @@ func (r *Runner) support(m *batchv1.Job) *support {
 	spec := &m.Spec.Template.Spec
 	s := &support{runner: r, pod: spec, containers: pod.Containers(spec), usual: usualPod()}
 	if len(m.Finalizers) > 0 {
-		s.warn(field.NewPath("metadata", "finalizers"), "ignored: nobody here would wait for them")
+		s.refuse(field.NewPath("metadata", "finalizers"), "nobody here would remove them, and the job would never go")
 	}
 	if m.Spec.Scheduling != nil {
 		s.warn(field.NewPath("spec", "scheduling"), "dropped: the feature is off")

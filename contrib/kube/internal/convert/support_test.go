@@ -292,11 +292,28 @@ func fill(v reflect.Value, depth int) {
 	}
 }
 
-// TestFinalizersAreWarnedAbout wants what is left out of a job to be told.
-func TestFinalizersAreWarnedAbout(t *testing.T) {
+// TestFinalizersAreRefused wants what nobody would do not to be promised.
+func TestFinalizersAreRefused(t *testing.T) {
 	m := podJob(t, "", "")
 	m.Finalizers = []string{"example.com/x"}
-	_, warnings, err := anything.Job(m, FromCode)
-	require.NoError(t, err)
-	require.Equal(t, []string{"metadata.finalizers: ignored: nobody here would wait for them"}, warnings)
+	_, _, err := anything.Job(m, FromCode)
+	require.EqualError(t, err, "metadata.finalizers: Forbidden: nobody here would remove them, and the job would never go")
+}
+
+func TestLogLimit(t *testing.T) {
+	runner := *anything
+	runner.LogLimit = new(1000)
+	for text, want := range map[string]int{"": 1000, "0": 0, "20000": 20000, "x": -1, "-1": -1, "1000000000": -1} {
+		m := podJob(t, "", "")
+		if text != "" {
+			m.Annotations = map[string]string{LogLimitAnnotation: text}
+		}
+		job, _, err := runner.Job(m, FromClient)
+		if want < 0 {
+			require.ErrorContains(t, err, "metadata.annotations[kube.runtocompletion.dev/log-limit]: Invalid value")
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, want, *job.LogLimit, text)
+	}
 }

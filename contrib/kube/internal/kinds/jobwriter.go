@@ -27,25 +27,17 @@ type jobWriter struct {
 
 func (j *jobWriter) Managed() *fieldmanager.Manager { return j.managed }
 
-func (j *jobWriter) Prepare(a *wire.Answer, m Object) {
+func (j *jobWriter) Prepare(_ *wire.Answer, m Object) {
 	job := m.(*batchv1.Job)
-	dropFinalizers(a, job)
 	job.Status = batchv1.JobStatus{}
 	convert.DropKept(job.Annotations)
-}
-
-func dropFinalizers(a *wire.Answer, m *batchv1.Job) {
-	if len(m.Finalizers) > 0 {
-		a.Warn("metadata.finalizers: not supported by this server: they are ignored")
-		m.Finalizers = nil
-	}
 }
 
 func (j *jobWriter) Default(m Object) { validation.Default(m.(*batchv1.Job)) }
 
 func (j *jobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, error) {
 	m := o.(*batchv1.Job)
-	if errs := validation.Validate(m); len(errs) > 0 {
+	if errs := append(validation.Validate(m), checkOwned(m, new(batchv1.Job))...); len(errs) > 0 {
 		return nil, invalidJob(m.Name, errs)
 	}
 	for _, warning := range validation.Warnings(m) {
@@ -92,13 +84,9 @@ func newStatus(job batch.Job) batch.Status {
 	return batch.Status{Name: job.Name, UID: uid, Generation: 1, CreatedAt: time.Now()}
 }
 
-func (j *jobWriter) Complete(a *wire.Answer, o, l Object) {
+func (j *jobWriter) Complete(_ *wire.Answer, o, l Object) {
 	updated, live := o.(*batchv1.Job), l.(*batchv1.Job)
 	updated.Status = *live.Status.DeepCopy()
-	if !equality.Semantic.DeepEqual(updated.Finalizers, live.Finalizers) {
-		dropFinalizers(a, updated)
-		updated.Finalizers = live.Finalizers
-	}
 	convert.DropKept(updated.Annotations)
 	validation.Default(updated)
 	if !equality.Semantic.DeepEqual(live.Spec, updated.Spec) {
@@ -106,17 +94,37 @@ func (j *jobWriter) Complete(a *wire.Answer, o, l Object) {
 	}
 }
 
-func (j *jobWriter) Check(_ *wire.Answer, o, l Object) error {
+func (j *jobWriter) Check(a *wire.Answer, o, l Object) error {
 	updated, live := o.(*batchv1.Job), l.(*batchv1.Job)
-	errs := validation.ValidateUpdate(updated, live)
-	if len(errs) == 0 && !equality.Semantic.DeepEqual(live.Spec.Template, updated.Spec.Template) {
-		errs = field.ErrorList{field.Forbidden(field.NewPath("spec", "template"),
-			"this server cannot change the template of a job; delete it and create it anew")}
-	}
+	errs := append(validation.ValidateUpdate(updated, live), checkOwned(updated, live)...)
 	if len(errs) > 0 {
 		return invalidJob(updated.Name, errs)
 	}
+	if equality.Semantic.DeepEqual(live.Spec.Template, updated.Spec.Template) {
+		return nil
+	}
+	warnings, err := j.Runner.Check(updated)
+	if err != nil {
+		return jobError(updated.Name, err)
+	}
+	for _, warning := range warnings {
+		a.Warn(warning)
+	}
 	return nil
+}
+
+// checkOwned refuses what somebody would have to wait for who is not here, unless
+// it was there before.
+func checkOwned(m, live *batchv1.Job) field.ErrorList {
+	var errs field.ErrorList
+	path := field.NewPath("metadata")
+	if !equality.Semantic.DeepEqual(m.Finalizers, live.Finalizers) {
+		errs = append(errs, field.Forbidden(path.Child("finalizers"), "nobody here would remove them, and the job would never go"))
+	}
+	if !equality.Semantic.DeepEqual(m.OwnerReferences, live.OwnerReferences) {
+		errs = append(errs, field.Forbidden(path.Child("ownerReferences"), "owners are not served here, and the job would outlive them"))
+	}
+	return errs
 }
 
 func (j *jobWriter) Change(ctx context.Context, name string, modify func() (Object, error)) error {
@@ -135,7 +143,9 @@ func (j *jobWriter) Change(ctx context.Context, name string, modify func() (Obje
 
 // changeJob makes a job what its manifest says.
 func changeJob(job *batch.Job, m *batchv1.Job) error {
-	convert.Change(job, m)
+	if err := convert.Change(job, m); err != nil {
+		return err
+	}
 	annotations, err := keepMetadata(m, job.Annotations)
 	if err != nil {
 		return err

@@ -53,8 +53,8 @@ const completionIndex = "JOB_COMPLETION_INDEX"
 
 // environment is what the container's env comes to in an attempt. A value may
 // refer to variables defined before it. The completion index comes last and only
-// if nothing else has its name.
-func (p *Pod) environment(a batch.Attempt, c *corev1.Container) *environment {
+// if nothing else has its name (R120).
+func (p *template) environment(a batch.Attempt, c *corev1.Container) *environment {
 	env := &environment{values: make(map[string]string, len(c.Env)+1)}
 	meta := sync.OnceValue(func() *metav1.ObjectMeta { return p.metadata(a) })
 	for i := range c.Env {
@@ -73,7 +73,7 @@ func (p *Pod) environment(a batch.Attempt, c *corev1.Container) *environment {
 
 // valueFrom finds the value of a source; a key of a config map or secret, which do
 // not exist here, has none.
-func (p *Pod) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string, bool) {
+func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string, bool) {
 	switch {
 	case from.FieldRef != nil:
 		value, _ := FieldValue(meta(), from.FieldRef.FieldPath)
@@ -84,7 +84,7 @@ func (p *Pod) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, fro
 	return "", false
 }
 
-func (p *Pod) metadata(a batch.Attempt) *metav1.ObjectMeta {
+func (p *template) metadata(a batch.Attempt) *metav1.ObjectMeta {
 	meta := Metadata(p.manifest, Identity{Name: a.Name(), UID: a.UID(), JobUID: jobUID(a), Index: a.Index})
 	meta.Namespace = cmp.Or(meta.Namespace, metav1.NamespaceDefault)
 	return &meta

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -62,7 +63,10 @@ type Settings struct {
 }
 
 // A Pod is the [batch.Executor] of a job that was made from a manifest.
-type Pod struct {
+type Pod struct{ now atomic.Pointer[template] }
+
+// A template is what the attempts of a pod are made from.
+type template struct {
 	settings   Settings
 	manifest   *batchv1.Job                 // never written
 	containers map[string]*corev1.Container // of the manifest
@@ -73,12 +77,27 @@ type Pod struct {
 func New(m *batchv1.Job, s Settings) *Pod {
 	s.Functions = maps.Clone(s.Functions)
 	s.Env = slices.Clone(s.Env)
-	m = m.DeepCopy()
-	return &Pod{s, m, Containers(&m.Spec.Template.Spec)}
+	p := new(Pod)
+	p.set(m, s)
+	return p
 }
 
+func (p *Pod) set(m *batchv1.Job, s Settings) {
+	m = m.DeepCopy()
+	p.now.Store(&template{s, m, Containers(&m.Spec.Template.Spec)})
+}
+
+// Change gives attempts that begin later another template.
+func (p *Pod) Change(m *batchv1.Job) { p.set(m, p.now.Load().settings) }
+
 // Manifest returns a copy of the manifest that the executor was made from.
-func (p *Pod) Manifest() *batchv1.Job { return p.manifest.DeepCopy() }
+func (p *Pod) Manifest() *batchv1.Job { return p.now.Load().manifest.DeepCopy() }
+
+// Execute runs the init containers that have not succeeded in this attempt, and
+// then the container.
+func (p *Pod) Execute(ctx context.Context, a batch.Attempt) error {
+	return p.now.Load().execute(ctx, a)
+}
 
 // A ContainerError is the error of an init container, or of the container of a
 // pod that has init containers.
@@ -93,9 +112,7 @@ func (e *ContainerError) Error() string { return fmt.Sprintf("container %s: %v",
 // Unwrap returns e.Err.
 func (e *ContainerError) Unwrap() error { return e.Err }
 
-// Execute runs the init containers that have not succeeded in this attempt, and
-// then the container.
-func (p *Pod) Execute(ctx context.Context, a batch.Attempt) error {
+func (p *template) execute(ctx context.Context, a batch.Attempt) error {
 	main := &p.manifest.Spec.Template.Spec.Containers[0]
 	if !p.runsOften() {
 		return p.run(ctx, a, main)
@@ -111,14 +128,14 @@ func (p *Pod) Execute(ctx context.Context, a batch.Attempt) error {
 }
 
 // runsOften reports whether an attempt may have several runs of containers.
-func (p *Pod) runsOften() bool {
+func (p *template) runsOften() bool {
 	spec := &p.manifest.Spec.Template.Spec
 	return len(spec.InitContainers) > 0 || spec.RestartPolicy == corev1.RestartPolicyOnFailure
 }
 
 // runRecorded runs a container and notes that. After the success of the last one
 // there is nobody left who would read it.
-func (p *Pod) runRecorded(ctx context.Context, a batch.Attempt, c *corev1.Container, runs *recorder) error {
+func (p *template) runRecorded(ctx context.Context, a batch.Attempt, c *corev1.Container, runs *recorder) error {
 	if err := runs.begin(c.Name); err != nil {
 		return err
 	}
@@ -134,7 +151,7 @@ func (p *Pod) runRecorded(ctx context.Context, a batch.Attempt, c *corev1.Contai
 
 // runNamed is run with an error, or a panic, that says which container it was if
 // there are several.
-func (p *Pod) runNamed(ctx context.Context, a batch.Attempt, c *corev1.Container) (err error) {
+func (p *template) runNamed(ctx context.Context, a batch.Attempt, c *corev1.Container) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &batch.PanicError{Value: v, Stack: debug.Stack()}
@@ -148,7 +165,7 @@ func (p *Pod) runNamed(ctx context.Context, a batch.Attempt, c *corev1.Container
 
 // initialize runs the init containers in order. Those that have succeeded before
 // a restart in place are not run again.
-func (p *Pod) initialize(ctx context.Context, a batch.Attempt, runs *recorder) error {
+func (p *template) initialize(ctx context.Context, a batch.Attempt, runs *recorder) error {
 	containers := p.manifest.Spec.Template.Spec.InitContainers
 	for i := range containers {
 		if runs.done(containers[i].Name) {
@@ -186,7 +203,7 @@ func setInitialized(a batch.Attempt, left []corev1.Container) error {
 }
 
 // run runs one container to its end.
-func (p *Pod) run(ctx context.Context, a batch.Attempt, c *corev1.Container) error {
+func (p *template) run(ctx context.Context, a batch.Attempt, c *corev1.Container) error {
 	env := p.environment(a, c)
 	args := env.expandAll(slices.Concat(c.Command, c.Args))
 	if err := env.check(); err != nil {

@@ -20,7 +20,7 @@ import (
 
 // runProcess runs a container's command as [batch.Command] does, and leaves its
 // termination message.
-func (p *Pod) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string, env *environment) error {
+func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string, env *environment) error {
 	command := batch.Command{Args: args, Env: p.processEnv(a, env), Dir: p.workingDir(c)}
 	message, err := newMessage(a, c, &command)
 	if err != nil {
@@ -87,8 +87,8 @@ func closeAll(list ...io.WriteCloser) {
 
 // processEnv is what a process gets besides the environment of this one. A host
 // name from the template is told, not made; that of an Indexed job's pod is
-// always the job's name and the index.
-func (p *Pod) processEnv(a batch.Attempt, env *environment) []string {
+// always the job's name and the index (R118).
+func (p *template) processEnv(a batch.Attempt, env *environment) []string {
 	list := slices.Clone(p.settings.Env)
 	if hostname := p.manifest.Spec.Template.Spec.Hostname; hostname != "" && a.Index < 0 {
 		list = append(list, "HOSTNAME="+hostname)
@@ -96,7 +96,7 @@ func (p *Pod) processEnv(a batch.Attempt, env *environment) []string {
 	return append(list, env.list()...)
 }
 
-func (p *Pod) workingDir(c *corev1.Container) string {
+func (p *template) workingDir(c *corev1.Container) string {
 	if c.WorkingDir == "" || filepath.IsAbs(c.WorkingDir) || p.settings.Dir == "" {
 		return cmp.Or(c.WorkingDir, p.settings.Dir)
 	}

@@ -299,6 +299,9 @@ func (c *Cache) applyLocked(status batch.Status) {
 		return
 	}
 	j.revision = status.Revision
+	if status.StartTime.IsZero() && status.Generation != j.object.Job.Status.Generation {
+		j.owner = &Owner{Job: state} // its template may be another one
+	}
 	if !looksSame(j.object.Job, &state) {
 		j.object = c.changeLocked(Jobs, batch.Modified, j.object, &Object{Name: j.name, Owner: j.owner, Job: &state})
 	}

@@ -49,7 +49,7 @@ type Job struct {
 	Status batch.Status
 }
 
-// An Owner is a job as the cache first saw it: its name, UID and template, which
+// An Owner is a job as the cache saw it before it started: its name, UID and template, which
 // never change.
 type Owner struct {
 	Job
