@@ -19,14 +19,19 @@
 //     pulled; "process" is one of which nobody expects that.
 //   - A container with an image func/NAME runs a Go function, with its command
 //     and args for arguments.
+//   - An emptyDir volume is a directory of the attempt. Nothing is mounted: its
+//     mountPath stands for that directory wherever it is in the container's command,
+//     args, env and workingDir, and is refused where it is in none of them.
 //   - Init containers run before it, one after the other, and not again when the
 //     container is restarted in place. A pod has one back-off for all of its
 //     containers, and the message of a failure policy names the pod, not which of
-//     them has failed.
+//     them has failed. The log of the attempt has a line where each further run of
+//     a container begins, by which clients are shown the log of one of them.
 //   - What cannot be had is refused by the name of its field: images without a
-//     command, several containers, sidecars and restart rules, volumes that are
-//     mounted or kept elsewhere, variables from config maps and secrets, hooks
-//     and probes that end containers, other users and more privileges.
+//     command, several containers, sidecars and restart rules, other
+//     volumes, variables from config maps and secrets, hooks
+//     and probes that end containers, other users and more privileges; finalizers
+//     and owners, as nobody here would act on them.
 //   - What makes no difference on one machine, or is not enforced, is warned
 //     about: where pods run, resources, names, namespaces of the kernel.
 //

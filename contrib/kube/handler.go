@@ -76,12 +76,12 @@ type Server struct{ api *api.Server }
 //     warning, where a cluster keeps them. kubectl always names a policy.
 //   - Deleting a pod that has ended hides it. One that runs has the grace period
 //     of its template, with a warning if another one was asked for, or force.
-//   - Status cannot be written, nor the template of a suspended job changed;
-//     finalizers other than the server's are ignored.
-//   - Events are gone when their job is.
-//   - The log of a pod has the lines of all its containers, and of all their runs
-//     once it has failed. Of a job that a client has created it has the last 64 KiB;
-//     where lines are not kept any more, a line says how many.
+//   - Status cannot be written. Finalizers and owner references are refused.
+//   - Events are gone when their job, or their pod, is.
+//   - Pods that were stopped because their job failed stay, with their logs.
+//   - The log of a pod of Go code has the lines of all its runs. Of a job that a
+//     client has created it has what [Runner].LogLimit says; where lines are not kept
+//     any more, a line says how many.
 //   - exec, attach, port-forward and scale are answered 501 Not Implemented.
 //   - YAML bodies may not have aliases, patches are limited to 1 MiB, and JSON
 //     patches to 1000 operations.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -99,7 +100,8 @@ func TestTemplateOfSuspendedJob(t *testing.T) {
 	job.Spec.Template.Annotations["x"] = "z"
 	require.Contains(t, w.fails(w.do(*w.put(job)), 422, metav1.StatusReasonInvalid).Message, "field is immutable")
 
-	w = newWorld(t, Config{Write: true})
+	w = newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{
+		"a": func(context.Context, batch.Attempt, convert.Container) error { return nil }}}})
 	w.create(waitingJob("a"))
 	job = w.job("a")
 	job.Spec.Template.Annotations = map[string]string{"x": "y"}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ var containerFields = map[string]handling{
 	"terminationMessagePolicy": seenTo,
 	"tty":                      warned("programs get no terminal"),
 	"volumeDevices":            refused(noMounts),
-	"volumeMounts":             refused(noMounts),
+	"volumeMounts":             seenTo,
 	"workingDir":               seenTo,
 }
 
@@ -81,9 +82,31 @@ func (s *support) checkContainer(c *corev1.Container, path *field.Path) {
 	for i := range c.EnvFrom {
 		s.checkEnvFrom(&c.EnvFrom[i], path.Child("envFrom").Index(i))
 	}
+	for i := range c.VolumeMounts {
+		s.checkMount(c, &c.VolumeMounts[i], path.Child("volumeMounts").Index(i))
+	}
 	s.checkResources(&c.Resources, path.Child("resources"))
 	if c.SecurityContext != nil {
 		s.checkSecurity(c.SecurityContext, path.Child("securityContext"))
+	}
+}
+
+// checkMount wants a path that the container is told, so that it can be told
+// another one.
+func (s *support) checkMount(c *corev1.Container, m *corev1.VolumeMount, path *field.Path) {
+	switch {
+	case !filepath.IsAbs(m.MountPath) || filepath.Clean(m.MountPath) == "/":
+		s.refuse(path.Child("mountPath"), "must be an absolute path, and not all of the file system")
+	case !pod.Mentions(c, m.MountPath):
+		s.refuse(path.Child("mountPath"), "nothing can be mounted: the path must stand in command, args, env or workingDir")
+	case m.SubPathExpr != "":
+		s.refuse(path.Child("subPathExpr"), "not supported here: use subPath")
+	default:
+		s.warn(path.Child("mountPath"), "stands for a directory of the attempt's own in command, args, env and workingDir; "+
+			"a program that knows the path otherwise sees that of this machine")
+	}
+	if m.ReadOnly {
+		s.warn(path.Child("readOnly"), notEnforced)
 	}
 }
 

@@ -162,15 +162,15 @@ func (s *support) checkOS(path *field.Path) {
 	}
 }
 
-const noMounts = "nothing can be mounted: containers see the files of this machine"
+const noMounts = "only emptyDir can be had: containers see the files of this machine"
 
 func (s *support) checkVolumes(path *field.Path) {
 	for i := range s.pod.Volumes {
 		for _, kind := range validation.VolumeKinds(&s.pod.Volumes[i].VolumeSource) {
-			if at := path.Index(i).Child(kind); kind == "emptyDir" {
-				s.warn(at, noMounts)
-			} else {
+			if at := path.Index(i).Child(kind); kind != "emptyDir" {
 				s.refuse(at, noMounts)
+			} else if s.pod.Volumes[i].EmptyDir.SizeLimit != nil {
+				s.warn(at.Child("sizeLimit"), notEnforced)
 			}
 		}
 	}

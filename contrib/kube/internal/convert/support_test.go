@@ -72,8 +72,11 @@ func TestSupport(t *testing.T) {
 	}{
 		"a plain program":                   {},
 		"what makes no difference":          {container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false"},
-		"a volume of its own":               {pod: "volumes: [{name: v, emptyDir: {}}]", warned: []string{template + "volumes[0].emptyDir"}},
-		"a volume that is mounted":          {container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts"}, warned: []string{template + "volumes[0].emptyDir"}},
+		"a volume of its own":               {pod: "volumes: [{name: v, emptyDir: {}}]"},
+		"a volume of a certain size":        {pod: "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]", warned: []string{template + "volumes[0].emptyDir.sizeLimit"}},
+		"a volume that is told":             {container: "args: [/v/x]\nvolumeMounts: [{name: v, mountPath: /v/, readOnly: true}]", pod: "volumes: [{name: v, emptyDir: {}}]", warned: []string{main + "volumeMounts[0].mountPath", main + "volumeMounts[0].readOnly"}},
+		"a volume instead of all files":     {container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts[0].mountPath"}},
+		"a volume that is mounted":          {container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts[0].mountPath"}},
 		"a claim":                           {pod: "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", refused: []string{template + "volumes[0].persistentVolumeClaim"}},
 		"a host path":                       {pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{template + "volumes[0].hostPath"}},
 		"a secret":                          {pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{template + "volumes[0].secret"}},

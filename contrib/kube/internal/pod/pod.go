@@ -210,7 +210,11 @@ func (p *template) run(ctx context.Context, a batch.Attempt, c *corev1.Container
 		return err
 	}
 	if name, ok := strings.CutPrefix(c.Image, FunctionPrefix); ok {
-		return p.settings.Functions[name](ctx, a, Container{Name: c.Name, Args: args, Env: env.list()})
+		list := env.list()
+		if err := mount(a, c, args, list); err != nil {
+			return err
+		}
+		return p.settings.Functions[name](ctx, a, Container{Name: c.Name, Args: args, Env: list})
 	}
 	return p.runProcess(ctx, a, c, args, env)
 }

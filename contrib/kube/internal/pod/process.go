@@ -22,6 +22,11 @@ import (
 // termination message.
 func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string, env *environment) error {
 	command := batch.Command{Args: args, Env: p.processEnv(a, env), Dir: p.workingDir(c)}
+	dir := []string{command.Dir}
+	if err := mount(a, c, args, command.Env, dir); err != nil {
+		return err
+	}
+	command.Dir = dir[0]
 	message, err := newMessage(a, c, &command)
 	if err != nil {
 		return err
@@ -141,7 +146,7 @@ func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*
 		m.logs = new(tail)
 		command.Stdout, command.Stderr = m.logs, m.logs
 	}
-	if !mentions(command.Args, c.TerminationMessagePath) && !mentions(command.Env, c.TerminationMessagePath) {
+	if !mentions(command.Args, c.TerminationMessagePath, false) && !mentions(command.Env, c.TerminationMessagePath, false) {
 		return m, nil
 	}
 	dir, err := a.Dir()
@@ -149,8 +154,8 @@ func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*
 		return nil, err
 	}
 	m.file = filepath.Join(dir, "termination-log-"+c.Name)
-	replaceIn(command.Args, c.TerminationMessagePath, m.file)
-	replaceIn(command.Env, c.TerminationMessagePath, m.file)
+	replaceIn(command.Args, c.TerminationMessagePath, m.file, false)
+	replaceIn(command.Env, c.TerminationMessagePath, m.file, false)
 	return m, os.WriteFile(m.file, nil, 0o600)
 }
 
