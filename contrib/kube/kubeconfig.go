@@ -2,13 +2,12 @@ package kube
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"sigs.k8s.io/yaml"
 )
 
 // kubeconfigName is how a kubeconfig calls its only cluster, user and context.
@@ -17,57 +16,21 @@ const kubeconfigName = "batch"
 // kubeconfigMark begins every kubeconfig of ours: only such files are replaced.
 const kubeconfigMark = "# Written by github.com/runtocompletion/batch. It holds a secret, and is replaced.\n"
 
-// Types of a kubeconfig, which is what package clientcmd of client-go reads.
-type (
-	kubeconfig struct {
-		APIVersion     string         `json:"apiVersion"`
-		Kind           string         `json:"kind"`
-		Clusters       []namedCluster `json:"clusters"`
-		Users          []namedUser    `json:"users"`
-		Contexts       []namedContext `json:"contexts"`
-		CurrentContext string         `json:"current-context"`
-	}
-	namedCluster struct {
-		Name    string  `json:"name"`
-		Cluster cluster `json:"cluster"`
-	}
-	cluster struct {
-		Server    string `json:"server"`
-		Authority []byte `json:"certificate-authority-data"`
-	}
-	namedUser struct {
-		Name string `json:"name"`
-		User user   `json:"user"`
-	}
-	user struct {
-		Token string `json:"token"`
-	}
-	namedContext struct {
-		Name    string         `json:"name"`
-		Context contextOptions `json:"context"`
-	}
-	contextOptions struct {
-		Cluster   string `json:"cluster"`
-		User      string `json:"user"`
-		Namespace string `json:"namespace"`
-	}
-)
+// kubeconfigText is a kubeconfig as JSON, which is YAML: a server, its certificate,
+// a token and a namespace.
+const kubeconfigText = `{
+  "apiVersion": "v1", "kind": "Config", "current-context": "batch",
+  "clusters": [{"name": "batch", "cluster": {"server": %q, "certificate-authority-data": %q}}],
+  "users": [{"name": "batch", "user": {"token": %q}}],
+  "contexts": [{"name": "batch", "context": {"cluster": "batch", "user": "batch", "namespace": %q}}]
+}
+`
 
 // Kubeconfig is the text of a kubeconfig file that leads a client here: the URL,
 // the certificate and, in plain text, the token.
 func (s *Listener) Kubeconfig() []byte {
-	text, err := yaml.Marshal(kubeconfig{
-		APIVersion:     "v1",
-		Kind:           "Config",
-		Clusters:       []namedCluster{{kubeconfigName, cluster{s.url, encodeCertificate(s.certificate)}}},
-		Users:          []namedUser{{kubeconfigName, user{s.token}}},
-		Contexts:       []namedContext{{kubeconfigName, contextOptions{kubeconfigName, kubeconfigName, s.namespace}}},
-		CurrentContext: kubeconfigName,
-	})
-	if err != nil {
-		panic(err) // strings can be marshalled
-	}
-	return append([]byte(kubeconfigMark), text...)
+	authority := base64.StdEncoding.EncodeToString(encodeCertificate(s.certificate))
+	return fmt.Appendf([]byte(kubeconfigMark), kubeconfigText, s.url, authority, s.token, s.namespace)
 }
 
 // WriteKubeconfig writes the kubeconfig to a file that only its owner can read.

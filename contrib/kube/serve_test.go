@@ -23,6 +23,42 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
+// Types of a kubeconfig, which is what package clientcmd of client-go reads.
+type (
+	kubeconfig struct {
+		APIVersion     string         `json:"apiVersion"`
+		Kind           string         `json:"kind"`
+		Clusters       []namedCluster `json:"clusters"`
+		Users          []namedUser    `json:"users"`
+		Contexts       []namedContext `json:"contexts"`
+		CurrentContext string         `json:"current-context"`
+	}
+	namedCluster struct {
+		Name    string  `json:"name"`
+		Cluster cluster `json:"cluster"`
+	}
+	cluster struct {
+		Server    string `json:"server"`
+		Authority []byte `json:"certificate-authority-data"`
+	}
+	namedUser struct {
+		Name string `json:"name"`
+		User user   `json:"user"`
+	}
+	user struct {
+		Token string `json:"token"`
+	}
+	namedContext struct {
+		Name    string         `json:"name"`
+		Context contextOptions `json:"context"`
+	}
+	contextOptions struct {
+		Cluster   string `json:"cluster"`
+		User      string `json:"user"`
+		Namespace string `json:"namespace"`
+	}
+)
+
 // A service is a controller and a listener that serves it.
 type service struct {
 	testing.TB

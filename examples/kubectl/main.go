@@ -23,7 +23,8 @@
 // Complete and 1 otherwise.
 //
 // With -store FILE the jobs are kept in a file: when the program is started again
-// with it, they go on, those that clients have created and those of -f.
+// with it, they go on, those that clients have created and those of -f. FILE.credentials
+// then keeps what lets clients in: with an -addr they need no new kubeconfig.
 //
 // It is a module of its own, since Kubernetes' types are not needed to use
 // package batch.

@@ -215,7 +215,15 @@ func TestServe_GoesOn(t *testing.T) {
 		require.NoError(t, <-result)
 	}
 	const running = "wait --for=jsonpath={.status.ready}=1 --timeout=30s job/mine"
+	token := func() string {
+		text, err := os.ReadFile(kubeconfig)
+		require.NoError(t, err)
+		return regexp.MustCompile(`"?token"?: "?([\w-]+)`).FindStringSubmatch(string(text))[1]
+	}
 	serveWhile("create job mine --image=func/count -- 1000", running)
+	before := token()
+	serveWhile("get jobs")
+	require.Equal(t, before, token(), "what clients have is still good")
 	serveWhile(running, "delete job mine")
 	serveWhile("wait --for=delete --timeout=30s job/mine")
 }

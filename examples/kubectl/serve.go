@@ -36,7 +36,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) (err error)
 		Write:  true,
 		Runner: &kube.Runner{Functions: functions(), Commands: o.commands},
 		Logger: logger,
-	}, kube.ListenOptions{Addr: o.addr, Kubeconfig: path})
+	}, kube.ListenOptions{Addr: o.addr, Kubeconfig: path, Credentials: o.credentials()})
 	if err != nil {
 		return err
 	}
@@ -45,6 +45,15 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) (err error)
 	}
 	fmt.Fprintf(stdout, invitation, path)
 	return listener.Serve(ctx)
+}
+
+// credentials is the file beside the store that lets kubectl in after a restart as
+// before; empty if there is no store.
+func (o options) credentials() string {
+	if o.store == "" {
+		return ""
+	}
+	return o.store + ".credentials"
 }
 
 // kubeconfigPath is the file to write for kubectl, and how to remove it.
