@@ -55,15 +55,19 @@ func (s *Server) described(gv schema.GroupVersion) []openapi.Resource {
 	return list
 }
 
-// openAPIv2Type is the form in which clients ask for the older document.
-const openAPIv2Type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+// openAPIv2Accept is the form in which clients ask for the older document, and
+// openAPIv2Type how servers call it, as the other one is no media type.
+const (
+	openAPIv2Accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+	openAPIv2Type   = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+)
 
 // openAPIv2 answers with a document that describes nothing. Clients that know the
 // newer documents look here for kinds that those do not have, and send what they
 // do not find anywhere unseen.
 func (a *answer) openAPIv2() error {
 	const title, version = "Kubernetes", "v1.37.2"
-	if !strings.Contains(strings.Join(a.Request.Header["Accept"], ","), openAPIv2Type) {
+	if !strings.Contains(strings.Join(a.Request.Header["Accept"], ","), openAPIv2Accept) {
 		return a.WriteJSON(http.StatusOK, wire.JSON, map[string]any{"swagger": "2.0", "paths": map[string]any{},
 			"info": map[string]string{"title": title, "version": version}})
 	}

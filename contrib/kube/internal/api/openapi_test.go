@@ -55,7 +55,7 @@ func TestOpenAPI(t *testing.T) {
 // TestOpenAPIv2 reads the older document as kubectl does.
 func TestOpenAPIv2(t *testing.T) {
 	w := newWorld(t, Config{})
-	rec := w.do(call{method: "GET", path: "/openapi/v2?timeout=32s", accept: openAPIv2Type + ", application/json"})
+	rec := w.do(call{method: "GET", path: "/openapi/v2?timeout=32s", accept: openAPIv2Accept + ", application/json"})
 	require.Equal(t, openAPIv2Type, rec.Header().Get("Content-Type"))
 	var document openapi_v2.Document
 	require.NoError(t, proto.Unmarshal(rec.Body.Bytes(), &document))

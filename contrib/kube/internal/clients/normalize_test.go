@@ -25,6 +25,7 @@ var rules = []rule{
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`), "2006-01-02T15:04:05Z"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4}`), "2006-01-02 15:04:05.999999999 -0700"},
 	{regexp.MustCompile(`\b([a-z]+)\.[0-9a-f]{16,}`), "$1.0123456789abcdef"}, // an event
+	{regexp.MustCompile(`batch://[0-9a-f]{64}`), "batch://0123456789abcdef"},
 	{regexp.MustCompile(`(resourceVersion"?: ")\d+"`), `${1}1"`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:6443"},
 	{regexp.MustCompile(` deleted from default namespace`), " deleted"}, // newer kubectls say it

@@ -59,8 +59,8 @@ func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
 		"Killing": "Stopping container " + container,
 		"BackOff": fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", container, a.Name, m.Namespace, a.UID),
 	}[e.Reason]
-	e.Source = corev1.EventSource{Component: "kubelet", Host: nodeName()}
-	e.ReportingController, e.ReportingInstance = "kubelet", nodeName()
+	e.Source = corev1.EventSource{Component: "kubelet", Host: nodeName}
+	e.ReportingController, e.ReportingInstance = "kubelet", nodeName
 }
 
 // EventsV1 is an event as a newer group of the API has it.

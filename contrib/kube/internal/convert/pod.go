@@ -27,7 +27,7 @@ func Pod(m *batchv1.Job, a batch.AttemptStatus, namespace string) *corev1.Pod {
 	}
 	p.Spec.EnableServiceLinks = cmp.Or(p.Spec.EnableServiceLinks, new(true))
 	if !a.StartedAt.IsZero() {
-		p.Spec.NodeName = nodeName()
+		p.Spec.NodeName = nodeName
 	}
 	p.Status = podStatus(&p.Spec, a)
 	return p

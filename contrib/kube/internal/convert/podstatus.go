@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,17 +39,11 @@ func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 	return status
 }
 
-// hostIP is where this machine, and with it each pod, can be reached from it.
-const hostIP = "127.0.0.1"
-
-// nodeName is how this machine is called, as the node of pods.
-var nodeName = sync.OnceValue(func() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	return strings.ToLower(name)
-})
+// nodeName and hostIP are how a pod calls the machine that it runs on.
+const (
+	nodeName = "localhost"
+	hostIP   = "127.0.0.1"
+)
 
 // containers are those of an attempt, which run one after the other.
 type containers struct {
