@@ -83,7 +83,7 @@ spec:
 	require.NoError(t, err)
 	kube.Default(manifests[0])
 	_, _, err = new(kube.Runner).Job(manifests[0])
-	for _, field := range []string{"volumes[0].persistentVolumeClaim", "containers[0].image", "containers[0].envFrom[0].secretRef", "containers[0].volumeMounts"} {
+	for _, field := range []string{"volumes[0].persistentVolumeClaim", "containers[0].image", "containers[0].envFrom[0].secretRef", "containers[0].volumeMounts[0].mountPath"} {
 		require.ErrorContains(t, err, "spec.template.spec."+field+": ")
 	}
 	require.Len(t, strings.Split(err.Error(), "], "), 1)
