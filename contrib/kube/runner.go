@@ -102,5 +102,6 @@ func (r *Runner) convert() *convert.Runner {
 			}
 		}
 	}
-	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env, LogLimit: r.LogLimit, Output: r.Output}
+	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env,
+		LogLimit: r.LogLimit, Output: r.Output}
 }

@@ -41,9 +41,8 @@ func (a *answer) patch(q *query) error {
 		return a.apply(q, options, body)
 	}
 	decoder := a.Decoder(options.FieldValidation)
-	changed, err := a.change(q, len(options.DryRun) > 0, a.recorded(q, options.FieldManager, func(live kinds.Object) (kinds.Object, error) {
-		return patched(decoder, q.kind, live, kind, body)
-	}))
+	modify := func(live kinds.Object) (kinds.Object, error) { return patched(decoder, q.kind, live, kind, body) }
+	changed, err := a.change(q, len(options.DryRun) > 0, a.recorded(q, options.FieldManager, modify))
 	if err != nil {
 		return err
 	}
@@ -129,7 +128,8 @@ func (a *answer) apply(q *query, options metav1.PatchOptions, body []byte) error
 func checkApplied(q *query, fields map[string]any) error {
 	kind := schema.FromAPIVersionAndKind(text(fields["apiVersion"]), text(fields["kind"]))
 	if kind != q.kind.GroupVersionKind {
-		return wire.BadRequest("an apply patch must have the apiVersion and kind of %v, not of %v", q.kind.GroupVersionKind, kind)
+		return wire.BadRequest("an apply patch must have the apiVersion and kind of %v, not of %v",
+			q.kind.GroupVersionKind, kind)
 	}
 	meta, _ := fields["metadata"].(map[string]any)
 	if name := text(meta["name"]); name != "" && name != q.name {

@@ -131,9 +131,11 @@ func (a *answer) servePart(q *query, verb string) error {
 	case part == nil:
 		return wire.NoResource()
 	case len(part.Verbs) == 0:
-		return wire.Error(http.StatusNotImplemented, "NotImplemented", "%s is not supported by this server: %s", part.Name, part.Instead)
+		return wire.Error(http.StatusNotImplemented, "NotImplemented",
+			"%s is not supported by this server: %s", part.Name, part.Instead)
 	case !slices.Contains(part.Verbs, verb):
-		return wire.NotAllowed(cmp.Or(part.Instead, fmt.Sprintf("%s/%s has the verbs %s", q.kind.Plural, part.Name, strings.Join(part.Verbs, ", "))))
+		return wire.NotAllowed(cmp.Or(part.Instead,
+			fmt.Sprintf("%s/%s has the verbs %s", q.kind.Plural, part.Name, strings.Join(part.Verbs, ", "))))
 	}
 	if err := a.allow(q, verb); err != nil {
 		return err

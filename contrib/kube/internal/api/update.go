@@ -33,11 +33,12 @@ func (a *answer) update(q *query) error {
 	if m.GetName() != q.name && m.GetName() != "" {
 		return wire.BadRequest(otherName, m.GetName(), q.name)
 	}
-	changed, err := a.change(q, len(options.DryRun) > 0, a.recorded(q, options.FieldManager, func(kinds.Object) (kinds.Object, error) {
+	replace := func(kinds.Object) (kinds.Object, error) {
 		updated := m.DeepCopyObject().(kinds.Object)
 		updated.SetName(q.name)
 		return updated, nil
-	}))
+	}
+	changed, err := a.change(q, len(options.DryRun) > 0, a.recorded(q, options.FieldManager, replace))
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ func oldEvent(o Object) *corev1.Event {
 	if !ok {
 		return o.(*corev1.Event)
 	}
-	return &corev1.Event{ObjectMeta: e.ObjectMeta, InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Note, Type: e.Type,
+	return &corev1.Event{ObjectMeta: e.ObjectMeta,
+		InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Note, Type: e.Type,
 		Source: e.DeprecatedSource, FirstTimestamp: e.DeprecatedFirstTimestamp, LastTimestamp: e.DeprecatedLastTimestamp,
 		Count: e.DeprecatedCount, ReportingController: e.ReportingController, ReportingInstance: e.ReportingInstance}
 }

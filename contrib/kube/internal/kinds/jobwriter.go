@@ -119,10 +119,12 @@ func checkOwned(m, live *batchv1.Job) field.ErrorList {
 	var errs field.ErrorList
 	path := field.NewPath("metadata")
 	if !equality.Semantic.DeepEqual(m.Finalizers, live.Finalizers) {
-		errs = append(errs, field.Forbidden(path.Child("finalizers"), "nobody here would remove them, and the job would never go"))
+		errs = append(errs, field.Forbidden(path.Child("finalizers"),
+			"nobody here would remove them, and the job would never go"))
 	}
 	if !equality.Semantic.DeepEqual(m.OwnerReferences, live.OwnerReferences) {
-		errs = append(errs, field.Forbidden(path.Child("ownerReferences"), "owners are not served here, and the job would outlive them"))
+		errs = append(errs, field.Forbidden(path.Child("ownerReferences"),
+			"owners are not served here, and the job would outlive them"))
 	}
 	return errs
 }

@@ -118,7 +118,8 @@ var (
 // configuration: clients keep it for hours. Kinds of one group stand together.
 func (h *Host) All() []*Kind {
 	var all []*Kind
-	all = append([]*Kind{h.events(), h.namespaces(), h.pods(), h.jobs(), h.newEvents()}, h.reviews(func() []*Kind { return all })...)
+	all = []*Kind{h.events(), h.namespaces(), h.pods(), h.jobs(), h.newEvents()}
+	all = append(all, h.reviews(func() []*Kind { return all })...)
 	return all
 }
 
