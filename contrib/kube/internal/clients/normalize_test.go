@@ -28,7 +28,8 @@ var rules = []rule{
 	{regexp.MustCompile(`batch://[0-9a-f]{64}`), "batch://0123456789abcdef"},
 	{regexp.MustCompile(`(resourceVersion"?: ")\d+"`), `${1}1"`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:6443"},
-	{regexp.MustCompile(` deleted from default namespace`), " deleted"}, // newer kubectls say it
+	{regexp.MustCompile(`kubelet  spec\.containers\{main\}: `), "kubelet  "}, // newer kubectls say where
+	{regexp.MustCompile(` deleted from default namespace`), " deleted"},      // newer kubectls say it
 	{regexp.MustCompile(`/\S*/(LIVE|MERGED)-\d+/`), "/tmp/$1/"},
 }
 
