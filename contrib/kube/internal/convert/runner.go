@@ -196,7 +196,7 @@ func stamp(t time.Time) *metav1.Time {
 func namespaceOr(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
 
 // Change makes job what m says of it, as far as a job may change: all but the
-// executor and what is immutable (R105 to R107). The manifest that it keeps
+// executor and what is immutable. The manifest that it keeps
 // stays, unless the template of a suspended job has changed. M must be valid as an
 // update of the job's manifest.
 func Change(job *batch.Job, m *batchv1.Job) error {

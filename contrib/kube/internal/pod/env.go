@@ -53,7 +53,7 @@ const completionIndex = "JOB_COMPLETION_INDEX"
 
 // environment is what the container's env comes to in an attempt. A value may
 // refer to variables defined before it. The completion index comes last and only
-// if nothing else has its name (R120).
+// if nothing else has its name.
 func (p *template) environment(a batch.Attempt, c *corev1.Container) *environment {
 	env := &environment{values: make(map[string]string, len(c.Env)+1)}
 	meta := sync.OnceValue(func() *metav1.ObjectMeta { return p.metadata(a) })

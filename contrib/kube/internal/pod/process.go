@@ -92,7 +92,7 @@ func closeAll(list ...io.WriteCloser) {
 
 // processEnv is what a process gets besides the environment of this one. A host
 // name from the template is told, not made; that of an Indexed job's pod is
-// always the job's name and the index (R118).
+// always the job's name and the index.
 func (p *template) processEnv(a batch.Attempt, env *environment) []string {
 	list := slices.Clone(p.settings.Env)
 	if hostname := p.manifest.Spec.Template.Spec.Hostname; hostname != "" && a.Index < 0 {

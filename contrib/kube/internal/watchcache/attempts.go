@@ -223,7 +223,7 @@ func (c *Cache) lookAtEventsLocked(j *job) {
 	for _, event := range events {
 		add(event, nil, j.name)
 	}
-	attempts, _ := c.controller.Attempts(j.name) // with an error they are right, too
+	attempts, _ := c.controller.Attempts(context.Background(), j.name) // with an error they are right, too
 	for _, a := range attempts {
 		if a.JobUID == j.uid && j.shows(&a) {
 			for _, event := range podEvents(&a) {
