@@ -682,8 +682,9 @@ func logLine(l logtail.Line) LogLine {
 }
 
 // Stack returns the stack of the goroutine that runs an attempt, given by its name
-// or UID, in the form of [runtime/debug.Stack]; empty if none does. It stops the
-// world for as long as all stacks take to be written. The error is [ErrNotFound].
+// or UID, in the form of [runtime/debug.Stack]; empty if it has not started. It stops
+// the world for as long as all stacks take to be written. The error is [ErrNotFound] or
+// [ErrFinished].
 func (c *Controller) Stack(job, attempt string) (string, error) {
 	return c.runner.Stack(job, attempt)
 }

@@ -434,6 +434,28 @@ func ExampleController_DeleteAttempt() {
 	// Failed user batch: attempt deleted
 }
 
+func ExampleController_Stack() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c, _ := batch.New(context.Background(), batch.Options{})
+	defer c.Shutdown(ctx)
+	defer cancel() // a hard shutdown
+
+	waits := make(chan struct{})
+	_ = c.Create(ctx, batch.Job{
+		Name: "sync",
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			close(waits)
+			<-ctx.Done() // where does it hang?
+			return nil
+		}),
+	})
+	<-waits
+	attempts, _ := c.Attempts(context.Background(), "sync")
+	stack, err := c.Stack("sync", attempts[0].Name)
+	fmt.Println(strings.Contains(stack, "ExampleController_Stack.func1"), err)
+	// Output: true <nil>
+}
+
 // A test of a job can take an attempt away as a drained node would. This job
 // does not count that as a failure.
 func ExampleController_Disrupt() {

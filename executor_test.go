@@ -1616,3 +1616,46 @@ func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
 		require.NoError(t, c.Shutdown(t.Context()))
 	})
 }
+
+// standHere is where the executor of TestStack can be found.
+//
+//go:noinline
+func standHere(ctx context.Context) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func TestStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newController(t, batch.Options{MaxActive: 2})
+		stand := func(ctx context.Context, a batch.Attempt) error { return standHere(ctx) }
+		elsewhere := func(ctx context.Context, a batch.Attempt) error { <-ctx.Done(); return nil }
+		for _, job := range []batch.Job{
+			{Name: "stands", Executor: batch.ExecutorFunc(stand)},
+			{Name: "elsewhere", Executor: batch.ExecutorFunc(elsewhere)},
+			{Name: "waits", Executor: batch.ExecutorFunc(stand)},
+		} {
+			mustCreate(t, c, job)
+			synctest.Wait()
+		}
+		stack := func(job string) string {
+			text, err := c.Stack(job, attemptsOf(t, c, job)[0].UID)
+			require.NoError(t, err)
+			return text
+		}
+		require.Contains(t, stack("stands"), "batch_test.standHere")
+		require.NotContains(t, stack("elsewhere"), "standHere")
+		require.NotContains(t, stack("elsewhere"), "\n\n", "the stack of one goroutine")
+		require.Empty(t, stack("waits"), "no executor runs")
+
+		attempt := attemptsOf(t, c, "stands")[0].Name
+		require.NoError(t, c.DeleteAttempt(t.Context(), "stands", attempt))
+		synctest.Wait()
+		_, err := c.Stack("stands", attempt)
+		require.ErrorIs(t, err, batch.ErrFinished)
+		_, err = c.Stack("stands", "another")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+		_, err = c.Stack("another", attempt)
+		require.ErrorIs(t, err, batch.ErrNotFound)
+	})
+}

@@ -228,29 +228,36 @@ func (j *Job) attemptLog(attempt string) *logtail.Log {
 	return &x.keepLocked().log
 }
 
-// Stack returns the stack of the goroutine that runs an attempt, as
-// [runtime/debug.Stack] writes it; empty if none does. It stops the world for as
-// long as it takes to write all stacks.
+// Stack returns the stack of the goroutine that runs an attempt; empty if none does
+// yet. It stops the world for as long as it takes to write all stacks.
 func (r *Runner) Stack(job, attempt string) (string, error) {
 	for _, j := range r.Named(job) {
-		if x, found := j.executing(attempt); found {
-			if x == nil {
-				return "", nil
-			}
+		x, found, err := j.executing(attempt)
+		switch {
+		case err != nil:
+			return "", err
+		case x != nil:
 			return x.stackIn(allStacks()), nil
+		case found:
+			return "", nil
 		}
 	}
 	return "", attemptNotFound(job, attempt)
 }
 
-func (j *Job) executing(attempt string) (x *run, found bool) {
+func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 	j.lock()
 	defer j.mu.Unlock()
 	a := j.engine.Find(attempt)
-	if a != nil && a.Pinned {
-		x = runOf(a)
+	switch {
+	case a == nil:
+		return nil, false, nil
+	case a.Pinned:
+		return runOf(a), true, nil
+	case a.Phase >= engine.Succeeded:
+		return nil, true, finishedError(attempt)
 	}
-	return x, a != nil
+	return nil, true, nil
 }
 
 // Wait waits until the job has finished or is gone. If ctx or the runner ends first,
