@@ -1,0 +1,41 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// BenchmarkPage tells what it takes to make the page of a job whose attempts are
+// all new since it was made last, and the list of ten thousand jobs.
+func BenchmarkPage(b *testing.B) {
+	c, err := batch.New(batch.Options{})
+	require.NoError(b, err)
+	noop := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
+	require.NoError(b, c.Create(b.Context(), batch.Job{Name: "done", Completions: new(2000), Parallelism: new(2), Executor: noop}))
+	_, err = c.Wait(b.Context(), "done")
+	require.NoError(b, err)
+	for i := range 10_000 {
+		require.NoError(b, c.Create(b.Context(), batch.Job{Name: fmt.Sprint("job-", i), Suspend: true, Executor: noop}))
+	}
+	b.Run("job", func(b *testing.B) {
+		for b.Loop() {
+			content := newJobContent(c, "done", nil, func() {})
+			_, err := content.parts()
+			require.NoError(b, err)
+			content.close()
+		}
+	})
+	b.Run("list", func(b *testing.B) {
+		content := newListContent(c, nil)
+		for b.Loop() {
+			_, err := content.parts()
+			require.NoError(b, err)
+		}
+	})
+	require.NoError(b, c.Shutdown(b.Context()))
+}

@@ -1,0 +1,3 @@
+// Package page serves web pages that show the jobs of a controller while they
+// run: see [Handler].
+package page

@@ -1,0 +1,168 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/runtocompletion/batch"
+)
+
+// templateFuncs are what templates may call.
+var templateFuncs = template.FuncMap{
+	"clean":   clean,
+	"count":   formatCount,
+	"since":   func(t time.Time) string { return formatDuration(time.Since(t)) },
+	"span":    formatSpan,
+	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05.000") },
+	"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"percent": formatPercent,
+	"ms":      func(t time.Time) string { return strconv.FormatFloat(milliseconds(t), 'f', 3, 64) },
+	"tone":    toneOf,
+	"lower":   strings.ToLower,
+	"until":   func(t time.Time) string { return formatDuration(max(0, time.Until(t))) },
+	"seconds": func(t time.Time) float64 { return milliseconds(t) / 1000 },
+	"add":     func(a, b int) int { return a + b },
+	"mul":     func(a, b int) int { return a * b },
+	"count64": func(n int64) string { return formatCount(int(n)) },
+	"event":   newEventRow,
+	"xml":     escapeXML,
+	"json":    escapeJSON,
+}
+
+// milliseconds is the time of a browser.
+func milliseconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1000 }
+
+// execute makes the HTML of a part. Its templates fit its data.
+func execute(name string, data any) string {
+	var b strings.Builder
+	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+		panic(fmt.Errorf("template %s: %w", name, err))
+	}
+	return b.String()
+}
+
+// longestText is how many bytes of a text a page shows.
+const longestText = 4096
+
+var escapes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+
+// clean makes a text that user code wrote fit to be shown: without the escape
+// sequences of terminals, control characters and what changes the direction of
+// writing, as valid UTF-8, and cut if it is very long.
+func clean(text string) string {
+	cut := ""
+	if extra := len(text) - longestText; extra > 0 {
+		text, cut = text[:longestText], fmt.Sprintf(" … (%s more bytes)", formatCount(extra))
+	}
+	text = escapes.ReplaceAllString(text, "")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\r':
+			return -1
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), unicode.Is(unicode.Co, r), r == '\uFEFF':
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD")) + cut
+}
+
+// formatCount writes 1234567 as 1,234,567.
+func formatCount(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// formatRate writes a number per second in the unit that gives it few digits.
+func formatRate(perSecond float64) string {
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"min", 60}, {"h", 3600}} {
+		if n := perSecond * unit.seconds; n >= 1 || unit.name == "h" {
+			if n >= 10 {
+				return formatCount(int(math.Round(n))) + "/" + unit.name
+			}
+			return strconv.FormatFloat(n, 'g', 2, 64) + "/" + unit.name
+		}
+	}
+	return ""
+}
+
+// formatDuration writes a duration with its two highest units: 3d4h, 5m20s, 0.25s.
+func formatDuration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + formatDuration(-d)
+	case d < 10*time.Second:
+		return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + "s"
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}
+
+// formatSpan is how long it is from one time to another, or to now.
+func formatSpan(from, to time.Time) string {
+	switch {
+	case from.IsZero():
+		return ""
+	case to.IsZero():
+		to = time.Now()
+	}
+	return formatDuration(to.Sub(from))
+}
+
+func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 3, 64) + "%" }
+
+// toneOf is the colour of a state, a phase, an outcome or a type of event.
+func toneOf(value any) string {
+	switch fmt.Sprint(value) {
+	case "Complete", "Succeeded", "SuccessCriteriaMet", "True":
+		return "good"
+	case "Failed", "FailureTarget", "Stalled":
+		return "bad"
+	case "Running":
+		return "busy"
+	case "Suspended", "Terminating", "Warning", "Disrupted", "Stopped":
+		return "warn"
+	}
+	return "calm"
+}
+
+// A bar says how far a job has come; its parts are shares of 1.
+type bar struct {
+	Done, Failed, Active, Rest float64
+	Text                       string
+}
+
+func newBar(s batch.Status) bar {
+	b := bar{Text: formatCount(s.Succeeded) + " succeeded"}
+	if s.Progress.Total == 0 {
+		return b
+	}
+	total := float64(s.Progress.Total)
+	b.Done = min(float64(s.Progress.Done)/total, 1)
+	if s.FailedIndexes != nil {
+		b.Failed = min(float64(s.FailedIndexes.Len())/total, 1-b.Done)
+	}
+	b.Active = min(float64(s.Active)/total, 1-b.Done-b.Failed)
+	b.Rest = 1 - b.Failed
+	b.Text = formatCount(s.Progress.Done) + " of " + formatCount(s.Progress.Total)
+	return b
+}

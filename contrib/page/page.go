@@ -1,0 +1,124 @@
+package page
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"embed"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	text "text/template"
+
+	"github.com/runtocompletion/batch"
+)
+
+// Options configure a [Handler]. The zero value shows the jobs of a controller
+// to browsers on the same machine, and changes nothing.
+type Options struct {
+	// Title is the heading of the list; empty means "Jobs".
+	Title string
+	// Write opens what changes jobs: suspend, resume, parallelism, delete, and
+	// stopping an attempt. Without it such requests are answered 403 Forbidden.
+	// Whoever gets to the page can then do all of it.
+	Write bool
+	// Hosts are the host names by which browsers address the service, other than
+	// localhost and the addresses of the loopback interface, which are always
+	// answered; "*" stands for any. Requests to other names are refused, as a
+	// web page that leads its own name here would send.
+	Hosts []string
+	// MaxStreams is how many streams of updates may be open at once: one for each
+	// browser. Further ones are answered 429 Too Many Requests, and their pages
+	// do not move. Zero means 1000. A negative value means none.
+	MaxStreams int
+	// Logger receives what a browser cannot be told, such as panics. Nil means
+	// silence.
+	Logger *slog.Logger
+}
+
+//go:embed assets
+var assets embed.FS
+
+var (
+	templates = template.Must(template.New("").Funcs(templateFuncs).ParseFS(assets, "assets/*.html"))
+	files     = text.Must(text.New("").Funcs(templateFuncs).ParseFS(assets, "assets/*.tmpl"))
+)
+
+// A Server is what [Handler] returns.
+type Server struct {
+	controller *batch.Controller
+	options    Options
+	logger     *slog.Logger
+	token      string // that of forms
+	routes     *http.ServeMux
+	hub        *hub
+	changer    any             // the controller
+	streams    atomic.Int64    // that are open
+	ctx        context.Context // of all streams
+	stop       context.CancelFunc
+}
+
+// Handler serves web pages that show the jobs of a controller while they run: a
+// list of all jobs, and for each job its timeline, a map of its indexes, its
+// attempts, events and logs. They can be read without JavaScript, and move with
+// it. One line mounts them:
+//
+//	mux.Handle("/jobs/", page.Handler(controller, page.Options{}))
+//
+// In a mux of net/http any prefix will do; elsewhere use [http.StripPrefix]. The
+// handler shows every job to whoever gets to it, so it belongs behind the
+// service's own authentication.
+//
+// The same addresses answer with JSON if ?format=json or the header Accept asks
+// for it. It costs nothing while no page is open. Open pages share one
+// [batch.Controller.Watch] and are updated four times a second at most; an update
+// that takes long is followed by a pause twenty times as long, or of three seconds.
+func Handler(c *batch.Controller, o Options) *Server {
+	o.Title = cmp.Or(o.Title, "Jobs")
+	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
+	s := &Server{
+		controller: c, options: o,
+		logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		token:  rand.Text(), hub: newHub(c), changer: c,
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.routes = s.newRoutes()
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	nonce := setHeaders(w.Header())
+	rest, ok := below(r)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if status, text := s.guard(r); status != 0 {
+		http.Error(w, text, status)
+		return
+	}
+	s.routes.ServeHTTP(w, relative(r, rest, nonce))
+}
+
+// Close ends the streams of all open pages, and lets no further ones open. An
+// [http.Server] waits for them when it shuts down, so close this before it, or
+// shut down the controller, which ends them too. Pages can still be loaded.
+func (s *Server) Close() {
+	s.stop()
+	s.hub.close()
+}
+
+// recover answers for a handler that panics.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		s.logger.Error("page: panic", slog.String("path", r.URL.Path), slog.Any("panic", p))
+		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+	}
+}

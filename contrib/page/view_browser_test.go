@@ -1,0 +1,354 @@
+package page_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/page"
+)
+
+const isLive = `document.getElementById("live").textContent === "live"`
+
+// text is an expression for the text of an element.
+func text(id string) string { return fmt.Sprintf(`document.getElementById(%q).innerText`, id) }
+
+func TestBrowserListIsLive(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "first", Suspend: true, Labels: map[string]string{"team": "data"}})
+	b.open(w.url)
+	b.until(isLive)
+	b.accessible()
+	b.until(text("jobs") + `.includes("Suspended")`)
+	require.NoError(t, w.controller.Resume(t.Context(), "first"))
+	b.until(text("jobs") + `.includes("Complete")`)
+	w.create(batch.Job{Name: "second", Suspend: true})
+	b.until(`document.querySelectorAll("#jobs > tr").length === 2 && document.querySelector("#jobs > tr").innerText.includes("second")`)
+	require.NoError(t, w.controller.Delete(t.Context(), "first", batch.Background))
+	b.until(`document.querySelectorAll("#jobs > tr").length === 1`)
+
+	b.run(chromedp.SendKeys("input[name=q]", "nothing like it"))
+	b.until(text("pager") + ` === "No jobs."`)
+	require.Contains(t, eval[string](b, `location.search`), "q=nothing")
+	require.Equal(t, "q", eval[string](b, `document.activeElement.name`), "typing goes on")
+	w.create(batch.Job{Name: "sidelined", Suspend: true})
+	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("input[name=q]").select()`), chromedp.KeyEvent("sideline"))
+	b.until(`document.querySelectorAll("#jobs > tr").length === 1 && ` + text("jobs") + `.includes("sidelined")`)
+	require.NoError(t, w.controller.Resume(t.Context(), "sidelined"))
+	b.until(text("jobs") + `.includes("Complete")`)
+}
+
+func TestBrowserJobIsLive(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{Write: true})
+	step := make(chan error)
+	w.create(batch.Job{
+		Name: "import", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(0),
+		ActiveDeadline: new(time.Hour),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			fmt.Fprintln(a.Stdout(), "reads part", a.Index)
+			a.SetOutput("42 rows")
+			return <-step
+		}),
+	})
+	b.open(w.url + "job/import")
+	b.until(isLive)
+	b.until(`document.querySelectorAll("#timeline svg.box.running").length === 1`)
+	b.until(text("logs") + `.includes("reads part 0")`)
+	step <- errors.New("disk is full")
+	b.until(`document.querySelectorAll("#attempts > tr").length === 2 && ` + text("attempts") + `.includes("disk is full")`)
+	b.until(`document.querySelectorAll("#timeline svg.box.failed").length === 1`)
+	step <- nil
+	b.until(text("logs") + `.includes("reads part 1") && document.querySelectorAll("svg.map .done").length === 1`)
+	b.accessible()
+	step <- nil
+	b.until(text("summary") + `.includes("Complete")`)
+	b.until(text("attempts") + `.includes("42 rows") && ` + text("events") + `.includes("Completed")`)
+	b.accessible()
+
+	b.run(chromedp.Click("#attempts a", chromedp.AtLeast(1)))
+	b.until(`location.pathname.includes("/attempt/") && ` + isLive)
+	b.until(text("logs") + `.includes("reads part")`)
+	b.accessible()
+}
+
+func TestBrowserTimeline(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3), BackoffLimitPerIndex: new(2),
+		Backoff: batch.ConstantBackoff(5 * time.Millisecond),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index == 4 && a.Number == 0 {
+				return errors.New("once")
+			}
+			return work(3*time.Millisecond).Execute(ctx, a)
+		})})
+	w.finish("lanes")
+	b.open(w.url + "job/lanes")
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 10`)
+	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
+	b.run(chromedp.Click("[data-do=lanes]"))
+	require.Equal(t, "0 1 2 3 4 5 6 7 8", eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`))
+
+	width := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("width"))`
+	before := eval[float64](b, width)
+	b.run(chromedp.Focus("#timeline .chart"), chromedp.KeyEvent("+"))
+	require.InDelta(t, 2*before, eval[float64](b, width), 0.1, "zoomed in")
+	place := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("x"))`
+	x := eval[float64](b, place)
+	b.run(chromedp.KeyEvent(kb.ArrowRight))
+	require.Less(t, eval[float64](b, place), x)
+	b.run(chromedp.KeyEvent("0"))
+	require.InDelta(t, before, eval[float64](b, width), 0.1)
+	b.run(chromedp.KeyEvent("f"))
+	require.Equal(t, "true", eval[string](b, `document.querySelector("[data-do=follow]").getAttribute("aria-pressed")`))
+}
+
+func TestBrowserTenThousandJobs(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	for i := range 10_000 {
+		w.create(batch.Job{Name: fmt.Sprintf("job-%04d", i), Suspend: true})
+	}
+	b.open(w.url)
+	b.until(isLive + ` && ` + text("pager") + `.includes("1–100 of 10,000")`)
+	require.Equal(t, 100, eval[int](b, `document.querySelectorAll("#jobs > tr").length`))
+	b.run(chromedp.Click("#pager a[rel=next]"))
+	b.until(isLive + ` && ` + text("pager") + `.includes("101–200 of 10,000")`)
+	b.run(chromedp.SendKeys("input[name=q]", "0042"))
+	b.until(`document.querySelectorAll("#jobs > tr").length === 1`)
+	require.NoError(t, w.controller.Resume(t.Context(), "job-0042"))
+	b.until(text("jobs") + `.includes("Complete")`)
+	b.accessible()
+}
+
+func TestBrowserMapOfTenMillionIndexes(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	const n = 10_000_000
+	w.create(batch.Job{Name: "huge", CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(2),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index < 30_000 {
+				return nil
+			}
+			return blocks(ctx, a)
+		})})
+	w.reached("huge", func(s batch.Status) bool { return s.Succeeded == 30_000 })
+	b.open(w.url + "job/huge")
+	b.until(isLive + ` && document.querySelector("svg.map .done")?.getAttribute("width") === "3"`)
+	require.Equal(t, "1", eval[string](b, `document.querySelector("svg.map .active").getAttribute("width")`))
+	require.Less(t, eval[int](b, `document.querySelectorAll("svg.map rect").length`), 60)
+	b.accessible()
+	// A click on the fourth cell leads to its indexes.
+	b.run(chromedp.ScrollIntoView("svg.map"))
+	box := eval[[]float64](b, `(r => [r.left, r.top, r.width / 50])(document.querySelector("svg.map").getBoundingClientRect())`)
+	b.run(chromedp.MouseClickXY(box[0]+3.5*box[2], box[1]+0.5*box[2]))
+	b.until(`location.search === "?from=30000&to=40000" && ` + isLive)
+	require.Equal(t, "10", eval[string](b, `document.querySelector("svg.map").dataset.each`))
+}
+
+func TestBrowserReconnects(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	b.expect("net::ERR_CONNECTION_REFUSED")
+	b.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	serve := func(listener net.Listener, suspended bool) (stop func()) {
+		w := &world{t: t, controller: newController(t, batch.Options{})}
+		w.create(batch.Job{Name: "job", Suspend: suspended})
+		server := &http.Server{Handler: page.Handler(w.controller, page.Options{})}
+		go func() { _ = server.Serve(listener) }()
+		return func() { require.NoError(t, server.Close()) }
+	}
+	stop := serve(listener, true)
+	b.open("http://" + address + "/job/job")
+	b.until(isLive + ` && ` + text("summary") + `.includes("Suspended")`)
+	stop()
+	b.until(text("live") + ` === "no connection"`)
+	listener, err = net.Listen("tcp", address)
+	require.NoError(t, err)
+	stop = serve(listener, false)
+	defer stop()
+	b.until(isLive + ` && ` + text("summary") + `.includes("Complete")`)
+}
+
+// TestBrowserHasOneStream opens two pages in one browser.
+func TestBrowserHasOneStream(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	var open atomic.Int64
+	handler := w.server.Config.Handler
+	w.server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/stream") {
+			defer open.Add(-1)
+			open.Add(1)
+		}
+		handler.ServeHTTP(rw, r)
+	})
+	w.create(batch.Job{Name: "a", Suspend: true})
+	b.open(w.url)
+	b.until(isLive)
+	other := b.tab()
+	other.open(w.url + "job/a")
+	other.until(isLive)
+	require.NoError(t, w.controller.Resume(t.Context(), "a"))
+	other.until(text("summary") + `.includes("Complete")`)
+	b.until(text("jobs") + `.includes("Complete")`)
+	require.Equal(t, int64(1), open.Load())
+	other.open("about:blank")
+	b.open("about:blank")
+	for open.Load() > 0 { // a closed page costs nothing
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestBrowserOnAPhone(t *testing.T) {
+	b := newBrowser(t, 360, 740)
+	b.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	w := newWorld(t, page.Options{Write: true})
+	w.create(batch.Job{Name: strings.Repeat("long-name-", 6) + "end", Labels: map[string]string{"a-long-label": strings.Repeat("x", 60)}},
+		batch.Job{Name: "report", CompletionMode: batch.Indexed, Completions: new(2000), Suspend: true})
+	w.finish(strings.Repeat("long-name-", 6) + "end")
+	for _, path := range []string{"", "job/report", "job/" + strings.Repeat("long-name-", 6) + "end", "job/report/change/parallelism"} {
+		b.open(w.url + path)
+		require.LessOrEqual(t, eval[int](b, `document.documentElement.scrollWidth`), 360, path)
+		b.accessible()
+	}
+}
+
+func TestBrowserByKeyboardOnly(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{Write: true})
+	w.create(batch.Job{Name: "report", Executor: blocks})
+	b.open(w.url)
+	b.until(isLive)
+	press := func(key string) { b.run(chromedp.KeyEvent(key)) }
+	reach := func(text string) {
+		var way []string
+		for range 40 {
+			press(kb.Tab)
+			way = append(way, eval[string](b, `document.activeElement.outerHTML.slice(0, 60)`))
+			if eval[string](b, `document.activeElement.textContent.trim()`) == text {
+				require.NotEqual(t, "none", eval[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "the focus shows")
+				return
+			}
+		}
+		require.Fail(t, "the keyboard does not get to "+text, way)
+	}
+	press("/")
+	require.Equal(t, "q", eval[string](b, `document.activeElement.name`))
+	b.run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	reach("report")
+	press(kb.Enter)
+	b.until(`location.pathname.endsWith("/job/report") && ` + isLive)
+	reach("suspend")
+	press(kb.Enter)
+	b.until(`location.pathname.endsWith("/change/suspend")`)
+	b.accessible()
+	reach("Yes, suspend")
+	press(kb.Enter)
+	b.until(`document.getElementById("answer")?.innerText === "Job report is suspended."`)
+	reach("Back to the job")
+	press(kb.Enter)
+	b.until(`document.getElementById("summary")?.innerText.includes("Suspended")`)
+}
+
+// TestBrowserHostileJob has a job that says everything that no page should believe.
+func TestBrowserHostileJob(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	evil := "</script><script>globalThis.owned = 1</script><img src=x onerror='globalThis.owned = 1'>\" onmouseover=\"owned=1\x1b[31m\xff\u202e"
+	w.create(batch.Job{
+		Name: "hostile", BackoffLimit: new(0), Annotations: map[string]string{"note": strings.ToValidUTF8(evil, "")},
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			fmt.Fprintln(a.Stderr(), strings.Repeat("megabyte ", 120_000))
+			fmt.Fprintln(a.Stdout(), evil)
+			a.SetOutput(evil)
+			a.Progress(1, 2, evil)
+			return errors.New(evil + strings.Repeat("x", 1<<20))
+		}),
+	})
+	w.finish("hostile")
+	attempts, err := w.controller.Attempts("hostile")
+	require.NoError(t, err)
+	for _, path := range []string{"?q=" + "%3C/script%3E%22onx=", "job/hostile", "job/hostile/attempt/" + attempts[0].UID, "job/nothing%3Cscript%3E"} {
+		if strings.Contains(path, "nothing") {
+			b.expect("404")
+		}
+		b.open(w.url + path)
+		require.Equal(t, "undefined", eval[string](b, `typeof owned`), path)
+		require.Zero(t, eval[int](b, `document.querySelectorAll("img, script:not([src])").length`), path)
+		require.LessOrEqual(t, eval[int](b, `document.documentElement.scrollWidth`), 1200, path)
+		require.Less(t, eval[int](b, `document.documentElement.outerHTML.length`), 200_000, path)
+		require.NotRegexp(t, regexp.MustCompile("[\x1b\u202e]"), eval[string](b, `document.body.innerText`), path)
+		b.accessible()
+	}
+	b.open(w.url + "job/hostile")
+	b.until(isLive + ` && ` + text("logs") + `.includes("</script>")`)
+	require.Equal(t, "undefined", eval[string](b, `typeof owned`))
+}
+
+func TestBrowserWithoutJavaScript(t *testing.T) {
+	b := newBrowser(t, 1200, 900, chromedp.Flag("blink-settings", "scriptEnabled=false"))
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "report", CompletionMode: batch.Indexed, Completions: new(3), Executor: batch.ExecutorFunc(
+		func(ctx context.Context, a batch.Attempt) error {
+			fmt.Fprintln(a.Stdout(), "page", a.Index)
+			return nil
+		})})
+	w.finish("report")
+	visible := func() string {
+		text, err := chromedp.Run(b.ctx, chromedp.Text("main"))
+		require.NoError(t, err)
+		return text
+	}
+	b.open(w.url)
+	require.Contains(t, visible(), "reached expected number of succeeded pods")
+	b.run(chromedp.Click(`a[href="./job/report"]`), chromedp.WaitReady("#attempts"))
+	for _, part := range []string{"Complete", "page 2", "Succeeded", "CompletionsReached"} {
+		require.Contains(t, visible(), part)
+	}
+	require.NotContains(t, visible(), "Timeline", "what needs JavaScript is not there")
+}
+
+func TestBrowserPrints(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{Write: true})
+	w.create(batch.Job{Name: "report", CompletionMode: batch.Indexed, Completions: new(60), Parallelism: new(4)})
+	w.finish("report")
+	b.open(w.url + "job/report")
+	b.until(isLive)
+	pdf, err := chromedp.Run(b.ctx, chromedp.PrintToPDF(chromedp.PDFPrintBackground()))
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(pdf), "%PDF-"))
+	pages := len(regexp.MustCompile(`/Type\s*/Page\b`).FindAll(pdf, -1))
+	require.InDelta(t, 7, pages, 4, "all attempts and events, and not much more")
+}
+
+// TestBrowserReadsTheReport opens the file that has the whole page of a job.
+func TestBrowserReadsTheReport(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	file := filepath.Join(t.TempDir(), "report.html")
+	require.NoError(t, os.WriteFile(file, []byte(exports(t)("report.html")), 0o600))
+	b.open("file://" + filepath.ToSlash(file))
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 5`)
+	require.Contains(t, eval[string](b, text("main")), "no such <table>")
+	b.accessible()
+}
