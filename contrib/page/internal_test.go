@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,9 +193,9 @@ func (l *later) Again(_ context.Context, name string) error {
 
 func TestWhatALaterControllerCan(t *testing.T) {
 	c := &later{}
-	s := &Server{changer: c}
-	require.True(t, slices.Contains(s.possible(batch.Status{}), "cancel"))
-	require.NoError(t, changes["cancel"].do(t.Context(), c, "a", ""))
-	require.NoError(t, changes["again"].do(t.Context(), c, "a", ""))
+	s := &Server{able: c}
+	require.Equal(t, []string{"delete", "cancel", "parallelism", "suspend"}, s.changes(batch.Status{}))
+	require.NoError(t, s.makeChange(t.Context(), "cancel", "a", ""))
+	require.NoError(t, s.makeChange(t.Context(), "again", "a", ""))
 	require.Equal(t, []string{"a: cancelled on the page", "a again"}, c.done)
 }

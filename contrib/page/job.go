@@ -208,7 +208,7 @@ func (s *Server) showJob(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	p.Write, p.Changes = s.options.Write, s.possible(p.Status)
+	p.Write, p.Changes = s.options.Write, s.changes(p.Status)
 	for _, log := range logged(p.Attempts) {
 		p.Logs = append(p.Logs, readLog(r.Context(), s.controller, log, p.Name, tailLines))
 	}

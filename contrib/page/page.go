@@ -53,7 +53,7 @@ type Server struct {
 	token      string // that of forms
 	routes     *http.ServeMux
 	hub        *hub
-	changer    any             // the controller
+	able       any             // the controller, for what only some can do
 	streams    atomic.Int64    // that are open
 	ctx        context.Context // of all streams
 	stop       context.CancelFunc
@@ -80,7 +80,7 @@ func Handler(c *batch.Controller, o Options) *Server {
 	s := &Server{
 		controller: c, options: o,
 		logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		token:  rand.Text(), hub: newHub(c), changer: c,
+		token:  rand.Text(), hub: newHub(c), able: c,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.routes = s.newRoutes()
