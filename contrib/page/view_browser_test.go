@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -252,7 +253,8 @@ func TestBrowserByKeyboardOnly(t *testing.T) {
 		}
 		require.Fail(t, "the keyboard does not get to "+text, way)
 	}
-	press("/")
+	_, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: "rawKeyDown", Key: "/"})
+	require.NoError(t, err)
 	require.Equal(t, "q", eval[string](b, `document.activeElement.name`))
 	b.run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
 	reach("report")
