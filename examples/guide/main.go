@@ -12,10 +12,15 @@
 //	go run ./examples/guide lanes         # one of them
 //	go run ./examples/guide -flaky lanes  # index 2 fails once, and is run again
 //	go run ./examples/guide -speed 0.5    # half as fast
+//	go run ./examples/guide -http :8080   # in a browser, with controls
 //
 // On a terminal the pictures move while the jobs run; anywhere else only their
 // last state is printed. Back-off delays are a twenty-fifth of Kubernetes', so
-// that all of it takes some seconds.
+// that all of it takes some seconds. In a browser the pictures stand beside the
+// declaration of the job in Go, its manifest, and what kubectl would print.
+//
+// It is a module of its own, since pages and Kubernetes' types are not needed to use
+// package batch.
 package main
 
 import (
@@ -53,6 +58,7 @@ type guide struct {
 	screen     *screen
 	speed      float64
 	flaky      bool
+	http       string // the address to serve at; empty to draw on the terminal
 }
 
 // picture is one of the things that can be drawn.
@@ -73,6 +79,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	chosen, err := g.parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if g.http != "" {
+		return serve(ctx, g.http, stdout)
 	}
 	return g.showAll(ctx, chosen)
 }
@@ -99,6 +108,7 @@ func (g *guide) parse(args []string, stderr io.Writer) ([]picture, error) {
 	flags.SetOutput(stderr)
 	flags.Float64Var(&g.speed, "speed", 1, "how many `times` as fast, at most 10")
 	flags.BoolVar(&g.flaky, "flaky", false, "in the picture lanes, let index 2 fail once")
+	flags.StringVar(&g.http, "http", "", "draw in a browser, served at this `address`, such as :8080")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
