@@ -52,24 +52,11 @@ func (s *Server) makeChange(ctx context.Context, name, job, value string) error 
 	return errUnable
 }
 
-// changes are those that make sense for a job, and that the controller can make.
-func (s *Server) changes(status batch.Status) []string {
+// can says which of the changes that not all controllers can make this one can.
+func (s *Server) can() map[string]bool {
 	_, cancels := s.able.(canceler)
 	_, repeats := s.able.(repeater)
-	names := []string{"delete"}
-	if status.Finished() {
-		if repeats {
-			names = append(names, "again")
-		}
-		return names
-	}
-	if cancels {
-		names = append(names, "cancel")
-	}
-	if status.Suspend {
-		return append(names, "parallelism", "resume")
-	}
-	return append(names, "parallelism", "suspend")
+	return map[string]bool{"cancel": cancels, "again": repeats}
 }
 
 // A changePage asks for a change, or says what came of it.
@@ -81,7 +68,7 @@ type changePage struct {
 
 // ask answers with the form that asks whether to change the job.
 func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
-	p := changePage{Job: r.PathValue("job"), Name: r.PathValue("change"), Token: s.token, Value: r.URL.Query().Get("value")}
+	p := changePage{Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.URL.Query().Get("value"), Token: s.token}
 	if _, err := s.controller.Get(p.Job); err != nil || execute("question", p) == "" {
 		s.fail(w, r, cmp.Or(err, errAddress))
 		return

@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/runtocompletion/batch"
 )
 
 // templateFuncs are what templates may call.
@@ -19,19 +17,20 @@ var templateFuncs = template.FuncMap{
 	"clean":   clean,
 	"count":   formatCount,
 	"since":   func(t time.Time) string { return formatDuration(time.Since(t)) },
-	"span":    formatSpan,
+	"span":    func(from, to time.Time) string { return formatDuration(to.Sub(from)) },
 	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05.000") },
 	"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"percent": formatPercent,
 	"ms":      func(t time.Time) string { return strconv.FormatFloat(milliseconds(t), 'f', 3, 64) },
-	"tone":    toneOf,
-	"lower":   strings.ToLower,
+	"tone":    func(value any) string { return "is-" + strings.ToLower(fmt.Sprint(value)) },
 	"until":   func(t time.Time) string { return formatDuration(max(0, time.Until(t))) },
 	"seconds": func(t time.Time) float64 { return milliseconds(t) / 1000 },
 	"add":     func(a, b int) int { return a + b },
 	"mul":     func(a, b int) int { return a * b },
 	"count64": func(n int64) string { return formatCount(int(n)) },
-	"event":   newEventRow,
+	"event":   eventID,
+	"share":   func(n, of int) float64 { return min(1, float64(n)/float64(max(of, 1))) },
+	"less":    func(share float64) float64 { return 1 - share },
 	"xml":     escapeXML,
 	"json":    escapeJSON,
 }
@@ -84,20 +83,19 @@ func formatCount(n int) string {
 	return text
 }
 
-// formatRate writes a number per second in the unit that gives it few digits.
-func formatRate(perSecond float64) string {
-	for _, unit := range []struct {
-		name    string
-		seconds float64
-	}{{"s", 1}, {"min", 60}, {"h", 3600}} {
-		if n := perSecond * unit.seconds; n >= 1 || unit.name == "h" {
-			if n >= 10 {
-				return formatCount(int(math.Round(n))) + "/" + unit.name
-			}
-			return strconv.FormatFloat(n, 'g', 2, 64) + "/" + unit.name
-		}
+// formatRate writes a number per second, or in the unit that makes it one or more.
+func formatRate(n float64) string {
+	unit := "s"
+	if n < 1 {
+		n, unit = n*60, "min"
 	}
-	return ""
+	if n < 1 {
+		n, unit = n*60, "h"
+	}
+	if n >= 10 {
+		return formatCount(int(math.Round(n))) + "/" + unit
+	}
+	return strconv.FormatFloat(n, 'g', 2, 64) + "/" + unit
 }
 
 // formatDuration writes a duration with its two highest units: 3d4h, 5m20s, 0.25s.
@@ -117,52 +115,4 @@ func formatDuration(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
-// formatSpan is how long it is from one time to another, or to now.
-func formatSpan(from, to time.Time) string {
-	switch {
-	case from.IsZero():
-		return ""
-	case to.IsZero():
-		to = time.Now()
-	}
-	return formatDuration(to.Sub(from))
-}
-
 func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 3, 64) + "%" }
-
-// toneOf is the colour of a state, a phase, an outcome or a type of event.
-func toneOf(value any) string {
-	switch fmt.Sprint(value) {
-	case "Complete", "Succeeded", "SuccessCriteriaMet", "True":
-		return "good"
-	case "Failed", "FailureTarget", "Stalled":
-		return "bad"
-	case "Running":
-		return "busy"
-	case "Suspended", "Terminating", "Warning", "Disrupted", "Stopped":
-		return "warn"
-	}
-	return "calm"
-}
-
-// A bar says how far a job has come; its parts are shares of 1.
-type bar struct {
-	Done, Failed, Active, Rest float64
-	Text                       string
-}
-
-func newBar(s batch.Status) bar {
-	b := bar{Text: formatCount(s.Succeeded) + " succeeded"}
-	if s.Progress.Total == 0 {
-		return b
-	}
-	total := float64(s.Progress.Total)
-	b.Done = min(float64(s.Progress.Done)/total, 1)
-	if s.FailedIndexes != nil {
-		b.Failed = min(float64(s.FailedIndexes.Len())/total, 1-b.Done)
-	}
-	b.Active = min(float64(s.Active)/total, 1-b.Done-b.Failed)
-	b.Rest = 1 - b.Failed
-	b.Text = formatCount(s.Progress.Done) + " of " + formatCount(s.Progress.Total)
-	return b
-}

@@ -33,6 +33,7 @@ type hub struct {
 	ended <-chan struct{}  // closed when what runs ends
 	views map[string]*view // by address
 	wake  chan struct{}    // has room for one: a view is to be made anew
+	made  chan struct{}    // closed, and replaced, when views have been
 }
 
 func newHub(c *batch.Controller) *hub { return &hub{controller: c} }
@@ -52,7 +53,6 @@ type session struct {
 	hub   *hub
 	ended <-chan struct{}
 	views []*view
-	wake  chan struct{} // has room for one: a view has changed
 }
 
 // join makes a page one of those that are open, and makes its views.
@@ -66,7 +66,7 @@ func (h *hub) join(addresses []string) (*session, error) {
 		h.begin()
 	}
 	h.open++
-	s := &session{hub: h, ended: h.ended, wake: make(chan struct{}, 1)}
+	s := &session{hub: h, ended: h.ended}
 	err := h.showLocked(s, addresses)
 	h.mu.Unlock()
 	if err != nil {
@@ -91,7 +91,7 @@ func (h *hub) showLocked(s *session, addresses []string) error {
 			}
 			h.views[address] = v
 		}
-		v.sessions[s] = struct{}{}
+		v.pages++
 		s.views = append(s.views, v)
 	}
 	return nil
@@ -103,8 +103,7 @@ func (s *session) leave() {
 	var last []*view // that nobody shows any more
 	h.mu.Lock()
 	for _, v := range s.views {
-		delete(v.sessions, s)
-		if len(v.sessions) == 0 && h.views[v.address] == v {
+		if v.pages--; v.pages == 0 {
 			delete(h.views, v.address)
 			last = append(last, v)
 		}
@@ -123,7 +122,7 @@ func (s *session) leave() {
 func (h *hub) begin() {
 	ctx, end := context.WithCancel(context.Background())
 	h.end, h.ended = end, ctx.Done()
-	h.views, h.wake = make(map[string]*view), make(chan struct{}, 1)
+	h.views, h.wake, h.made = make(map[string]*view), make(chan struct{}, 1), make(chan struct{})
 	since, wake := h.revision(), h.wake
 	h.runs.Go(func() {
 		defer end() // the controller is shut down: so is this session
@@ -202,22 +201,23 @@ func (h *hub) update(ctx context.Context, wake <-chan struct{}) {
 		for _, v := range views {
 			if v.stale.CompareAndSwap(true, false) {
 				v.make(true)
-				h.tell(v)
 			}
 		}
+		h.mu.Lock()
+		close(h.made)
+		h.made = make(chan struct{})
+		h.mu.Unlock()
 		if !pause(ctx, max(updateTime, min(shareTime*time.Since(begin), mostTime))) {
 			return
 		}
 	}
 }
 
-// tell wakes the pages that show a view.
-func (h *hub) tell(v *view) {
+// next is closed when views have been made anew.
+func (h *hub) next() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for s := range v.sessions {
-		signal(s.wake)
-	}
+	return h.made
 }
 
 // signal wakes who waits for c, now or the next time.
@@ -230,10 +230,8 @@ func signal(c chan<- struct{}) {
 
 // pause waits, and reports whether ctx has not ended.
 func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -42,7 +42,7 @@ func FuzzClean(f *testing.F) {
 }
 
 func TestFormats(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 10_000_000: "10,000,000", -1234: "-1,234", -123: "-123"} {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 10_000_000: "10,000,000", -1234: "-1,234"} {
 		require.Equal(t, want, formatCount(n))
 	}
 	for d, want := range map[time.Duration]string{
@@ -194,8 +194,53 @@ func (l *later) Again(_ context.Context, name string) error {
 func TestWhatALaterControllerCan(t *testing.T) {
 	c := &later{}
 	s := &Server{able: c}
-	require.Equal(t, []string{"delete", "cancel", "parallelism", "suspend"}, s.changes(batch.Status{}))
+	require.Equal(t, map[string]bool{"cancel": true, "again": true}, s.can())
 	require.NoError(t, s.makeChange(t.Context(), "cancel", "a", ""))
 	require.NoError(t, s.makeChange(t.Context(), "again", "a", ""))
 	require.Equal(t, []string{"a: cancelled on the page", "a again"}, c.done)
+}
+
+// TestTooOldMeansListAgain: a revision that the controller does not know any more
+// is no end.
+func TestTooOldMeansListAgain(t *testing.T) {
+	c, err := batch.New(batch.Options{})
+	require.NoError(t, err)
+	h := newHub(c)
+	v, err := newView(c, "", func() {})
+	require.NoError(t, err)
+	h.views, h.wake = map[string]*view{"": v}, make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.follow(ctx, 1<<60)
+	}()
+	woken := func() {
+		t.Helper()
+		select {
+		case <-h.wake:
+			require.True(t, v.stale.Swap(false))
+		case <-done:
+			t.Fatal("it has given up")
+		}
+	}
+	woken() // the views are made anew
+	executor := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
+	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "a", Suspend: true, Executor: executor}))
+	woken() // and it goes on
+	cancel()
+	<-done
+	require.NoError(t, c.Shutdown(t.Context()))
+}
+
+// A wildContent cannot be made.
+type wildContent struct{ content }
+
+func (wildContent) parts() ([]part, error) { panic("oops") }
+
+func TestAContentThatPanicsSaysSo(t *testing.T) {
+	v := &view{content: wildContent{}}
+	v.make(true)
+	require.Len(t, v.now().list, 1)
+	require.Contains(t, v.now().list[0].HTML, "page: panic: oops")
 }

@@ -33,7 +33,7 @@ type jobPage struct {
 	Deadline time.Time // zero if there is none
 	Now      time.Time
 	Write    bool
-	Changes  []string
+	Can      map[string]bool // see Server.can
 }
 
 // An attemptRow is an attempt as the page of its job shows it.
@@ -170,20 +170,14 @@ func (j *jobContent) parts() ([]part, error) {
 	}
 	j.rows = rows
 	for _, e := range p.Events {
-		row := newEventRow(e)
-		list = append(list, part{ID: row.ID, In: "events", HTML: execute("event", row)})
+		list = append(list, part{ID: eventID(e), In: "events", HTML: execute("event", e)})
 	}
 	return append(list, j.followers.parts(logged(p.Attempts))...), nil
 }
 
-// An eventRow is an event as the page of its job shows it.
-type eventRow struct {
-	batch.Event
-	ID string
-}
-
-func newEventRow(e batch.Event) eventRow {
-	return eventRow{e, fmt.Sprintf("e-%x-%d", digest(string(e.Reason)+e.Message), e.At.UnixNano())}
+// eventID tells an event from the others of its job.
+func eventID(e batch.Event) string {
+	return fmt.Sprintf("e-%x-%d", digest(string(e.Reason)+e.Message), e.At.UnixNano())
 }
 
 // logged chooses the attempts whose logs the page of a job shows: those that run,
@@ -208,7 +202,7 @@ func (s *Server) showJob(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	p.Write, p.Changes = s.options.Write, s.changes(p.Status)
+	p.Write, p.Can = s.options.Write, s.can()
 	for _, log := range logged(p.Attempts) {
 		p.Logs = append(p.Logs, readLog(r.Context(), s.controller, log, p.Name, tailLines))
 	}

@@ -1,3 +1,5 @@
+// Package page serves web pages that show the jobs of a controller while they run:
+// see [Handler].
 package page
 
 import (
@@ -6,7 +8,6 @@ import (
 	"crypto/rand"
 	"embed"
 	"html/template"
-	"log/slog"
 	"net/http"
 	"sync/atomic"
 	text "text/template"
@@ -32,9 +33,6 @@ type Options struct {
 	// browser. Further ones are answered 429 Too Many Requests, and their pages
 	// do not move. Zero means 1000. A negative value means none.
 	MaxStreams int
-	// Logger receives what a browser cannot be told, such as panics. Nil means
-	// silence.
-	Logger *slog.Logger
 }
 
 //go:embed assets
@@ -49,7 +47,6 @@ var (
 type Server struct {
 	controller *batch.Controller
 	options    Options
-	logger     *slog.Logger
 	token      string // that of forms
 	routes     *http.ServeMux
 	hub        *hub
@@ -79,8 +76,7 @@ func Handler(c *batch.Controller, o Options) *Server {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
 	s := &Server{
 		controller: c, options: o,
-		logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		token:  rand.Text(), hub: newHub(c), able: c,
+		token: rand.Text(), hub: newHub(c), able: c,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.routes = s.newRoutes()
@@ -89,8 +85,7 @@ func Handler(c *batch.Controller, o Options) *Server {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer s.recover(w, r)
-	nonce := setHeaders(w.Header())
+	setHeaders(w.Header())
 	rest, ok := below(r)
 	if !ok {
 		http.NotFound(w, r)
@@ -100,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, text, status)
 		return
 	}
-	s.routes.ServeHTTP(w, relative(r, rest, nonce))
+	s.routes.ServeHTTP(w, relative(r, rest))
 }
 
 // Close ends the streams of all open pages, and lets no further ones open. An
@@ -109,16 +104,4 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Close() {
 	s.stop()
 	s.hub.close()
-}
-
-// recover answers for a handler that panics.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
-	switch p := recover(); p {
-	case nil:
-	case http.ErrAbortHandler:
-		panic(p)
-	default:
-		s.logger.Error("page: panic", slog.String("path", r.URL.Path), slog.Any("panic", p))
-		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
-	}
 }

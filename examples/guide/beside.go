@@ -195,7 +195,8 @@ func (w *web) describe(job batch.Job, s batch.Status) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "Name:\t%s\nNamespace:\tdefault\nSelector:\tbatch.kubernetes.io/controller-uid=%s\n", s.Name, s.UID)
-	fmt.Fprintf(t, "Parallelism:\t%d\nCompletions:\t%d\nCompletion Mode:\t%s\n", *job.Parallelism, *job.Completions, job.CompletionMode)
+	fmt.Fprintf(t, "Parallelism:\t%d\nCompletions:\t%d\n", *job.Parallelism, *job.Completions)
+	fmt.Fprintf(t, "Completion Mode:\t%s\n", job.CompletionMode)
 	fmt.Fprintf(t, "Suspend:\t%v\nBackoff Limit:\t%d\n", job.Suspend, *job.BackoffLimit)
 	if !s.StartTime.IsZero() {
 		fmt.Fprintf(t, "Start Time:\t%s\n", s.StartTime.Format(time.RFC1123Z))
@@ -204,7 +205,8 @@ func (w *web) describe(job batch.Job, s batch.Status) string {
 		fmt.Fprintf(t, "Completed At:\t%s\nDuration:\t%s\n", s.CompletionTime.Format(time.RFC1123Z),
 			s.CompletionTime.Sub(s.StartTime).Round(time.Second))
 	}
-	fmt.Fprintf(t, "Pods Statuses:\t%d Active (%d Ready) / %d Succeeded / %d Failed\n", s.Active, s.Ready, s.Succeeded, s.Failed)
+	fmt.Fprintf(t, "Pods Statuses:\t%d Active (%d Ready) / %d Succeeded / %d Failed\n",
+		s.Active, s.Ready, s.Succeeded, s.Failed)
 	if job.CompletionMode == batch.Indexed {
 		fmt.Fprintf(t, "Completed Indexes:\t%s\n", cmp.Or(s.CompletedIndexes.String(), "<none>"))
 	}

@@ -68,7 +68,8 @@ func (s *settings) jobs(run int) []batch.Job {
 		return []batch.Job{{
 			Name: fmt.Sprint("lanes-", run), CompletionMode: batch.Indexed, Completions: new(s.Completions),
 			Parallelism: new(s.Parallelism), BackoffLimit: new(s.Limit),
-			Backoff: batch.ExponentialBackoff(s.lasts(300*time.Millisecond), time.Minute, 0), Executor: s.executor(s.Failures, 0),
+			Backoff:  batch.ExponentialBackoff(s.lasts(300*time.Millisecond), time.Minute, 0),
+			Executor: s.executor(s.Failures, 0),
 		}}
 	}
 	var jobs []batch.Job

@@ -34,7 +34,10 @@ type web struct {
 }
 
 func newWeb(c *batch.Controller, pages *page.Server) *web {
-	w := &web{controller: c, kube: kube.Handler(c, kube.Options{}), mux: http.NewServeMux(), jobs: make(map[string][]string)}
+	w := &web{
+		controller: c, kube: kube.Handler(c, kube.Options{}),
+		mux: http.NewServeMux(), jobs: make(map[string][]string),
+	}
 	w.mux.Handle("/jobs/", pages)
 	w.mux.HandleFunc("GET /{$}", w.file)
 	w.mux.HandleFunc("GET /web/{file}", w.file)
@@ -104,8 +107,8 @@ func isLocal(host string) bool {
 
 // file answers with the page, or one of its files.
 func (w *web) file(rw http.ResponseWriter, r *http.Request) {
-	rw.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	rw.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	rw.Header().Set("X-Content-Type-Options", "nosniff")
 	name := r.PathValue("file")
 	if name == "" {

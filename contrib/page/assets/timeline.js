@@ -22,7 +22,7 @@ function read() {
 	const attempts = [...document.querySelectorAll("#attempts > tr")].map(row => {
 		const d = row.dataset, link = row.querySelector("a");
 		return {
-			id: row.id, a: Number(d.a), b: d.b ? Number(d.b) : Infinity, again: d.again ? Number(d.again) : 0, is: d.is,
+			id: row.id, a: Number(d.a), b: d.b ? Number(d.b) : Infinity, again: d.again ? Number(d.again) : 0, is: d.is.toLowerCase(),
 			index: Number(d.index), number: Number(d.number), restarts: Number(d.restarts), name: link.textContent, href: link.getAttribute("href"),
 			text: [...row.cells].slice(2).map(cell => cell.textContent.trim()).filter(Boolean).join(" · "),
 		};

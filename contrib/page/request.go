@@ -1,0 +1,202 @@
+package page
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+// setHeaders sets what holds for every answer: nothing runs, and nothing is loaded.
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'") // of the worker
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// guard refuses what no page of this handler sends. A status of 0 lets it in.
+func (s *Server) guard(r *http.Request) (status int, text string) {
+	if !s.isNamed(r.Host) {
+		return http.StatusForbidden, "This page does not answer to the host name of the request. " +
+			"Names other than localhost belong in page.Options.Hosts."
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return 0, ""
+	}
+	if !s.options.Write {
+		return http.StatusForbidden, "This page changes nothing: page.Options.Write is not set."
+	}
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return http.StatusForbidden, "This request comes from another site."
+	}
+	r.Body = http.MaxBytesReader(nil, r.Body, 64<<10)
+	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("token")), []byte(s.token)) != 1 {
+		return http.StatusForbidden, "The form is older than this process. Load its page again."
+	}
+	return 0, ""
+}
+
+// isNamed reports whether host, with or without a port, is a name of the server.
+// A web page whose own name was made to lead here is refused by that.
+func (s *Server) isNamed(host string) bool {
+	if slices.Contains(s.options.Hosts, "*") {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+	if ip := net.ParseIP(name); strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback() {
+		return true
+	}
+	return slices.ContainsFunc(s.options.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+}
+
+// below returns the path of a request below the handler's own prefix. That is
+// what the pattern says under which a mux of net/http has found the handler,
+// unless something has stripped the path since.
+func below(r *http.Request) (rest string, ok bool) {
+	rest = strings.TrimPrefix(r.URL.Path, "/")
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	if sent == r.URL.EscapedPath() {
+		_, pattern, found := strings.Cut(r.Pattern, "/")
+		for range strings.Count(pattern, "/") {
+			if _, rest, ok = strings.Cut(rest, "/"); !ok {
+				return "", false
+			}
+		}
+		if found && !strings.HasSuffix(r.Pattern, "/") && !strings.HasSuffix(r.Pattern, "...}") {
+			return "", false // a pattern for one page leaves no room for the others
+		}
+	}
+	clean := path.Clean("/" + rest)
+	return rest, clean == "/"+rest
+}
+
+// relative is r as the routes want it, its path without the prefix.
+func relative(r *http.Request, rest string) *http.Request {
+	r = r.WithContext(r.Context())
+	r.URL = &url.URL{Path: "/" + rest, RawQuery: r.URL.RawQuery}
+	return r
+}
+
+// baseOf is the relative address of the list.
+func baseOf(r *http.Request) string {
+	return cmp.Or(strings.Repeat("../", strings.Count(r.URL.Path[1:], "/")), "./")
+}
+
+func (s *Server) newRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.showList)
+	mux.HandleFunc("GET /stream", s.stream)
+	mux.HandleFunc("GET /assets/{file}", s.asset)
+	mux.HandleFunc("GET /job/{job}", s.showJob)
+	mux.HandleFunc("GET /job/{job}/attempt/{attempt}", s.showAttempt)
+	mux.HandleFunc("GET /job/{job}/file/{file}", s.export)
+	mux.HandleFunc("GET /job/{job}/change/{change}", s.ask)
+	mux.HandleFunc("POST /job/{job}/change/{change}", s.change)
+	return mux
+}
+
+// A frame is what stands around every page.
+type frame struct {
+	Base, Nonce, Title string
+	Name               string // of the page
+	View               string // the address of the page's view
+	Live               bool   // it has one
+	Style              template.CSS
+	Script             template.JS // of a file that has all of it; empty in a page
+	Page               any
+}
+
+// answer answers with a page that has a view, or with JSON if that is asked for.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, name string, page, data any) {
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, data)
+		return
+	}
+	view := strings.TrimSuffix(r.URL.Path[1:]+"?"+r.URL.RawQuery, "?")
+	f := frame{Name: cmp.Or(r.PathValue("attempt"), r.PathValue("job")), View: view, Live: true, Page: page}
+	s.render(w, r, http.StatusOK, name, f)
+}
+
+// render answers with a page. Only its own scripts and styles run, which have its
+// nonce, and nothing is loaded from elsewhere.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, f frame) {
+	f.Base, f.Nonce, f.Title = baseOf(r), rand.Text(), s.options.Title
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+f.Nonce+"'; style-src 'nonce-"+
+		f.Nonce+"'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "+
+		"require-trusted-types-for 'script'; trusted-types page")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Vary", "Accept")
+	html := execute(name, f)
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(html)) // a browser that is gone needs no answer
+}
+
+// fail answers with an error.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if wantsJSON(r) {
+		writeJSON(w, statusOf(err), map[string]string{"error": err.Error()})
+		return
+	}
+	s.render(w, r, statusOf(err), "error-page", frame{Page: err})
+}
+
+// statusOf is the status of an answer with an error.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, batch.ErrNotFound), errors.Is(err, errAddress):
+		return http.StatusNotFound
+	case errors.Is(err, batch.ErrFinished), errors.Is(err, batch.ErrExists):
+		return http.StatusConflict
+	case errors.Is(err, batch.ErrShutdown), errors.Is(err, errShut):
+		return http.StatusServiceUnavailable
+	}
+	if _, ok := errors.AsType[*batch.StoreError](err); ok {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
+func wantsJSON(r *http.Request) bool {
+	return r.URL.Query().Get("format") == "json" || strings.HasPrefix(r.Header.Get("Accept"), "application/json")
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Vary", "Accept")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // a browser that is gone needs no answer
+}
+
+// asset answers with a file of the pages. The browser asks whether it has changed.
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("file")
+	data, err := assets.ReadFile("assets/" + name)
+	if err != nil || !strings.HasSuffix(name, ".js") && !strings.HasSuffix(name, ".css") {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", `"`+strconv.FormatUint(digest(string(data)), 36)+`"`)
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
+}
