@@ -104,23 +104,22 @@ function state(is) {
 let connection = null;
 
 function connect() {
-	const view = main.dataset.view;
 	if (globalThis.SharedWorker) {
 		const { port } = new SharedWorker(trusted.createScriptURL(new URL("worker.js", assets).href), { type: "module" });
 		port.onmessage = ({ data }) => {
 			if (data.state) state(data.state);
 			if (data.update?.view === main.dataset.view) apply(data.update);
 		};
-		connection = { show: view => port.postMessage({ view }), close: () => { port.postMessage({}); port.close(); } };
+		connection = { show: view => port.postMessage({ view }), hide: () => port.postMessage({}) };
 	} else {
 		const stream = new Stream(new URL("../stream", assets).href, update => update.view === main.dataset.view && apply(update), state);
-		connection = { show: view => stream.show([view]), close: () => stream.close() };
+		connection = { show: view => stream.show([view]), hide: () => stream.close() };
 	}
-	connection.show(view);
+	connection.show(main.dataset.view);
 }
 
-addEventListener("pagehide", () => { connection?.close(); connection = null; });
-addEventListener("pageshow", event => { if (event.persisted) connect(); });
+addEventListener("pagehide", () => connection.hide());
+addEventListener("pageshow", event => { if (event.persisted) connection.show(main.dataset.view); });
 connect();
 
 // The list is filtered while one types.
@@ -139,7 +138,7 @@ async function choose() {
 	for (const id of ["notice", "states", "jobs", "pager"]) morph(document.getElementById(id), page.getElementById(id));
 	main.dataset.view = page.getElementById("main").dataset.view;
 	history.replaceState(null, "", address);
-	connection?.show(main.dataset.view);
+	connection.show(main.dataset.view);
 }
 
 filter?.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(choose, 200); });
