@@ -62,7 +62,7 @@ func errorChain(err error, depth int, list []errorRow) (chain []errorRow) {
 
 // newAttemptPage looks at an attempt, given by its name or UID.
 func newAttemptPage(c *batch.Controller, job, attempt string) (*attemptPage, error) {
-	list, err := c.Attempts(job)
+	list, err := c.Attempts(context.Background(), job)
 	i := slices.IndexFunc(list, func(a batch.AttemptStatus) bool { return a.Name == attempt || a.UID == attempt })
 	if i < 0 {
 		return nil, cmp.Or(err, fmt.Errorf("%w: attempt %q of job %q", batch.ErrNotFound, attempt, job))

@@ -13,7 +13,7 @@ import (
 // BenchmarkPage tells what it takes to make the page of a job whose attempts are
 // all new since it was made last, and the list of ten thousand jobs.
 func BenchmarkPage(b *testing.B) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	require.NoError(b, err)
 	noop := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
 	require.NoError(b, c.Create(b.Context(), batch.Job{Name: "done", Completions: new(2000), Parallelism: new(2), Executor: noop}))

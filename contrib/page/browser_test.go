@@ -242,7 +242,7 @@ func newWorld(t *testing.T, o page.Options) *world {
 
 func newController(t *testing.T, o batch.Options) *batch.Controller {
 	t.Helper()
-	c, err := batch.New(o)
+	c, err := batch.New(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ended, cancel := context.WithCancel(context.Background())

@@ -12,7 +12,7 @@ import (
 
 func ExampleHandler() {
 	ctx := context.Background()
-	controller, _ := batch.New(batch.Options{})
+	controller, _ := batch.New(context.Background(), batch.Options{})
 	defer controller.Shutdown(ctx)
 
 	mux := http.NewServeMux()
@@ -33,7 +33,7 @@ func ExampleHandler() {
 // A service whose users may change its jobs puts the pages behind its own
 // authentication, and names itself.
 func ExampleOptions() {
-	controller, _ := batch.New(batch.Options{})
+	controller, _ := batch.New(context.Background(), batch.Options{})
 	defer controller.Shutdown(context.Background())
 
 	pages := page.Handler(controller, page.Options{
@@ -61,7 +61,7 @@ func ExampleOptions() {
 // A service that shuts down ends the streams of open pages before its server,
 // which would wait for them.
 func ExampleServer_Close() {
-	controller, _ := batch.New(batch.Options{})
+	controller, _ := batch.New(context.Background(), batch.Options{})
 	defer controller.Shutdown(context.Background())
 	pages := page.Handler(controller, page.Options{})
 	server := &http.Server{Handler: pages}

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/chromedp/cdproto v0.160.0
 	github.com/chromedp/chromedp v0.23.0
-	github.com/runtocompletion/batch v0.0.0
+	github.com/runtocompletion/batch v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
@@ -15,5 +15,3 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 )
-
-replace github.com/runtocompletion/batch => ../..

@@ -203,7 +203,7 @@ func TestWhatALaterControllerCan(t *testing.T) {
 // TestTooOldMeansListAgain: a revision that the controller does not know any more
 // is no end.
 func TestTooOldMeansListAgain(t *testing.T) {
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	h := newHub(c)
 	v, err := newView(c, "", func() {})

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -63,8 +64,8 @@ func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobP
 	var failed [3]error
 	var attempts []batch.AttemptStatus
 	p.Job, failed[0] = c.Job(name)
-	attempts, failed[1] = c.Attempts(name)
-	p.Events, failed[2] = c.Events(name)
+	attempts, failed[1] = c.Attempts(context.Background(), name)
+	p.Events, failed[2] = c.Events(context.Background(), name)
 	slices.Reverse(p.Events)
 	p.Events = slices.Compact(p.Events)
 	if p.Notice = errors.Join(failed[:]...); errors.Is(p.Notice, batch.ErrNotFound) {

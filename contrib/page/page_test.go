@@ -250,7 +250,7 @@ func TestChanges(t *testing.T) {
 	require.Equal(t, 3, status().Parallelism)
 	says(change("parallelism", "-1"), http.StatusBadRequest, "must be greater than or equal to 0")
 	says(change("parallelism", "many"), http.StatusBadRequest, "must be a number")
-	attempts, err := w.controller.Attempts("import")
+	attempts, err := w.controller.Attempts(t.Context(), "import")
 	require.NoError(t, err)
 	newest := attempts[len(attempts)-1]
 	says(change("stop", newest.UID), http.StatusOK, "was asked to stop")
@@ -299,7 +299,7 @@ func TestStackOfAnAttempt(t *testing.T) {
 	standing := make(chan struct{})
 	w.create(batch.Job{Name: "hangs", Executor: hangs(standing)}, batch.Job{Name: "other", Executor: blocks})
 	<-standing
-	attempts, err := w.controller.Attempts("hangs")
+	attempts, err := w.controller.Attempts(t.Context(), "hangs")
 	require.NoError(t, err)
 	address := "/job/hangs/attempt/" + attempts[0].UID
 	require.NotContains(t, get(h, address).Body.String(), "standHere")

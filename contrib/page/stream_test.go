@@ -165,7 +165,7 @@ func TestALogIsFollowed(t *testing.T) {
 		}
 		return nil
 	})})
-	attempts, err := w.controller.Attempts("talks")
+	attempts, err := w.controller.Attempts(t.Context(), "talks")
 	require.NoError(t, err)
 	for _, view := range []string{"job/talks", "job/talks/attempt/" + attempts[0].Name} {
 		s := w.stream("", view)
@@ -270,7 +270,7 @@ func BenchmarkOpenPages(b *testing.B) {
 }
 
 func benchmarkPages(b *testing.B, pages int) {
-	c, err := batch.New(batch.Options{MaxActive: 2})
+	c, err := batch.New(context.Background(), batch.Options{MaxActive: 2})
 	require.NoError(b, err)
 	h := page.Handler(c, page.Options{})
 	var completions atomic.Int64

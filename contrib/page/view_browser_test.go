@@ -288,7 +288,7 @@ func TestBrowserHostileJob(t *testing.T) {
 		}),
 	})
 	w.finish("hostile")
-	attempts, err := w.controller.Attempts("hostile")
+	attempts, err := w.controller.Attempts(t.Context(), "hostile")
 	require.NoError(t, err)
 	for _, path := range []string{"?q=" + "%3C/script%3E%22onx=", "job/hostile", "job/hostile/attempt/" + attempts[0].UID, "job/nothing%3Cscript%3E"} {
 		if strings.Contains(path, "nothing") {

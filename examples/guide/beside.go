@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (w *web) commands(job batch.Job, status batch.Status) []command {
 		{"kubectl get pods -l " + selector, w.table(podsPath + query)},
 		{"kubectl describe job " + job.Name, w.describe(job, status)},
 	}
-	attempts, err := w.controller.Attempts(job.Name)
+	attempts, err := w.controller.Attempts(context.Background(), job.Name)
 	if err != nil {
 		return append(list, command{"kubectl logs -l " + selector, err.Error() + "\n"})
 	}
@@ -211,7 +212,7 @@ func (w *web) describe(job batch.Job, s batch.Status) string {
 		fmt.Fprintf(t, "Completed Indexes:\t%s\n", cmp.Or(s.CompletedIndexes.String(), "<none>"))
 	}
 	fmt.Fprintf(t, "Events:\n  Type\tReason\tAge\tFrom\tMessage\n  ----\t------\t----\t----\t-------\n")
-	events, err := w.controller.Events(s.Name)
+	events, err := w.controller.Events(context.Background(), s.Name)
 	for _, e := range events {
 		fmt.Fprintf(t, "  %s\t%s\t%s\tjob-controller\t%s\n", e.Type, e.Reason, time.Since(e.At).Round(time.Second), e.Message)
 	}

@@ -6,9 +6,9 @@ require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/chromedp/cdproto v0.160.0
 	github.com/chromedp/chromedp v0.23.0
-	github.com/runtocompletion/batch v0.0.0
-	github.com/runtocompletion/batch/contrib/kube v0.0.0
-	github.com/runtocompletion/batch/contrib/page v0.0.0
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/kube v0.1.0
+	github.com/runtocompletion/batch/contrib/page v0.1.0
 	github.com/stretchr/testify v1.12.1
 	sigs.k8s.io/yaml v1.6.0
 )
@@ -53,10 +53,4 @@ require (
 	sigs.k8s.io/json v0.0.0-20260909141634-11ed52e25bc5 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
-)
-
-replace (
-	github.com/runtocompletion/batch => ../..
-	github.com/runtocompletion/batch/contrib/kube => ../../contrib/kube
-	github.com/runtocompletion/batch/contrib/page => ../../contrib/page
 )

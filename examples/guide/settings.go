@@ -81,7 +81,7 @@ func (s *settings) jobs(run int) []batch.Job {
 		jobs = append(jobs, batch.Job{
 			Name: fmt.Sprint(prefixOf[policy], run), RestartPolicy: policy, BackoffLimit: new(s.Limit),
 			Backoff:        batch.ExponentialBackoff(delay, time.Minute, 0),
-			RestartBackoff: func() backoff.BackOff { return &restartDelays{initial: delay} },
+			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return &restartDelays{initial: delay} }),
 			Executor:       s.executor(s.Failures, 300*time.Millisecond),
 		})
 	}

@@ -49,7 +49,7 @@ func newWeb(c *batch.Controller, pages *page.Server) *web {
 // serve serves the pictures until ctx ends, to this machine only if the address
 // names no other.
 func serve(ctx context.Context, addr string, stdout io.Writer) (err error) {
-	controller, err := batch.New(batch.Options{})
+	controller, err := batch.New(ctx, batch.Options{})
 	if err != nil {
 		return err
 	}

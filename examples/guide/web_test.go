@@ -25,7 +25,7 @@ import (
 
 func newTestWeb(t *testing.T) *web {
 	t.Helper()
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	pages := page.Handler(c, page.Options{Write: true})
 	t.Cleanup(func() {

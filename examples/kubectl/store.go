@@ -14,14 +14,14 @@ import (
 // for it.
 func (o options) newController(logger *slog.Logger) (c *batch.Controller, end func(context.Context) error, err error) {
 	if o.store == "" {
-		c, err = batch.New(ctx, batch.Options{Logger: logger})
+		c, err = batch.New(context.Background(), batch.Options{Logger: logger})
 		return c, func(ctx context.Context) error { return c.Shutdown(ctx) }, err
 	}
 	store, err := boltstore.Open(o.store, boltstore.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err = batch.New(ctx, batch.Options{Logger: logger, Store: store})
+	c, err = batch.New(context.Background(), batch.Options{Logger: logger, Store: store})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}

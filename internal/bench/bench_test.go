@@ -69,7 +69,7 @@ func BenchmarkGet(b *testing.B) {
 
 // blockedJob returns a controller with a job whose attempts wait to be released.
 func blockedJob(b *testing.B) (*batch.Controller, chan struct{}) {
-	c, err := batch.New(t.Context(), batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

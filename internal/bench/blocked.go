@@ -87,7 +87,7 @@ func blockedBatch(l library, onContext bool) childFunc {
 		if onContext {
 			job.Executor = batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error { return all.blockOn(ctx) })
 		}
-		c, err := batch.New(ctx, batch.Options{})
+		c, err := batch.New(context.Background(), batch.Options{})
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +121,7 @@ func cancelBatch(n int) (figures, error) {
 		<-ctx.Done()
 		return nil
 	})
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // done, the mean of many calls: at first while two attempts are blocked, and
 // then, once they are released, while the job runs on.
 func getTime(n int) (blocked, running float64, err error) {
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -179,7 +179,7 @@ func (s *suite) growJobs() error {
 
 // manyJobs runs jobs of one completion in one controller.
 func manyJobs(n int) error {
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return err
 	}

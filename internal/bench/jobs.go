@@ -49,7 +49,7 @@ func waitingJobs(n int) (figures, error) {
 
 // idleJobs creates n jobs and measures them once all are idle.
 func idleJobs(n int, idle func(batch.Status) bool, job batch.Job) (figures, error) {
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (l library) job(w *work) batch.Job {
 
 // run does work, and lets those who look on do so.
 func (l library) run(w *work) error {
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return err
 	}

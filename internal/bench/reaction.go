@@ -30,7 +30,7 @@ func (l *latencies) add(d time.Duration) {
 // reactTo runs jobs of n attempts each, all at once. The executor of each is
 // made by the function that is given.
 func reactTo(jobs, n int, executor func(*latencies) batch.ExecutorFunc, change func(*batch.Job)) (*latencies, error) {
-	c, err := batch.New(ctx, batch.Options{})
+	c, err := batch.New(context.Background(), batch.Options{})
 	if err != nil {
 		return nil, err
 	}
