@@ -492,8 +492,7 @@ func (c *Controller) Delete(ctx context.Context, name string, p Propagation) err
 	if err != nil {
 		return err
 	}
-	j.Delete(p == Orphan, p == Foreground)
-	return c.durable(ctx, j)
+	return cmp.Or(j.Delete(p == Orphan, p == Foreground), c.durable(ctx, j))
 }
 
 // Run creates a job and waits for it, also if it is removed as soon as it has
@@ -747,7 +746,8 @@ func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
 // It returns nil if all have returned, and otherwise an [*AbandonedError] that
 // names those that have not. Interrupted attempts do not count. Jobs can still
 // be read afterwards; what would create or change one answers ErrShutdown. It
-// may be called more than once. With a [Store], the error may be a [*StoreError]
+// may be called more than once, but not by an executor, which it would wait for:
+// then it does nothing and says so. With a [Store], the error may be a [*StoreError]
 // as well: then the last changes are not durable.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	left, err := c.runner.Shutdown(ctx)

@@ -18,6 +18,7 @@ var (
 	ErrFinished     = errors.New("batch: attempt has finished")
 	ErrTooOld       = errors.New("batch: revision too old")
 	ErrAttemptEnded = errors.New("batch: attempt ended")
+	ErrInside       = errors.New("batch: shutdown by an executor of the controller: it would wait for itself")
 )
 
 // The causes with which contexts of attempts are cancelled. [ErrShutdown] is one

@@ -254,8 +254,7 @@ func (r *Runner) saveClock(ctx context.Context) {
 
 // lookAtClock notes when the wall clock was set, or the machine slept.
 func (r *Runner) lookAtClock() {
-	if r.clock.Look() && r.journal.Keeps() {
-		r.enter()
+	if r.clock.Look() && r.journal.Keeps() && r.visit() { // Shutdown stores it anyway
 		r.launch(func() {
 			defer r.leave()
 			r.saveClock(context.Background())

@@ -25,9 +25,13 @@ func (j *Job) Revision() Revision {
 func (j *Job) Definition() *Definition { return j.def.Load() }
 
 // Revise puts a definition in the place of another one, unless there was another
-// update meanwhile, or the job is gone: then it reports false. A change of the spec
+// update meanwhile, the job is gone or the runner is shut down: then it reports false. A change of the spec
 // raises the generation.
 func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
+	if !j.r.visit() {
+		return false
+	}
+	defer j.r.leave()
 	spec := j.r.spec(def)
 	var e effects
 	j.lock()
@@ -55,8 +59,13 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 
 // Delete has the job removed. Its attempts run on if it orphans them, and it
 // lingers until they have ended if it is to.
-func (j *Job) Delete(orphan, linger bool) {
+func (j *Job) Delete(orphan, linger bool) error {
+	if !j.r.visit() {
+		return ErrShutdown
+	}
+	defer j.r.leave()
 	j.do(engine.Event{Kind: engine.Deleted, Orphan: orphan, Linger: linger})
+	return nil
 }
 
 // Refused returns the error of a store that refuses what the job has.
@@ -81,6 +90,10 @@ func (r *Runner) Disrupt(job, attempt, reason string) error {
 
 // tellAttempt gives the engine an event of an attempt that has not ended.
 func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
+	if !r.visit() {
+		return ErrShutdown
+	}
+	defer r.leave()
 	for _, j := range slices.Backward(r.Named(job)) {
 		if found, err := j.tellAttempt(attempt, ev); found {
 			return err

@@ -2,8 +2,10 @@ package runner
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -153,7 +155,7 @@ type stackMark [2]*run
 // stackIn finds the stack of the goroutine that runs the executor among those
 // of allStacks: the one with the mark of x.
 func (x *run) stackIn(stacks string) string {
-	mark := fmt.Sprintf("{%p, %p}", x, x)
+	mark := x.mark()
 	for stack := range strings.SplitSeq(stacks, "\n\n") {
 		if strings.Contains(stack, mark) {
 			return stack
@@ -161,6 +163,36 @@ func (x *run) stackIn(stacks string) string {
 	}
 	return "not found"
 }
+
+// isInside reports whether an executor of the runner calls, as far as can be told:
+// from ctx, or because it is on the stack of this goroutine.
+func (r *Runner) isInside(ctx context.Context) bool {
+	if a, ok := AttemptFrom(ctx); ok && a.run.job.r == r && a.with(func(*run) {}) {
+		return true
+	}
+	text := make([]byte, 64<<10)
+	stack := string(text[:runtime.Stack(text, false)])
+	if !strings.Contains(stack, "(*run).call(") { // that of any runner
+		return false
+	}
+	for _, j := range r.Everything() {
+		if j.isOnStack(stack) {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *Job) isOnStack(stack string) bool {
+	j.lock()
+	defer j.mu.Unlock()
+	return slices.ContainsFunc(j.executingLocked(), func(a *engine.Attempt) bool {
+		return strings.Contains(stack, runOf(a).mark())
+	})
+}
+
+// mark is how the argument of call shows in a stack.
+func (x *run) mark() string { return fmt.Sprintf("{%p, %p}", x, x) }
 
 // allStacks returns the stacks of all goroutines, as far as a megabyte goes.
 func allStacks() string {

@@ -54,6 +54,9 @@ type Runner struct {
 	group   errgroup.Group // every goroutine that runs user code
 	running atomic.Int64   // how many those are, or will be; see enter
 
+	launching   sync.RWMutex // guards the field below
+	isGroupOver bool         // see waitForGroup
+
 	mu        sync.Mutex // guards the fields below; a Job.mu may be held
 	jobs      map[string]*Job
 	creating  map[string]struct{} // names of jobs that are being stored
@@ -154,9 +157,13 @@ func (j *Job) create() (records []journal.Record) {
 // begin lets everybody see the job, and starts it.
 func (j *Job) begin() {
 	var e effects
+	visiting := j.r.visit()
 	j.lock()
-	j.logLocked(slog.LevelInfo, "job created")
 	j.r.enroll(j)
+	if visiting {
+		defer j.r.leave()
+		j.logLocked(slog.LevelInfo, "job created")
+	}
 	if j.r.isStopping() {
 		j.stepLocked(&e, engine.Event{Kind: engine.Halted})
 	}

@@ -19,6 +19,18 @@ func (r *Runner) leave() {
 	}
 }
 
+// visit is enter for a caller whom nobody waits for: it reports false once Shutdown
+// has begun, as Shutdown may have returned already.
+func (r *Runner) visit() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isStopping() {
+		return false
+	}
+	r.enter()
+	return true
+}
+
 func (r *Runner) signalIdle() {
 	select {
 	case r.idle <- struct{}{}:
@@ -28,10 +40,25 @@ func (r *Runner) signalIdle() {
 
 // launch runs f on a goroutine of its own, which is counted, and leaves.
 func (r *Runner) launch(f func()) {
+	r.launching.RLock()
+	defer r.launching.RUnlock()
+	if r.isGroupOver {
+		go f()
+		return
+	}
 	r.group.Go(func() error {
 		f()
 		return nil
 	})
+}
+
+// waitForGroup waits for goroutines that have left. What is launched from now on,
+// such as the log of what a store that hangs does later, is in no group.
+func (r *Runner) waitForGroup() {
+	r.launching.Lock()
+	r.isGroupOver = true
+	r.launching.Unlock()
+	_ = r.group.Wait() // its goroutines return nil
 }
 
 func (r *Runner) isStopping() bool {
@@ -54,8 +81,11 @@ func (u Unreturned) IsZero() bool { return len(u.Attempts) == 0 && u.Calls == 0 
 
 // Shutdown starts no further attempt and waits for those that run. When ctx ends it
 // cancels them and waits for their grace periods. The error is that of the last
-// commit.
+// commit, or [ErrInside].
 func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
+	if r.isInside(ctx) {
+		return Unreturned{}, ErrInside
+	}
 	left := r.windDown(ctx)
 	last, cancel := withLastMoment(ctx)
 	defer cancel()
@@ -68,7 +98,7 @@ func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
 	}
 	r.becomeOver.Do(func() {
 		if left.IsZero() {
-			_ = r.group.Wait() // its goroutines return nil
+			r.waitForGroup()
 		}
 		close(r.over)
 	})
