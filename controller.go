@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -601,7 +602,8 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 		}
 	}
 	if len(jobs) == 0 {
-		return nil, fmt.Errorf("%w: job %q", ErrNotFound, name)
+		_, err := c.runner.Find(name)
+		return nil, cmp.Or(err, fmt.Errorf("%w: job %q", ErrNotFound, name))
 	}
 	return list, c.runner.Durable(ctx)
 }
@@ -666,12 +668,14 @@ func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions
 		}
 		for _, line := range log.Lines(tail) {
 			if ctx.Err() != nil {
-				yield(LogLine{}, context.Cause(ctx))
-				return
+				break
 			}
 			if !yield(logLine(line), nil) {
 				return
 			}
+		}
+		if ctx.Err() != nil {
+			yield(LogLine{}, context.Cause(ctx))
 		}
 	}
 }
@@ -809,36 +813,99 @@ func Run(ctx context.Context, job Job) (Status, error) {
 // the attempt in fn's context.
 //
 // Each item is retried on its own: if job sets neither BackoffLimit nor
-// BackoffLimitPerIndex, each item may fail 6 times. The job's Completions,
-// CompletionMode and Executor are set by Map and must not be set by the
-// caller; Parallelism nil means 1. With a limit per index, items that fail for
-// good do not stop the others; with BackoffLimit alone the job ends when it is
-// exceeded. Either way the error is a [*JobError], and items without a success
-// have zero results. No items are a success.
+// BackoffLimitPerIndex, each item may fail 6 times. Two defaults are other than
+// those of a Job: Parallelism nil means [runtime.GOMAXPROCS], and Backoff nil means
+// ExponentialBackoff(100*time.Millisecond, 10*time.Second, 0.5). Completions,
+// CompletionMode and Executor are set by Map and must not be set by the caller.
+//
+// With a limit per index, items that fail for good do not stop the others; with
+// BackoffLimit alone the job ends when it is exceeded. Either way, and if ctx ends,
+// the error is a [*MapError], and items without a success have zero results. No
+// items are a success.
 func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
 	if err := checkMapped(&job, fn == nil); err != nil {
 		return nil, err
 	}
-	results := make([]R, len(items))
+	m := &mapped[T, R]{fn: fn, items: items, results: make([]R, len(items)), isTimed: job.AttemptTimeout != nil}
 	job.CompletionMode, job.Completions = Indexed, new(len(items))
+	job.Executor, job.Parallelism = m, orDefault(job.Parallelism, runtime.GOMAXPROCS(0))
+	if job.Backoff == nil {
+		job.Backoff = ExponentialBackoff(100*time.Millisecond, 10*time.Second, 0.5)
+	}
 	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
 		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
 	}
-	var mu sync.Mutex // of overlapping attempts of an item, one result counts
-	job.Executor = ExecutorFunc(func(ctx context.Context, a Attempt) error {
-		result, err := fn(ctx, items[a.Index])
-		if err == nil {
-			mu.Lock()
-			results[a.Index] = result
-			mu.Unlock()
-		}
-		return err
-	})
-	_, err := Run(ctx, job)
-	mu.Lock() // an abandoned attempt may still come back
-	defer mu.Unlock()
-	return slices.Clone(results), err
+	status, err := Run(ctx, job)
+	if _, ok := err.(*ValidationError); ok {
+		return nil, err
+	}
+	return m.take(status.CompletedIndexes), mapError(status, err)
 }
+
+// A mapped is the executor of a [Map].
+type mapped[T, R any] struct {
+	fn      func(context.Context, T) (R, error)
+	items   []T
+	isTimed bool // attempts have a timeout
+
+	mu      sync.Mutex // guards the field below: attempts of an item may overlap
+	results []R
+}
+
+func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
+	result, err := m.fn(ctx, m.items[a.Index])
+	if err != nil {
+		return err
+	}
+	if m.isTimed && errors.Is(context.Cause(ctx), ErrAttemptTimeout) {
+		return ErrAttemptTimeout // another attempt may have succeeded
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.results[a.Index] = result
+	return nil
+}
+
+// take returns the results of the items that have succeeded. An abandoned attempt may
+// still come back.
+func (m *mapped[T, R]) take(succeeded IndexSet) []R {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	results := make([]R, len(m.results))
+	for first, last := range succeeded.Intervals() {
+		copy(results[first:], m.results[first:last+1])
+	}
+	return results
+}
+
+// A MapError is the error of a [Map] whose items have not all succeeded: some have
+// failed, or its context has ended. errors.Is and errors.As look through it.
+type MapError struct {
+	Succeeded IndexSet // the items that have, and whose results are valid
+	Failed    IndexSet // the items that have failed for good; see [JobError.Indexes]
+	Err       error    // a [*JobError], an [*UnfinishedError], or the cause of the context
+}
+
+func mapError(s Status, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &MapError{Succeeded: s.CompletedIndexes, Err: err}
+	if failed, ok := errors.AsType[*JobError](err); ok && s.Is(ConditionFailed) {
+		e.Failed = failed.FailedIndexes
+	} else if s.FailedIndexes != nil {
+		e.Failed = *s.FailedIndexes
+	}
+	return e
+}
+
+// Error gives Err, and says how many items have succeeded.
+func (e *MapError) Error() string {
+	return fmt.Sprintf("%v (%d items have succeeded)", e.Err, e.Succeeded.Len())
+}
+
+// Unwrap returns Err.
+func (e *MapError) Unwrap() error { return e.Err }
 
 func checkMapped(job *Job, noFunction bool) error {
 	var errs []FieldError

@@ -213,7 +213,7 @@ func TestErrorTexts(t *testing.T) {
 		require.EqualError(t, c.Delete(t.Context(), "backup", "Sideways"), `batch: propagation "Sideways": must be Background, Foreground or Orphan`)
 		require.EqualError(t, c.Delete(t.Context(), "backup", ""), `batch: propagation "": must be Background, Foreground or Orphan`)
 		require.EqualError(t, c.Create(t.Context(), batch.Job{Name: "restore"}),
-			`batch: job "restore" is invalid: spec.executor: Required value: a job needs something to run`)
+			`batch: job "restore" is invalid: Executor: Required value: a job needs something to run`)
 	})
 }
 
@@ -1429,8 +1429,8 @@ func TestMap(t *testing.T) {
 	}{
 		"all is well":   {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
 		"no items":      {batch.Job{}, nil, double, []int{}, "", 0},
-		"one at a time": {batch.Job{}, []int{1, 2, 3}, func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "", 3 * time.Second},
-		"an item is retried": {batch.Job{}, []int{1, 2}, func(ctx context.Context, n int) (int, error) {
+		"one at a time": {batch.Job{Parallelism: new(1)}, []int{1, 2, 3}, func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "", 3 * time.Second},
+		"an item is retried": {batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, []int{1, 2}, func(ctx context.Context, n int) (int, error) {
 			a, ok := batch.AttemptFrom(ctx)
 			require.True(t, ok)
 			if n == 1 && a.Number < 2 {
@@ -1438,7 +1438,7 @@ func TestMap(t *testing.T) {
 			}
 			return a.Number, nil
 		}, []int{2, 0}, "", 30 * time.Second},
-		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
+		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(10 * time.Second)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
 			if n == 2 {
 				return 77, errDisk
 			}
@@ -1450,7 +1450,7 @@ func TestMap(t *testing.T) {
 			}
 			return n, nil
 		}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 0},
-		"a common limit": {batch.Job{BackoffLimit: new(0)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
+		"a common limit": {batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
 			if n == 2 {
 				return 0, errDisk
 			}
@@ -1495,10 +1495,10 @@ func TestMapIsCancelled(t *testing.T) {
 func TestMapForbids(t *testing.T) {
 	_, err := batch.Map(t.Context(), batch.Job{Name: "map", Executor: succeed, Completions: new(1), CompletionMode: batch.NonIndexed},
 		[]int{1}, (func(context.Context, int) (int, error))(nil))
-	require.EqualError(t, err, `batch: job "map" is invalid: spec.executor: Required value: the function of Map is nil; `+
-		`spec.executor: Forbidden: is set by Map; spec.completions: Forbidden: is set by Map; spec.completionMode: Forbidden: is set by Map`)
+	require.EqualError(t, err, `batch: job "map" is invalid: Executor: Required value: the function of Map is nil; `+
+		`Executor: Forbidden: is set by Map; Completions: Forbidden: is set by Map; CompletionMode: Forbidden: is set by Map`)
 	_, err = batch.Map(t.Context(), batch.Job{}, []int{1}, func(context.Context, int) (int, error) { return 0, nil })
-	require.ErrorContains(t, err, "metadata.name: Required value")
+	require.ErrorContains(t, err, "Name: Required value: a job needs a name")
 }
 
 // Jobs by the thousand, from many goroutines, lose nothing.

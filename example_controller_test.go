@@ -157,7 +157,7 @@ func ExampleController_Update() {
 	fmt.Println(c.Wait(ctx, "reindex"))
 	// Output:
 	// 2 5 <nil>
-	// batch: job "reindex" is invalid: spec.completions: Invalid value: 7: field is immutable
+	// batch: job "reindex" is invalid: Completions: Invalid value: 7: field is immutable
 	// reindex: Complete, 6/6 succeeded, 0 failed <nil>
 }
 

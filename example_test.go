@@ -84,7 +84,7 @@ func ExampleMap() {
 }
 
 // An item that fails for good does not stop the others. Its result is the zero
-// value, and the error has the errors of all its attempts.
+// value, and the error has its last error.
 func ExampleMap_failedItems() {
 	sizes, err := batch.Map(context.Background(), batch.Job{Name: "sizes", BackoffLimitPerIndex: new(0)},
 		[]string{"a.png", "b.txt", "c.png"},
@@ -96,11 +96,54 @@ func ExampleMap_failedItems() {
 		})
 	fmt.Println(sizes)
 	if failed, ok := errors.AsType[*batch.JobError](err); ok {
-		for _, attempt := range failed.Attempts {
-			fmt.Println("item", attempt.Index, "failed:", attempt.Err)
+		for i, attempt := range failed.Indexes() {
+			fmt.Println("item", i, "failed:", attempt.Err)
 		}
 	}
 	// Output:
 	// [640 0 640]
 	// item 1 failed: b.txt: not an image
+}
+
+// A map that was cancelled says which items had succeeded: their results are valid.
+func ExampleMapError() {
+	ctx, cancel := context.WithCancel(context.Background())
+	results, err := batch.Map(ctx, batch.Job{Name: "thumbnails", Parallelism: new(1)}, []int{10, 20, 30},
+		func(ctx context.Context, n int) (int, error) {
+			if n == 20 {
+				cancel()
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}
+			return n * n, nil
+		})
+	if stopped, ok := errors.AsType[*batch.MapError](err); ok {
+		for i := range stopped.Succeeded.All() {
+			fmt.Println(i, results[i])
+		}
+		fmt.Println(stopped)
+	}
+	// Output:
+	// 0 100
+	// context canceled (1 items have succeeded)
+}
+
+// The errors of indexes that were given up are kept, however many there are.
+func ExampleJobError_Indexes() {
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name: "shards", CompletionMode: batch.Indexed, Completions: new(4), Parallelism: new(4), BackoffLimitPerIndex: new(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Index == 2 {
+				return errors.New("checksum does not match")
+			}
+			return nil
+		}),
+	})
+	if failed, ok := errors.AsType[*batch.JobError](err); ok {
+		for i, attempt := range failed.Indexes() {
+			fmt.Println("shard", i, "failed:", attempt.Err)
+		}
+	}
+	// Output:
+	// shard 2 failed: checksum does not match
 }

@@ -540,7 +540,8 @@ func iterationError[C any](ctx context.Context, err error) error {
 // is killed, its programs are not: one may still run when, with a [Store], the next
 // process repeats it.
 //
-// Its standard input is empty. A program that is not found has exit code 127,
+// The end of what it prints to its standard error is in the attempt's error, and so in
+// [Status.LastFailure]. A program that is not found has exit code 127,
 // one that cannot be started 126, and one ended by signal n 128+n; errors.As
 // finds the [*exec.ExitError] of one that ran. A running program costs a thread.
 type Command struct {
@@ -553,22 +554,49 @@ type Command struct {
 	Env []string
 	// Dir is the working directory; empty means that of this process.
 	Dir string
+	// Stdin makes what the program reads, anew for each execution; what is an
+	// [io.Closer] is closed at its end. An error fails the attempt. Nil means that
+	// the standard input is empty.
+	Stdin func() (io.Reader, error)
 	// Stdout and Stderr receive the program's output in addition to the
-	// attempt's log; nil means only the log. They must allow concurrent use.
+	// attempt's log; nil means only the log. They must allow concurrent use. If both
+	// are the same writer, the program has one pipe for both, as in [os/exec]: then
+	// the order of what it prints is kept, and the log has all of it as stdout.
 	Stdout, Stderr io.Writer
 }
 
 // Execute runs the program.
-func (c Command) Execute(ctx context.Context, a Attempt) error {
-	return proc.Run(ctx, proc.Program{
-		Args:   c.Args,
-		Env:    c.environment(a),
-		Dir:    c.Dir,
-		Stdout: tee(a.Stdout(), c.Stdout),
-		Stderr: tee(a.Stderr(), c.Stderr),
-		Grace:  a.live.Grace(killTime),
-	})
+func (c Command) Execute(ctx context.Context, a Attempt) (err error) {
+	p := proc.Program{Args: c.Args, Env: c.environment(a), Dir: c.Dir, Grace: a.live.Grace(killTime)}
+	if c.Stdin != nil {
+		if p.Stdin, err = c.Stdin(); err != nil {
+			return fmt.Errorf("batch: stdin of %q: %w", c.Args[0], err)
+		}
+		if closer, ok := p.Stdin.(io.Closer); ok {
+			defer func() { err = errors.Join(err, closer.Close()) }()
+		}
+	}
+	var said logtail.Tail
+	if c.Stdout != nil && proc.SameWriter(c.Stdout, c.Stderr) {
+		p.Stdout = io.MultiWriter(a.Stdout(), c.Stdout, &said)
+		p.Stderr = p.Stdout
+	} else {
+		p.Stdout, p.Stderr = tee(a.Stdout(), c.Stdout), io.MultiWriter(tee(a.Stderr(), c.Stderr), &said)
+	}
+	if err = proc.Run(ctx, p); err == nil || said.String() == "" {
+		return err
+	}
+	return &saidError{err, said.String()}
 }
+
+// A saidError is the error of a program, with what it said last.
+type saidError struct {
+	err  error
+	said string
+}
+
+func (e *saidError) Error() string { return e.err.Error() + ": " + e.said }
+func (e *saidError) Unwrap() error { return e.err }
 
 // environment puts the pod's variables between those of this process and Env:
 // of two values, the last one counts.

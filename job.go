@@ -166,11 +166,11 @@ func validationError(job string, fields []FieldError) error {
 	return &ValidationError{Job: job, Fields: fields}
 }
 
-// Error lists all fields.
+// Error lists all fields by their names in Go, such as AttemptTimeout.
 func (e *ValidationError) Error() string {
 	texts := make([]string, len(e.Fields))
 	for i, field := range e.Fields {
-		texts[i] = field.Error()
+		texts[i] = field.goText()
 	}
 	return fmt.Sprintf("batch: job %q is invalid: %s", e.Job, strings.Join(texts, "; "))
 }
@@ -193,12 +193,30 @@ type FieldError struct {
 // Error gives the path, the kind, the value and the detail in the form of
 // Kubernetes' field errors. Durations are shown as seconds, as paths say.
 func (e FieldError) Error() string {
-	text := e.Field + ": " + cmp.Or(kindTexts[e.Kind], string(e.Kind))
+	value := ""
 	if e.Value != nil {
-		text += ": " + valueText(e.Value)
+		value = valueText(e.Value)
 	}
-	if e.Detail != "" {
-		text += ": " + e.Detail
+	return e.text(e.Field, value, e.Detail)
+}
+
+// goText is Error for who has written the job in Go.
+func (e FieldError) goText() string {
+	value := ""
+	if d, ok := e.Value.(time.Duration); ok {
+		value = d.String()
+	} else if e.Value != nil {
+		value = valueText(e.Value)
+	}
+	return e.text(names.GoField(e.Field), value, names.GoDetail(e.Field, e.Detail))
+}
+
+func (e FieldError) text(field, value, detail string) string {
+	text := field + ": " + cmp.Or(kindTexts[e.Kind], string(e.Kind))
+	for _, part := range []string{value, detail} {
+		if part != "" {
+			text += ": " + part
+		}
 	}
 	return text
 }
@@ -448,28 +466,37 @@ func (j *Job) checkRestartPolicy() []FieldError {
 // checkExecutor finds executors that cannot run: none at all, a nil function, a
 // command without a program.
 func checkExecutor(e Executor) []FieldError {
-	const noProgram = "Args of a Command must name a program"
-	detail := ""
+	const path = "spec.executor"
 	switch e := e.(type) {
 	case nil:
-		detail = "a job needs something to run"
+		return []FieldError{required(path, "a job needs something to run")}
 	case ExecutorFunc:
 		if e == nil {
-			detail = "the function is nil"
+			return []FieldError{required(path, "the function is nil")}
 		}
 	case Command:
-		if len(e.Args) == 0 || e.Args[0] == "" {
-			detail = noProgram
-		}
+		return e.check(path)
 	case *Command:
-		if e == nil || len(e.Args) == 0 || e.Args[0] == "" {
-			detail = noProgram
+		if e == nil {
+			e = &Command{}
+		}
+		return e.check(path)
+	}
+	return nil
+}
+
+// check returns what is wrong with a command before it runs.
+func (c *Command) check(path string) []FieldError {
+	var errs []FieldError
+	if len(c.Args) == 0 || c.Args[0] == "" {
+		errs = append(errs, required(path, "Args of a Command must name a program"))
+	}
+	for i, entry := range c.Env {
+		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" || strings.ContainsRune(entry, 0) {
+			errs = append(errs, invalid(fmt.Sprintf("%s.env[%d]", path, i), entry, `must have the form "NAME=value", without a zero byte`))
 		}
 	}
-	if detail == "" {
-		return nil
-	}
-	return []FieldError{required("spec.executor", detail)}
+	return errs
 }
 
 // validateUpdate returns everything that is wrong with j as a change of old: what is

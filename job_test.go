@@ -372,8 +372,8 @@ func TestValidationError(t *testing.T) {
 	job := good(func(j *Job) { j.Completions, j.Parallelism = new(-1), new(-2) }).withDefaults()
 	err := fmt.Errorf("create: %w", validationError(job.Name, job.validate()))
 	require.EqualError(t, err, `create: batch: job "job" is invalid: `+
-		`spec.parallelism: Invalid value: -2: must be greater than or equal to 0; `+
-		`spec.completions: Invalid value: -1: must be greater than or equal to 0`)
+		`Parallelism: Invalid value: -2: must be greater than or equal to 0; `+
+		`Completions: Invalid value: -1: must be greater than or equal to 0`)
 
 	var found *ValidationError
 	require.ErrorAs(t, err, &found)
@@ -405,4 +405,17 @@ func FuzzValidate(f *testing.F) {
 		require.True(t, slices.Equal(errs, job.validate()))
 		require.Equal(t, job.validate(), job.validateUpdate(new(job.clone())), "nothing has changed")
 	})
+}
+
+// TestValidationNamesGoFields wants what Go callers read to name what they have
+// written, with its bounds and their values.
+func TestValidationNamesGoFields(t *testing.T) {
+	_, err := Run(t.Context(), Job{Name: "j", AttemptTimeout: new(-time.Second), TTLAfterFinished: new(-time.Minute),
+		Executor: nothing{}})
+	require.EqualError(t, err, `batch: job "j" is invalid: TTLAfterFinished: Invalid value: -1m0s: must be greater than or equal to 0; `+
+		`AttemptTimeout: Invalid value: -1s: must be greater than 0`)
+	invalid, ok := errors.AsType[*ValidationError](err)
+	require.True(t, ok)
+	require.EqualError(t, invalid.Fields[1],
+		`spec.template.spec.activeDeadlineSeconds: Invalid value: -1: must be between 1 and 2147483647, inclusive`)
 }

@@ -173,7 +173,8 @@ func ErrorAs[E error]() func(error) bool {
 // its index if the job has [Job.BackoffLimitPerIndex], and the whole job
 // otherwise, with [ReasonPodFailurePolicy], unless a rule of the failure policy
 // matches: then the rule decides. Under [RestartOnFailure] the attempt is not
-// restarted but fails. Errors marked by backoff.Permanent mean the same.
+// restarted but fails. Errors marked by Permanent of any package backoff mean the
+// same. What a job has failed with that the executor has run itself does not count.
 // A nil err gives nil.
 func Permanent(err error) error {
 	return backoff.Permanent(err)
@@ -524,13 +525,12 @@ func (p *SuccessPolicy) engineRules() []engine.SuccessRule {
 // says nothing of the executor.
 func isPermanent(err error) bool {
 	switch err.(type) {
-	case nil, *JobError:
+	case nil, *JobError, *UnfinishedError, *AttemptError, *MapError:
 		return false
 	case *backoff.PermanentError:
 		return true
 	}
-	t := reflect.TypeOf(err)
-	if t.Kind() == reflect.Pointer && t.Elem().Name() == "PermanentError" && strings.HasPrefix(t.Elem().PkgPath(), backoffPath) {
+	if reflect.TypeOf(err).String() == permanentType {
 		return true
 	}
 	switch e := err.(type) {
@@ -542,8 +542,9 @@ func isPermanent(err error) bool {
 	return false
 }
 
-// backoffPath is where all versions of package backoff are.
-const backoffPath = "github.com/cenkalti/backoff/"
+// permanentType is what the type is called in every version of package backoff. Where
+// the package is does not matter: it may be a fork, or vendored.
+const permanentType = "*backoff.PermanentError"
 
 // A judge says what the errors of a job's executor mean.
 type judge struct {

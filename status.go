@@ -308,7 +308,20 @@ func (s Status) lastFailure(before, after string) string {
 	if f.ExitCode >= 0 {
 		how = "with exit code " + strconv.Itoa(f.ExitCode)
 	}
+	if f.Message != "" {
+		how += " (" + inline(f.Message) + ")"
+	}
 	return before + who + " failed " + times(f.Failures) + " " + how + after
+}
+
+// inline is the beginning of a text, in one line.
+func inline(text string) string {
+	const longest = 200
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
 }
 
 func (s Status) stopping() string {
@@ -376,6 +389,9 @@ func (s Status) String() string {
 	}
 	if s.Terminating > 0 {
 		fmt.Fprintf(&b, ", %d terminating", s.Terminating)
+	}
+	if c, ok := s.Condition(ConditionStalled); ok {
+		fmt.Fprintf(&b, ", stalled: %s", c.Reason)
 	}
 	return b.String()
 }
@@ -490,8 +506,34 @@ type JobError struct {
 	Message string // of the condition Failed
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
-	// failed. [Job.History] says how many are kept; the last one always is.
+	// failed. [Job.History] says how many are kept; the last one of the job, and of
+	// each index that was given up, always is.
 	Attempts []*AttemptError
+	// Omitted is how many more attempts have failed and are not kept.
+	Omitted int
+	// FailedIndexes are those that have failed and not succeeded. It is empty unless
+	// the job is Indexed.
+	FailedIndexes IndexSet
+}
+
+// Indexes walks over FailedIndexes, each with the error of its last attempt. An index
+// that a retry has saved is not among them.
+func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
+	return func(yield func(int, *AttemptError) bool) {
+		last := make(map[int]*AttemptError)
+		for _, a := range e.Attempts {
+			last[a.Index] = a
+		}
+		for i := range e.FailedIndexes.All() {
+			a := last[i]
+			if a == nil { // it was lost
+				a = &AttemptError{Index: i, ExitCode: -1, Err: ErrDisrupted}
+			}
+			if !yield(i, a) {
+				return
+			}
+		}
+	}
 }
 
 // Error names the job, the reason and the last failed attempt's error.
@@ -499,6 +541,9 @@ func (e *JobError) Error() string {
 	text := "batch: job " + strconv.Quote(e.Job) + " failed: " + string(e.Reason) + ": " + e.Message
 	if n := len(e.Attempts); n > 0 {
 		text += "; last: " + e.Attempts[n-1].Error()
+	}
+	if e.Omitted > 0 {
+		text += fmt.Sprintf(" (%d more attempts have failed)", e.Omitted)
 	}
 	return text
 }
@@ -718,7 +763,10 @@ func jobErrorOf(job string, f *runner.Failure) *JobError {
 	if f == nil {
 		return nil
 	}
-	e := &JobError{Job: job, Reason: Reason(f.Reason), Message: f.Message}
+	e := &JobError{Job: job, Reason: Reason(f.Reason), Message: f.Message, Omitted: f.Omitted}
+	for _, index := range f.Indexes {
+		e.FailedIndexes.set.Add(index)
+	}
 	for _, a := range f.Attempts {
 		e.Attempts = append(e.Attempts, attemptErrorOf(a))
 	}

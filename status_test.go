@@ -53,12 +53,12 @@ func TestExplain(t *testing.T) {
 		"it waits for its retry": {
 			job: batch.Job{Executor: fails(exit(3))}, after: 15 * time.Second,
 			state: "Running", line: "j: Running, 0/1 succeeded, 2 failed",
-			want: "the job failed twice with exit code 3, next try at {30s}; 0 of 1 slots busy",
+			want: "the job failed twice with exit code 3 (exit), next try at {30s}; 0 of 1 slots busy",
 		},
 		"it waits for its restart": {
 			job: batch.Job{RestartPolicy: batch.RestartOnFailure, Executor: fails(exit(3))}, after: 15 * time.Second,
 			state: "Running", line: "j: Running, 0/1 succeeded, 0 failed, 1 active",
-			want: "the job failed 3 times with exit code 3, next try at {30s}; 1 of 1 slots busy",
+			want: "the job failed 3 times with exit code 3 (exit), next try at {30s}; 1 of 1 slots busy",
 		},
 		"an index waits for its retry, others run": {
 			job: indexed(4, batch.Job{BackoffLimitPerIndex: new(3), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -72,7 +72,7 @@ func TestExplain(t *testing.T) {
 				return nil
 			})}), after: time.Minute,
 			state: "Running", line: "j: Running, 1/4 succeeded, 2 failed, 2 active",
-			want: "index 0 failed 3 times with exit code 3, next try at {1m10s}; 2 of 4 slots busy",
+			want: "index 0 failed 3 times with exit code 3 (exit), next try at {1m10s}; 2 of 4 slots busy",
 		},
 		"a lost attempt waits for its retry": {
 			job: batch.Job{Executor: untilDone},
@@ -142,7 +142,7 @@ func TestExplain(t *testing.T) {
 		},
 		"it has failed": {
 			job: batch.Job{BackoffLimit: new(1), Executor: fails(exit(3))}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 2 failed",
-			want: "failed at {10s}: the job has reached the specified backoff limit (BackoffLimitExceeded); the job failed twice with exit code 3",
+			want: "failed at {10s}: the job has reached the specified backoff limit (BackoffLimitExceeded); the job failed twice with exit code 3 (exit)",
 		},
 		"it had too little time": {
 			job: batch.Job{ActiveDeadline: new(time.Minute), Executor: untilDone}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 1 failed",
@@ -151,7 +151,7 @@ func TestExplain(t *testing.T) {
 		"indexes have failed": {
 			job: indexed(3, batch.Job{BackoffLimitPerIndex: new(0), Executor: only(fails(exit(3)).Execute, succeed.Execute)}), after: time.Hour,
 			state: "Failed", line: "j: Failed, 2/3 succeeded, 1 failed",
-			want: "failed at {0s}: the job has failed indexes (FailedIndexes); index 0 failed once with exit code 3",
+			want: "failed at {0s}: the job has failed indexes (FailedIndexes); index 0 failed once with exit code 3 (exit)",
 		},
 	}
 	for name, test := range tests {

@@ -49,8 +49,8 @@ func TestApplyIsRefused(t *testing.T) {
 		c := newController(t, o)
 		good := batch.Job{Name: "j", Suspend: true, Executor: succeed}
 		s, err := c.Apply(t.Context(), batch.Job{Name: "j", Parallelism: new(-1)})
-		require.EqualError(t, err, `batch: job "j" is invalid: spec.parallelism: Invalid value: -1: must be greater than or equal to 0; `+
-			`spec.executor: Required value: a job needs something to run`)
+		require.EqualError(t, err, `batch: job "j" is invalid: Parallelism: Invalid value: -1: must be greater than or equal to 0; `+
+			`Executor: Required value: a job needs something to run`)
 		require.Zero(t, s)
 		_, err = c.Apply(ended(errCause), good)
 		require.ErrorIs(t, err, errCause)

@@ -65,7 +65,7 @@ func (s *streams) connectAll(cmd *exec.Cmd, stdin io.Reader, stdout, stderr io.W
 	if cmd.Stdout, err = s.output("stdout", stdout); err != nil {
 		return err
 	}
-	if stderr != nil && equal(stdout, stderr) {
+	if stderr != nil && SameWriter(stdout, stderr) {
 		cmd.Stderr = cmd.Stdout
 		return nil
 	}
@@ -101,8 +101,8 @@ func (s *streams) output(name string, w io.Writer) (io.Writer, error) {
 	return theirs, nil
 }
 
-// equal is a == b for writers of which any type may be incomparable.
-func equal(a, b io.Writer) (same bool) {
+// SameWriter is a == b for writers of which any type may be incomparable.
+func SameWriter(a, b io.Writer) (same bool) {
 	defer func() { _ = recover() }()
 	return a == b
 }

@@ -18,6 +18,7 @@ var (
 	ErrFinished     = errors.New("batch: attempt has finished")
 	ErrTooOld       = errors.New("batch: revision too old")
 	ErrAttemptEnded = errors.New("batch: attempt ended")
+	ErrZero         = errors.New("batch: the controller was not made by New")
 	ErrInside       = errors.New("batch: shutdown by an executor of the controller: it would wait for itself")
 )
 

@@ -43,10 +43,11 @@ type Job struct {
 	unasked     []question // of a job that has not been declared
 	stuck       error      // why the store refuses what the job has, if it does
 	stuckSince  time.Time
-	removals    int      // scratch directories that are being removed
-	hasEnded    bool     // others may know that the job has finished
-	hasLeft     bool     // others may know that the job is gone
-	failure     *Failure // of a job that has failed and is gone
+	removals    int                   // scratch directories that are being removed
+	hasEnded    bool                  // others may know that the job has finished
+	hasLeft     bool                  // others may know that the job is gone
+	failure     *Failure              // of a job that has failed and is gone
+	lastOf      map[int]FailedAttempt // of a job with a limit per index, by index; see noteFailureLocked
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }
@@ -263,6 +264,7 @@ func (j *Job) leaveLocked(finished bool) {
 		if finished {
 			j.failure = j.failureLocked()
 		}
+		j.lastOf = nil
 		j.line = nil
 		j.r.slots.leave(j)
 	}

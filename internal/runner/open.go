@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runtocompletion/batch/internal/clock"
 	"github.com/runtocompletion/batch/internal/engine"
@@ -70,7 +72,41 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 	if err := j.Sync(ctx); err != nil {
 		return r.giveUp(ctx, err)
 	}
+	if len(jobs) > 0 {
+		r.undeclared = time.AfterFunc(declarationTime, r.reportUndeclared)
+	}
 	return nil
+}
+
+// declarationTime is how long after the start a service has its jobs declared.
+const declarationTime = time.Minute
+
+// reportUndeclared logs which stored jobs nobody has declared: their code may have
+// been renamed or removed.
+func (r *Runner) reportUndeclared() {
+	if !r.visit() {
+		return
+	}
+	r.launch(func() {
+		defer r.leave()
+		var waiting []string
+		for _, j := range r.All() {
+			if j.isUndeclared() {
+				waiting = append(waiting, j.id.Job)
+			}
+		}
+		const most = 20
+		if n := len(waiting); n > 0 {
+			r.Log(slog.LevelWarn, "stored jobs wait to be declared",
+				slog.Int("count", n), slog.Any("jobs", waiting[:min(n, most)]))
+		}
+	})
+}
+
+func (j *Job) isUndeclared() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.holds&undeclaredHold != 0 && j.engine.FinishedAt == 0
 }
 
 // giveUp lets go of a store that cannot be written to.
@@ -186,7 +222,7 @@ func (r *Runner) loadJob(uid string, records map[string][]byte, decode func([]by
 		return nil, fmt.Errorf("record %q: it is of job %s", definitionKey, j.uid)
 	}
 	j.generation, j.holds = saved.Generation, undeclaredHold
-	if err := errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records)); err != nil {
+	if err := errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records)); err != nil {
 		return nil, err
 	}
 	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)
@@ -217,6 +253,12 @@ func (r *Runner) storeTrouble(err error) {
 	if err != nil {
 		r.Log(slog.LevelError, "store fails, jobs start nothing", slog.Any("error", err))
 		r.trouble.Store(&Trouble{err, r.Now()})
+		if errors.Is(err, fs.ErrClosed) {
+			r.becomeCutOff.Do(func() {
+				r.cutOffBy = err
+				close(r.cutOff)
+			})
+		}
 	} else {
 		r.Log(slog.LevelInfo, "store works again")
 		r.trouble.Store(nil)

@@ -43,6 +43,9 @@ func (r *Runner) record(key string) []byte {
 // of key.
 func (r *Runner) Records(prefix string) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
+		if r == nil {
+			return
+		}
 		r.mu.Lock()
 		records := maps.Clone(r.records)
 		r.mu.Unlock()

@@ -36,7 +36,8 @@ type Options struct {
 }
 
 // A Runner runs jobs. Its methods may be called by several goroutines at once, also
-// by executors.
+// by executors. That of the zero Controller is nil: it has no jobs, and every method
+// with an error returns [ErrZero].
 type Runner struct {
 	handler    slog.Handler // nil: nothing is logged
 	namespace  string
@@ -66,7 +67,12 @@ type Runner struct {
 	stopping   chan struct{} // closed when Shutdown begins
 	idle       chan struct{} // has one when stopping, and nothing runs
 	over       chan struct{} // closed when Shutdown has done what it can
-	becomeOver sync.Once
+	undeclared *time.Timer   // until undeclared jobs are reported; nil without a store
+	cutOff     chan struct{} // closed when the store has been closed under the runner
+
+	becomeCutOff sync.Once
+	cutOffBy     error // written before cutOff is closed
+	becomeOver   sync.Once
 }
 
 // A Trouble is that the store fails.
@@ -93,6 +99,7 @@ func New(o Options) *Runner {
 		stopping:   make(chan struct{}),
 		idle:       make(chan struct{}, 1),
 		over:       make(chan struct{}),
+		cutOff:     make(chan struct{}),
 	}
 	if o.Logger != nil {
 		r.handler = o.Logger.Handler()
@@ -117,6 +124,9 @@ func (r *Runner) date(t engine.Time) time.Time {
 
 // Create starts a job, once it is stored.
 func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job, error) {
+	if r == nil {
+		return nil, ErrZero
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -224,6 +234,9 @@ func (r *Runner) moveOut(j *Job, lives bool) {
 
 // Find returns the job of that name.
 func (r *Runner) Find(name string) (*Job, error) {
+	if r == nil {
+		return nil, ErrZero
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if j := r.jobs[name]; j != nil {
@@ -243,6 +256,8 @@ func (r *Runner) Change(ctx context.Context, name string) (*Job, error) {
 // MayChange reports why nothing can be changed now.
 func (r *Runner) MayChange(ctx context.Context) error {
 	switch {
+	case r == nil:
+		return ErrZero
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.isStopping():
@@ -258,6 +273,9 @@ func (r *Runner) Durable(ctx context.Context) error {
 
 // All returns all jobs in order of name.
 func (r *Runner) All() []*Job {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	jobs := slices.Collect(maps.Values(r.jobs))
 	r.mu.Unlock()
@@ -275,6 +293,9 @@ func (r *Runner) Everything() []*Job {
 
 // Named returns all jobs that have or had a name, the present one last.
 func (r *Runner) Named(name string) []*Job {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var jobs []*Job

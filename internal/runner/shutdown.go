@@ -83,6 +83,9 @@ func (u Unreturned) IsZero() bool { return len(u.Attempts) == 0 && u.Calls == 0 
 // cancels them and waits for their grace periods. The error is that of the last
 // commit, or [ErrInside].
 func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
+	if r == nil {
+		return Unreturned{}, ErrZero
+	}
 	if r.isInside(ctx) {
 		return Unreturned{}, ErrInside
 	}
@@ -166,6 +169,9 @@ func (r *Runner) stop() {
 	r.mu.Unlock()
 	if !first {
 		return
+	}
+	if r.undeclared != nil {
+		r.undeclared.Stop()
 	}
 	for _, j := range r.Everything() {
 		if j.isOver() {

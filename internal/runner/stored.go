@@ -20,8 +20,9 @@ const (
 type stored struct {
 	defChanged      bool
 	failure         savedFailure
-	collected, told View // as of the latest commit, begun and done
-	gone            bool // the commit has removed the job
+	collected, told View  // as of the latest commit, begun and done
+	gone            bool  // the commit has removed the job
+	newFailures     []int // indexes whose last failure is to be stored
 }
 
 // Collect puts what has to be stored.
@@ -52,6 +53,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		s.failure = failure
 		record(failureKey, encode(failure))
 	}
+	j.saveIndexFailuresLocked(record)
 	j.engine.Save(record)
 }
 

@@ -204,6 +204,9 @@ func (j *Job) Events() []Event {
 
 // AttemptLog returns the log of an attempt, given by its name or UID.
 func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
+	if r == nil {
+		return nil, ErrZero
+	}
 	for _, j := range r.Named(job) {
 		if log := j.attemptLog(attempt); log != nil {
 			return log, nil
@@ -231,6 +234,9 @@ func (j *Job) attemptLog(attempt string) *logtail.Log {
 // Stack returns the stack of the goroutine that runs an attempt; empty if none does
 // yet. It stops the world for as long as it takes to write all stacks.
 func (r *Runner) Stack(job, attempt string) (string, error) {
+	if r == nil {
+		return "", ErrZero
+	}
 	for _, j := range r.Named(job) {
 		x, found, err := j.executing(attempt)
 		switch {
@@ -273,93 +279,9 @@ func (j *Job) Wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-j.r.cutOff:
+		return j.r.storeError(ctx, j.r.cutOffBy)
 	case <-j.r.over:
 		return ErrShutdown
 	}
-}
-
-// A Failure is why a job has failed.
-type Failure struct {
-	Reason, Message string
-	Attempts        []FailedAttempt // that are kept, oldest first, without those that were merely stopped
-}
-
-// A FailedAttempt is how one attempt failed.
-type FailedAttempt struct {
-	Name            string
-	Index, ExitCode int // ExitCode: -1 if there is none
-	Err             error
-	TimedOut        bool
-	Log             []logtail.Line // the last lines
-}
-
-// Failure returns why the job has failed; nil if it has not.
-func (j *Job) Failure() *Failure {
-	j.lock()
-	defer j.mu.Unlock()
-	if j.failure != nil {
-		return j.failure
-	}
-	return j.failureLocked()
-}
-
-func (j *Job) failureLocked() *Failure {
-	e := j.engine
-	if e.FinishedAt == 0 || e.Conditions[len(e.Conditions)-1].Type != engine.JobFailed {
-		return nil
-	}
-	last := e.Conditions[len(e.Conditions)-1]
-	f := &Failure{Reason: last.Reason, Message: last.Message}
-	var failed []*engine.Attempt
-	for a := range e.All() {
-		if a.Phase == engine.Failed && !wasMerelyStopped(a) {
-			failed = append(failed, a)
-		}
-	}
-	slices.SortFunc(failed, func(a, b *engine.Attempt) int { return cmp.Compare(a.Seq, b.Seq) })
-	for _, a := range failed {
-		f.Attempts = append(f.Attempts, j.failedAttemptLocked(a))
-	}
-	if last := j.lastFailedLocked(); len(failed) == 0 && last != nil { // there is no history
-		f.Attempts = []FailedAttempt{*last}
-	}
-	return f
-}
-
-// LastFailed returns the latest failed attempt, whether it is kept or not; nil if
-// none has failed.
-func (j *Job) LastFailed() *FailedAttempt {
-	j.lock()
-	defer j.mu.Unlock()
-	return j.lastFailedLocked()
-}
-
-func (j *Job) lastFailedLocked() *FailedAttempt {
-	last := j.engine.LastFailure
-	if last.At == 0 || j.lastText.err == nil || j.lastText.seq != last.Seq {
-		return nil
-	}
-	return &FailedAttempt{Name: j.id.Name(last.Seq, last.Index), Index: last.Index, ExitCode: last.ExitCode, Err: j.lastText.err}
-}
-
-// wasMerelyStopped reports whether an attempt failed for no other reason than that
-// it was stopped for its job.
-func wasMerelyStopped(a *engine.Attempt) bool {
-	const killed, terminated = 137, 143
-	return a.DeletedBy == engine.DeletedByController && (!a.HasExit || a.ExitCode == terminated || a.ExitCode == killed)
-}
-
-func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
-	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Index: a.Index, ExitCode: -1, Err: ErrDisrupted,
-		TimedOut: a.Reason == engine.DeadlineExceeded}
-	if a.HasExit {
-		f.ExitCode = a.ExitCode
-	}
-	if x, ok := a.Owner.(*run); ok {
-		f.Err = cmp.Or(x.err, f.Err)
-		if x.kept != nil {
-			f.Log = x.kept.log.Lines(10)
-		}
-	}
-	return f
 }

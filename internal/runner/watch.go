@@ -46,6 +46,10 @@ type Change struct {
 // Watch returns the changes of all jobs after a revision, in order of revision.
 func (r *Runner) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
+		if r == nil {
+			yield(Change{}, ErrZero)
+			return
+		}
 		w, err := r.feed.Watch(since)
 		if err != nil {
 			yield(Change{}, ErrTooOld)

@@ -78,7 +78,11 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
+	if x.attempt.DeletedBy == engine.DeletedByTimeout {
+		j.noteFailureLocked(x, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
+	}
 	j.endLocked(&e, x.attempt, engine.Result{ErrorRule: engine.None}, now)
+	j.settleFailureLocked(index)
 	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
 		j.checkpoints.Drop(int64(index))
@@ -147,6 +151,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	before := j.lastText
 	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
+		j.noteFailureLocked(x, err, v.Text, v.Result.Code)
 		j.lastText = failureText{a.seq, err, v.Text}
 	}
 	if next := j.engine.Retry(x.attempt, v.Result, now); next != nil {
@@ -164,6 +169,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if !stopped {
 		j.logFailureLocked(a, v.Text, stack)
 	}
+	j.settleFailureLocked(a.Index)
 	over := j.indexIsOverLocked(a.Index)
 	j.mu.Unlock()
 	return j.goOn(&e, slot, a.Index, over)

@@ -1,0 +1,70 @@
+package names
+
+import (
+	"regexp"
+	"strings"
+)
+
+// goFields are the Go names of the fields whose paths in a manifest are others. Longer
+// paths come before their beginnings.
+var goFields = []struct{ path, field string }{
+	{"spec.template.spec.containers[0].name", "ContainerName"},
+	{"spec.template.spec.activeDeadlineSeconds", "AttemptTimeout"},
+	{"spec.template.spec.terminationGracePeriodSeconds", "TerminationGracePeriod"},
+	{"spec.template.spec.restartPolicy", "RestartPolicy"},
+	{"spec.template.labels", "Name"}, // it is the value of a label
+	{"spec.template", "RestartPolicy, ContainerName, AttemptTimeout or TerminationGracePeriod"},
+	{"spec.activeDeadlineSeconds", "ActiveDeadline"},
+	{"spec.ttlSecondsAfterFinished", "TTLAfterFinished"},
+	{"spec.podReplacementPolicy", "ReplacementPolicy"},
+	{"spec.podFailurePolicy", "FailurePolicy"},
+}
+
+// GoField is the name in Go of a job's field, given by its path in a manifest, such as
+// FailurePolicy.Rules[0].OnConditions[1].Type.
+func GoField(path string) string {
+	name, rest := "", path
+	for _, known := range goFields {
+		if after, ok := strings.CutPrefix(path, known.path); ok && (after == "" || strings.ContainsAny(after[:1], ".[")) {
+			name, rest = known.field, strings.TrimPrefix(after, ".")
+			if strings.HasPrefix(after, "[") {
+				name, rest = known.field+after, ""
+			}
+			break
+		}
+	}
+	if name == "" {
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, "metadata."), "spec.")
+	}
+	parts := []string{name}
+	if name == "" {
+		parts = nil
+	}
+	if rest != "" {
+		for part := range strings.SplitSeq(rest, ".") {
+			parts = append(parts, strings.ToUpper(part[:min(1, len(part))])+part[min(1, len(part)):])
+		}
+	}
+	return strings.ReplaceAll(strings.Join(parts, "."), "OnPodConditions", "OnConditions")
+}
+
+// manifestWords are the words in the details of errors that name fields of a manifest.
+var manifestWords = regexp.MustCompile(`\b(spec\.)?(backoffLimitPerIndex|maxFailedIndexes|completions|completion mode|` +
+	`parallelism|podFailurePolicy|successPolicy|succeededIndexes|succeededCount|OnPodConditions)\b`)
+
+// GoDetail is a detail of an error with the names of GoField.
+func GoDetail(path, detail string) string {
+	switch path {
+	case "spec.template.spec.activeDeadlineSeconds":
+		return "must be greater than 0"
+	case "metadata.name":
+		detail = strings.ReplaceAll(detail, "name or generateName is required", "a job needs a name")
+	}
+	detail = strings.ReplaceAll(detail, "the container or initContainer names in the pod template", "ContainerName")
+	return manifestWords.ReplaceAllStringFunc(detail, func(word string) string {
+		if word == "completion mode" {
+			return "CompletionMode"
+		}
+		return GoField(word)
+	})
+}

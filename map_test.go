@@ -1,0 +1,175 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// mapErrorOf is the error of a map, which must have one.
+func mapErrorOf(t *testing.T, err error) *batch.MapError {
+	t.Helper()
+	e, ok := errors.AsType[*batch.MapError](err)
+	require.True(t, ok, "not a MapError: %v", err)
+	return e
+}
+
+// TestMapSaysWhichItemsFailed wants the last error of every failed item, also if the
+// job keeps nothing, and no item that a retry has saved.
+func TestMapSaysWhichItemsFailed(t *testing.T) {
+	for name, history := range map[string]*int{"by default": nil, "without a history": new(0), "with a short one": new(10)} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				const items = 3000
+				job := batch.Job{Name: "map", Parallelism: new(8), BackoffLimitPerIndex: new(1), History: history, Backoff: batch.ConstantBackoff(0)}
+				results, err := batch.Map(t.Context(), job, make([]struct{}, items), func(ctx context.Context, _ struct{}) (int, error) {
+					a, _ := batch.AttemptFrom(ctx)
+					if a.Index%2 == 0 || a.Index%3 == 0 && a.Number > 0 {
+						return a.Index, nil
+					}
+					return 0, fmt.Errorf("item %d, attempt %d", a.Index, a.Number)
+				})
+				e := mapErrorOf(t, err)
+				require.Equal(t, 1000, e.Failed.Len())
+				require.Equal(t, items-1000, e.Succeeded.Len())
+				jobErr := failed(t, err, batch.ReasonFailedIndexes)
+				n := 0
+				for i, attempt := range jobErr.Indexes() {
+					n++
+					require.True(t, e.Failed.Contains(i) && i%2 == 1 && i%3 != 0, i)
+					require.Equal(t, i, attempt.Index)
+					require.EqualError(t, attempt.Err, fmt.Sprintf("item %d, attempt 1", i))
+				}
+				require.Equal(t, 1000, n)
+				for i := range e.Succeeded.All() {
+					require.Equal(t, i, results[i])
+				}
+			})
+		})
+	}
+}
+
+// TestJobErrorSaysWhenItIsCut wants to know of failures that are not kept.
+func TestJobErrorSaysWhenItIsCut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		job := batch.Job{Name: "j", BackoffLimit: new(9), Backoff: batch.ConstantBackoff(0), Executor: fails(errDisk)}
+		for history, omitted := range map[int]int{20: 0, 10: 0, 4: 6, 0: 9} {
+			job.History = new(history)
+			_, err := batch.Run(t.Context(), job)
+			jobErr := failed(t, err, batch.ReasonBackoffLimitExceeded)
+			require.Equal(t, omitted, jobErr.Omitted, "history %d", history)
+			require.Len(t, jobErr.Attempts, 10-omitted)
+			require.Equal(t, omitted > 0, jobErr.Error() != (&batch.JobError{Job: "j", Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts}).Error())
+		}
+	})
+}
+
+// TestFailedIndexesSurviveTheProcess wants the last errors of failed indexes back from
+// a store, whatever History is.
+func TestFailedIndexesSurviveTheProcess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(batch.MemoryStore)
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5), BackoffLimitPerIndex: new(0),
+			History: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Index%2 == 0 {
+					return nil
+				}
+				return fmt.Errorf("index %d: %w", a.Index, exit(40+a.Index))
+			})}
+		c := newController(t, batch.Options{Store: store})
+		_, first := c.Run(t.Context(), job)
+		require.NoError(t, c.Shutdown(t.Context()))
+		c = newController(t, batch.Options{Store: store})
+		_, second := c.Wait(t.Context(), "j")
+		for _, err := range []error{first, second} {
+			jobErr := failed(t, err, batch.ReasonFailedIndexes)
+			require.Equal(t, "1,3", jobErr.FailedIndexes.String())
+			for i, attempt := range jobErr.Indexes() {
+				require.EqualError(t, attempt.Err, fmt.Sprintf("index %d: exit", i))
+				require.Equal(t, 40+i, attempt.ExitCode)
+				require.Contains(t, attempt.Attempt, fmt.Sprintf("j-%d-", i))
+			}
+		}
+	})
+}
+
+// TestCancelledMap wants to know which items had succeeded, and the last error.
+func TestCancelledMap(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
+		defer cancel()
+		results, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(4)}, []int{1, 100, 0, 2}, func(ctx context.Context, n int) (int, error) {
+			if n == 0 {
+				return 0, errDisk
+			}
+			return n, sleepUnlessDone(ctx, time.Duration(n)*time.Second)
+		})
+		e := mapErrorOf(t, err)
+		require.Equal(t, "0,3", e.Succeeded.String())
+		require.Equal(t, []int{1, 0, 0, 2}, results)
+		require.ErrorIs(t, err, errCause)
+		require.ErrorIs(t, err, errDisk)
+		require.ErrorContains(t, err, `job "map"`)
+	})
+}
+
+// sleepUnlessDone sleeps for d, or until ctx is done: then it returns the cause.
+func sleepUnlessDone(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// TestMapOfItemsThatTimeOut wants no value of an attempt that did not count.
+func TestMapOfItemsThatTimeOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for name, limit := range map[string]int{"the item has failed": 0, "another attempt has succeeded": 1} {
+			job := batch.Job{Name: "map", AttemptTimeout: new(time.Second), BackoffLimitPerIndex: new(limit), Backoff: batch.ConstantBackoff(0)}
+			results, err := batch.Map(t.Context(), job, []int{7}, func(ctx context.Context, n int) (int, error) {
+				if a, _ := batch.AttemptFrom(ctx); a.Number == 1 {
+					return 70, nil
+				}
+				time.Sleep(3 * time.Second)
+				return n, nil
+			})
+			require.Equal(t, []int{70 * limit}, results, name)
+			require.Equal(t, limit == 1, err == nil, name)
+			require.Equal(t, limit == 0, errors.Is(err, batch.ErrAttemptTimeout), name)
+		}
+	})
+}
+
+// TestDefaultsOfMap wants as many calls at once as there are processors, and a retry
+// within seconds.
+func TestDefaultsOfMap(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var running, most atomic.Int64
+		items := make([]int, 4*runtime.GOMAXPROCS(0))
+		_, err := batch.Map(t.Context(), batch.Job{Name: "map"}, items, func(context.Context, int) (int, error) {
+			n := running.Add(1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			time.Sleep(time.Second)
+			running.Add(-1)
+			return 0, nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, int64(runtime.GOMAXPROCS(0)), most.Load())
+		start := time.Now()
+		_, err = batch.Map(t.Context(), batch.Job{Name: "map"}, []int{1}, func(context.Context, int) (int, error) { return 0, errDisk })
+		require.ErrorIs(t, err, errDisk)
+		require.Less(t, time.Since(start), 20*time.Second) // 100 ms, doubling, six times, and half as much again
+		require.Greater(t, time.Since(start), 3*time.Second)
+	})
+}
