@@ -62,10 +62,11 @@ func callAgainstShutdown(t *testing.T, job func(string, func()) batch.Job,
 			isLate.Store(true)
 		}
 	}
-	c, err := batch.New(batch.Options{Logger: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+	c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
 		called()
 		return len(p), nil
 	}), nil))})
+
 	require.NoError(t, err)
 	suspended := job("old", called)
 	suspended.Suspend = true
@@ -99,7 +100,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // has been removed after Shutdown.
 func TestDeletedAttemptWithALargeDirectory(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	c, err := batch.New(batch.Options{})
+	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	failed := make(chan struct{})
 	var isDown atomic.Bool
@@ -152,7 +153,7 @@ func TestShutdownByAnExecutor(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
 				status, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(ctx context.Context) error {
-					other, err := batch.New(batch.Options{})
+					other, err := batch.New(t.Context(), batch.Options{})
 					return errors.Join(err, other.Shutdown(ctx), c.Shutdown(with(ctx)))
 				})})
 				require.ErrorContains(t, err, "batch: shutdown by an executor of the controller: it would wait for itself")
@@ -168,7 +169,7 @@ func TestShutdownByAnExecutor(t *testing.T) {
 func TestShutdownReportsCalls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
-		c, err := batch.New(batch.Options{MaxActive: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		c, err := batch.New(t.Context(), batch.Options{MaxActive: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		require.NoError(t, err)
 		mustCreate(t, c, batch.Job{Name: "slow", Backoff: slowBackoff(release), Executor: fails(errDisk)})
 		synctest.Wait()

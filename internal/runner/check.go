@@ -1,5 +1,7 @@
 package runner
 
+import "time"
+
 // Check reports every invariant of the job's state that does not hold. It is for
 // tests.
 func (j *Job) Check() error {
@@ -7,3 +9,7 @@ func (j *Job) Check() error {
 	defer j.mu.Unlock()
 	return j.engine.Check()
 }
+
+// StepWall has the runner see the wall clock as if it had been set by d. It is for
+// tests.
+func (r *Runner) StepWall(d time.Duration) { r.clock.StepWall(d) }

@@ -289,7 +289,8 @@ func (r *Runner) clockRecord() journal.Record {
 
 // saveClock has that stored, if there is a store.
 func (r *Runner) saveClock(ctx context.Context) {
-	if err := r.journal.Put(ctx, []journal.Record{r.clockRecord()}, nil, func() {}); err != nil {
+	err := r.journal.Put(ctx, []journal.Record{r.clockRecord()}, nil, func() {})
+	if err != nil && !errors.Is(err, journal.ErrClosed) {
 		r.Log(slog.LevelWarn, "clock not stored: times may differ after a restart", slog.Any("error", err))
 	}
 }

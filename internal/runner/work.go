@@ -81,7 +81,7 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.attempt.DeletedBy == engine.DeletedByTimeout {
 		j.noteFailureLocked(x, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
 	}
-	j.endLocked(&e, x.attempt, engine.Result{ErrorRule: engine.None}, now)
+	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	j.settleFailureLocked(index)
 	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
@@ -89,6 +89,16 @@ func (j *Job) hasSucceeded(x *run) *run {
 	}
 	j.mu.Unlock()
 	return j.goOn(&e, slot, index, over)
+}
+
+// endLocked gives the engine the result of an execution. That of an attempt that was
+// lost changes nothing that others see, unless it was the last of a job that is gone.
+func (j *Job) endLocked(e *effects, x *run, result engine.Result, now engine.Time) {
+	wasLost := x.attempt.Phase >= engine.Succeeded && !j.engine.IsGone()
+	acts := j.engine.Ended(x.attempt, result, now)
+	if len(acts) > 0 || !wasLost {
+		j.applyLocked(e, acts)
+	}
 }
 
 // renewLocked lets a run go on with the next attempt, if nothing but that is to be
@@ -162,7 +172,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.mu.Unlock()
 		return x
 	}
-	j.endLocked(&e, x.attempt, v.Result, now)
+	j.endLocked(&e, x, v.Result, now)
 	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before
 	}
@@ -173,18 +183,6 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	over := j.indexIsOverLocked(a.Index)
 	j.mu.Unlock()
 	return j.goOn(&e, slot, a.Index, over)
-}
-
-// endLocked tells the engine how an execution ended. That of a lost attempt changes
-// nothing any more, but a job that is gone may have waited for it.
-func (j *Job) endLocked(e *effects, a *engine.Attempt, r engine.Result, now engine.Time) {
-	isLost := a.Phase >= engine.Succeeded
-	acts := j.engine.Ended(a, r, now)
-	if isLost && !j.hasLeft {
-		j.carryOutLocked(e, acts)
-		return
-	}
-	j.applyLocked(e, acts)
 }
 
 // goOn gives back what an execution had, and returns the next one.

@@ -1,0 +1,112 @@
+package batch_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// TestMachineSleeps wants deadlines and TTLs to last as long as they were to, whatever
+// the wall clock does, and stamps to be what it shows.
+func TestMachineSleeps(t *testing.T) {
+	for name, step := range map[string]time.Duration{"it slept": 8 * time.Hour, "it was set ahead": time.Minute, "it was set back": -8 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				batch.StepWall(c, step)
+				start := time.Now()
+				mustCreate(t, c, batch.Job{Name: "j", ActiveDeadline: new(time.Hour), TTLAfterFinished: new(time.Hour), Executor: untilDone})
+				require.WithinDuration(t, start.Add(step), get(t, c, "j").CreatedAt, time.Second)
+				status, err := c.Wait(t.Context(), "j")
+				failed(t, err, batch.ReasonDeadlineExceeded)
+				require.WithinDuration(t, start.Add(time.Hour), time.Now(), time.Second)
+				require.WithinDuration(t, start.Add(step+time.Hour), status.Conditions[len(status.Conditions)-1].LastTransitionTime, time.Second)
+				time.Sleep(59 * time.Minute)
+				get(t, c, "j")
+				time.Sleep(2 * time.Minute)
+				_, err = c.Get("j")
+				require.ErrorIs(t, err, batch.ErrNotFound)
+			})
+		})
+	}
+}
+
+// TestRestartAfterASleep wants a job to go on where it was in the next process, if the
+// machine slept under the one before.
+func TestRestartAfterASleep(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const slept = 8 * time.Hour
+		store := new(batch.MemoryStore)
+		running := batch.Job{Name: "runs", ActiveDeadline: new(time.Hour), Executor: untilDone}
+		finished := batch.Job{Name: "done", TTLAfterFinished: new(2 * time.Hour), Executor: succeed}
+		c := newController(t, batch.Options{Store: store})
+		batch.StepWall(c, slept)
+		for _, job := range []batch.Job{running, finished} {
+			_, err := c.Apply(t.Context(), job)
+			require.NoError(t, err)
+		}
+		_, err := c.Wait(t.Context(), "done")
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, c.Shutdown(ended(errCause)))
+		told := get(t, c, "runs").Revision
+
+		time.Sleep(slept) // the next process begins when the wall clock of the one before has ended
+		start := time.Now()
+		c = newController(t, batch.Options{Store: store})
+		require.Greater(t, get(t, c, "runs").Revision, told)
+		_, err = c.Apply(t.Context(), running)
+		require.NoError(t, err)
+		get(t, c, "done")
+		_, err = c.Wait(t.Context(), "runs")
+		failed(t, err, batch.ReasonDeadlineExceeded)
+		require.WithinDuration(t, start.Add(59*time.Minute), time.Now(), time.Second)
+		time.Sleep(59 * time.Minute)
+		get(t, c, "done")
+		time.Sleep(2 * time.Minute)
+		_, err = c.Get("done")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+	})
+}
+
+// TestClockSetBackBetweenProcesses wants no retry to wait longer than it was to, and
+// no revision to be lower than one told. Each bubble begins at the same time.
+func TestClockSetBackBetweenProcesses(t *testing.T) {
+	store := new(batch.MemoryStore)
+	attempts := 0
+	job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Minute), TTLAfterFinished: new(time.Hour), Executor: fn(func(context.Context) error {
+		if attempts++; attempts < 3 {
+			return errDisk
+		}
+		return nil
+	})}
+	var told uint64
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		c := newController(t, batch.Options{Store: store})
+		mustCreate(t, c, job)
+		settle()
+		require.NoError(t, c.Shutdown(ended(errCause)))
+		told = get(t, c, "j").Revision
+	})
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		c := newController(t, batch.Options{Store: store})
+		_, err := c.Apply(t.Context(), job)
+		require.NoError(t, err)
+		require.Greater(t, get(t, c, "j").Revision, told)
+		_, err = c.Wait(t.Context(), "j")
+		require.NoError(t, err)
+		require.WithinDuration(t, start.Add(2*time.Minute), time.Now(), time.Second)
+		time.Sleep(59 * time.Minute)
+		get(t, c, "j")
+		time.Sleep(2 * time.Minute)
+		_, err = c.Get("j")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+	})
+}
