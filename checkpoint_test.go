@@ -28,7 +28,7 @@ func (r *relay) run(a batch.Attempt, save string) error {
 	if save == "" {
 		return nil
 	}
-	return a.SaveCheckpoint(context.Background(), context.Background(), context.Background(), []byte(save))
+	return a.SaveCheckpoint(context.Background(), []byte(save))
 }
 
 var errAgain = errors.New("again")
@@ -131,28 +131,28 @@ func TestCheckpointLimits(t *testing.T) {
 		require.NoError(t, err)
 	}
 	run(batch.Job{CheckpointLimit: new(3)}, func(a batch.Attempt) error {
-		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("four")))
+		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint(context.Background(), []byte("four")))
 		require.True(t, ok)
 		require.Equal(t, batch.CheckpointSizeError{Size: 4, Limit: 3}, *tooLarge)
 		require.EqualError(t, tooLarge, "batch: checkpoint of 4 bytes: at most 3 are allowed")
 		require.Nil(t, a.Checkpoint(), "nothing has changed")
-		require.NoError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), nil))
+		require.NoError(t, a.SaveCheckpoint(context.Background(), nil))
 		require.Equal(t, []byte{}, a.Checkpoint(), "an empty one is one")
 		return nil
 	})
 	run(batch.Job{}, func(a batch.Attempt) error {
-		require.NoError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), make([]byte, 1<<20)))
-		require.Error(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), make([]byte, 1<<20+1)))
+		require.NoError(t, a.SaveCheckpoint(context.Background(), make([]byte, 1<<20)))
+		require.Error(t, a.SaveCheckpoint(context.Background(), make([]byte, 1<<20+1)))
 		return nil
 	})
-	require.ErrorIs(t, batch.Attempt{}.SaveCheckpoint(t.Context(), nil), batch.ErrAttemptEnded)
+	require.ErrorIs(t, batch.Attempt{}.SaveCheckpoint(context.Background(), nil), batch.ErrAttemptEnded)
 	require.Nil(t, batch.Attempt{}.Checkpoint())
 }
 
 func TestCheckpointIsACopy(t *testing.T) {
 	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 		data := []byte("before")
-		require.NoError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), data))
+		require.NoError(t, a.SaveCheckpoint(context.Background(), data))
 		copy(data, "change")
 		copy(a.Checkpoint(), "change")
 		require.Equal(t, "before", string(a.Checkpoint()))
@@ -172,10 +172,10 @@ func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
 				if a.Number == 0 {
 					<-ctx.Done()
 					time.Sleep(time.Second)
-					late <- a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("late"))
+					late <- a.SaveCheckpoint(context.Background(), []byte("late"))
 					return ctx.Err()
 				}
-				require.NoError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("newer")))
+				require.NoError(t, a.SaveCheckpoint(context.Background(), []byte("newer")))
 				time.Sleep(2 * time.Second)
 				require.Equal(t, "newer", string(a.Checkpoint()))
 				return nil
@@ -205,8 +205,8 @@ func TestTypedCheckpoints(t *testing.T) {
 				require.Error(t, err)
 				return nil
 			}
-			require.Error(t, batch.SaveCheckpoint(t.Context(), t.Context(), t.Context(), a, func() {}))
-			require.NoError(t, batch.SaveCheckpoint(t.Context(), t.Context(), t.Context(), a, place{3, 4}))
+			require.Error(t, batch.SaveCheckpoint(context.Background(), a, func() {}))
+			require.NoError(t, batch.SaveCheckpoint(context.Background(), a, place{3, 4}))
 			return errAgain
 		})})
 	require.NoError(t, err)

@@ -125,7 +125,7 @@ func ExampleAttempt_SaveCheckpoint() {
 					return fmt.Errorf("part %d: connection lost", part)
 				}
 				fmt.Println("attempt", a.Number, "copies part", part)
-				if err := batch.SaveCheckpoint(t.Context(), t.Context(), context.Background(), a, part+1); err != nil {
+				if err := batch.SaveCheckpoint(context.Background(), a, part+1); err != nil {
 					return err
 				}
 			}

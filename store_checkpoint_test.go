@@ -33,7 +33,7 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Restarts == 0 {
-					return errors.Join(a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), fmt.Append(nil, "of ", a.Number)), errors.New("again"))
+					return errors.Join(a.SaveCheckpoint(context.Background(), fmt.Append(nil, "of ", a.Number)), errors.New("again"))
 				}
 				time.Sleep(time.Duration(2-a.Number) * time.Second)
 				found[a.Number] = string(a.Checkpoint())
@@ -74,7 +74,7 @@ func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 			require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				close(started)
 				<-goOn
-				saved <- a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("x"))
+				saved <- a.SaveCheckpoint(context.Background(), []byte("x"))
 				return nil
 			})}))
 			<-started
@@ -122,7 +122,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 						if len(found) > 1 {
 							return nil
 						}
-						require.NoError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("far")))
+						require.NoError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
 						<-ctx.Done()
 						return nil
 					})}
@@ -146,7 +146,7 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	saves := batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-		for ctx.Err() == nil && a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("far")) == nil {
+		for ctx.Err() == nil && a.SaveCheckpoint(context.Background(), []byte("far")) == nil {
 		}
 		return nil
 	})

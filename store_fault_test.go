@@ -238,7 +238,7 @@ func TestCheckpointsWaitForTheStore(t *testing.T) {
 		"saving": func(ctx context.Context, a batch.Attempt) error {
 			for i := range 100 {
 				time.Sleep(100 * time.Millisecond)
-				if err := batch.SaveCheckpoint(t.Context(), t.Context(), t.Context(), a, i); err != nil {
+				if err := batch.SaveCheckpoint(context.Background(), a, i); err != nil {
 					return err
 				}
 			}
@@ -280,10 +280,10 @@ func TestCheckpointOfAStoppedAttemptWhileTheStoreFails(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			store.set(failing)
-			isStoreError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("far")))
+			isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
 			require.ErrorIs(t, context.Cause(ctx), batch.ErrAttemptTimeout)
 			require.Equal(t, 10*time.Second, time.Since(epoch))
-			isStoreError(t, a.SaveCheckpoint(t.Context(), t.Context(), t.Context(), []byte("farther")))
+			isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("farther")))
 			return nil
 		})}
 		mustCreate(t, c, job)
