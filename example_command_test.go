@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -79,4 +81,28 @@ func ExampleCommand_gracePeriod() {
 	// Output:
 	// crawling
 	// saved the frontier
+}
+
+// Each execution reads its input from the beginning, also after a retry.
+func ExampleCommand_stdin() {
+	ctx := context.Background()
+	c, _ := batch.New(context.Background(), batch.Options{})
+	defer c.Shutdown(ctx)
+
+	_, err := c.Run(ctx, batch.Job{
+		Name: "sort",
+		Executor: batch.Command{
+			Args:  []string{"sort"},
+			Stdin: func() (io.Reader, error) { return strings.NewReader("pear\napple\n"), nil },
+		},
+	})
+	fmt.Println(err)
+	attempts, _ := c.Attempts(context.Background(), "sort")
+	for line := range c.Logs(ctx, "sort", attempts[0].Name, batch.LogOptions{}) {
+		fmt.Println(line.Text)
+	}
+	// Output:
+	// <nil>
+	// apple
+	// pear
 }

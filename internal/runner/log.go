@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -172,7 +171,7 @@ func (j *Job) logFailureLocked(a Attempt, text string, stack []byte) {
 		attrs = append(attrs, slog.Time("next_try", j.r.date(next)))
 	}
 	if stack != nil {
-		attrs = append(attrs, slog.String("stack", fmt.Sprintf("%s", stack)))
+		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
 	j.logLocked(slog.LevelWarn, "attempt failed", attrs...)
 }
