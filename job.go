@@ -140,8 +140,9 @@ type Job struct {
 	ManagedBy *string
 
 	// History is how many finished attempts are kept with their logs: the
-	// newest, failed ones preferred. Counters do not depend on it. Nil means
-	// 1000. Zero keeps none.
+	// newest, failed ones preferred. Counters do not depend on it, nor does the last
+	// error of each index that BackoffLimitPerIndex gives up. Nil means 1000. Zero
+	// keeps none.
 	History *int
 	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil
 	// means 1 MiB. Zero means none.

@@ -297,8 +297,9 @@ func TestOutputOfARunningAttemptSurvives(t *testing.T) {
 	})
 }
 
-// A job costs its store what its index set and the attempts that are kept cost,
-// and not something for each completion.
+// A job costs its store what its index set and the attempts that are kept cost, and
+// the last error of each index that was given up, but not something for each
+// completion.
 func TestStoreOfABigJob(t *testing.T) {
 	const completions, history = 100_000, 1000
 	cases := map[string]batch.Job{
@@ -333,9 +334,10 @@ func TestStoreOfABigJob(t *testing.T) {
 			}
 			t.Logf("%d records, %d bytes", len(values), bytes)
 			// Two bitmaps with a bit for each index, in pages of 1024; and the attempts
-			// that are kept, in records of which at least one attempt is.
-			require.Less(t, len(values), 10+2*(completions/1024+1)+history)
-			require.Less(t, bytes, 2*completions/8+2*history*400)
+			// that are kept, in records of which at least one attempt is. An error costs
+			// its text and what tells it from others.
+			require.Less(t, len(values), 10+2*(completions/1024+1)+history+s.Failed)
+			require.Less(t, bytes, 2*completions/8+2*history*400+s.Failed*120)
 			again := newController(t, batch.Options{Store: &store})
 			require.Equal(t, s.Succeeded, get(t, again, "j").Succeeded)
 			require.Len(t, attemptsOf(t, again, "j"), history)
