@@ -294,3 +294,17 @@ func ExampleExponentialBackoff() {
 	// Output:
 	// 10s 20s 40s 1m20s 2m40s 5m20s 10m0s 10m0s
 }
+
+// A server that says when to come back is believed.
+func ExampleRetryAfter() {
+	start := time.Now()
+	_, err := batch.Run(context.Background(), batch.Job{Name: "fetch", Backoff: batch.ConstantBackoff(time.Hour),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Number == 0 {
+				return batch.RetryAfter(errors.New("429 Too Many Requests"), 20*time.Millisecond)
+			}
+			return nil
+		})})
+	fmt.Println(err, time.Since(start) < time.Hour)
+	// Output: <nil> true
+}

@@ -180,6 +180,26 @@ func Permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
+// RetryAfter marks err with the delay before the next try, such as that of an HTTP
+// header Retry-After. It takes the place of [Job.Backoff], or [Job.RestartBackoff];
+// the failure counts as any other. Errors with a method RetryAfter() time.Duration,
+// and those of backoff.RetryAfter, mean the same. Zero or less marks nothing. A nil
+// err gives nil.
+func RetryAfter(err error, delay time.Duration) error {
+	if err == nil || delay <= 0 {
+		return err
+	}
+	return &retryAfterError{err, delay}
+}
+
+type retryAfterError struct {
+	error
+	delay time.Duration
+}
+
+func (e *retryAfterError) Unwrap() error             { return e.error }
+func (e *retryAfterError) RetryAfter() time.Duration { return e.delay }
+
 // A Backoff makes the delays of sequences of failures. BackOff is called when a
 // sequence begins, that is for each job, for each index of a job with
 // [Job.BackoffLimitPerIndex], and for each attempt under [RestartOnFailure];
@@ -521,30 +541,60 @@ func (p *SuccessPolicy) engineRules() []engine.SuccessRule {
 }
 
 // isPermanent reports whether an error is marked by [Permanent], or by that of any
-// version of package backoff. What made a job fail that the executor has run itself
-// says nothing of the executor.
+// version of package backoff.
 func isPermanent(err error) bool {
+	return inOwnChain(err, func(err error) bool {
+		_, ok := err.(*backoff.PermanentError)
+		return ok || reflect.TypeOf(err).String() == permanentType
+	})
+}
+
+// retryAfterOf is the delay that an error asks for, by [RetryAfter], a method
+// RetryAfter() time.Duration, or the error of package backoff; zero if it does not.
+func retryAfterOf(err error) (delay time.Duration) {
+	inOwnChain(err, func(err error) bool {
+		if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
+			delay = e.RetryAfter()
+			return true
+		}
+		if reflect.TypeOf(err).String() != retryAfterType {
+			return false
+		}
+		field := reflect.ValueOf(err).Elem().FieldByName("Duration")
+		if field.IsValid() && field.CanInt() {
+			delay = time.Duration(field.Int())
+		}
+		return true
+	})
+	return max(delay, 0)
+}
+
+// What the types are called in the versions of package backoff that have them. Where
+// the package is does not matter: it may be a fork, or vendored.
+const (
+	permanentType  = "*backoff.PermanentError"
+	retryAfterType = "*backoff.RetryAfterError"
+)
+
+// inOwnChain reports whether match holds for an error in the chain of err, or for
+// several of them. What made a job fail that the executor has run itself says nothing
+// of the executor, and is left out.
+func inOwnChain(err error, match func(error) bool) bool {
 	switch err.(type) {
 	case nil, *JobError, *UnfinishedError, *AttemptError, *MapError:
 		return false
-	case *backoff.PermanentError:
-		return true
 	}
-	if reflect.TypeOf(err).String() == permanentType {
+	if match(err) {
 		return true
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return isPermanent(e.Unwrap())
+		return inOwnChain(e.Unwrap(), match)
 	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(e.Unwrap(), isPermanent)
+		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return inOwnChain(err, match) })
 	}
 	return false
 }
-
-// permanentType is what the type is called in every version of package backoff. Where
-// the package is does not matter: it may be a fork, or vendored.
-const permanentType = "*backoff.PermanentError"
 
 // A judge says what the errors of a job's executor mean.
 type judge struct {
@@ -576,7 +626,7 @@ func (g *judge) result(err, stopped error) (res engine.Result) {
 		}
 	}()
 	res.Code = stoppedExitCode(err, stopped)
-	res.Permanent = isPermanent(err)
+	res.Permanent, res.RetryAfter = isPermanent(err), retryAfterOf(err)
 	res.ErrorRule = slices.IndexFunc(g.rules, func(rule FailureRule) bool {
 		return rule.OnError != nil && g.matches(rule.OnError, err)
 	})

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// ErrClosed: the store was closed.
-var ErrClosed = errors.New("boltstore: store is closed")
+// ErrClosed: the store was closed. It is also [fs.ErrClosed].
+var ErrClosed = fmt.Errorf("boltstore: store: %w", fs.ErrClosed)
 
 // ErrMoved: while the store was open its file was removed, renamed or replaced. An
 // [*IOError] has it. Nothing more is acknowledged until the file has its name

@@ -206,6 +206,10 @@ func (j *Job) failOnce(a *Attempt, now Time) {
 		return
 	}
 	j.noteFailure(a, j.retry.n, a.countedAt)
+	if a.retryAfter > 0 {
+		j.retry.until = j.retry.last.Add(a.retryAfter)
+		return
+	}
 	j.delayRetry()
 }
 
@@ -231,12 +235,15 @@ func (j *Job) failIndexOnce(a *Attempt, action FailureAction) {
 		j.giveUp(a)
 	default:
 		j.retain(a, action != Ignore)
-		if j.Spec.CustomDelay {
+		switch {
+		case a.retryAfter > 0:
+			j.retryIndexAt(a, a.countedAt.Add(a.retryAfter))
+		case j.Spec.CustomDelay:
 			a.retryAt = Never
 			j.out = append(j.out, Action{Kind: NeedDelay, Index: a.Index, N: n})
-			return
+		default:
+			j.retryIndexAt(a, a.countedAt.Add(j.Spec.retryDelay(n)))
 		}
-		j.retryIndexAt(a, a.countedAt.Add(j.Spec.retryDelay(n)))
 	}
 }
 

@@ -74,6 +74,7 @@ type Attempt struct {
 	wakeRestart duequeue.Place // in Job.restarting
 	errorRule   int            // see Result.ErrorRule
 	permanent   bool           // see Result.Permanent
+	retryAfter  time.Duration  // see Result.RetryAfter
 	restartNo   int            // restarts since the restart delay began anew
 	touched     bool           // since the job was saved
 	saved       bool           // there is a record of it
@@ -240,7 +241,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	if a.terminal() {
 		return // the job's end has taken it along
 	}
-	a.permanent = r.Permanent
+	a.permanent, a.retryAfter = r.Permanent, r.RetryAfter
 	a.errorRule = r.ErrorRule
 	switch {
 	case a.Phase == Pending && a.DeletedAt != 0:
@@ -267,12 +268,15 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.touch(a)
 	a.waiting, a.runEndAt = true, now
 	j.noteFailure(a, a.Restarts+1, now)
-	if j.Spec.CustomRestartDelay {
+	switch {
+	case a.retryAfter > 0:
+		j.restartIn(a, a.retryAfter, now)
+	case j.Spec.CustomRestartDelay:
 		a.RestartAt = Never
 		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
-		return
+	default:
+		j.restartIn(a, a.kubeletDelay(now), now)
 	}
-	j.restartIn(a, a.kubeletDelay(now), now)
 }
 
 // restartIn sets when a waiting attempt runs again, counted from the end of

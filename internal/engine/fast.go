@@ -369,7 +369,7 @@ func (j *Job) Retry(a *Attempt, r Result, now Time) *Attempt {
 // being tried again without a delay.
 func (s *Spec) retriesAtOnce(a *Attempt, r Result) bool {
 	return s.FixedDelay && s.Delay == 0 && !s.CustomDelay && !s.OnFailure && len(s.FailureRules) == 0 &&
-		r.Code != 0 && !r.Permanent && a.Failures < s.BackoffLimitPerIndex
+		r.Code != 0 && !r.Permanent && r.RetryAfter == 0 && a.Failures < s.BackoffLimitPerIndex
 }
 
 // left is how many more attempts the job needs than it has.

@@ -72,6 +72,9 @@ type Result struct {
 	Code      int  // the exit code; zero is success
 	ErrorRule int  // the first rule that matched the error, or None
 	Permanent bool // not worth a retry
+	// RetryAfter is the delay before the next try, in place of any other; zero if the
+	// result has none to say.
+	RetryAfter time.Duration
 }
 
 // match finds the first rule that matches a failed attempt, or None. An attempt
