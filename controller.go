@@ -36,6 +36,8 @@ var (
 	ErrJobDeleted = runner.ErrJobDeleted
 	// ErrFinished: the attempt has ended already.
 	ErrFinished = runner.ErrFinished
+	// ErrStoreInUse: another controller has claimed the store; see [Claimer].
+	ErrStoreInUse = errors.New("batch: store is in use by another controller")
 	// ErrTooOld: deletions since the given revision are no longer known.
 	ErrTooOld = runner.ErrTooOld
 )
@@ -54,6 +56,10 @@ type Options struct {
 	// Namespace is what messages call the namespace (R204); empty means
 	// "default".
 	Namespace string
+	// FinishedJobs is how many finished jobs are kept; beyond it the one that finished
+	// first is removed, as by its TTL. Zero means 10,000. A negative value keeps all,
+	// and a controller that runs for months then grows for ever.
+	FinishedJobs int
 	// Store keeps the jobs, so that they survive the process: see [Store]. Nil
 	// keeps them in memory only, at no cost. A store serves one controller at a
 	// time; whoever opened it closes it, after Shutdown.
@@ -103,6 +109,16 @@ type Store interface {
 	Commit(ctx context.Context, records []Record) error
 }
 
+// A Claimer is a [Store] that one controller at a time can claim. [New] claims it
+// before anything else, and [Controller.Shutdown] releases it after the last commit.
+// Without it, whoever gives one store to two controllers at once has jobs run twice.
+type Claimer interface {
+	Store
+	// Claim returns [ErrStoreInUse] at once if the store is claimed, or an error of
+	// ctx. Release is called once.
+	Claim(ctx context.Context) (release func(), err error)
+}
+
 // A Record is a value in a [Store].
 type Record struct {
 	Job   string // the job's UID; empty for what belongs to the whole store
@@ -114,8 +130,24 @@ type Record struct {
 // process. Tests restart controllers with it. The zero value is empty. Its
 // methods may be called by several goroutines at once.
 type MemoryStore struct {
-	mu   sync.Mutex
-	jobs map[string]map[string][]byte
+	mu      sync.Mutex // guards the fields below
+	jobs    map[string]map[string][]byte
+	claimed bool
+}
+
+// Claim makes the store that of one controller. The error is [ErrStoreInUse].
+func (s *MemoryStore) Claim(context.Context) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claimed {
+		return nil, ErrStoreInUse
+	}
+	s.claimed = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.claimed = false
+	}, nil
 }
 
 // Load walks over a copy of what there is. The error is that of ctx.
@@ -209,7 +241,11 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	if o.Store == nil {
 		return c, nil
 	}
-	if err := c.runner.Open(ctx, storeOf(o.Store, c)); err != nil {
+	store, err := storeOf(ctx, o.Store, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.runner.Open(ctx, store); err != nil {
 		if wrong, ok := errors.AsType[*runner.FormatError](err); ok {
 			return nil, (*FormatError)(wrong)
 		}
@@ -218,9 +254,12 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	return c, nil
 }
 
+const defaultFinishedJobs = 10_000
+
 func newController(parent context.Context, o Options) *Controller {
 	return &Controller{runner.New(runner.Options{
-		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
+		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
+		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
 		UserErrors: runner.UserErrors{
 			Store:          func(err error) error { return &StoreError{err} },
 			CheckpointSize: func(size, limit int) error { return &CheckpointSizeError{size, limit} },
@@ -231,9 +270,17 @@ func newController(parent context.Context, o Options) *Controller {
 	})}
 }
 
-// storeOf is a store as the runner wants it.
-func storeOf(s Store, c *Controller) runner.Store {
+// storeOf is a store as the runner wants it, claimed if it can be.
+func storeOf(ctx context.Context, s Store, c *Controller) (runner.Store, error) {
+	release := func() {}
+	if claimer, ok := s.(Claimer); ok {
+		var err error
+		if release, err = claimer.Claim(ctx); err != nil {
+			return runner.Store{}, err
+		}
+	}
 	return runner.Store{
+		Release: release,
 		Load: func(ctx context.Context) iter.Seq2[journal.Record, error] {
 			return func(yield func(journal.Record, error) bool) {
 				for r, err := range s.Load(ctx) {
@@ -251,7 +298,7 @@ func storeOf(s Store, c *Controller) runner.Store {
 			return s.Commit(ctx, converted)
 		},
 		Decode: c.decode,
-	}
+	}, nil
 }
 
 // A source is what a definition was made of.

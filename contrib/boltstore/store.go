@@ -32,6 +32,7 @@ type Store struct {
 	info     fs.FileInfo   // tells the file from others
 	patience time.Duration // how long Close waits for a call
 
+	claimed  atomic.Bool // by a controller
 	closed   atomic.Bool
 	turn     chan struct{} // has an element while a call uses the fields below
 	file     *os.File      // locked; nil if it must be opened again
@@ -43,7 +44,7 @@ type Store struct {
 	closeErr error         // of closing the file
 }
 
-var _ batch.Store = (*Store)(nil)
+var _ batch.Claimer = (*Store)(nil)
 
 // Open opens the store in the file at path, or makes one if there is no file.
 // The folder must be there. It reads the whole file, and returns a store only
@@ -87,6 +88,15 @@ func absolutePath(path string) (string, error) {
 
 // closePatience is how long Close waits for the disk.
 const closePatience = 5 * time.Second
+
+// Claim makes the store that of one controller. The error is [batch.ErrStoreInUse].
+// Other processes are kept out by the lock of the file.
+func (s *Store) Claim(context.Context) (release func(), err error) {
+	if !s.claimed.CompareAndSwap(false, true) {
+		return nil, batch.ErrStoreInUse
+	}
+	return func() { s.claimed.Store(false) }, nil
+}
 
 // Close closes the file, for others to open. It waits for a call that is under
 // way, for five seconds at most: then it returns an [*IOError] that is an

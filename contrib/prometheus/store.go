@@ -50,6 +50,14 @@ type store struct {
 	commits *commits
 }
 
+// Claim claims the store that is measured, if that can be.
+func (s *store) Claim(ctx context.Context) (release func(), err error) {
+	if claimer, ok := s.next.(batch.Claimer); ok {
+		return claimer.Claim(ctx)
+	}
+	return func() {}, nil
+}
+
 func (s *store) Load(ctx context.Context) iter.Seq2[batch.Record, error] { return s.next.Load(ctx) }
 
 func (s *store) Commit(ctx context.Context, records []batch.Record) (err error) {

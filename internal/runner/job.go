@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"container/list"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -18,16 +19,18 @@ import (
 // A Job is a job under a runner: the engine that decides what it does, and the
 // lock under which it decides. Methods that need the lock end in Locked.
 type Job struct {
-	r       *Runner
-	id      engine.Identity
-	uid     string                     // of id
-	def     atomic.Pointer[Definition] // replaced under mu
-	entry   feed.Entry[watched]
-	place   journal.Place
-	alarm   alarm.Entry[*Job]
-	turn    turns.Place[*Job]
-	retries delay.Sequences // of a job with a Backoff
-	done    chan struct{}   // closed when the job has finished or is gone, as far as others may know
+	r     *Runner
+	id    engine.Identity
+	uid   string                     // of id
+	def   atomic.Pointer[Definition] // replaced under mu
+	entry feed.Entry[watched]
+	place journal.Place
+	alarm alarm.Entry[*Job]
+	turn  turns.Place[*Job]
+	// asFinished is the job's place among the finished ones; guarded by Runner.mu.
+	asFinished *list.Element
+	retries    delay.Sequences // of a job with a Backoff
+	done       chan struct{}   // closed when the job has finished or is gone, as far as others may know
 
 	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
 	engine      *engine.Job
@@ -250,6 +253,9 @@ func (j *Job) StoredLocked() {
 	if finished && !j.hasEnded {
 		j.hasEnded = true
 		j.logFinishedLocked()
+		if !gone {
+			j.r.keepFinished(j)
+		}
 	}
 	j.closeIfClearedLocked()
 }

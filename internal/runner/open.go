@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/runtocompletion/batch/internal/clock"
@@ -25,6 +26,8 @@ import (
 type Store struct {
 	Load   func(ctx context.Context) iter.Seq2[journal.Record, error]
 	Commit func(ctx context.Context, records []journal.Record) error
+	// Release is called when the runner does not use the store any more.
+	Release func()
 	// Decode returns what a definition was stored as, without its functions.
 	Decode func(data []byte) (SavedJob, error)
 }
@@ -56,9 +59,10 @@ type savedClock struct {
 func (r *Runner) Open(ctx context.Context, store Store) error {
 	written := journal.Record{Key: formatKey, Value: []byte(format)}
 	j := journal.New(store.Commit, r.storeTrouble, written)
-	r.journal = j
+	r.journal, r.release = j, sync.OnceFunc(store.Release)
 	jobs, doubles, err := r.load(ctx, store)
 	if err != nil {
+		r.release()
 		return err
 	}
 	first := append(doubles, written, r.clockRecord())
@@ -69,6 +73,7 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 		r.enroll(job)
 		job.goOnAfterLoad()
 	}
+	r.keepAllFinished(jobs)
 	if err := j.Sync(ctx); err != nil {
 		return r.giveUp(ctx, err)
 	}
@@ -115,6 +120,7 @@ func (r *Runner) giveUp(ctx context.Context, err error) error {
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	_ = r.journal.Close(ended) // there is nothing to be stored
+	r.release()
 	return r.storeError(ctx, err)
 }
 

@@ -28,11 +28,13 @@ import (
 
 // Options configure a [Runner].
 type Options struct {
-	Logger     *slog.Logger    // nil: nothing is logged
-	Namespace  string          // in messages
-	MaxActive  int             // the most executors that run at once; 0: no limit
-	Parent     context.Context // of attempts' contexts: when it ends, Shutdown is called soon
-	UserErrors UserErrors
+	Logger    *slog.Logger // nil: nothing is logged
+	Namespace string       // in messages
+	MaxActive int          // the most executors that run at once; 0: no limit
+	// FinishedJobs is how many finished jobs are kept; negative: all.
+	FinishedJobs int
+	Parent       context.Context // of attempts' contexts: when it ends, Shutdown is called soon
+	UserErrors   UserErrors
 }
 
 // A Runner runs jobs. Its methods may be called by several goroutines at once, also
@@ -49,6 +51,7 @@ type Runner struct {
 	feed       feed.Feed[watched]
 	slots      *slots
 	journal    journal.Keeper
+	release    func() // of the store
 	trouble    atomic.Pointer[Trouble]
 	start      time.Time
 
@@ -63,6 +66,7 @@ type Runner struct {
 	creating  map[string]struct{} // names of jobs that are being stored
 	lingering map[*Job]struct{}   // gone, with attempts that have not ended
 	records   map[string][]byte   // see SaveRecord
+	finished  finished
 
 	stopping   chan struct{} // closed when Shutdown begins
 	idle       chan struct{} // has one when stopping, and nothing runs
@@ -91,6 +95,8 @@ func New(o Options) *Runner {
 		clock:      clock.New(),
 		slots:      newSlots(o.MaxActive),
 		journal:    journal.Memory{},
+		release:    func() {},
+		finished:   finished{limit: o.FinishedJobs},
 		start:      time.Now(),
 		jobs:       make(map[string]*Job),
 		creating:   make(map[string]struct{}),
@@ -225,6 +231,7 @@ func (r *Runner) moveOut(j *Job, lives bool) {
 	if r.jobs[j.id.Job] == j {
 		delete(r.jobs, j.id.Job)
 	}
+	r.forgetFinishedLocked(j)
 	if lives {
 		r.lingering[j] = struct{}{}
 	} else {

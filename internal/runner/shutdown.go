@@ -105,6 +105,9 @@ func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
 		}
 		close(r.over)
 	})
+	if left.IsZero() { // otherwise something of this process may still count on the store
+		r.release()
+	}
 	return left, err
 }
 

@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// Finished are the jobs that have finished, in the order in which they did, so that
+// the first can go when there are too many.
+type finished struct {
+	limit int // negative: none
+	jobs  list.List
+}
+
+// keepFinished has the job kept as long as not too many others finish after it.
+func (r *Runner) keepFinished(j *Job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := &r.finished
+	if f.limit < 0 || j.asFinished != nil {
+		return
+	}
+	j.asFinished = f.jobs.PushBack(j)
+	if f.jobs.Len() == f.limit+1 { // otherwise that is under way
+		r.enter()
+		r.launch(r.removeOldest)
+	}
+}
+
+// removeOldest removes jobs until there are not too many. It has a goroutine of its
+// own, as the lock of another job is held by whoever finds that out.
+func (r *Runner) removeOldest() {
+	defer r.leave()
+	for {
+		r.mu.Lock()
+		f := &r.finished
+		if f.jobs.Len() <= f.limit {
+			r.mu.Unlock()
+			return
+		}
+		j := f.jobs.Remove(f.jobs.Front()).(*Job)
+		r.mu.Unlock()
+		j.do(engine.Event{Kind: engine.Deleted})
+	}
+}
+
+// forgetFinishedLocked takes a job out that is gone. It needs r.mu.
+func (r *Runner) forgetFinishedLocked(j *Job) {
+	if j.asFinished != nil {
+		r.finished.jobs.Remove(j.asFinished) // does nothing if it is not in the list
+	}
+}
+
+// keepAllFinished is keepFinished for jobs that were loaded.
+func (r *Runner) keepAllFinished(jobs []*Job) {
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *Job) bool { return j.engine.FinishedAt == 0 })
+	slices.SortStableFunc(jobs, func(a, b *Job) int { return cmp.Compare(a.engine.FinishedAt, b.engine.FinishedAt) })
+	for _, j := range jobs {
+		r.keepFinished(j)
+	}
+}

@@ -1,0 +1,86 @@
+package batch_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// finish has jobs finish one after the other.
+func finish(t *testing.T, c *batch.Controller, first, n int) {
+	t.Helper()
+	for i := range n {
+		_, err := c.Run(t.Context(), batch.Job{Name: fmt.Sprintf("job-%02d", first+i), Executor: succeed})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+	}
+	synctest.Wait()
+}
+
+func namesOf(c *batch.Controller) (names []string) {
+	for s := range c.All() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func TestFinishedJobsAreLimited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		c := newController(t, batch.Options{FinishedJobs: 3, Store: &store})
+		mustCreate(t, c, batch.Job{Name: "a-first-that-waits", Suspend: true, Executor: succeed})
+		finish(t, c, 0, 2)
+		require.Equal(t, []string{"a-first-that-waits", "job-00", "job-01"}, namesOf(c))
+		finish(t, c, 2, 4)
+		require.Equal(t, []string{"a-first-that-waits", "job-03", "job-04", "job-05"}, namesOf(c))
+		require.NoError(t, c.Delete(t.Context(), "job-04", batch.Background))
+		finish(t, c, 6, 1)
+		require.Equal(t, []string{"a-first-that-waits", "job-03", "job-05", "job-06"}, namesOf(c))
+		shut(t, c)
+
+		c = newController(t, batch.Options{FinishedJobs: 2, Store: &store})
+		synctest.Wait()
+		require.Equal(t, []string{"a-first-that-waits", "job-05", "job-06"}, namesOf(c))
+	})
+}
+
+func TestAllFinishedJobsAreKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{FinishedJobs: -1})
+		finish(t, c, 0, 20)
+		require.Len(t, namesOf(c), 20)
+	})
+}
+
+// A job that is removed as it finishes takes no place.
+func TestFinishedJobsWithoutTTL(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{FinishedJobs: 1})
+		finish(t, c, 0, 1)
+		for range 5 {
+			_, err := c.Run(t.Context(), batch.Job{Name: "gone", TTLAfterFinished: new(time.Duration(0)), Executor: succeed})
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.Equal(t, []string{"job-00"}, namesOf(c))
+	})
+}
+
+func TestStoreServesOneController(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batch.MemoryStore
+		first := newController(t, batch.Options{Store: &store})
+		_, err := batch.New(t.Context(), batch.Options{Store: &store})
+		require.ErrorIs(t, err, batch.ErrStoreInUse)
+		mustCreate(t, first, batch.Job{Name: "j", Executor: succeed})
+		complete(t, first, "j")
+		shut(t, first)
+		second := newController(t, batch.Options{Store: &store})
+		require.Equal(t, 1, get(t, second, "j").Succeeded)
+	})
+}
