@@ -172,6 +172,7 @@ func (j *Journal) retryStuck() {
 	j.stuckError = nil
 	j.mu.Unlock()
 	for _, p := range stuck {
+		p.records = latest(p.records) // what came last may be what the store takes
 		err := j.try(p.records)
 		if err != nil {
 			j.putAside(p, err)

@@ -1,0 +1,149 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A limited store takes no large values, as some databases do not.
+type limited struct{ batch.MemoryStore }
+
+var errLarge = errors.New("value too large")
+
+func (l *limited) Commit(ctx context.Context, records []batch.Record) error {
+	for _, r := range records {
+		if len(r.Value) > 400<<10 {
+			return errLarge
+		}
+	}
+	return l.MemoryStore.Commit(ctx, records)
+}
+
+// One job whose record the store refuses stalls by itself, and can be deleted.
+func TestStoreThatRefusesOneJob(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{Store: new(limited)})
+		mustCreate(t, c, batch.Job{Name: "good", Completions: new(1000), Executor: takes(10 * time.Millisecond)})
+		bad := make(chan error, 1)
+		mustCreate(t, c, batch.Job{Name: "bad", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			bad <- a.SaveCheckpoint(ctx, make([]byte, 500<<10))
+			<-ctx.Done()
+			return ctx.Err()
+		})})
+		storeError(t, <-bad, errLarge)
+		s := get(t, c, "bad")
+		stalled, ok := s.Condition(batch.ConditionStalled)
+		require.True(t, ok)
+		require.Equal(t, batch.ReasonStoreFailed, stalled.Reason)
+		require.Equal(t, errLarge.Error(), stalled.Message)
+		require.Equal(t, 1000, complete(t, c, "good").Succeeded)
+		require.False(t, get(t, c, "good").Is(batch.ConditionStalled))
+
+		require.NoError(t, c.Delete(t.Context(), "bad", batch.Background))
+		synctest.Wait()
+		_, err := c.Get("bad")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+		mustCreate(t, c, batch.Job{Name: "bad", Executor: succeed})
+		complete(t, c, "bad")
+	})
+}
+
+// What waits for a store that hangs ends with its context.
+func TestStoreThatHangs(t *testing.T) {
+	calls := map[string]func(ctx context.Context, c *batch.Controller, a batch.Attempt) error{
+		"Create": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			return c.Create(ctx, batch.Job{Name: "new", Executor: succeed})
+		},
+		"Apply": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			_, err := c.Apply(ctx, batch.Job{Name: "new", Executor: succeed})
+			return err
+		},
+		"Update": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			return c.Update(ctx, "j", func(j *batch.Job) { j.Parallelism = new(2) })
+		},
+		"Delete": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			return c.Delete(ctx, "j", batch.Background)
+		},
+		"Attempts": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			_, err := c.Attempts(ctx, "j")
+			return err
+		},
+		"Events": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			_, err := c.Events(ctx, "j")
+			return err
+		},
+		"SaveCheckpoint": func(ctx context.Context, _ *batch.Controller, a batch.Attempt) error {
+			return a.SaveCheckpoint(ctx, []byte("x"))
+		},
+		"SaveRecord": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
+			return c.SaveRecord(ctx, "test/x", []byte("x"))
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				c := newController(t, batch.Options{Store: &store})
+				attempt := make(chan batch.Attempt, 1)
+				mustCreate(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+					attempt <- a
+					<-ctx.Done()
+					return ctx.Err()
+				})})
+				a := <-attempt
+				settle()
+				release := store.hold()
+				a.SetOutput("something that is to be stored")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+				defer cancel()
+				start := time.Now()
+				require.ErrorIs(t, call(ctx, c, a), errCause)
+				require.Equal(t, time.Second, time.Since(start))
+				release()
+				settle()
+				_, err := c.Get("new")
+				require.ErrorIs(t, err, batch.ErrNotFound, "what was not acknowledged is undone")
+			})
+		})
+	}
+}
+
+// A shutdown does not wait much longer than it is to.
+func TestShutdownWithAStoreThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		c, err := batch.New(t.Context(), batch.Options{Store: &store})
+		require.NoError(t, err)
+		mustCreate(t, c, batch.Job{Name: "j", Executor: untilDone})
+		settle()
+		release := store.hold()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		require.Error(t, c.Shutdown(ctx))
+		require.Less(t, time.Since(start), 3*time.Second)
+		release()
+		settle()
+	})
+}
+
+func TestOpeningAStoreThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store disk
+		release := store.hold()
+		defer release()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+		defer cancel()
+		start := time.Now()
+		_, err := batch.New(ctx, batch.Options{Store: &store})
+		require.ErrorIs(t, err, errCause)
+		require.Less(t, time.Since(start), 3*time.Second)
+	})
+}
