@@ -13,7 +13,7 @@ import (
 // A service has one controller for all its jobs, as long as it lives.
 func ExampleController() {
 	ctx := context.Background()
-	c, err := batch.New(context.Background(), batch.Options{MaxActive: 64})
+	c, err := batch.New(ctx, batch.Options{MaxActive: 64})
 	if err != nil {
 		fmt.Println(err)
 		return

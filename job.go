@@ -1,18 +1,3 @@
-// Package batch runs work to completion: Kubernetes Jobs as a Go library.
-//
-// A [Job] says what to run, how many completions it needs, how many attempts
-// may run at once, how often and how they may fail. [Run] runs one job and
-// waits for it; [Map] applies a function to a slice; a [Controller] runs many
-// jobs in a long-lived service. The answer is the one that the Job controller
-// of Kubernetes would give, in this process, without a cluster.
-//
-// An attempt, one call of an [Executor], is what a pod is there. A job may run
-// an executor more than once for a completion, so executors should be
-// idempotent; [Attempt.Token] tells a completion's attempts apart. State is in memory,
-// and a process that ends takes its jobs with it, unless there is a [Store].
-//
-// What a job does, rule by rule and each beside its tests, is written down in
-// internal/engine/specification.md.
 package batch
 
 import (

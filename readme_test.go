@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/doc"
@@ -101,22 +102,28 @@ func TestReadmePrograms(t *testing.T) {
 	}
 }
 
-// TestReadmeFragments wants those parts of a program that are shown to be parts
-// of a test that runs.
+// TestReadmeFragments wants those parts of a program that are shown, in blocks and
+// between back quotes, to be parts of tests that run.
 func TestReadmeFragments(t *testing.T) {
-	var tests strings.Builder
-	for _, folder := range []string{".", "batchtest", "contrib/kube"} {
+	var all strings.Builder
+	for _, folder := range []string{".", "contrib/boltstore", "contrib/cron", "contrib/kube", "contrib/page", "contrib/prometheus"} {
 		files, err := filepath.Glob(folder + "/*_test.go")
 		require.NoError(t, err)
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			tests.Write(text)
+			all.Write(text)
 		}
 	}
+	tests := all.String()
 	for _, b := range blocks(t) {
 		if b.kind == "go" && !b.isProgram() {
-			require.True(t, containsIndented(tests.String(), b.text), "line %d: in no test:\n%s", b.line, b.text)
+			require.True(t, containsIndented(tests, b.text), "line %d: in no test:\n%s", b.line, b.text)
+		}
+	}
+	for _, span := range spans(withoutBlocks(t)) {
+		if strings.HasSuffix(span, ")") {
+			require.True(t, strings.Contains(tests, span), "in no test: %s", span)
 		}
 	}
 }
@@ -145,33 +152,14 @@ var readmeCommands = map[string]func(t *testing.T){
 		require.NoError(t, err)
 		require.Contains(t, string(script), "\ngo test work\n")
 	},
-	"go test -C contrib/boltstore ./internal/crash -run TestKills -kills 5000 -timeout 2h -v": func(t *testing.T) { // some of them
-		out := command(t, "go", "test", "-C", "contrib/boltstore", "./internal/crash", "-run", "TestKills", "-kills", "5", "-v")
-		require.Contains(t, out, "lost 0, duplicated acknowledged 0")
-	},
-	"go -C internal/bench run .": func(t *testing.T) { // smaller sizes: it takes minutes
-		out := command(t, "go", "-C", "internal/bench", "run", ".", "-quick", "-rounds", "1")
-		require.NotEmpty(t, budgets(out))
-		require.Equal(t, budgets(out), budgets(section(t, "Speed")))
-	},
-	"go test -C contrib/boltstore -run '^$' -bench Controller .": func(t *testing.T) {
-		out := command(t, "go", "test", "-C", "contrib/boltstore", "-run", "^$", "-bench", "Controller", "-benchtime", "1000x", ".")
-		require.Regexp(t, `(?s)Controller/raw.* records/s\n.*Controller/parallelism=64.* completions/s\n`, out)
+	"go test .": func(t *testing.T) { // this very test is part of it; a small part of it, so
+		require.Contains(t, command(t, "go", "test", "-run", "TestWantOutput", "."), "ok")
 	},
 	"go get github.com/runtocompletion/batch": func(t *testing.T) {
 		mod, err := os.ReadFile("go.mod")
 		require.NoError(t, err)
 		require.Contains(t, string(mod), "module github.com/runtocompletion/batch\n")
 	},
-}
-
-// budgets returns what the benchmark holds against a budget, whatever the sizes.
-func budgets(text string) []string {
-	var list []string
-	for _, row := range regexp.MustCompile(`(?m)^ *(\S.*?)  .*≤`).FindAllStringSubmatch(text, -1) {
-		list = append(list, regexp.MustCompile(`\d+( \d{3})*`).ReplaceAllString(row[1], "N"))
-	}
-	return list
 }
 
 func TestReadmeCommands(t *testing.T) {
@@ -257,28 +245,6 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
-// rows returns the cells of the tables in a text, without their heads.
-func rows(text string) [][]string {
-	var list [][]string
-	head := true
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		switch {
-		case !strings.HasPrefix(line, "|"):
-			head = true
-		case strings.HasPrefix(line, "|---"):
-			head = false
-		case !head:
-			cells := strings.Split(strings.Trim(line, "|"), "|")
-			for i := range cells {
-				cells[i] = strings.TrimSpace(cells[i])
-			}
-			list = append(list, cells)
-		}
-	}
-	return list
-}
-
 var codeSpan = regexp.MustCompile("`([^`\n]+)`")
 
 // spans returns the texts between back quotes, outside of blocks.
@@ -288,42 +254,6 @@ func spans(text string) []string {
 		list = append(list, match[1])
 	}
 	return list
-}
-
-// TestReadmeFields compares the table of fields with the fields there are, and
-// with the fields of the specification of Kubernetes' Job.
-func TestReadmeFields(t *testing.T) {
-	var fields []string
-	for _, s := range []struct {
-		prefix string
-		of     reflect.Type
-	}{
-		{"", reflect.TypeFor[batch.Job]()},
-		{"FailurePolicy.", reflect.TypeFor[batch.FailurePolicy]()},
-		{"FailureRule.", reflect.TypeFor[batch.FailureRule]()},
-		{"ExitCodes.", reflect.TypeFor[batch.ExitCodes]()},
-		{"ConditionPattern.", reflect.TypeFor[batch.ConditionPattern]()},
-		{"SuccessPolicy.", reflect.TypeFor[batch.SuccessPolicy]()},
-		{"SuccessRule.", reflect.TypeFor[batch.SuccessRule]()},
-	} {
-		for field := range s.of.Fields() {
-			fields = append(fields, s.prefix+field.Name)
-		}
-	}
-	var kubernetes, told []string
-	for _, row := range rows(section(t, "Every field")) {
-		require.Len(t, row, 3)
-		kubernetes = append(kubernetes, spans(row[0])...)
-		told = append(told, spans(row[1])...)
-		require.NotEmpty(t, row[2], "%v", row)
-	}
-	require.ElementsMatch(t, fields, told)
-
-	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules
-		successPolicy.rules backoffLimit backoffLimitPerIndex maxFailedIndexes selector manualSelector template
-		ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy scheduling`) {
-		require.Contains(t, kubernetes, "spec."+name)
-	}
 }
 
 // TestReadmeNames looks up the exported names between back quotes.
@@ -337,19 +267,6 @@ func TestReadmeNames(t *testing.T) {
 	for _, span := range spans(withoutBlocks(t)) {
 		if match := name.FindStringSubmatch(span); match != nil {
 			require.True(t, known[match[2]], "there is no %s", span)
-		}
-	}
-}
-
-// TestReadmeErrors wants every error of the package to be explained.
-func TestReadmeErrors(t *testing.T) {
-	told := spans(section(t, "Errors"))
-	for name := range exported(t) {
-		isType := strings.HasSuffix(name, "Error") && !strings.Contains(name, ".")
-		if strings.HasPrefix(name, "Err") && name != "ErrorKind" && name != "ErrorIs" && name != "ErrorAs" {
-			require.Contains(t, told, name)
-		} else if isType && name != "FieldError" {
-			require.Contains(t, told, "*"+name)
 		}
 	}
 }
@@ -451,16 +368,15 @@ func existing(path string) string {
 	return path
 }
 
-// TestReadmeExamples wants each example to be in the table with its command.
-// The commands themselves are run by the tests of the examples, which is
-// quicker and sees more.
+// TestReadmeExamples wants each example to be listed with its command. The
+// commands themselves are run by the tests of the examples, which is quicker and
+// sees more.
 func TestReadmeExamples(t *testing.T) {
 	folders, err := filepath.Glob("examples/*/main.go")
 	require.NoError(t, err)
 	var commands []string
-	for _, row := range rows(section(t, "Examples")) {
-		command, _, _ := strings.Cut(spans(row[1])[0], " -")
-		commands = append(commands, command)
+	for _, match := range regexp.MustCompile("(?m)^- `(go run [^` ]*)").FindAllStringSubmatch(section(t, "Examples"), -1) {
+		commands = append(commands, match[1])
 	}
 	var want []string
 	for _, folder := range folders {
@@ -475,11 +391,15 @@ func TestReadmeExamples(t *testing.T) {
 
 // TestReadmeCounts wants the number of recordings to be that of the cases.
 func TestReadmeCounts(t *testing.T) {
+	files, err := filepath.Glob("internal/conformance/testdata/*.json")
+	require.NoError(t, err)
 	sum := 0
-	for _, match := range regexp.MustCompile(`\.json: API agree \d+ of (\d+)`).FindAllStringSubmatch(readme(t), -1) {
-		n, err := strconv.Atoi(match[1])
+	for _, file := range files {
+		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		sum += n
+		var recordings []json.RawMessage
+		require.NoError(t, json.Unmarshal(text, &recordings))
+		sum += len(recordings)
 	}
 	require.Equal(t, []string{fmt.Sprintf("%d,%03d", sum/1000, sum%1000)},
 		slices.Compact(regexp.MustCompile(`\d+,\d{3}`).FindAllString(readme(t), -1)))
