@@ -2,7 +2,7 @@
 // measures them.
 //
 //	logs := otel.NewHandler(slog.Default().Handler())
-//	c, err := batch.New(batch.Options{Logger: slog.New(logs)})
+//	c, err := batch.New(ctx, batch.Options{Logger: slog.New(logs)})
 //	...
 //	telemetry, err := otel.New(c, otel.Options{Handler: logs})
 //	...
