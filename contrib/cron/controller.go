@@ -241,22 +241,17 @@ func (c *Controller) Events(name string) ([]Event, error) {
 	return events, nil
 }
 
-// Owner returns the name of the CronJob that a job, given by its UID, belongs to,
-// and whether the CronJob waits for it when it is deleted in the foreground, as it
-// does unless the job was made by hand.
-func (c *Controller) Owner(jobUID string) (name string, blocks, ok bool) {
+// Owner returns the CronJob that a job belongs to, by the job's annotations, and
+// whether the CronJob waits for it when it is deleted in the foreground, as it does
+// unless the job was made by hand.
+func (c *Controller) Owner(job batch.Job) (owner JobRef, blocks, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.owners[jobUID]
+	r := c.byUID[job.Annotations[OwnerAnnotation]]
 	if r == nil {
-		return "", false, false
+		return JobRef{}, false, false
 	}
-	for _, j := range r.engine.Owned() {
-		if j.UID == jobUID {
-			return r.spec.Name, !j.Manual, true
-		}
-	}
-	return r.spec.Name, true, true
+	return JobRef{Name: r.spec.Name, UID: r.uid}, job.Annotations[InstantiateAnnotation] == "", true
 }
 
 // Update changes a CronJob: change is called with a copy of its spec, and what it

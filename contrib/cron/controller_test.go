@@ -318,13 +318,20 @@ func TestOwner(t *testing.T) {
 		require.NoError(t, f.Create(t.Context(), f.cronJob("a", "0 1 * * *")))
 		require.NoError(t, f.Trigger(t.Context(), "a", "by-hand"))
 		time.Sleep(61 * time.Minute)
+		status, err := f.Get("a")
+		require.NoError(t, err)
+		cronJob := JobRef{"a", status.UID}
 		want := map[string]bool{"by-hand": false, "a-15778140": true}
 		for status := range f.jobs.All() {
-			name, blocks, ok := f.Owner(status.UID)
+			job, err := f.jobs.Job(status.Name)
+			require.NoError(t, err)
+			owner, blocks, ok := f.Owner(job)
 			require.True(t, ok)
-			require.Equal(t, "a", name)
+			require.Equal(t, cronJob, owner)
 			require.Equal(t, want[status.Name], blocks, status.Name)
 		}
+		_, _, ok := f.Owner(batch.Job{})
+		require.False(t, ok)
 	})
 }
 
@@ -349,5 +356,41 @@ func TestManyDeletions(t *testing.T) {
 		defer f.mu.Unlock()
 		require.Empty(t, f.Controller.runs["a"].engine.Owned())
 		require.Empty(t, f.owners)
+	})
+}
+
+// TestJobsShowWhatTheyRun: who looks at a job finds the executor of the template.
+func TestJobsShowWhatTheyRun(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		job := f.cronJob("a", "@daily")
+		job.Job.Executor = batch.Command{Args: []string{"true"}}
+		job.Suspend, job.Job.Suspend = true, true
+		require.NoError(t, f.Create(t.Context(), job))
+		require.NoError(t, f.Trigger(t.Context(), "a", "by-hand"))
+		made, err := f.jobs.Job("by-hand")
+		require.NoError(t, err)
+		wrapper, ok := made.Executor.(interface{ Unwrap() batch.Executor })
+		require.True(t, ok)
+		require.Equal(t, job.Job.Executor, wrapper.Unwrap())
+	})
+}
+
+// TestValidateIsWhatCreateAndUpdateSay: nobody needs to try to find out.
+func TestValidateIsWhatCreateAndUpdateSay(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		good := f.cronJob("a", "@daily")
+		require.NoError(t, good.Validate())
+		require.NoError(t, f.Create(t.Context(), good))
+		bad := good
+		bad.Schedule, bad.TimeZone = "TZ=UTC 0 0 * * *", "Mars/Base"
+		bad.Name = "b"
+		require.Equal(t, f.Create(t.Context(), bad), bad.Validate())
+		bad.Name = "a"
+		said := f.Update(t.Context(), "a", func(j *CronJob) { j.Schedule, j.TimeZone = bad.Schedule, bad.TimeZone })
+		require.Error(t, said)
+		require.Equal(t, said, bad.ValidateChange(good))
+		bad.TimeZone = ""
+		require.Error(t, bad.Validate())
+		require.NoError(t, bad.ValidateChange(bad), "what was let in may stay")
 	})
 }

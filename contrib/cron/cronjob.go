@@ -152,6 +152,21 @@ func (c *CronJob) withDefaults() CronJob {
 // maxName leaves room for the minutes in the names of jobs.
 const maxName = 52
 
+// Validate returns a [*ValidationError] with all that [Controller.Create] would find
+// wrong with the CronJob, or nil.
+func (c CronJob) Validate() error {
+	d := c.withDefaults()
+	return d.validate(nil, false)
+}
+
+// ValidateChange returns a [*ValidationError] with all that [Controller.Update] would
+// find wrong with the CronJob as a change of old, or nil. A zone, and a schedule that
+// names one, that older versions have let in may stay.
+func (c CronJob) ValidateChange(old CronJob) error {
+	d, before := c.withDefaults(), old.withDefaults()
+	return d.validate(&before, before.Job.Executor == nil)
+}
+
 // validate returns everything that is wrong with c as a change of old, or as new if
 // old is nil. Both have their defaults. A job without an executor is valid only
 // where one is declared later.

@@ -59,6 +59,9 @@ func (s *scheduled) HoldsPending() bool {
 	return ok && p.HoldsPending()
 }
 
+// Unwrap returns the template's executor.
+func (s *scheduled) Unwrap() batch.Executor { return s.Executor }
+
 // undeclaredExecutor stands in where only the rest of a job matters.
 func undeclaredExecutor(context.Context, batch.Attempt) error {
 	return errors.New("cron: executor not declared") // it is never called

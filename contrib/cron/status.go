@@ -47,7 +47,7 @@ type Status struct {
 	words string // the schedule, in words
 }
 
-// A JobRef names a job.
+// A JobRef names a job, or the CronJob that one belongs to.
 type JobRef struct {
 	Name string `json:"name"`
 	UID  string `json:"uid"`
