@@ -18,7 +18,7 @@ import (
 // packageDoc returns the package documentation, or one section of it.
 func packageDoc(t *testing.T, heading string) string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "job.go", nil, parser.ParseComments)
 	require.NoError(t, err)
 	if heading == "" {
 		return file.Doc.Text()
