@@ -53,7 +53,7 @@ type Options struct {
 	// above it are Pending, and jobs take turns. An attempt that waits for its
 	// restart is not counted. Zero means no limit. A negative value is an error.
 	MaxActive int
-	// Namespace is what messages call the namespace (R204); empty means
+	// Namespace is what messages call the namespace; empty means
 	// "default".
 	Namespace string
 	// FinishedJobs is how many finished jobs are kept; beyond it the one that finished
@@ -66,46 +66,27 @@ type Options struct {
 	Store Store
 }
 
-// A Store keeps the jobs of a [Controller]. What a caller has been told, by
-// [Controller.Wait], [Controller.Get], [Controller.Watch] or an event, is in the
-// store before it is told; so [Controller.Get] may be a commit behind what runs.
-// Jobs do not wait for the store: many changes share a commit.
+// A Store keeps the jobs of a [Controller], so that they survive the process. What
+// is reported, by [Controller.Wait], [Controller.Get], [Controller.Watch] or an
+// event, is stored before. Jobs do not wait for that: many changes share a commit.
 //
-// A controller that finds jobs in its store goes on with them, after a shutdown
-// as after a crash: counters, conditions, index sets, retries, deadlines and
-// suspension are what they were, by the wall clock. Attempts interrupted by
-// [Controller.Shutdown] do not count, even if they return nil then. Those that ran
-// when the process ended are disrupted, with [ReasonTerminationByProcessExit]. If a
-// rule of the failure policy matches that condition, it decides. Otherwise the exit
-// is one event and no attempt counts as failed; more exits in a row than failures
-// are allowed, but at least two, fail the job with
-// [ReasonProcessExitLimitExceeded]. A success in between, of the same index if the
-// job is Indexed, begins the count anew. A completion that was told is never run
-// again. One that was not may be: executors run at least once, and what they do
-// should be safe to do twice.
+// The next controller goes on where the last one was; functions must be declared
+// again, with [Controller.Apply]. The package documentation says what becomes of
+// attempts that ran, and of jobs while the store fails.
 //
-// Executors and other functions are code and not stored: a job waits, with the
-// condition [ConditionStalled], until [Controller.Apply] declares it again. Logs
-// are not stored either, and of errors only their texts.
-//
-// While the store fails, jobs start no attempts and have the condition
-// [ConditionStalled]; what is called for gets a [*StoreError], and
-// [Attempt.SaveCheckpoint] waits. The store is tried again by and by, and jobs go
-// on when it works.
-//
-// A Store is a map of two levels: the records of each job, under keys. What is
-// in them is the controller's business. To write one, see the test suite in
-// package batchtest; contrib/boltstore keeps jobs in one file.
+// A Store is a map of two levels: the records of each job, under keys. Package
+// batchtest has a test suite for implementations; contrib/boltstore keeps jobs in
+// one file.
 type Store interface {
-	// Load walks over all records there are, once, job by job in any order. The
-	// values are the caller's. An error ends it; then nothing is used.
+	// Load returns all records, each once, those of one job together. The values
+	// belong to the caller. After an error, what came before it is not used.
 	Load(ctx context.Context) iter.Seq2[Record, error]
 	// Commit applies the records in order, all of them or none, and returns when
-	// they are durable. After an error nobody knows whether they are: they are
-	// committed again, with what has changed since. A commit of nothing shows
-	// whether the store works. There is one call at a time; the records and their
-	// values are only lent. If ctx has ended, nothing is written, and errors.Is
-	// finds its error.
+	// they are durable. After an error it is unknown whether they are: they are
+	// committed again, with what has changed since. There is one call at a time.
+	// Records and values must not be retained or modified. A commit without
+	// records shows whether the store works. If ctx has ended, nothing is written,
+	// and errors.Is finds its error. Commit should return soon after ctx is done.
 	Commit(ctx context.Context, records []Record) error
 }
 
@@ -349,20 +330,15 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 	return c.runner.Create(ctx, job.Name, c.define(job, job))
 }
 
-// Apply makes sure that there is a job as declared, and returns its status: it is
-// meant to be called for each job when a service starts. A new job is created. One
-// that is there, such as one found in the store, gets its executor and other
-// functions from the declaration and goes on; a finished one keeps its outcome
-// and does not run again.
+// Apply creates a job, or updates the one of that name to its declaration, and
+// returns its status. A service calls it for each of its jobs when it starts: a job
+// found in the store gets its functions and goes on. A finished job is left alone.
 //
-// If the declaration has changed since Create or Apply was last given it, each
-// field that has is updated by the rules of [Controller.Update]: what may not
-// change is reported in a [*ValidationError] that names the field, and the job
-// stays as it was. Fields that Update has changed meanwhile, such as Suspend,
-// stay if their declaration does, but for functions such as Backoff: these are
-// always the declared ones. An executor that has been declared in this
-// process is kept. A job that was started may have got on by the time Apply
-// returns. Other errors are those of [Controller.Create].
+// A field is updated, by the rules of [Controller.Update], if its declaration has
+// changed since Create or Apply was last given it; a field that only Update has
+// changed stays. Functions are always those of the declaration, and run the attempts
+// that start from then on. The errors are those of [Controller.Create] and
+// [Controller.Update].
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
@@ -458,11 +434,11 @@ func (c *Controller) All() iter.Seq[Status] {
 
 // Update changes a job: change is called with a copy of its spec, and what it
 // makes of it is validated and takes effect at once. A field that may not
-// change is reported in a [*ValidationError] (R104 to R107); then nothing has
+// change is reported in a [*ValidationError]; then nothing has
 // changed. If the job was updated meanwhile, change is called again with a
 // newer copy; no lock is held while it runs, and it must not keep its argument.
 // A finished job accepts changes, but only that of TTLAfterFinished has an
-// effect (R107).
+// effect.
 //
 // The copy of a stored job that waits for its executor, with the condition
 // [ConditionStalled], has none, nor other functions but constant back-offs. If
@@ -504,13 +480,13 @@ func (c *Controller) update(j *runner.Job, change func(*Job)) (done bool, err er
 	return c.revise(j, before, spec, old.declared)
 }
 
-// Suspend holds a job: its attempts are stopped, uncounted (R233). Doing it
+// Suspend holds a job: its attempts are stopped, uncounted. Doing it
 // again changes nothing. The errors are those of [Controller.Update].
 func (c *Controller) Suspend(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = true })
 }
 
-// Resume lets a suspended job go on (R235). Doing it again changes nothing. The
+// Resume lets a suspended job go on. Doing it again changes nothing. The
 // errors are those of [Controller.Update].
 func (c *Controller) Resume(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = false })
@@ -741,8 +717,7 @@ func (c *Controller) Stack(job, attempt string) (string, error) {
 
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
 // pod would: its context is cancelled with [ErrDeleted]; whether it counts as
-// failed, and when it is replaced, is for the job's policies to say (R241,
-// R242). The error is [ErrNotFound], [ErrFinished], [ErrShutdown], a
+// failed, and when it is replaced, is for the job's policies to say. The error is [ErrNotFound], [ErrFinished], [ErrShutdown], a
 // [*StoreError] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
 	return c.tellAttempt(ctx, func() error { return c.runner.DeleteAttempt(job, attempt) })
@@ -754,7 +729,7 @@ func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) err
 // ReasonDeletionByPodGC without an exit code, as if its node were lost:
 // whatever its executor does later is ignored, and it may still run when the
 // attempt is replaced. Any other reason is an eviction, which stops it
-// gracefully (R177, R178). The errors are those of [Controller.DeleteAttempt].
+// gracefully. The errors are those of [Controller.DeleteAttempt].
 func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason Reason) error {
 	if !slices.Contains(disruptions, reason) {
 		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)

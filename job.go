@@ -50,6 +50,31 @@
 //     any status. Several changes of one job may be delivered as one; its end
 //     and its removal are always delivered, or the watch ends with [ErrTooOld].
 //
+// # Jobs in a store
+//
+// A controller that finds jobs in its [Store] goes on with them, after a shutdown
+// as after a crash: counters, conditions, index sets, retries, deadlines and
+// suspension are what they were. No wait becomes longer, whatever the clocks of the
+// machine did meanwhile.
+//
+//   - Attempts interrupted by [Controller.Shutdown] do not count, even if they
+//     return nil then.
+//   - Attempts that ran when the process ended are disrupted, with
+//     [ReasonTerminationByProcessExit]. If a rule of the failure policy matches
+//     that condition, it decides. Otherwise the exit is one event and no attempt
+//     counts as failed. More exits in a row than failures are allowed, and at
+//     least two, fail the job with [ReasonProcessExitLimitExceeded]; a success in
+//     between, of the same index in an Indexed job, begins the count anew.
+//   - A completion that has been reported is never run again. One that has not
+//     may be.
+//   - Functions are not stored. A job waits, with the condition
+//     [ConditionStalled], until [Controller.Apply] declares it. Logs are not
+//     stored either, and of errors only their texts.
+//   - While the store fails, jobs start no attempts and are Stalled, changes
+//     return a [StoreError], and [Attempt.SaveCheckpoint] waits. The store is
+//     tried again until it works. If it refuses the records of one job only, that
+//     job is Stalled and the others go on.
+//
 // # Errors
 //
 // All errors are found by errors.Is and errors.As, however they are wrapped.
