@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/api"
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 )
@@ -14,6 +15,12 @@ import (
 type Options struct {
 	// Namespace is where the jobs are; empty means "default". There is no other.
 	Namespace string
+
+	// CronJobs is the controller of CronJobs with the same controller of jobs, which
+	// are served as CronJobs of batch/v1. Nil serves none. Those that Go code has
+	// declared can be suspended, triggered by kubectl create job --from, and deleted,
+	// but have no template to change. Shut it down after [Server.Close].
+	CronJobs *cron.Controller
 
 	// Write opens what changes jobs: create, update, patch and delete. Without
 	// it such requests are answered 403 Forbidden.
@@ -76,7 +83,8 @@ type Server struct{ api *api.Server }
 //     warning, where a cluster keeps them. kubectl always names a policy.
 //   - Deleting a pod that has ended hides it. One that runs has the grace period
 //     of its template, with a warning if another one was asked for, or force.
-//   - Status cannot be written. Finalizers and owner references are refused.
+//   - Status cannot be written. Finalizers are refused, and owner references to
+//     anything but a CronJob that is served here.
 //   - Events are gone when their job, or their pod, is.
 //   - Pods that were stopped because their job failed stay, with their logs.
 //   - The log of a pod of Go code has the lines of all its runs. Of a job that a
@@ -87,7 +95,8 @@ type Server struct{ api *api.Server }
 //     patches to 1000 operations.
 func Handler(c *batch.Controller, o Options) *Server {
 	return &Server{api.New(api.Config{
-		Controller: c, Runner: o.Runner.convert(), Namespace: o.Namespace, Write: o.Write, Hosts: o.Hosts,
+		Controller: c, CronJobs: o.CronJobs, Runner: o.Runner.convert(),
+		Namespace: o.Namespace, Write: o.Write, Hosts: o.Hosts,
 		Authenticate: o.Authenticate, OpenProbes: o.OpenProbes, MaxWatches: o.MaxWatches, Logger: o.Logger,
 	})}
 }

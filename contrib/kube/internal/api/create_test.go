@@ -94,7 +94,7 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			rec := w.do(call{method: "POST", path: jobsPath + "?" + test.query, contentType: test.contentType, body: test.body})
 			status := w.fails(rec, test.code, test.reason)
 			require.Contains(t, status.Message, test.message)

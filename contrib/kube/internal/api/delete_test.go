@@ -99,7 +99,7 @@ func TestDeleteRefuses(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			w.fails(w.do(call{method: "DELETE", path: test.path, contentType: test.contentType, body: test.body}), test.code, test.reason)
 			w.job("a")
 		})

@@ -49,7 +49,7 @@ func TestHostileBodies(t *testing.T) {
 	w.create(waitingJob("seed"))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			for _, c := range []call{
 				{method: "POST", path: jobsPath + "?dryRun=All"}, {method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=Strict"},
 				{method: "PUT", path: jobsPath + "/seed"}, {method: "DELETE", path: jobsPath + "/seed?dryRun=All"},

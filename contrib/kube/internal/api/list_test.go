@@ -64,7 +64,7 @@ func TestSelectors(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			path := test.path + "?labelSelector=" + url.QueryEscape(test.labels) + "&fieldSelector=" + url.QueryEscape(test.fields)
 			var list metav1.PartialObjectMetadataList
 			w.get(path, &list)
@@ -111,7 +111,7 @@ func TestBadListOptions(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			status := w.fails(w.do(call{method: "GET", path: jobsPath + "?" + test.query}), test.code, test.reason)
 			require.Contains(t, status.Message, test.message)
 		})
@@ -179,7 +179,7 @@ func TestTable(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			var table metav1.Table
 			w.read(w.do(call{method: "GET", path: test.path, accept: tableAccept}), http.StatusOK, &table)
 			require.Equal(t, "Table", table.Kind)
@@ -234,7 +234,7 @@ func TestForms(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			var meta metav1.TypeMeta
 			w.read(w.do(call{method: "GET", path: test.path, accept: test.accept}), http.StatusOK, &meta)
 			require.Equal(t, test.kind, meta.Kind)

@@ -220,7 +220,7 @@ func TestLogOfPodThatWaits(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{MaxActive: 1})
 	require.NoError(t, err)
 	server := New(Config{Controller: c})
-	w := &world{t, c, server}
+	w := &world{t, c, server, nil}
 	t.Cleanup(func() {
 		server.Close()
 		ctx, cancel := context.WithCancel(context.Background())

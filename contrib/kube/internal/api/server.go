@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
@@ -31,6 +32,7 @@ const defaultMaxWatches = 2000
 // Config is kube.Options, which says what the fields mean, for a controller.
 type Config struct {
 	Controller   *batch.Controller // required
+	CronJobs     *cron.Controller
 	Runner       *convert.Runner
 	Namespace    string
 	Write        bool
@@ -53,18 +55,19 @@ type Server struct {
 	bundles   bundles
 }
 
-// New returns a server. It declares the jobs again that clients have created
+// New returns a server. It declares the CronJobs and jobs again that clients have created
 // before a restart, and then runs nothing until it is asked.
 func New(config Config) *Server {
 	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
 	s := &Server{config: config, host: &kinds.Host{
 		Controller: config.Controller,
+		CronJobs:   config.CronJobs,
 		Runner:     cmp.Or(config.Runner, new(convert.Runner)),
 		Namespace:  cmp.Or(config.Namespace, "default"),
 		Write:      config.Write,
 		Known:      config.Authenticate != nil,
 		Started:    uint64(time.Now().UnixMicro()),
-		Cache:      watchcache.New(config.Controller),
+		Cache:      watchcache.New(config.Controller, config.CronJobs),
 		Streams:    make(wire.Streams, cmp.Or(config.MaxWatches, defaultMaxWatches)),
 		Scheme:     newScheme(),
 	}}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
@@ -39,15 +40,20 @@ type world struct {
 	testing.TB
 	c      *batch.Controller
 	server *Server
+	crons  *cron.Controller // nil unless the test is about CronJobs
 }
 
 func newWorld(t testing.TB, config Config) *world { return newWorldOf(t, nil, config) }
 
 // newWorldOf is newWorld with a controller that has a store.
 func newWorldOf(t testing.TB, store batch.Store, config Config) *world {
-	c, err := batch.New(t.Context(), batch.Options{Store: store})
-	require.NoError(t, err)
-	config.Controller = c
+	c := config.Controller
+	if c == nil {
+		var err error
+		c, err = batch.New(t.Context(), batch.Options{Store: store})
+		require.NoError(t, err)
+		config.Controller = c
+	}
 	if config.Runner == nil {
 		config.Runner = &convert.Runner{Commands: true, Functions: map[string]convert.Function{
 			"wait": func(ctx context.Context, _ batch.Attempt, _ convert.Container) error {
@@ -60,7 +66,7 @@ func newWorldOf(t testing.TB, store batch.Store, config Config) *world {
 			},
 		}}
 	}
-	w := &world{t, c, New(config)}
+	w := &world{t, c, New(config), config.CronJobs}
 	t.Cleanup(w.end)
 	return w
 }
@@ -68,6 +74,9 @@ func newWorldOf(t testing.TB, store batch.Store, config Config) *world {
 // end is what a service does at its end.
 func (w *world) end() {
 	w.server.Close()
+	if w.crons != nil {
+		require.NoError(w, w.crons.Shutdown(context.Background()))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.NoError(w, w.c.Shutdown(ctx))

@@ -34,7 +34,7 @@ func TestWatchBegins(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			watch := w.open(jobsPath+"?watch=true&"+test.query, "") // its header is sent once it has begun
 			require.Equal(t, "application/json", watch.response.Header.Get("Content-Type"))
 			seenAll := make(chan []string)
@@ -109,7 +109,7 @@ func TestWatchEnds(t *testing.T) {
 	w := newWorld(t, Config{})
 	for name, path := range map[string]string{"of jobs": jobsPath, "of namespaces": "/api/v1/namespaces", "elsewhere": "/api/v1/namespaces/other/pods"} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.c, w.server}
+			w := &world{t, w.c, w.server, w.crons}
 			started := time.Now()
 			watch := w.open(path+"?watch=1&timeoutSeconds=1&resourceVersion="+fmt.Sprint(w.server.host.Cache.Version()), "")
 			require.Empty(t, watch.rest())

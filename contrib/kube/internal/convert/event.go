@@ -3,6 +3,8 @@ package convert
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +65,17 @@ func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
 	e.ReportingController, e.ReportingInstance = "kubelet", nodeName
 }
 
+// CronJobEvent returns an event of a CronJob, which has happened for the first time
+// at first, and so often since.
+func CronJobEvent(m *batchv1.CronJob, e batch.Event, first time.Time, count int, name string) *corev1.Event {
+	event := Event(&batchv1.Job{ObjectMeta: m.ObjectMeta}, nil, e, name)
+	event.InvolvedObject.Kind = "CronJob"
+	event.Source.Component, event.ReportingController = cronComponent, cronComponent
+	event.CreationTimestamp, event.FirstTimestamp = metav1.NewTime(first), metav1.NewTime(first)
+	event.Count = int32(min(count, math.MaxInt32))
+	return event
+}
+
 // EventsV1 is an event as a newer group of the API has it.
 func EventsV1(e *corev1.Event) *eventsv1.Event {
 	return &eventsv1.Event{
@@ -75,8 +88,11 @@ func EventsV1(e *corev1.Event) *eventsv1.Event {
 	}
 }
 
-// component is who says so.
-const component = "job-controller"
+// component and cronComponent are who says so.
+const (
+	component     = "job-controller"
+	cronComponent = "cronjob-controller"
+)
 
 // uuid makes a UUID of 16 bytes that are as good as random.
 func uuid(b []byte) types.UID {

@@ -9,6 +9,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
+	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
 )
 
 // An Origin says who asked for a job that was made of a manifest. It is the
@@ -30,7 +32,7 @@ const MetadataAnnotation = "kube.runtocompletion.dev/metadata"
 // DropKept removes what a job keeps from the annotations of a manifest, which
 // neither show it nor can set it.
 func DropKept(annotations map[string]string) {
-	for _, key := range []string{string(FromCode), string(FromClient), MetadataAnnotation} {
+	for _, key := range []string{string(FromCode), string(FromClient), MetadataAnnotation, cron.OwnerAnnotation} {
 		delete(annotations, key)
 	}
 }
@@ -67,6 +69,10 @@ func read(text []byte) (*batchv1.Job, error) {
 // the job's: Go code may set any annotation.
 func keptManifest(job batch.Job, origin Origin) (*batchv1.Job, error) {
 	m, err := read([]byte(job.Annotations[string(origin)]))
+	if err == nil && m.Name == "" { // it is the template of a CronJob
+		m.Name = job.Name
+		validation.Default(m)
+	}
 	if err == nil && m.Name != job.Name {
 		err = fmt.Errorf("it is the manifest of job %q", m.Name)
 	}
@@ -76,15 +82,15 @@ func keptManifest(job batch.Job, origin Origin) (*batchv1.Job, error) {
 	return m, nil
 }
 
-// carry returns a copy of a manifest's annotations with the manifest that a job's
-// annotations keep.
+// carry returns a copy of a manifest's annotations with the manifest and the owner
+// that a job's annotations keep.
 func carry(job, m map[string]string) map[string]string {
 	annotations := make(map[string]string, len(m)+1)
 	maps.Copy(annotations, m)
 	DropKept(annotations)
-	for _, origin := range []Origin{FromCode, FromClient} {
-		if text, ok := job[string(origin)]; ok {
-			annotations[string(origin)] = text
+	for _, key := range []string{string(FromCode), string(FromClient), cron.OwnerAnnotation} {
+		if text, ok := job[key]; ok {
+			annotations[key] = text
 		}
 	}
 	return annotations

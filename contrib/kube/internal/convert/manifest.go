@@ -68,7 +68,7 @@ func template(job batch.Job) *batchv1.Job {
 
 // kept is a copy of the manifest that a job was made of, or nil.
 func kept(job batch.Job) *batchv1.Job {
-	if p, ok := job.Executor.(*pod.Pod); ok {
+	if p, ok := unwrapped(job.Executor).(*pod.Pod); ok {
 		return p.Manifest()
 	}
 	if job.Executor != nil {
@@ -82,8 +82,19 @@ func kept(job batch.Job) *batchv1.Job {
 	return nil
 }
 
+// unwrapped is what an executor is around, such as that of the job of a CronJob.
+func unwrapped(executor batch.Executor) batch.Executor {
+	for {
+		around, ok := executor.(interface{ Unwrap() batch.Executor })
+		if !ok {
+			return executor
+		}
+		executor = around.Unwrap()
+	}
+}
+
 func commandOf(executor batch.Executor) (batch.Command, bool) {
-	switch c := executor.(type) {
+	switch c := unwrapped(executor).(type) {
 	case batch.Command:
 		return c, true
 	case *batch.Command:

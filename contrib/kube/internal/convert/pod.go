@@ -34,7 +34,7 @@ func Pod(m *batchv1.Job, a batch.AttemptStatus, namespace string) *corev1.Pod {
 }
 
 func podMetadata(m *batchv1.Job, a batch.AttemptStatus, namespace string) metav1.ObjectMeta {
-	meta := pod.Metadata(m, pod.Identity{Name: a.Name, UID: a.UID, JobUID: a.JobUID, Index: a.Index})
+	meta := pod.Metadata(m, pod.Identity{Name: a.Name, UID: a.UID, Job: m.Name, JobUID: a.JobUID, Index: a.Index})
 	meta.Namespace = namespace
 	meta.CreationTimestamp = metav1.NewTime(a.CreatedAt)
 	meta.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(m, batchv1.SchemeGroupVersion.WithKind("Job"))}

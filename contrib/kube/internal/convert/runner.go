@@ -203,6 +203,12 @@ func Change(job *batch.Job, m *batchv1.Job) error {
 	if err := changeTemplate(job, m); err != nil {
 		return err
 	}
+	setChangeable(job, m)
+	return nil
+}
+
+// setChangeable sets all that a job may change besides its template.
+func setChangeable(job *batch.Job, m *batchv1.Job) {
 	spec := &m.Spec
 	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)
 	job.Completions = count(spec.Completions)
@@ -213,7 +219,6 @@ func Change(job *batch.Job, m *batchv1.Job) error {
 	job.TTLAfterFinished = unlessSame(job.TTLAfterFinished, wide(spec.TTLSecondsAfterFinished))
 	job.Suspend = valueOr(spec.Suspend, false)
 	job.ReplacementPolicy = batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, ""))
-	return nil
 }
 
 // changeTemplate keeps the template of m if it is another one. Only the labels,
@@ -223,8 +228,12 @@ func changeTemplate(job *batch.Job, m *batchv1.Job) error {
 	if apiequality.Semantic.DeepEqual(before.Spec.Template, m.Spec.Template) {
 		return nil
 	}
-	if kept(*job) == nil {
-		return field.Forbidden(field.NewPath("spec", "template"), "the job is one of Go code, which has no template")
+	own, isPod := job.Executor.(*pod.Pod)
+	switch path := field.NewPath("spec", "template"); {
+	case kept(*job) == nil:
+		return field.Forbidden(path, "the job is one of Go code, which has no template")
+	case job.Executor != nil && !isPod:
+		return field.Forbidden(path, "the job is one of a CronJob, and has the template of that")
 	}
 	changed, text, err := keep(m)
 	if err != nil {
@@ -235,8 +244,8 @@ func changeTemplate(job *batch.Job, m *batchv1.Job) error {
 			job.Annotations[string(origin)] = text
 		}
 	}
-	if p, ok := job.Executor.(*pod.Pod); ok {
-		p.Change(changed)
+	if isPod {
+		own.Change(changed)
 	}
 	return nil
 }

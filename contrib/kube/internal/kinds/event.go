@@ -47,16 +47,21 @@ func oldEvent(o Object) *corev1.Event {
 }
 
 func (h *Host) event(o *watchcache.Object) *corev1.Event {
+	if o.CronEvent != nil {
+		event := convert.CronJobEvent(h.cronJob(o), *o.Event, o.CronEvent.First, o.CronEvent.Count, o.Name)
+		event.ResourceVersion = FormatVersion(o.Version)
+		return event
+	}
 	event := convert.Event(h.owner(o), o.Pod, *o.Event, o.Name)
 	event.ResourceVersion = FormatVersion(o.Version)
 	return event
 }
 
-// jobOfEvent knows the job of events that are not of its pods.
+// jobOfEvent knows the job of events that are not of its pods, or the CronJob.
 func jobOfEvent(_ labels.Selector, f fields.Selector) string {
 	kind, _ := f.RequiresExactMatch("involvedObject.kind")
 	name, _ := f.RequiresExactMatch("involvedObject.name")
-	if kind != "Job" {
+	if kind != "Job" && kind != "CronJob" {
 		return ""
 	}
 	return name

@@ -53,6 +53,7 @@ func (h *Host) manifest(spec batch.Job, status batch.Status, version uint64) *ba
 	job := convert.Manifest(spec, status, h.Namespace)
 	job.ResourceVersion = FormatVersion(version)
 	kept.restore(job)
+	h.showOwner(job, spec)
 	h.explainStalled(job, spec)
 	addFinished(job)
 	return job
@@ -122,7 +123,7 @@ func propagationOf(a *wire.Answer, options *metav1.DeleteOptions) batch.Propagat
 // jobError is the answer to what the controller, or the runner, says about a job.
 func jobError(name string, err error) error {
 	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
-		return invalidJob(name, fieldErrors(invalid))
+		return invalidJob(name, fieldErrors(invalid.Fields))
 	}
 	if errs := fieldErrorsOf(err); len(errs) > 0 {
 		return invalidJob(name, errs)
@@ -167,9 +168,9 @@ var errorTypes = map[batch.ErrorKind]field.ErrorType{
 	batch.TooLong: field.ErrorTypeTooLong, batch.TooMany: field.ErrorTypeTooMany, batch.Duplicate: field.ErrorTypeDuplicate,
 }
 
-func fieldErrors(invalid *batch.ValidationError) field.ErrorList {
+func fieldErrors(list []batch.FieldError) field.ErrorList {
 	var errs field.ErrorList
-	for _, e := range invalid.Fields {
+	for _, e := range list {
 		value := e.Value
 		if d, ok := value.(time.Duration); ok {
 			value = fmt.Sprint(d.Seconds())

@@ -37,19 +37,16 @@ func (j *jobWriter) Default(m Object) { validation.Default(m.(*batchv1.Job)) }
 
 func (j *jobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, error) {
 	m := o.(*batchv1.Job)
-	if errs := append(validation.Validate(m), checkOwned(m, new(batchv1.Job))...); len(errs) > 0 {
+	from, errs := j.cronJobOf(m)
+	if errs = append(validation.Validate(m), errs...); len(errs) > 0 {
 		return nil, invalidJob(m.Name, errs)
 	}
-	for _, warning := range validation.Warnings(m) {
-		a.Warn(warning)
-	}
-	job, warnings, err := j.Runner.Job(m, convert.FromClient)
+	warn(a, validation.Warnings(m))
+	job, warnings, err := j.jobOf(m, from)
 	if err != nil {
 		return nil, jobError(m.Name, err)
 	}
-	for _, warning := range warnings {
-		a.Warn(warning)
-	}
+	warn(a, warnings)
 	if job.Annotations, err = keepMetadata(m, job.Annotations); err != nil {
 		return nil, err
 	}
@@ -107,22 +104,26 @@ func (j *jobWriter) Check(a *wire.Answer, o, l Object) error {
 	if err != nil {
 		return jobError(updated.Name, err)
 	}
+	warn(a, warnings)
+	return nil
+}
+
+func warn(a *wire.Answer, warnings []string) {
 	for _, warning := range warnings {
 		a.Warn(warning)
 	}
-	return nil
 }
 
 // checkOwned refuses what somebody would have to wait for who is not here, unless
 // it was there before.
-func checkOwned(m, live *batchv1.Job) field.ErrorList {
+func checkOwned(m, live Object) field.ErrorList {
 	var errs field.ErrorList
 	path := field.NewPath("metadata")
-	if !equality.Semantic.DeepEqual(m.Finalizers, live.Finalizers) {
+	if !equality.Semantic.DeepEqual(m.GetFinalizers(), live.GetFinalizers()) {
 		errs = append(errs, field.Forbidden(path.Child("finalizers"),
 			"nobody here would remove them, and the job would never go"))
 	}
-	if !equality.Semantic.DeepEqual(m.OwnerReferences, live.OwnerReferences) {
+	if !equality.Semantic.DeepEqual(m.GetOwnerReferences(), live.GetOwnerReferences()) {
 		errs = append(errs, field.Forbidden(path.Child("ownerReferences"),
 			"owners are not served here, and the job would outlive them"))
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
@@ -30,6 +31,7 @@ type Object = fieldmanager.Object
 // A Host is what the kinds show and change.
 type Host struct {
 	Controller *batch.Controller
+	CronJobs   *cron.Controller // nil: they are not served
 	Runner     *convert.Runner
 	Namespace  string
 	Write      bool // what changes jobs is open
@@ -115,10 +117,15 @@ var (
 )
 
 // All returns the registry. It is the same in every version and for every
-// configuration: clients keep it for hours. Kinds of one group stand together.
+// configuration, but for CronJobs: clients keep it for hours. Kinds of one group stand
+// together.
 func (h *Host) All() []*Kind {
 	var all []*Kind
-	all = []*Kind{h.events(), h.namespaces(), h.pods(), h.jobs(), h.newEvents()}
+	all = []*Kind{h.events(), h.namespaces(), h.pods()}
+	if h.CronJobs != nil {
+		all = append(all, h.cronJobs())
+	}
+	all = append(all, h.jobs(), h.newEvents())
 	all = append(all, h.reviews(func() []*Kind { return all })...)
 	return all
 }
@@ -170,8 +177,11 @@ func FormatVersion(version uint64) string { return strconv.FormatUint(version, 1
 
 // UIDOf is the UID of an object.
 func UIDOf(o *watchcache.Object) types.UID {
-	if o.Pod != nil {
+	switch {
+	case o.Pod != nil:
 		return types.UID(o.Pod.UID)
+	case o.CronJob != nil:
+		return types.UID(o.CronJob.Status.UID)
 	}
 	return types.UID(o.Job.Status.UID)
 }

@@ -2,6 +2,7 @@ package kinds
 
 import (
 	"encoding/json"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -9,12 +10,13 @@ import (
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
-// metadata is what a batch.Job has no field for. It is kept in an annotation,
-// which is changed together with the job, and goes with it.
+// metadata is what a batch.Job or a cron.CronJob has no field for. It is kept in an
+// annotation, which is changed together with the job, and goes with it.
 type metadata struct {
 	GenerateName    string                      `json:"generateName,omitempty"`
 	ManagedFields   []metav1.ManagedFieldsEntry `json:"managedFields,omitempty"`
 	OwnerReferences []metav1.OwnerReference     `json:"ownerReferences,omitempty"`
+	TemplateName    string                      `json:"templateName,omitempty"` // of a CronJob's jobs, which nobody uses
 }
 
 // takeMetadata takes the metadata out of a job's annotations. What does not read
@@ -33,19 +35,29 @@ func takeMetadata(annotations map[string]string) metadata {
 }
 
 // restore puts the metadata where it belongs in a manifest.
-func (m metadata) restore(job *batchv1.Job) {
-	job.GenerateName = m.GenerateName
-	job.ManagedFields = m.ManagedFields
-	job.OwnerReferences = m.OwnerReferences
+func (m metadata) restore(o Object) {
+	o.SetGenerateName(m.GenerateName)
+	o.SetManagedFields(m.ManagedFields)
+	o.SetOwnerReferences(m.OwnerReferences)
+	if c, ok := o.(*batchv1.CronJob); ok {
+		c.Spec.JobTemplate.Name = m.TemplateName
+	}
 }
 
-// keepMetadata puts what a job has no field for into its annotations, which must
-// not be nil.
-func keepMetadata(job *batchv1.Job, annotations map[string]string) (map[string]string, error) {
+// keepMetadata puts what a job has no field for into its annotations. That it belongs
+// to a CronJob is an annotation of its own.
+func keepMetadata(o Object, annotations map[string]string) (map[string]string, error) {
 	delete(annotations, convert.MetadataAnnotation)
-	m := metadata{job.GenerateName, job.ManagedFields, job.OwnerReferences}
-	if m.GenerateName == "" && len(m.ManagedFields) == 0 && len(m.OwnerReferences) == 0 {
+	owners := slices.DeleteFunc(slices.Clone(o.GetOwnerReferences()), isCronJob)
+	m := metadata{GenerateName: o.GetGenerateName(), ManagedFields: o.GetManagedFields(), OwnerReferences: owners}
+	if c, ok := o.(*batchv1.CronJob); ok {
+		m.TemplateName = c.Spec.JobTemplate.Name
+	}
+	if m.GenerateName == "" && len(m.ManagedFields) == 0 && len(m.OwnerReferences) == 0 && m.TemplateName == "" {
 		return annotations, nil
+	}
+	if annotations == nil {
+		annotations = make(map[string]string)
 	}
 	text, err := json.Marshal(m)
 	if err != nil {

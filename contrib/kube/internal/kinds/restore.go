@@ -10,19 +10,25 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
 // storeTime is how long to wait for a store that fails.
 const storeTime = time.Second
 
-// Restore lets the jobs go on that clients have created in earlier processes, and
+// Restore lets the CronJobs and jobs go on that clients have created in earlier processes, and
 // tells of those that cannot. While the store fails it tries again.
 func (h *Host) Restore(ctx context.Context, logger *slog.Logger) {
 	for {
+		var cronJobs []convert.Refusal
+		if h.CronJobs != nil { // first: the jobs they have are declared with them
+			cronJobs = h.Runner.RestoreCronJobs(ctx, h.CronJobs)
+		}
 		refusals := h.Runner.Restore(ctx, h.Controller, convert.FromClient)
-		if !storeFails(refusals) {
-			logRefusals(ctx, logger, refusals)
+		if !storeFails(cronJobs) && !storeFails(refusals) {
+			logRefusals(ctx, logger, "stored CronJob waits, it cannot be run here", "cronjob", cronJobs)
+			logRefusals(ctx, logger, "stored job waits, it cannot be run here", "job", refusals)
 			return
 		}
 		select {
@@ -42,10 +48,10 @@ func storeFails(refusals []convert.Refusal) bool {
 	return false
 }
 
-func logRefusals(ctx context.Context, logger *slog.Logger, refusals []convert.Refusal) {
+func logRefusals(ctx context.Context, logger *slog.Logger, message, kind string, refusals []convert.Refusal) {
 	for _, r := range refusals {
-		if ctx.Err() == nil && !errors.Is(r.Err, batch.ErrShutdown) {
-			logger.Error("stored job waits, it cannot be run here", slog.String("job", r.Job), slog.String("error", firstOf(r.Err)))
+		if ctx.Err() == nil && !errors.Is(r.Err, batch.ErrShutdown) && !errors.Is(r.Err, cron.ErrShutdown) {
+			logger.Error(message, slog.String(kind, r.Job), slog.String("error", firstOf(r.Err)))
 		}
 	}
 }

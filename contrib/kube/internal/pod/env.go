@@ -85,7 +85,7 @@ func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container
 }
 
 func (p *template) metadata(a batch.Attempt) *metav1.ObjectMeta {
-	meta := Metadata(p.manifest, Identity{Name: a.Name(), UID: a.UID(), JobUID: jobUID(a), Index: a.Index})
+	meta := Metadata(p.manifest, Identity{Name: a.Name(), UID: a.UID(), Job: a.Job, JobUID: jobUID(a), Index: a.Index})
 	meta.Namespace = cmp.Or(meta.Namespace, metav1.NamespaceDefault)
 	return &meta
 }

@@ -16,22 +16,22 @@ import (
 
 // An Identity tells an attempt from others.
 type Identity struct {
-	Name, UID, JobUID string
-	Index             int // -1 if the job is not Indexed
+	Name, UID, Job, JobUID string
+	Index                  int // -1 if the job is not Indexed
 }
 
 // Metadata is that of an attempt's pod as far as it is known when the attempt is
 // created: names, labels and annotations.
 func Metadata(m *batchv1.Job, id Identity) metav1.ObjectMeta {
 	job := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: m.Name, UID: types.UID(id.JobUID)},
+		ObjectMeta: metav1.ObjectMeta{Name: id.Job, UID: types.UID(id.JobUID)},
 		Spec:       batchv1.JobSpec{ManualSelector: m.Spec.ManualSelector},
 	}
 	job.Spec.Template.Labels = maps.Clone(m.Spec.Template.Labels)
 	validation.Prepare(job)
 	meta := metav1.ObjectMeta{
 		Name:         id.Name,
-		GenerateName: m.Name + "-",
+		GenerateName: id.Job + "-",
 		Namespace:    m.Namespace,
 		UID:          types.UID(id.UID),
 		Labels:       job.Spec.Template.Labels,

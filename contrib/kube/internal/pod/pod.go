@@ -90,6 +90,12 @@ func (p *Pod) set(m *batchv1.Job, s Settings) {
 // Change gives attempts that begin later another template.
 func (p *Pod) Change(m *batchv1.Job) { p.set(m, p.now.Load().settings) }
 
+// Clone returns an executor of its own for the same template.
+func (p *Pod) Clone() *Pod {
+	t := p.now.Load()
+	return New(t.manifest, t.settings)
+}
+
 // Manifest returns a copy of the manifest that the executor was made from.
 func (p *Pod) Manifest() *batchv1.Job { return p.now.Load().manifest.DeepCopy() }
 

@@ -41,13 +41,17 @@ func defaultPolicies(spec *batchv1.JobSpec) {
 			policy.Rules = nil // the server's storage knows no empty lists, and these show
 		}
 		orDefault(&spec.PodReplacementPolicy, batchv1.Failed)
-		for _, rule := range policy.Rules {
-			for i := range rule.OnPodConditions {
-				orValue(&rule.OnPodConditions[i].Status, corev1.ConditionTrue)
-			}
-		}
+		defaultRules(policy.Rules)
 	}
 	orDefault(&spec.PodReplacementPolicy, batchv1.TerminatingOrFailed)
+}
+
+func defaultRules(rules []batchv1.PodFailurePolicyRule) {
+	for _, rule := range rules {
+		for i := range rule.OnPodConditions {
+			orValue(&rule.OnPodConditions[i].Status, corev1.ConditionTrue)
+		}
+	}
 }
 
 // orDefault lets *p point to value if it points nowhere.

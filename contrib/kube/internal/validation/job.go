@@ -122,6 +122,12 @@ func checkGenerated(m *batchv1.Job) field.ErrorList {
 
 func checkSpec(spec *batchv1.JobSpec) field.ErrorList {
 	path := field.NewPath("spec")
+	return append(checkTemplateSpec(spec, path), checkSelector(spec, path)...)
+}
+
+// checkTemplateSpec checks all that a job and the template of a CronJob's have in
+// common.
+func checkTemplateSpec(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, found := range []field.ErrorList{
 		checkNumbers(spec, path),
@@ -132,7 +138,6 @@ func checkSpec(spec *batchv1.JobSpec) field.ErrorList {
 		checkReplacementPolicy(spec, path.Child("podReplacementPolicy")),
 		checkTemplate(&spec.Template, path.Child("template")),
 		checkJobRestartPolicy(spec, path.Child("template", "spec", "restartPolicy")),
-		checkSelector(spec, path),
 	} {
 		errs = append(errs, found...)
 	}

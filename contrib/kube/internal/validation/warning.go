@@ -15,10 +15,7 @@ import (
 // effect outside of a cluster.
 func Warnings(m *batchv1.Job) []string {
 	var w warner
-	if wrong := utilvalidation.IsDNS1123Label(m.Name); len(wrong) > 0 {
-		w.warn(field.NewPath("metadata", "name"), "this is used in Pod names and hostnames, "+
-			"which can result in surprising behavior; a DNS label is recommended: %v", wrong)
-	}
+	w.name(m.Name)
 	spec := &m.Spec
 	if indexed(spec) && above(spec.Completions, manyCompletions) && above(spec.Parallelism, manyCompletionsParallel) {
 		w.warn(field.NewPath("spec"), "In Indexed Jobs with a number of completions higher than 10^5 "+
@@ -41,6 +38,13 @@ func (w *warner) warn(path *field.Path, format string, args ...any) {
 		return
 	}
 	w.texts = append(w.texts, path.String()+": "+fmt.Sprintf(format, args...))
+}
+
+func (w *warner) name(name string) {
+	if wrong := utilvalidation.IsDNS1123Label(name); len(wrong) > 0 {
+		w.warn(field.NewPath("metadata", "name"), "this is used in Pod names and hostnames, "+
+			"which can result in surprising behavior; a DNS label is recommended: %v", wrong)
+	}
 }
 
 func (w *warner) pod(pod *corev1.PodSpec, path *field.Path) {

@@ -21,13 +21,14 @@ func (c *Cache) objectsLocked(kind Kind, j *job) iter.Seq[*Object] {
 	case Events:
 		return maps.Values(j.events)
 	}
-	if c.jobs[j.name] != j {
+	if kind != Jobs || c.jobs[j.name] != j {
 		return func(func(*Object) bool) {}
 	}
 	return func(yield func(*Object) bool) { yield(j.object) }
 }
 
-// ofJobLocked returns the objects of a kind of the jobs that have or had a name.
+// ofJobLocked returns the objects of a kind of the jobs that have or had a name, and
+// of the CronJob that has it.
 func (c *Cache) ofJobLocked(kind Kind, name string) []*Object {
 	var objects []*Object
 	for _, j := range c.everyJobLocked() {
@@ -36,6 +37,7 @@ func (c *Cache) ofJobLocked(kind Kind, name string) []*Object {
 			objects = slices.AppendSeq(objects, c.objectsLocked(kind, j))
 		}
 	}
+	objects = append(objects, c.cronObjectsLocked(kind, name)...)
 	sortByName(objects)
 	return objects
 }
@@ -44,7 +46,7 @@ func (c *Cache) ofJobLocked(kind Kind, name string) []*Object {
 // has, if they may have changed. It returns how many had.
 func (c *Cache) lookLocked(j *job, kind Kind) int {
 	_, removed := c.removed[j]
-	if kind == Jobs || !removed && j.looked[kind] == j.revision {
+	if kind != Pods && kind != Events || !removed && j.looked[kind] == j.revision {
 		return 0
 	}
 	before := c.version

@@ -12,21 +12,20 @@ import (
 	"time"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 )
-
-// idleTime is how long after its last use a cache keeps what it can find out
-// again.
-const idleTime = 5 * time.Minute
 
 // A Cache shows the jobs of a controller, their attempts and their events. Its
 // methods may be called by several goroutines at once.
 type Cache struct {
 	controller *batch.Controller
-	scans      atomic.Uint64 // scans that were begun; written under mu
+	crons      *cron.Controller // nil: there are no CronJobs
+	scans      atomic.Uint64    // scans that were begun; written under mu
 
 	mu       sync.Mutex // guards the fields below; the controller's locks are taken under it
 	version  uint64     // the latest
 	jobs     map[string]*job
+	cronJobs map[string]*cronJob
 	removed  map[*job]struct{} // deleted jobs with attempts that have not ended
 	numbers  map[string]number // of the jobs that were known before the cache fell idle, by UID
 	logs     [kinds]log
@@ -58,15 +57,17 @@ type job struct {
 	taken     time.Time           // when the follower last took in a change of it
 }
 
-// New returns a cache of a controller. Its versions are higher than those of
+// New returns a cache of a controller of jobs, and one of CronJobs unless that is nil. Its versions are higher than those of
 // every cache made before it, also by earlier processes, so that a version of
 // theirs is too old rather than mistaken: the first one is the time in
 // microseconds.
-func New(c *batch.Controller) *Cache {
+func New(c *batch.Controller, crons *cron.Controller) *Cache {
 	cache := &Cache{
 		controller: c,
+		crons:      crons,
 		version:    uint64(time.Now().UnixMicro()),
 		jobs:       make(map[string]*job),
+		cronJobs:   make(map[string]*cronJob),
 		removed:    make(map[*job]struct{}),
 		numbers:    make(map[string]number),
 	}
@@ -83,8 +84,8 @@ type Snapshot struct {
 	Objects []*Object
 }
 
-// List returns all objects of a kind as they are now, or those of one job if
-// jobName is not empty.
+// List returns all objects of a kind as they are now, or those of one job, and of the
+// CronJob of that name, if jobName is not empty.
 func (c *Cache) List(kind Kind, jobName string) Snapshot {
 	begun := c.scans.Load()
 	c.mu.Lock()
@@ -92,6 +93,9 @@ func (c *Cache) List(kind Kind, jobName string) Snapshot {
 	c.useLocked()
 	if jobName != "" {
 		c.refreshJobLocked(jobName)
+		if known := c.refreshCronJobLocked(jobName); known != nil {
+			c.lookAtCronEventsLocked(known)
+		}
 		return Snapshot{c.version, c.ofJobLocked(kind, jobName)}
 	}
 	c.scanLocked(kind, begun)
@@ -126,8 +130,11 @@ func (c *Cache) Job(name string) *Object {
 
 // Object returns an object of a kind by name, as it is now, or nil.
 func (c *Cache) Object(kind Kind, name string) *Object {
-	if kind == Jobs {
+	switch kind {
+	case Jobs:
 		return c.Job(name)
+	case CronJobs:
+		return c.CronJob(name)
 	}
 	for _, jobName := range c.possibleJobs(name) {
 		for _, o := range c.List(kind, jobName).Objects {
@@ -165,46 +172,6 @@ func (c *Cache) possibleJobs(name string) []string {
 // have the whole name of its job.
 const shortestCutName = 60
 
-// useLocked puts off the time when the cache falls idle.
-func (c *Cache) useLocked() {
-	if c.idle == nil {
-		c.idle = time.AfterFunc(idleTime, c.fallIdle)
-	} else {
-		c.idle.Reset(idleTime)
-	}
-}
-
-// fallIdle forgets everything but the versions of jobs, which clients may hold
-// to update them later.
-func (c *Cache) fallIdle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.follower.watchers() > 0 {
-		c.idle.Reset(idleTime)
-		return
-	}
-	c.idle = nil
-	maps.DeleteFunc(c.numbers, func(uid string, n number) bool {
-		status, err := c.controller.Get(n.name)
-		return err != nil || status.UID != uid
-	})
-	for _, j := range c.jobs {
-		if len(j.dismissed) == 0 {
-			c.numbers[j.uid] = number{j.name, j.revision, j.object.Version}
-			delete(c.jobs, j.name)
-		} else {
-			j.pods, j.events, j.looked = nil, nil, [kinds]uint64{}
-		}
-	}
-	clear(c.removed)
-	for kind := range c.logs {
-		c.logs[kind].reset(c.version)
-		c.sorted[kind] = nil
-		c.count[kind] = 0
-	}
-	c.count[Jobs] = len(c.jobs)
-}
-
 // Close ends all watches, and returns when nothing runs any more. The cache can
 // still be listed.
 func (c *Cache) Close() {
@@ -224,6 +191,12 @@ func (c *Cache) Close() {
 // scanLocked compares all the cache knows with what the controller knows, unless
 // that was done since the caller came, when begun scans had begun.
 func (c *Cache) scanLocked(kind Kind, begun uint64) {
+	if kind == CronJobs || kind == Events {
+		c.scanCronJobsLocked()
+	}
+	if kind == CronJobs {
+		return
+	}
 	if c.scans.Load() <= begun {
 		c.scans.Add(1)
 		c.scanJobsLocked()
@@ -233,6 +206,9 @@ func (c *Cache) scanLocked(kind Kind, begun uint64) {
 	}
 	for _, j := range c.everyJobLocked() {
 		c.lookLocked(j, kind)
+	}
+	if kind == Events {
+		c.lookAtAllCronEventsLocked()
 	}
 }
 
@@ -375,7 +351,8 @@ func (c *Cache) changeLocked(kind Kind, what batch.ChangeType, previous, o *Obje
 // deleteLocked records that an object is gone. A pod may have changed since
 // somebody looked, and been as last before it went.
 func (c *Cache) deleteLocked(kind Kind, o *Object, last *batch.AttemptStatus) {
-	gone := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: last, Event: o.Event, Orphan: o.Orphan}
+	gone := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: last, Event: o.Event, Orphan: o.Orphan,
+		CronJob: o.CronJob, CronEvent: o.CronEvent}
 	c.changeLocked(kind, batch.Deleted, o, gone)
 }
 
@@ -388,6 +365,7 @@ func (c *Cache) sortedLocked(kind Kind) []*Object {
 	for _, j := range c.everyJobLocked() {
 		objects = slices.AppendSeq(objects, c.objectsLocked(kind, j))
 	}
+	objects = append(objects, c.cronObjectsLocked(kind, "")...)
 	sortByName(objects)
 	c.sorted[kind] = objects
 	return objects

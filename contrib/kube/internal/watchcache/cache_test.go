@@ -36,7 +36,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := batch.New(t.Context(), batch.Options{})
 		require.NoError(t, err)
-		w := &world{t, c, New(c)}
+		w := &world{t, c, New(c, nil)}
 		defer func() { // also if the test has failed
 			w.cache.Close()
 			ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +135,7 @@ func TestVersions(t *testing.T) {
 		require.NoError(w, w.c.Suspend(w.Context(), "a"))
 		require.Greater(w, w.cache.Job("a").Version, first.Version)
 		time.Sleep(time.Millisecond)
-		require.Greater(w, New(w.c).Version(), w.cache.Version(), "a later cache has later versions")
+		require.Greater(w, New(w.c, nil).Version(), w.cache.Version(), "a later cache has later versions")
 	})
 }
 

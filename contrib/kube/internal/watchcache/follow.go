@@ -52,7 +52,12 @@ func (f *follower) init() {
 	f.dirty = make(map[*job]struct{})
 }
 
-func (f *follower) watchers() int { return f.watching[Jobs] + f.watching[Pods] + f.watching[Events] }
+func (f *follower) watchers() (n int) {
+	for _, of := range f.watching {
+		n += of
+	}
+	return n
+}
 
 // touch has the pods and events of a job looked at, if somebody watches them.
 func (f *follower) touch(j *job) {
@@ -120,6 +125,9 @@ func (c *Cache) watchLocked(kind Kind, since, begun uint64) *Watcher {
 		f.cancel = cancel
 		f.running.Go(func() { c.follow(ctx) })
 		f.running.Go(func() { c.lookAround(ctx) })
+		if c.crons != nil {
+			f.running.Go(func() { c.followCronJobs(ctx) })
+		}
 	}
 	return &Watcher{cache: c, kind: kind, cursor: since}
 }

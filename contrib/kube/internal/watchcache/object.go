@@ -1,4 +1,4 @@
-// Package watchcache shows what a controller knows as objects in one order of
+// Package watchcache shows what controllers know as objects in one order of
 // versions, the way that the watch cache of a Kubernetes API server does: lists
 // say at which version they were taken, and watches go on from there without a
 // gap.
@@ -22,11 +22,12 @@ const (
 	Jobs Kind = iota
 	Pods
 	Events
+	CronJobs
 	kinds
 )
 
-// An Object is a job, an attempt or an event as it was at one version. It does
-// not change.
+// An Object is a job, an attempt, an event or a CronJob as it was at one version. It
+// does not change.
 type Object struct {
 	Version uint64
 	Name    string
@@ -35,6 +36,9 @@ type Object struct {
 	Job   *Job                 // of a job, otherwise nil
 	Pod   *batch.AttemptStatus // of an attempt, or of an event of one, otherwise nil
 	Event *batch.Event         // of an event, otherwise nil
+	// CronJob is of a CronJob, or of an event of one; CronEvent of such an event.
+	CronJob   *CronJob
+	CronEvent *CronEvent
 	// Orphan is set if an attempt goes on although its job was removed.
 	Orphan bool
 	// Stays is set if an attempt was asked to stop, has ended, and is shown.

@@ -1,0 +1,154 @@
+package kinds
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
+	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
+	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
+	"github.com/runtocompletion/batch/contrib/kube/internal/table"
+	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
+	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
+)
+
+var (
+	cronJobKind     = batchv1.SchemeGroupVersion.WithKind("CronJob")
+	cronJobResource = schema.GroupResource{Group: batchv1.GroupName, Resource: "cronjobs"}
+)
+
+func (h *Host) cronJobs() *Kind {
+	empty := new(batchv1.CronJob)
+	return &Kind{GroupVersionKind: cronJobKind, Plural: "cronjobs", Singular: "cronjob",
+		Namespaced: true, ShortNames: []string{"cj"}, Categories: []string{"all"}, Verbs: jobVerbs,
+		Objects: h.Cache.Of(watchcache.CronJobs), Empty: empty,
+		Build:   func(o *watchcache.Object) Object { return h.cronJob(o) },
+		Columns: table.CronJobColumns, Cells: cellsOf(table.CronJob),
+		Fields: metaFields, NoField: "field label not supported: %s", JobName: jobOfJob,
+		Writer: &cronJobWriter{h, fieldmanager.New(h.Scheme, cronJobKind, empty)}, Delete: h.deleteCronJob,
+		Parts: []Part{status("cronjobs")}}
+}
+
+// cronJob makes the manifest of a CronJob, or of that of an event.
+func (h *Host) cronJob(o *watchcache.Object) *batchv1.CronJob {
+	return h.cronJobManifest(o.CronJob, o.Version)
+}
+
+func (h *Host) cronJobManifest(c *watchcache.CronJob, version uint64) *batchv1.CronJob {
+	spec := c.Spec
+	spec.Annotations = maps.Clone(spec.Annotations)
+	kept := takeMetadata(spec.Annotations)
+	m := convert.CronJobManifest(spec, c.Status, c.DeletedAt, h.Namespace)
+	m.ResourceVersion = FormatVersion(version)
+	kept.restore(m)
+	return m
+}
+
+// deleteCronJob removes a CronJob. It returns the CronJob if that waits for its jobs.
+func (h *Host) deleteCronJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (
+	*watchcache.Object, error) {
+	propagation, orphan := batch.Background, options.OrphanDependents //lint:ignore SA1019 older clients send it
+	switch {
+	case options.PropagationPolicy != nil:
+		propagation = batch.Propagation(*options.PropagationPolicy)
+	case orphan != nil && *orphan:
+		propagation = batch.Orphan
+	}
+	if len(options.DryRun) > 0 {
+		return nil, nil
+	}
+	if err := h.CronJobs.Delete(a.Request.Context(), o.Name, propagation); err != nil {
+		return nil, cronJobError(o.Name, err)
+	}
+	if left := h.Cache.CronJob(o.Name); left != nil && UIDOf(left) == UIDOf(o) {
+		return left, nil
+	}
+	return nil, nil
+}
+
+// cronJobError is the answer to what the controller, or the runner, says about a
+// CronJob.
+func cronJobError(name string, err error) error {
+	if invalid, ok := errors.AsType[*cron.ValidationError](err); ok {
+		return invalidCronJob(name, fieldErrors(invalid.Fields))
+	}
+	if errs := fieldErrorsOf(err); len(errs) > 0 {
+		return invalidCronJob(name, errs)
+	}
+	switch {
+	case errors.Is(err, cron.ErrExists):
+		return apierrors.NewAlreadyExists(cronJobResource, name)
+	case errors.Is(err, cron.ErrNotFound):
+		return apierrors.NewNotFound(cronJobResource, name)
+	case errors.Is(err, cron.ErrShutdown):
+		return apierrors.NewServiceUnavailable("the controller of the CronJobs is shut down")
+	}
+	return err
+}
+
+func invalidCronJob(name string, errs field.ErrorList) error {
+	return apierrors.NewInvalid(cronJobKind.GroupKind(), name, errs[:min(len(errs), mostErrors)])
+}
+
+func isCronJob(r metav1.OwnerReference) bool {
+	return r.Kind == cronJobKind.Kind && r.APIVersion == cronJobKind.GroupVersion().String()
+}
+
+// showOwner shows the CronJob that a job belongs to.
+func (h *Host) showOwner(job *batchv1.Job, spec batch.Job) {
+	if h.CronJobs == nil {
+		return
+	}
+	owner, blocks, ok := h.CronJobs.Owner(spec)
+	if !ok {
+		return
+	}
+	ref := metav1.OwnerReference{APIVersion: cronJobKind.GroupVersion().String(), Kind: cronJobKind.Kind,
+		Name: owner.Name, UID: types.UID(owner.UID), Controller: new(true)}
+	if blocks {
+		ref.BlockOwnerDeletion = new(true)
+	}
+	job.OwnerReferences = append(job.OwnerReferences, ref)
+}
+
+// cronJobOf finds the CronJob that a new job says it belongs to; nil if it does not.
+func (h *Host) cronJobOf(m *batchv1.Job) (*watchcache.CronJob, field.ErrorList) {
+	refs := m.OwnerReferences
+	if h.CronJobs == nil || len(refs) != 1 || !isCronJob(refs[0]) {
+		return nil, checkOwned(m, new(batchv1.Job))
+	}
+	unowned := m.DeepCopy()
+	unowned.OwnerReferences = nil
+	errs := checkOwned(unowned, new(batchv1.Job))
+	o := h.Cache.CronJob(refs[0].Name)
+	if o == nil || UIDOf(o) != refs[0].UID {
+		return nil, append(errs, field.Invalid(field.NewPath("metadata", "ownerReferences").Index(0),
+			fmt.Sprintf("%s %s", refs[0].Name, refs[0].UID), "there is no CronJob of this name and UID"))
+	}
+	return o.CronJob, errs
+}
+
+// jobOf is the job of a manifest. One that a CronJob's template says, as kubectl create
+// job --from sends it, is the CronJob's job also if that is one of Go code.
+func (j *jobWriter) jobOf(m *batchv1.Job, from *watchcache.CronJob) (job batch.Job, warnings []string, err error) {
+	if from != nil && convert.IsFromTemplate(m, j.cronJobManifest(from, 0)) {
+		if from.Spec.Job.Executor == nil {
+			err = wire.Conflict(jobResource, m.Name, "%w: %q", cron.ErrNotDeclared, from.Spec.Name)
+		}
+		return convert.FromCronJob(from.Spec, from.Status.UID, m), nil, err
+	}
+	job, warnings, err = j.Runner.Job(m, convert.FromClient)
+	if err == nil && from != nil {
+		job.Annotations[cron.OwnerAnnotation] = from.Status.UID
+	}
+	return job, warnings, err
+}
