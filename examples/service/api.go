@@ -10,17 +10,19 @@ import (
 	"strconv"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 )
 
 // An api answers HTTP requests about the jobs of a controller.
 type api struct {
-	jobs *batch.Controller
-	root fs.FS // what jobs may read
+	jobs     *batch.Controller
+	cronJobs *cron.Controller
+	root     fs.FS // what jobs may read
 }
 
 // newHandler returns the whole API.
-func newHandler(c *batch.Controller, root fs.FS) http.Handler {
-	a := api{jobs: c, root: root}
+func newHandler(c *batch.Controller, cronJobs *cron.Controller, root fs.FS) http.Handler {
+	a := api{jobs: c, cronJobs: cronJobs, root: root}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
 		"POST /jobs":                a.create,
@@ -32,6 +34,8 @@ func newHandler(c *batch.Controller, root fs.FS) http.Handler {
 		"GET /jobs/{name}/attempts": a.attempts,
 		"GET /jobs/{name}/events":   a.events,
 		"GET /jobs/{name}/logs":     a.logs,
+		"GET /cronjobs":             a.listCronJobs,
+		"POST /cronjobs/{name}/run": a.runCronJob,
 	} {
 		mux.Handle(pattern, h)
 	}
@@ -263,8 +267,10 @@ func statusOf(err error) int {
 	}{
 		{errBadRequest, http.StatusBadRequest},
 		{batch.ErrNotFound, http.StatusNotFound},
+		{cron.ErrNotFound, http.StatusNotFound},
 		{batch.ErrExists, http.StatusConflict},
 		{batch.ErrShutdown, http.StatusServiceUnavailable},
+		{cron.ErrShutdown, http.StatusServiceUnavailable},
 		{context.Canceled, http.StatusServiceUnavailable}, // the server stops
 	} {
 		if errors.Is(err, known.err) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 )
 
 func TestAJobFromRequestToLog(t *testing.T) {
@@ -125,7 +126,7 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 	req := httptest.NewRequest("POST", "/jobs", strings.NewReader(`{}`))
 	req.Header.Set("Origin", "https://other.example")
 	w := httptest.NewRecorder()
-	newHandler(s.jobs, smallTree()).ServeHTTP(w, req)
+	newHandler(s.jobs, s.cronJobs, smallTree()).ServeHTTP(w, req)
 	require.Equal(t, http.StatusForbidden, w.Code)
 }
 
@@ -144,22 +145,26 @@ func TestStatusOf(t *testing.T) {
 
 // A testService is the API on a server of its own.
 type testService struct {
-	jobs *batch.Controller
-	url  string
+	jobs     *batch.Controller
+	cronJobs *cron.Controller
+	url      string
 }
 
 func newTestService(t *testing.T) testService {
 	t.Helper()
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
-	server := httptest.NewServer(newHandler(c, smallTree()))
+	cronJobs, err := cron.New(c, cron.Options{})
+	require.NoError(t, err)
+	server := httptest.NewServer(newHandler(c, cronJobs, smallTree()))
 	t.Cleanup(func() {
 		server.Close()
+		require.NoError(t, cronJobs.Shutdown(context.Background()))
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		require.NoError(t, c.Shutdown(now))
 	})
-	return testService{jobs: c, url: server.URL}
+	return testService{jobs: c, cronJobs: cronJobs, url: server.URL}
 }
 
 // want makes a request, checks the code, and returns the body.

@@ -14,12 +14,18 @@
 //	curl -X POST localhost:8080/jobs/tick/suspend     # and /resume
 //	curl -X DELETE localhost:8080/jobs/tick           # or ?propagation=Foreground, Orphan
 //
+// With -backup FOLDER it writes an archive of all files below -root each night, as the
+// job of a CronJob:
+//
+//	curl localhost:8080/cronjobs                      # when it comes next, and how it last went
+//	curl -X POST localhost:8080/cronjobs/backup/run   # now
+//
 // What it shows of package batch: one [batch.Controller] for the life of the
 // service; statuses, attempts and events that encode as JSON as they are; logs
 // that can be followed; errors by kind, each with its HTTP status; and an end
 // in good order. On Ctrl-C or SIGTERM the HTTP server stops first, then the
-// controller: running attempts may finish within -grace, and are cancelled
-// after it.
+// controllers: nothing new is started, running attempts may finish within -grace, and
+// are cancelled after it.
 //
 // The service listens on this machine only, reads nothing outside of -root, and
 // refuses what web pages of other origins ask for. It has no other protection.
@@ -31,7 +37,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +48,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 )
 
 func main() {
@@ -54,9 +60,10 @@ func main() {
 
 // A config is what the flags say.
 type config struct {
-	addr, root string
-	maxActive  int
-	grace      time.Duration
+	addr, root       string
+	maxActive        int
+	grace            time.Duration
+	backup, at, zone string
 }
 
 // run is the program; it returns the exit code. It serves until ctx ends.
@@ -68,6 +75,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&cfg.root, "root", ".", "the `folder` whose files jobs may read")
 	flags.IntVar(&cfg.maxActive, "max-active", 8, "how many attempts may run at once over all jobs")
 	flags.DurationVar(&cfg.grace, "grace", 10*time.Second, "how long attempts may go on when the service is to stop")
+	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
+	flags.StringVar(&cfg.at, "backup-at", "30 2 * * *", "the `schedule` of the backup")
+	flags.StringVar(&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -89,15 +99,20 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		return err
 	}
 	defer root.Close()
-	c, err := batch.New(ctx, batch.Options{Logger: logger, MaxActive: cfg.maxActive})
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", cfg.addr)
 	if err != nil {
 		return err
 	}
-	server := newServer(c, root.FS())
+	defer listener.Close()
+	c, err := batch.New(ctx, batch.Options{Logger: logger, MaxActive: cfg.maxActive})
+	if err != nil {
+		return err
+	}
+	cronJobs, err := schedule(ctx, c, root, cfg, logger)
+	if err != nil {
+		return errors.Join(err, c.Shutdown(ctx))
+	}
+	server := newServer(newHandler(c, cronJobs, root.FS()))
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -105,7 +120,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 	g.Go(func() error {
 		<-ctx.Done()
 		fmt.Fprintln(stdout, "stopping")
-		return stop(ctx, server, c, cfg.grace)
+		return stop(ctx, server, cronJobs, c, cfg.grace)
 	})
 	err = g.Wait()
 	fmt.Fprintln(stdout, "stopped")
@@ -115,12 +130,29 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 	return err
 }
 
-func newServer(c *batch.Controller, root fs.FS) *http.Server {
+// schedule returns a controller of CronJobs: of the backup, if there is to be one.
+func schedule(ctx context.Context, c *batch.Controller, root *os.Root, cfg config, logger *slog.Logger) (
+	*cron.Controller, error) {
+	cronJobs, err := cron.New(c, cron.Options{Logger: logger})
+	if err != nil || cfg.backup == "" {
+		return cronJobs, err
+	}
+	b, err := newBackup(root, cfg.backup)
+	if err == nil {
+		_, err = cronJobs.Apply(ctx, nightly(b, cfg.at, cfg.zone))
+	}
+	if err != nil {
+		return nil, errors.Join(err, cronJobs.Shutdown(ctx))
+	}
+	return cronJobs, nil
+}
+
+func newServer(h http.Handler) *http.Server {
 	// Those who follow a log would keep the server from stopping: the end of
 	// this context, which is that of all requests, ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	server := &http.Server{
-		Handler:           newHandler(c, root),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
@@ -129,12 +161,14 @@ func newServer(c *batch.Controller, root fs.FS) *http.Server {
 }
 
 // stop ends the server first, so that no job comes in any more, and then the
-// controller: softly while grace lasts, and by force after it.
-func stop(ctx context.Context, server *http.Server, c *batch.Controller, grace time.Duration) error {
+// controllers, that of the CronJobs before that of their jobs: softly while grace
+// lasts, and by force after it.
+func stop(ctx context.Context, server *http.Server, cronJobs *cron.Controller, c *batch.Controller,
+	grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		server.Close() // whoever still waits for an answer has waited enough
 	}
-	return c.Shutdown(ctx)
+	return errors.Join(cronJobs.Shutdown(ctx), c.Shutdown(ctx))
 }

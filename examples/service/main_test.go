@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ func TestFollowersDoNotHoldUpTheEnd(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	backup := []string{"-addr", "127.0.0.1:0", "-root", t.TempDir(), "-backup", t.TempDir()}
 	for name, test := range map[string]struct {
 		args []string
 		code int
@@ -69,6 +71,8 @@ func TestRefusals(t *testing.T) {
 		"an unknown flag":     {[]string{"-x"}, 2, "not defined: -x"},
 		"no such folder":      {[]string{"-root", t.TempDir() + "/none"}, 1, "none"},
 		"a negative limit":    {[]string{"-max-active", "-1"}, 1, "service: "},
+		"a bad schedule":      {append(backup, "-backup-at", "0 24 * * *"), 1, "spec.schedule"},
+		"a backup of itself":  {append(backup, "-root", os.TempDir()), 1, "-backup"},
 		"an unusable address": {[]string{"-addr", "localhost:-1"}, 1, "listen"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,16 @@
+module github.com/runtocompletion/batch/examples/service
+
+go 1.26.0
+
+require (
+	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/cron v0.1.0
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/sync v0.24.0
+)
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/robfig/cron/v3 v3.0.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
