@@ -6,7 +6,6 @@ require (
 	github.com/google/gnostic-models v0.7.0
 	github.com/runtocompletion/batch v0.1.0
 	github.com/runtocompletion/batch/contrib/cron v0.1.0
-
 	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.5
 	google.golang.org/protobuf v1.36.12-0.20260120151049-f2248ac996af
