@@ -18,11 +18,20 @@ func main() {
 		log.Fatal(err)
 	}
 	pages := page.Handler(controller, page.Options{})
-	answer := httptest.NewRecorder()
-	pages.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/jobs/", nil))
-	if answer.Code != http.StatusOK {
-		log.Fatalf("%d: %s", answer.Code, answer.Body)
+	mux := http.NewServeMux()
+	mux.Handle("/jobs/", pages)
+	server := httptest.NewServer(mux)
+	answer, err := http.Get(server.URL + "/jobs/")
+	if err != nil {
+		log.Fatal(err)
 	}
+	if err := answer.Body.Close(); err != nil {
+		log.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		log.Fatal(answer.Status)
+	}
+	server.Close()
 	pages.Close()
 	if err := controller.Shutdown(ctx); err != nil {
 		log.Fatal(err)
