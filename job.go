@@ -187,6 +187,8 @@
 //   - [Job.RestartPolicy] has a default, [RestartNever].
 //   - The newest 1,000 finished attempts of a job are kept, or [Job.History];
 //     finished pods are kept until their job is deleted. Counters are exact.
+//   - The newest 10,000 finished jobs are kept, or [Options].FinishedJobs; there
+//     they are kept until they are deleted or their TTL has passed.
 //   - After the grace period a program is killed, as a container is, with its
 //     process group. Windows has neither SIGTERM nor process groups: there a
 //     program is killed at once, and its children are not. A function cannot be
