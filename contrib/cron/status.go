@@ -39,6 +39,11 @@ type Status struct {
 	// Next are the next five times, or fewer if there are no more; none while the
 	// CronJob is suspended, being deleted, or not declared.
 	Next []time.Time `json:"next,omitempty"`
+	// Due is the time after LastScheduleTime, or else CreatedAt, at which a job is due:
+	// in the past if that job is late, such as under [Forbid] or before the CronJob is
+	// declared. It is zero if there is none, or the CronJob is suspended or being
+	// deleted.
+	Due time.Time `json:"due,omitzero"`
 	// Last is how the latest job ended; nil if none has.
 	Last *Result `json:"last,omitempty"`
 	// Problem says why nothing is started that should be; empty if nothing is wrong.
@@ -105,8 +110,29 @@ func (r *run) status(revision uint64) Status {
 			s.Last.Condition = batch.ConditionComplete
 		}
 	}
-	s.Next = r.nextTimes()
+	s.Next, s.Due = r.nextTimes(), r.dueTime()
 	return s
+}
+
+// base is the time, in seconds, after which the next one is due.
+func (r *run) base() int64 {
+	if r.shown.LastSchedule != 0 {
+		return r.shown.LastSchedule
+	}
+	return r.shown.Created / int64(time.Second)
+}
+
+func (r *run) dueTime() time.Time {
+	parsed, ok := r.engine.Spec.Schedule.(*schedule.Schedule)
+	if !ok || r.engine.Spec.Suspend || r.engine.Deleting || r.engine.Spec.BadZone {
+		return time.Time{}
+	}
+	at, ok := parsed.After(r.base())
+	if !ok {
+		return time.Time{}
+	}
+	zone, _ := r.spec.location()
+	return time.Unix(at, 0).In(zone)
 }
 
 func (r *run) nextTimes() (times []time.Time) {
@@ -114,12 +140,8 @@ func (r *run) nextTimes() (times []time.Time) {
 	if !ok || r.engine.Held || r.engine.Spec.Suspend || r.engine.Deleting || r.engine.Spec.BadZone {
 		return nil
 	}
-	base := r.shown.LastSchedule
-	if base == 0 {
-		base = r.shown.Created / int64(time.Second)
-	}
 	zone, _ := r.spec.location()
-	for at, ok := parsed.Next(base, r.c.now()); ok && len(times) < upcoming; at, ok = parsed.After(at) {
+	for at, ok := parsed.Next(r.base(), r.c.now()); ok && len(times) < upcoming; at, ok = parsed.After(at) {
 		times = append(times, time.Unix(at, 0).In(zone))
 	}
 	return times
