@@ -15,7 +15,8 @@
 // dashboards and alert rules made for a cluster work. They are read from the
 // controller when Prometheus asks: between scrapes they cost nothing. A scrape looks
 // at every job, for a microsecond or a few, and writes some twenty series for each of
-// those that have series of their own.
+// those that have series of their own. [CronJobsOf] and [OwnerOf] show the CronJobs of
+// contrib/cron.
 //
 // # Attempts and the store
 //
