@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
@@ -26,7 +29,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata: lo
 
 // TestTranscripts types the commands of testdata/*.txt, which are the lines that
 // begin with "$ ", and compares all that is printed with what stands there. Each
-// file has a server of its own, readonly.txt a read-only one. Commands are run
+// file has a server of its own, readonly.txt a read-only one, and cronjob.txt one with
+// CronJobs, of which Go code has declared the one called code. Commands are run
 // by sh, with a kubectl in its PATH, but for these:
 //
 //	COMMAND &   run COMMAND until the next "lines", with its watch begun
@@ -121,7 +125,7 @@ func newProgram(t *testing.T, minor int, kubectl, perl string) program {
 // replay types the commands of a file, and compares.
 func replay(t *testing.T, k program, file string) {
 	want := readFile(t, file)
-	term := newTerminal(t, k, strings.HasPrefix(filepath.Base(file), "readonly"))
+	term := newTerminal(t, k, filepath.Base(file))
 	for line := range strings.Lines(want) {
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
 			term.enter(strings.TrimSuffix(command, "\n"))
@@ -145,8 +149,18 @@ type terminal struct {
 	background *background
 }
 
-func newTerminal(t *testing.T, k program, readOnly bool) *terminal {
-	w := newWorld(t, kube.Options{Write: !readOnly, Runner: &kube.Runner{Commands: !readOnly}})
+func newTerminal(t *testing.T, k program, file string) *terminal {
+	c, err := batch.New(t.Context(), batch.Options{})
+	require.NoError(t, err)
+	readOnly := strings.HasPrefix(file, "readonly")
+	options := kube.Options{Write: !readOnly, Runner: &kube.Runner{Commands: !readOnly}}
+	if strings.HasPrefix(file, "cronjob") {
+		options.CronJobs, err = cron.New(c, cron.Options{})
+		require.NoError(t, err)
+		require.NoError(t, options.CronJobs.Create(t.Context(), cron.CronJob{Name: "code", Schedule: "@daily", Suspend: true,
+			Job: batch.Job{Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })}}))
+	}
+	w := newWorldOf(t, c, options)
 	return &terminal{world: w, env: append(os.Environ(),
 		"KUBECONFIG="+w.kubeconfig,
 		"HOME="+t.TempDir(),

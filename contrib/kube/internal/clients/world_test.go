@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
@@ -19,6 +20,7 @@ import (
 type world struct {
 	testing.TB
 	controller *batch.Controller
+	cronJobs   *cron.Controller // nil: they are not served
 	listener   *kube.Listener
 	kubeconfig string
 	release    func() // lets the containers go on that run func/wait
@@ -30,10 +32,17 @@ func newWorld(t testing.TB, o kube.Options) *world {
 	t.Helper()
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
+	return newWorldOf(t, c, o)
+}
+
+// newWorldOf is newWorld with that controller.
+func newWorldOf(t testing.TB, c *batch.Controller, o kube.Options) *world {
+	t.Helper()
 	released := make(chan struct{})
 	w := &world{
 		TB:         t,
 		controller: c,
+		cronJobs:   o.CronJobs,
 		kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 		release:    sync.OnceFunc(func() { close(released) }),
 	}
@@ -41,6 +50,7 @@ func newWorld(t testing.TB, o kube.Options) *world {
 		o.Runner = &kube.Runner{Commands: true}
 	}
 	o.Runner.Functions = functions(released)
+	var err error
 	w.listener, err = kube.Listen(c, o, kube.ListenOptions{Kubeconfig: w.kubeconfig})
 	require.NoError(t, err)
 	w.serve()
@@ -56,6 +66,9 @@ func (w *world) serve() {
 		w.release()
 		cancel()
 		require.NoError(w, <-served)
+		if w.cronJobs != nil {
+			require.NoError(w, w.cronJobs.Shutdown(context.Background()))
+		}
 		require.NoError(w, w.controller.Shutdown(ctx))
 	})
 }
