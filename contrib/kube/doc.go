@@ -31,7 +31,7 @@
 //     command, several containers, sidecars and restart rules, other
 //     volumes, variables from config maps and secrets, hooks
 //     and probes that end containers, other users and more privileges; finalizers
-//     and owners, as nobody here would act on them.
+//     and owners other than CronJobs, as nobody here would act on them.
 //   - What makes no difference on one machine, or is not enforced, is warned
 //     about: where pods run, resources, names, namespaces of the kernel.
 //
@@ -41,4 +41,9 @@
 // listens for clients on this machine, with TLS and a token, and writes the
 // kubeconfig that kubectl needs. If the controller has a store, jobs that clients
 // have created go on after a restart.
+//
+// With [Options].CronJobs, clients see and change CronJobs as well: kubectl create
+// cronjob, create job --from, and all else that they do with jobs. A job tells its
+// CronJob in its owner references. CronJobs that clients have created are declared
+// again after a restart, with their jobs.
 package kube

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
@@ -37,6 +38,34 @@ func ExampleListen() {
 	fmt.Println(listener.Serve(ctx), controller.Shutdown(ctx))
 	// Output:
 	// export KUBECONFIG=DIR/kubeconfig; kubectl get jobs --watch
+	// <nil> <nil>
+}
+
+// A service lets its operators see its CronJobs, and run one now.
+func ExampleHandler_cronJobs() {
+	ctx := context.Background()
+	jobs, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	crons, err := cron.New(jobs, cron.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	backup := func(context.Context, batch.Attempt) error { return nil }
+	if _, err := crons.Apply(ctx, cron.CronJob{
+		Name: "backup", Schedule: "30 2 * * *", TimeZone: "Europe/Berlin",
+		Job: batch.Job{Executor: batch.ExecutorFunc(backup)},
+	}); err != nil {
+		log.Fatal(err)
+	}
+	handler := kube.Handler(jobs, kube.Options{CronJobs: crons, Write: true})
+	fmt.Println("kubectl get cronjobs; kubectl create job now --from=cronjob/backup")
+
+	handler.Close()
+	fmt.Println(crons.Shutdown(ctx), jobs.Shutdown(ctx))
+	// Output:
+	// kubectl get cronjobs; kubectl create job now --from=cronjob/backup
 	// <nil> <nil>
 }
 

@@ -18,8 +18,8 @@ type Options struct {
 
 	// CronJobs is the controller of CronJobs with the same controller of jobs, which
 	// are served as CronJobs of batch/v1. Nil serves none. Those that Go code has
-	// declared can be suspended, triggered by kubectl create job --from, and deleted,
-	// but have no template to change. Shut it down after [Server.Close].
+	// declared run their executor for kubectl create job --from, too, and can have
+	// all changed but their template. Shut it down after [Server.Close].
 	CronJobs *cron.Controller
 
 	// Write opens what changes jobs: create, update, patch and delete. Without
