@@ -286,7 +286,11 @@ func TestCronJobCascades(t *testing.T) {
 			owned = strings.Replace(owned, `"cronjob.kubernetes.io/instantiate":"manual"`, "", 1)
 		}
 		w.post(owned)
-		w.eventually(func() bool { return w.job(name+"-job").Status.Active == 1 })
+		w.eventually(func() bool { // the controller has seen that it has this job
+			events, err := w.crons.Events(name)
+			require.NoError(t, err)
+			return len(events) > 0 && events[0].Reason == "UnexpectedJob"
+		})
 		rec := w.do(call{method: "DELETE", path: cronJobsPath + "/" + name, body: `{"propagationPolicy":"` + how + `"}`})
 		require.Equal(t, http.StatusOK, rec.Code, rec.Body)
 		w.eventually(func() bool {
