@@ -6,6 +6,7 @@ package world
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -263,11 +264,15 @@ func (w *world) invalid(name string) string {
 		panic(err)
 	}
 	job.Name, job.Executor = name, batch.Command{Args: []string{"true"}}
-	if err := job.Validate(); err != nil {
-		text := err.Error()
-		return strings.Replace(text, "batch: job ", "Job.batch ", 1)
+	failed, ok := errors.AsType[*batch.ValidationError](job.Validate())
+	if !ok {
+		return ""
 	}
-	return ""
+	var texts []string
+	for _, field := range failed.Fields {
+		texts = append(texts, field.Error())
+	}
+	return fmt.Sprintf("Job.batch %q is invalid: %s", name, strings.Join(texts, "; "))
 }
 
 func orEmpty(text json.RawMessage) json.RawMessage {
