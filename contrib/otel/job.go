@@ -3,6 +3,7 @@ package otel
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,7 +76,7 @@ func (t *Telemetry) known(uid string) *jobSpan {
 	return t.jobs[uid]
 }
 
-// named returns the span of a job that has not finished, or nil.
+// named returns the span of a job that has not finished, or has just done so, or nil.
 func (t *Telemetry) named(name string) *jobSpan {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,10 +142,21 @@ func (t *Telemetry) remove(j *jobSpan) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.jobs, j.uid)
-	if t.names[j.name] == j {
-		delete(t.names, j.name)
+	if t.names[j.name] != j {
+		return
+	}
+	t.latest = append(t.latest, j)
+	if len(t.latest) > keptEnded {
+		if oldest := t.latest[0]; t.names[oldest.name] == oldest {
+			delete(t.names, oldest.name)
+		}
+		t.latest = slices.Delete(t.latest, 0, 1)
 	}
 }
+
+// keptEnded is how many jobs that have ended can still be named by log records:
+// these are written beside, and may come a moment after the end.
+const keptEnded = 100
 
 // end ends the span with what has become of the job.
 func (t *Telemetry) end(j *jobSpan, status batch.Status, err error) {

@@ -53,9 +53,10 @@ type Telemetry struct {
 	stop    context.CancelFunc
 	waiting sync.WaitGroup // for jobs
 
-	mu    sync.Mutex          // guards the fields below; not held while other code runs
-	jobs  map[string]*jobSpan // that have not finished, by UID
-	names map[string]*jobSpan // the same, by name
+	mu     sync.Mutex          // guards the fields below; not held while other code runs
+	jobs   map[string]*jobSpan // that have not finished, by UID
+	names  map[string]*jobSpan // the same, and those of latest, by name
+	latest []*jobSpan          // that have ended, oldest first
 }
 
 // New returns a telemetry for c. The error says which option is wrong, or is that
