@@ -118,7 +118,7 @@ func ExampleMetrics_Store() {
 	}
 	show(metrics, "batch_store_records_total")
 	// Output:
-	// batch_store_records_total 1
+	// batch_store_records_total 3
 }
 
 // Jobs that a CronJob has made say so in a label.

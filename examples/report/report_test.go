@@ -95,7 +95,7 @@ func TestRefusals(t *testing.T) {
 		"too much is enough": {[]string{"-enough", "101"}, 2, "not between 1 and 100"},
 		"no source":          {[]string{"-src", filepath.Join(t.TempDir(), "none")}, 1, "none: open .: no such file"},
 		"a job on hold":      {[]string{"-parallel", "0"}, 2, "-parallel must be at least 1"},
-		"a negative limit":   {[]string{"-src", t.TempDir(), "-retries", "-1"}, 1, "spec.backoffLimitPerIndex"},
+		"a negative limit":   {[]string{"-src", t.TempDir(), "-retries", "-1"}, 1, "BackoffLimitPerIndex: Invalid value: -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, code := runReport(t, test.args...)

@@ -41,8 +41,17 @@ func (e *effects) execute(r *run) {
 // perform does what follows from a step. No lock is held.
 func (r *Runner) perform(e *effects) {
 	if next := r.performFor(e); next != nil {
-		r.launch(func() { r.work(next) })
+		r.execute(next)
 	}
+}
+
+// execute runs an attempt, and those after it, on a goroutine of its own. A million of
+// them may be blocked at once: there is no frame that is not needed.
+func (r *Runner) execute(x *run) {
+	r.group.Go(func() error {
+		r.work(x)
+		return nil
+	})
 }
 
 // performFor is perform for a goroutine that can execute an attempt, which is
@@ -53,7 +62,7 @@ func (r *Runner) performFor(e *effects) (next *run) {
 	}
 	for _, x := range e.list {
 		if x.run != nil {
-			r.launch(func() { r.work(x.run) })
+			r.execute(x.run)
 		} else {
 			x.live.end(x.stop)
 		}

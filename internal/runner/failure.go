@@ -70,6 +70,7 @@ func (j *Job) failureLocked() *Failure {
 	for index, last := range j.lastOf {
 		if e.GivenUp.Contains(index) && !isKept[last.Seq] {
 			failed++
+			last.Name = j.id.Name(last.Seq, index)
 			f.Attempts = append(f.Attempts, last)
 		}
 	}
@@ -108,7 +109,7 @@ func (j *Job) noteFailureLocked(x *run, err error, text string, code int) {
 	if j.lastOf == nil {
 		j.lastOf = make(map[int]FailedAttempt)
 	}
-	j.lastOf[a.Index] = FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Seq: a.Seq, Index: a.Index,
+	j.lastOf[a.Index] = FailedAttempt{Seq: a.Seq, Index: a.Index, // the name is made when it is asked for
 		ExitCode: code, Err: err, TimedOut: a.DeletedBy == engine.DeletedByTimeout, text: text}
 }
 

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch/internal/engine"
@@ -34,25 +35,23 @@ func (j *Job) logLocked(level slog.Level, message string, attrs ...slog.Attr) {
 	if j.r.handler == nil {
 		return
 	}
-	record := slog.NewRecord(time.Now(), level, message, 0)
-	record.AddAttrs(attrs...)
-	record.AddAttrs(slog.String("job", j.id.Job))
-	j.enqueueLocked(logEntry{record: record})
+	j.enqueueLocked(len(j.log.entries), logEntry{record: j.record(level, message, attrs...)})
 }
 
 func (j *Job) logAbandonedLocked(a *engine.Attempt) {
 	if j.r.handler != nil {
-		j.enqueueLocked(logEntry{abandoned: runOf(a), seq: a.Seq, index: a.Index})
+		j.enqueueLocked(len(j.log.entries), logEntry{abandoned: runOf(a), seq: a.Seq, index: a.Index})
 	}
 }
 
-func (j *Job) enqueueLocked(entry logEntry) {
+// enqueueLocked puts an entry at a place in the queue.
+func (j *Job) enqueueLocked(at int, entry logEntry) {
 	q := &j.log
 	if len(q.entries) == mostEntries {
 		q.dropped++
 		return
 	}
-	q.entries = append(q.entries, entry)
+	q.entries = slices.Insert(q.entries, at, entry)
 	if !q.writing {
 		q.writing = true
 		j.r.enter()
@@ -160,8 +159,9 @@ func (j *Job) logFinishedLocked() {
 		slog.Int("succeeded", e.Succeeded), slog.Int("failed", e.Failed))
 }
 
-// logFailureLocked logs an execution that failed by itself, and was not stopped.
-func (j *Job) logFailureLocked(a Attempt, text string, stack []byte) {
+// logFailureLocked logs an execution that failed by itself, and was not stopped, at a
+// place in the queue: ahead of what it has led to.
+func (j *Job) logFailureLocked(at int, a Attempt, text string, stack []byte) {
 	if j.r.handler == nil {
 		return
 	}
@@ -173,5 +173,5 @@ func (j *Job) logFailureLocked(a Attempt, text string, stack []byte) {
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
-	j.logLocked(slog.LevelWarn, "attempt failed", attrs...)
+	j.enqueueLocked(at, logEntry{record: j.record(slog.LevelWarn, "attempt failed", attrs...)})
 }

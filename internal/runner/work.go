@@ -168,16 +168,17 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.engine.Pin(next)
 		j.changedLocked()
 		x = j.ownLocked(next)
-		j.logFailureLocked(a, v.Text, stack)
+		j.logFailureLocked(len(j.log.entries), a, v.Text, stack)
 		j.mu.Unlock()
 		return x
 	}
+	at := len(j.log.entries)
 	j.endLocked(&e, x, v.Result, now)
 	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
 		j.lastText = before
 	}
 	if !stopped {
-		j.logFailureLocked(a, v.Text, stack)
+		j.logFailureLocked(at, a, v.Text, stack)
 	}
 	j.settleFailureLocked(a.Index)
 	over := j.indexIsOverLocked(a.Index)

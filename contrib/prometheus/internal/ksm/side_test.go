@@ -29,19 +29,13 @@ func TestKubeStateMetricsShowsTheSame(t *testing.T) {
 	c := batchtest.NewController(t, batch.Options{})
 	metrics, err := prometheus.New(prometheus.Options{
 		Labels: []string{"app", "costCentre"}, Annotations: []string{"example.com/note"},
-		Owner: func(j batch.Job) prometheus.Owner {
-			if cron := j.Labels["cron"]; cron != "" {
-				return prometheus.Owner{Kind: "CronJob", Name: cron, Controller: true}
-			}
-			return prometheus.Owner{}
-		},
 	})
 	require.NoError(t, err)
 	registry := client.NewPedanticRegistry()
 	require.NoError(t, registry.Register(metrics.Collector(c)))
 
 	jobs := makeJobs(t, c)
-	createOwned(t, c)
+	createByClient(t, c)
 	p := start(t, path, "--kubeconfig="+serve(t, c), "--resources=jobs",
 		"--metric-labels-allowlist=jobs=[app,costCentre]", "--metric-annotations-allowlist=jobs=[example.com/note]")
 
@@ -96,24 +90,22 @@ func makeJobs(t *testing.T, c *batch.Controller) int {
 	return len(slices.Collect(c.All()))
 }
 
-const owned = `
+const created = `
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: nightly-1
-  labels: {cron: nightly}
-  ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: nightly, uid: "1", controller: true}]
+  name: by-a-client
 spec:
   suspend: true
   template: {spec: {restartPolicy: Never, containers: [{name: main, image: func/nothing}]}}
 `
 
-// createOwned creates a job as a client of Kubernetes does.
-func createOwned(t *testing.T, c *batch.Controller) {
+// createByClient creates a job as a client of Kubernetes does.
+func createByClient(t *testing.T, c *batch.Controller) {
 	nothing := func(context.Context, batch.Attempt, kube.Container) error { return nil }
 	runner := &kube.Runner{Functions: map[string]kube.Function{"nothing": nothing}}
 	const path = "http://localhost/apis/batch/v1/namespaces/default/jobs"
-	request := httptest.NewRequest("POST", path, strings.NewReader(owned))
+	request := httptest.NewRequest("POST", path, strings.NewReader(created))
 	request.Header.Set("Content-Type", "application/yaml")
 	answer := httptest.NewRecorder()
 	server := kube.Handler(c, kube.Options{Write: true, Runner: runner})
