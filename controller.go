@@ -300,7 +300,7 @@ func (c *Controller) define(spec, declared Job) *runner.Definition {
 	pending := d.Spec.HoldsPending
 	d.Encode = func(id engine.Identity, generation int64) []byte { return s.encode(id, generation, pending) }
 	if executor := spec.Executor; !isUndeclared(executor) {
-		d.Execute = func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a)) }
+		d.Execute = func(ctx context.Context, x runner.Execution) error { return executor.Execute(ctx, newAttempt(x)) }
 	}
 	return d
 }

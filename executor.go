@@ -97,8 +97,8 @@ type Attempt struct {
 }
 
 // newAttempt is an attempt for its executor.
-func newAttempt(a runner.Attempt) Attempt {
-	return Attempt{Job: a.Job(), Index: a.Index, Number: a.Number, Restarts: a.Restarts, live: a}
+func newAttempt(x runner.Execution) Attempt {
+	return Attempt{x.Job(), x.Index, x.Number, x.Restarts, x.Attempt}
 }
 
 // AttemptFrom returns the attempt that ctx was made for. Helpers that are
@@ -118,7 +118,7 @@ func (a Attempt) Name() string {
 	if a.live.IsZero() {
 		return ""
 	}
-	return a.live.Name()
+	return a.live.Name(a.Index)
 }
 
 // UID tells the attempt from all others. A restart in place keeps it.
@@ -140,7 +140,7 @@ func (a Attempt) Token() string {
 	if a.live.IsZero() {
 		return ""
 	}
-	return a.live.Token()
+	return a.live.Token(a.Index, a.Number)
 }
 
 // Logger returns a logger to the controller's logger, with the attributes job,

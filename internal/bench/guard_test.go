@@ -136,7 +136,7 @@ func ofChild(name string, n int, figure string) func() (float64, error) {
 func memoryGuards() []guard {
 	return []guard{
 		{"memory of blocked attempts", 2, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
-		{"memory of attempts blocked on their contexts", 2, times, ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context")},
+		{"memory of attempts blocked on their contexts", 2.4, times, ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context")},
 		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},
 		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 5_000, "inuse")},
 		{"memory of a million completions", 32 << 20, bytesText, ofChild("completions", 1_000_000, "peak")},

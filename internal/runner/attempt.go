@@ -15,14 +15,31 @@ import (
 	"github.com/runtocompletion/batch/internal/logtail"
 )
 
-// An Attempt is one execution of an attempt, as the executor sees it. The zero
-// Attempt is one that has ended.
+// An Attempt is one execution of an attempt. The zero Attempt is one that has ended.
+// It is small, so that it travels in registers: every word of it would be on the stack
+// of each executor several times.
 type Attempt struct {
-	Index, Number, Restarts int
-
 	run *run
-	seq int64 // tells the run's attempts apart
+	key int64 // tells the run's executions apart; see keyOf
 }
+
+// An Execution is an attempt with what its executor is to know of it.
+type Execution struct {
+	Attempt
+	Index, Number, Restarts int
+}
+
+// keyOf is made of an attempt's place in the order of creation and its restarts.
+func keyOf(seq int64, restarts int) int64 {
+	return seq<<restartBits | int64(restarts)&(1<<restartBits-1)
+}
+
+const restartBits = 20
+
+func (a Attempt) seq() int64 { return a.key >> restartBits }
+
+// isRestart reports whether the attempt was restarted in place before.
+func (a Attempt) isRestart() bool { return a.key&(1<<restartBits-1) != 0 }
 
 // IsZero reports whether a is the zero Attempt.
 func (a Attempt) IsZero() bool { return a.run == nil }
@@ -30,15 +47,15 @@ func (a Attempt) IsZero() bool { return a.run == nil }
 // Job is the job's name.
 func (a Attempt) Job() string { return a.run.job.id.Job }
 
-// Name is the attempt's name.
-func (a Attempt) Name() string { return a.run.job.id.Name(a.seq, a.Index) }
+// Name is the attempt's name, given its index.
+func (a Attempt) Name(index int) string { return a.run.job.id.Name(a.seq(), index) }
 
 // UID is the attempt's UID.
-func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq) }
+func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq()) }
 
 // Token tells the attempt from every other one, in a form that says where it belongs.
-func (a Attempt) Token() string {
-	return a.run.job.uid + "/" + strconv.Itoa(a.Index) + "/" + strconv.Itoa(a.Number)
+func (a Attempt) Token(index, number int) string {
+	return a.run.job.uid + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
 }
 
 // Handler is that of the runner's logger, or nil.
@@ -180,13 +197,13 @@ func (x *run) saveCheckpointLocked(a Attempt, name string, data []byte) error {
 		return j.r.userErrors.CheckpointSize(len(data), limit)
 	}
 	c := x.ownCheckpointLocked()
-	if c != nil && c.By > a.seq || j.engine.Completed.Contains(a.Index) {
+	if c != nil && c.By > a.seq() || j.engine.Completed.Contains(x.attempt.Index) {
 		return ErrAttemptEnded
 	}
 	if c == nil {
 		c = x.newCheckpointLocked()
 	}
-	j.checkpoints.Save(c, name, data, a.seq)
+	j.checkpoints.Save(c, name, data, a.seq())
 	if j.stored != nil {
 		j.changedLocked()
 	}
@@ -233,14 +250,14 @@ func (a Attempt) Dir() (dir string, err error) {
 // restarted in place; otherwise it is what an execution left whose process died
 // before anything of it was stored.
 func (a Attempt) makeDir() (string, error) {
-	dir := a.run.job.dirOf(a.seq)
-	if a.Restarts == 0 {
+	dir := a.run.job.dirOf(a.seq())
+	if !a.isRestart() {
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}
 	}
 	err := os.Mkdir(dir, 0o700)
-	if a.Restarts > 0 && errors.Is(err, os.ErrExist) {
+	if a.isRestart() && errors.Is(err, os.ErrExist) {
 		return dir, nil
 	}
 	return dir, err

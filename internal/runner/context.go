@@ -12,8 +12,8 @@ import (
 type attemptKey struct{}
 
 // AttemptFrom returns the attempt that ctx was made for.
-func AttemptFrom(ctx context.Context) (Attempt, bool) {
-	a, ok := ctx.Value(attemptKey{}).(Attempt)
+func AttemptFrom(ctx context.Context) (Execution, bool) {
+	a, ok := ctx.Value(attemptKey{}).(Execution)
 	return a, ok
 }
 
@@ -45,7 +45,7 @@ func stopFor(cause error) *stop {
 type liveContext struct {
 	context.Context
 	cancel  context.CancelCauseFunc
-	attempt Attempt
+	attempt Execution
 	expiry  *expiry // of an attempt that has a deadline; otherwise nil
 	err     atomic.Pointer[error]
 }
@@ -84,7 +84,7 @@ func (c *attemptContext) asked() *liveContext {
 	}
 	live := &liveContext{attempt: c.run.view()}
 	parent := j.r.values
-	if !c.deadlineLocked().IsZero() {
+	if c.mayExpireLocked() {
 		live.expiry = newExpiry(parent)
 		parent = live.expiry
 	}
@@ -123,6 +123,12 @@ func (c *attemptContext) endLocked() {
 
 // isUntouchedLocked reports whether the context may serve another attempt.
 func (c *attemptContext) isUntouchedLocked() bool { return c.stop == nil && c.live.Load() == nil }
+
+// mayExpireLocked reports whether there is any deadline.
+func (c *attemptContext) mayExpireLocked() bool {
+	spec := &c.run.job.engine.Spec
+	return spec.ActiveDeadline >= 0 || spec.AttemptTimeout >= 0 || c.run.job.r.hasDeadline
+}
 
 // deadlineLocked is when the attempt, its job or the parent runs out of time; zero
 // if never.

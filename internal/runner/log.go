@@ -161,11 +161,11 @@ func (j *Job) logFinishedLocked() {
 
 // logFailureLocked logs an execution that failed by itself, and was not stopped, at a
 // place in the queue: ahead of what it has led to.
-func (j *Job) logFailureLocked(at int, a Attempt, text string, stack []byte) {
+func (j *Job) logFailureLocked(at int, a Execution, text string, stack []byte) {
 	if j.r.handler == nil {
 		return
 	}
-	attrs := []slog.Attr{slog.String("attempt", a.Name()), slog.Int("index", a.Index),
+	attrs := []slog.Attr{slog.String("attempt", a.Name(a.Index)), slog.Int("index", a.Index),
 		slog.Int("restarts", a.Restarts), slog.String("error", text)}
 	if next := j.engine.NextRetry(); next != 0 {
 		attrs = append(attrs, slog.Time("next_try", j.r.date(next)))

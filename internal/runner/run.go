@@ -92,14 +92,14 @@ func (x *run) closeLocked() (dir string) {
 // runsLocked reports whether a is the execution that is going on.
 func (x *run) runsLocked(a Attempt) bool {
 	e := x.attempt
-	return e.Pinned && e.Seq == a.seq && e.Restarts == a.Restarts && e.Phase < engine.Succeeded
+	return e.Pinned && keyOf(e.Seq, e.Restarts) == a.key && e.Phase < engine.Succeeded
 }
 
 // view is the attempt as its executor sees it. It needs job.mu, or that the
 // executor runs: what it reads does not change meanwhile.
-func (x *run) view() Attempt {
+func (x *run) view() Execution {
 	e := x.attempt
-	return Attempt{Index: e.Index, Number: e.Number, Restarts: e.Restarts, run: x, seq: e.Seq}
+	return Execution{Attempt{x, keyOf(e.Seq, e.Restarts)}, e.Index, e.Number, e.Restarts}
 }
 
 // putDownLocked notes that the executor has returned, and returns its slot.

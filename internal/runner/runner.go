@@ -41,19 +41,20 @@ type Options struct {
 // by executors. That of the zero Controller is nil: it has no jobs, and every method
 // with an error returns [ErrZero].
 type Runner struct {
-	handler    slog.Handler // nil: nothing is logged
-	namespace  string
-	parent     context.Context
-	values     context.Context // parent, without its end
-	userErrors UserErrors
-	clock      *clock.Clock
-	alarm      *alarm.Alarm[*Job] // one timer for all that is due later
-	feed       feed.Feed[watched]
-	slots      *slots
-	journal    journal.Keeper
-	release    func() // of the store
-	trouble    atomic.Pointer[Trouble]
-	start      time.Time
+	handler     slog.Handler // nil: nothing is logged
+	namespace   string
+	parent      context.Context
+	hasDeadline bool            // parent has one
+	values      context.Context // parent, without its end
+	userErrors  UserErrors
+	clock       *clock.Clock
+	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
+	feed        feed.Feed[watched]
+	slots       *slots
+	journal     journal.Keeper
+	release     func() // of the store
+	trouble     atomic.Pointer[Trouble]
+	start       time.Time
 
 	group   errgroup.Group // every goroutine that runs user code
 	running atomic.Int64   // how many those are, or will be; see enter
@@ -107,6 +108,7 @@ func New(o Options) *Runner {
 		over:       make(chan struct{}),
 		cutOff:     make(chan struct{}),
 	}
+	_, r.hasDeadline = o.Parent.Deadline()
 	if o.Logger != nil {
 		r.handler = o.Logger.Handler()
 	}

@@ -30,9 +30,7 @@ func (r *Runner) workUntilPanic(x *run) (next *run) {
 			next = x.job.hasPanicked(x, v, debug.Stack())
 			return
 		}
-		stack := debug.Stack()
-		r.enter()
-		r.launch(func() { r.work(x.job.hasPanicked(x, nil, stack)) })
+		r.goOnAfterExit(x, debug.Stack())
 	}()
 	for x != nil {
 		executing = true
@@ -42,11 +40,26 @@ func (r *Runner) workUntilPanic(x *run) (next *run) {
 			x = x.job.hasSucceeded(x)
 			continue
 		}
-		v := x.judge(err)
-		executing = false
-		x = x.job.hasFailed(x, err, nil, v)
+		x = x.judged(err, &executing)
 	}
 	return nil
+}
+
+// judged is hasFailed once the error has been judged, which is user code like the
+// executor. It is a function of its own so that its frame is not under every executor:
+// a million of these may be blocked at once.
+//
+//go:noinline
+func (x *run) judged(err error, executing *bool) (next *run) {
+	v := x.judge(err)
+	*executing = false
+	return x.job.hasFailed(x, err, nil, v)
+}
+
+// goOnAfterExit has another goroutine go on for one that runtime.Goexit ends.
+func (r *Runner) goOnAfterExit(x *run, stack []byte) {
+	r.enter()
+	r.launch(func() { r.work(x.job.hasPanicked(x, nil, stack)) })
 }
 
 // call calls the executor. It is a function of its own for stackIn to find.
@@ -162,7 +175,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
 		j.noteFailureLocked(x, err, v.Text, v.Result.Code)
-		j.lastText = failureText{a.seq, err, v.Text}
+		j.lastText = failureText{a.seq(), err, v.Text}
 	}
 	if next := j.engine.Retry(x.attempt, v.Result, now); next != nil {
 		j.engine.Pin(next)
@@ -174,7 +187,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	}
 	at := len(j.log.entries)
 	j.endLocked(&e, x, v.Result, now)
-	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq { // it was stopped, and does not count
+	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq() { // it was stopped, and does not count
 		j.lastText = before
 	}
 	if !stopped {
