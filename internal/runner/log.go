@@ -71,7 +71,9 @@ func (j *Job) writeLog() {
 		if len(entries) == 0 {
 			return
 		}
-		j.r.handleAll(j.records(entries, dropped))
+		for _, record := range j.records(entries, dropped) {
+			j.r.handle(record)
+		}
 	}
 }
 
@@ -113,14 +115,6 @@ func (j *Job) record(level slog.Level, message string, attrs ...slog.Attr) slog.
 	record := slog.NewRecord(time.Now(), level, message, 0)
 	record.AddAttrs(append(attrs, slog.String("job", j.id.Job))...)
 	return record
-}
-
-// handleAll gives records to the handler. If that calls runtime.Goexit, the other
-// records are written by another goroutine.
-func (r *Runner) handleAll(records []slog.Record) {
-	for _, record := range records {
-		r.handle(record)
-	}
 }
 
 // handle gives a record to the handler, on a goroutine apart: its panics and calls
