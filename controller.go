@@ -724,17 +724,17 @@ func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) err
 }
 
 // Disrupt ends one attempt, given by its name or UID, for a reason outside of
-// it: one of those of the condition [DisruptionTarget].
-// ReasonTerminationByKubelet makes it Failed with exit code 137 at once, and
-// ReasonDeletionByPodGC without an exit code, as if its node were lost:
+// it: one of those of the condition [ConditionDisruptionTarget].
+// "TerminationByKubelet" makes it Failed with exit code 137 at once, and
+// "DeletionByPodGC" without an exit code, as if its node were lost:
 // whatever its executor does later is ignored, and it may still run when the
 // attempt is replaced. Any other reason is an eviction, which stops it
 // gracefully. The errors are those of [Controller.DeleteAttempt].
-func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason Reason) error {
+func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason string) error {
 	if !slices.Contains(disruptions, reason) {
 		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)
 	}
-	return c.tellAttempt(ctx, func() error { return c.runner.Disrupt(job, attempt, string(reason)) })
+	return c.tellAttempt(ctx, func() error { return c.runner.Disrupt(job, attempt, reason) })
 }
 
 func (c *Controller) tellAttempt(ctx context.Context, tell func() error) error {
@@ -744,8 +744,8 @@ func (c *Controller) tellAttempt(ctx context.Context, tell func() error) error {
 	return cmp.Or(tell(), c.runner.Durable(ctx))
 }
 
-var disruptions = []Reason{ReasonPreemptionByScheduler, ReasonDeletionByTaintManager, ReasonEvictionByEvictionAPI,
-	ReasonDeletionByPodGC, ReasonTerminationByKubelet}
+var disruptions = []string{"PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI",
+	"DeletionByPodGC", "TerminationByKubelet"}
 
 // SaveRecord keeps a value of an extension beside the jobs: with a [Store], it is
 // durable when SaveRecord returns, and found again by the next controller. A nil
@@ -932,17 +932,17 @@ func (e *MapError) Unwrap() error { return e.Err }
 func checkMapped(job *Job, noFunction bool) error {
 	var errs []FieldError
 	if noFunction {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Required, Detail: "the function of Map is nil"})
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: "Required", Detail: "the function of Map is nil"})
 	}
 	const detail = "is set by Map"
 	if job.Executor != nil {
-		errs = append(errs, FieldError{Field: "spec.executor", Kind: Forbidden, Detail: detail})
+		errs = append(errs, FieldError{Field: "spec.executor", Kind: "Forbidden", Detail: detail})
 	}
 	if job.Completions != nil {
-		errs = append(errs, FieldError{Field: "spec.completions", Kind: Forbidden, Detail: detail})
+		errs = append(errs, FieldError{Field: "spec.completions", Kind: "Forbidden", Detail: detail})
 	}
 	if job.CompletionMode == NonIndexed {
-		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: Forbidden, Detail: detail})
+		errs = append(errs, FieldError{Field: "spec.completionMode", Kind: "Forbidden", Detail: detail})
 	}
 	return validationError(job.Name, errs)
 }
@@ -971,7 +971,7 @@ func (s *source) encode(id engine.Identity, generation int64, pending bool) []by
 	saved := savedJob{UID: id.UID, Spec: s.spec, Declared: s.declared, Generation: generation,
 		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
 	if s.spec.FailurePolicy != nil {
-		for i, rule := range s.spec.FailurePolicy.Rules {
+		for i, rule := range s.spec.FailurePolicy {
 			if rule.OnError != nil {
 				saved.ErrorRules = append(saved.ErrorRules, i)
 			}
@@ -1003,10 +1003,10 @@ func (c *Controller) decode(data []byte) (runner.SavedJob, error) {
 	s.Spec.Executor = undeclared{s.HoldsPending}
 	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
 	for _, i := range s.ErrorRules {
-		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy.Rules) {
+		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy) {
 			return runner.SavedJob{}, fmt.Errorf("no failure rule %d", i)
 		}
-		s.Spec.FailurePolicy.Rules[i].OnError = undeclaredRule
+		s.Spec.FailurePolicy[i].OnError = undeclaredRule
 	}
 	return runner.SavedJob{UID: s.UID, Name: s.Spec.Name, Generation: s.Generation,
 		Definition: c.define(s.Spec, s.Declared), Indexed: s.Spec.CompletionMode == Indexed,
@@ -1050,9 +1050,9 @@ func (j *Job) standIn(old *Job) {
 	if j.FailurePolicy == nil || old.FailurePolicy == nil {
 		return
 	}
-	for i := range min(len(j.FailurePolicy.Rules), len(old.FailurePolicy.Rules)) {
-		if rule := &j.FailurePolicy.Rules[i]; rule.OnError == nil {
-			rule.OnError = old.FailurePolicy.Rules[i].OnError
+	for i := range min(len(j.FailurePolicy), len(old.FailurePolicy)) {
+		if rule := &j.FailurePolicy[i]; rule.OnError == nil {
+			rule.OnError = old.FailurePolicy[i].OnError
 		}
 	}
 }
@@ -1066,8 +1066,8 @@ func (j *Job) undeclare() {
 		}
 	}
 	if j.FailurePolicy != nil {
-		for i := range j.FailurePolicy.Rules {
-			j.FailurePolicy.Rules[i].OnError = nil
+		for i := range j.FailurePolicy {
+			j.FailurePolicy[i].OnError = nil
 		}
 	}
 }

@@ -53,7 +53,7 @@ func attemptsOf(t *testing.T, c *batch.Controller, name string) []batch.AttemptS
 }
 
 // failed is the error of a job that failed for that reason.
-func failed(t *testing.T, err error, reason batch.Reason) *batch.JobError {
+func failed(t *testing.T, err error, reason string) *batch.JobError {
 	t.Helper()
 	jobErr, ok := errors.AsType[*batch.JobError](err)
 	require.True(t, ok, "not a JobError: %v", err)
@@ -134,7 +134,7 @@ func TestMethodErrors(t *testing.T) {
 			return c.DeleteAttempt(ctx, job, "attempt")
 		},
 		"Disrupt": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Disrupt(ctx, job, "attempt", batch.ReasonEvictionByEvictionAPI)
+			return c.Disrupt(ctx, job, "attempt", "EvictionByEvictionAPI")
 		},
 	}
 	reads := map[string]call{
@@ -243,19 +243,19 @@ func TestCopies(t *testing.T) {
 		c := newController(t, batch.Options{})
 		job := batch.Job{Name: "j", Labels: map[string]string{"a": "b"}, CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1),
 			BackoffLimit: new(0), BackoffLimitPerIndex: new(0), ManagedBy: nil,
-			FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.Count, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{3}}}}},
-			SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededIndexes: new("0-1"), SucceededCount: new(2)}}},
+			FailurePolicy: []batch.FailureRule{{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}},
+			SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-1"), SucceededCount: new(2)}},
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				a.SetCondition(batch.Condition{Type: "mine", Status: batch.ConditionTrue})
+				a.SetCondition(batch.Condition{Type: "mine", Status: "True"})
 				return exit(3)
 			})}
 		spoil := func(j *batch.Job) {
 			j.Labels["a"] = "spoilt"
 			*j.Completions, *j.Parallelism, *j.BackoffLimit = 99, 99, 99
-			j.FailurePolicy.Rules[0].Action = batch.FailJob
-			j.FailurePolicy.Rules[0].OnExitCodes.Values[0] = 99
-			*j.SuccessPolicy.Rules[0].SucceededIndexes = "99"
-			*j.SuccessPolicy.Rules[0].SucceededCount = 99
+			j.FailurePolicy[0].Action = batch.ActionFailJob
+			j.FailurePolicy[0].OnExitCodes.In[0] = 99
+			*j.SuccessPolicy[0].SucceededIndexes = *indexes("99")
+			*j.SuccessPolicy[0].SucceededCount = 99
 		}
 		mustCreate(t, c, job)
 		spoil(&job)
@@ -271,9 +271,9 @@ func TestCopies(t *testing.T) {
 		require.Equal(t, 2, *job.Completions)
 		require.Equal(t, 1, *job.Parallelism)
 		require.Equal(t, 0, *job.BackoffLimit)
-		require.Equal(t, batch.Count, job.FailurePolicy.Rules[0].Action)
-		require.Equal(t, []int{3}, job.FailurePolicy.Rules[0].OnExitCodes.Values)
-		require.Equal(t, "0-1", *job.SuccessPolicy.Rules[0].SucceededIndexes)
+		require.Equal(t, batch.ActionCount, job.FailurePolicy[0].Action)
+		require.Equal(t, []int{3}, job.FailurePolicy[0].OnExitCodes.In)
+		require.Equal(t, "0,1", job.SuccessPolicy[0].SucceededIndexes.String())
 		require.NotEqual(t, "b", before["a"])
 
 		var kept *batch.Job
@@ -301,7 +301,7 @@ func TestCopies(t *testing.T) {
 		attempts[0].Conditions[0].Type = "spoilt"
 		attempts = attemptsOf(t, c, "j")
 		require.Equal(t, 3, *attempts[0].ExitCode)
-		require.Equal(t, batch.ConditionType("mine"), attempts[0].Conditions[0].Type)
+		require.Equal(t, "mine", attempts[0].Conditions[0].Type)
 
 		events, err := c.Events(t.Context(), "j")
 		require.NoError(t, err)
@@ -479,7 +479,7 @@ func TestSuspendAndResume(t *testing.T) {
 		require.Zero(t, s.StartTime, "R234")
 		require.Equal(t, "Suspended", s.State())
 		require.Nil(t, s.LastFailure, "nothing has failed")
-		require.Equal(t, []batch.Condition{{Type: batch.ConditionSuspended, Status: batch.ConditionTrue, Reason: batch.ReasonJobSuspended,
+		require.Equal(t, []batch.Condition{{Type: batch.ConditionSuspended, Status: "True", Reason: "JobSuspended",
 			Message: "Job suspended", LastTransitionTime: start.Add(time.Minute)}}, s.Conditions)
 		time.Sleep(24 * time.Hour)
 		require.NoError(t, c.Resume(t.Context(), "j"))
@@ -489,13 +489,13 @@ func TestSuspendAndResume(t *testing.T) {
 		s, err := c.Wait(t.Context(), "j")
 		require.NoError(t, err)
 		require.Equal(t, start.Add(26*time.Hour+time.Minute), s.CompletionTime)
-		require.Equal(t, batch.ConditionFalse, s.Conditions[0].Status)
+		require.Equal(t, "False", s.Conditions[0].Status)
 
 		var events []string
 		list, err := c.Events(t.Context(), "j")
 		require.NoError(t, err)
 		for _, e := range list {
-			events = append(events, string(e.Reason))
+			events = append(events, e.Reason)
 		}
 		require.Equal(t, []string{"SuccessfulCreate", "SuccessfulCreate", "SuccessfulDelete", "SuccessfulDelete", "Suspended",
 			"SuccessfulCreate", "SuccessfulCreate", "Resumed", "SuccessfulCreate", "SuccessfulCreate", "Completed"}, events)
@@ -583,11 +583,11 @@ func TestDelete(t *testing.T) {
 		propagation batch.Propagation
 		gone        bool // at once
 		ended       time.Duration
-		phase       batch.AttemptPhase
-		by          batch.Deleter
+		phase       string
+		by          string
 	}{
-		"background": {batch.Background, true, 10 * time.Second, batch.AttemptFailed, batch.DeletedByGC},
-		"foreground": {batch.Foreground, false, 10 * time.Second, batch.AttemptFailed, batch.DeletedByGC},
+		"background": {batch.Background, true, 10 * time.Second, batch.AttemptFailed, "gc"},
+		"foreground": {batch.Foreground, false, 10 * time.Second, batch.AttemptFailed, "gc"},
 		"orphan":     {batch.Orphan, true, time.Hour, batch.AttemptRunning, ""},
 	}
 	for name, test := range tests {
@@ -671,23 +671,23 @@ func TestDeleteFreesTheNameAtOnceManyTimes(t *testing.T) {
 }
 
 func TestDisrupt(t *testing.T) {
-	tests := map[batch.Reason]struct {
+	tests := map[string]struct {
 		code    int // -1: none
-		by      batch.Deleter
+		by      string
 		settled bool // ended at once
 	}{
-		batch.ReasonPreemptionByScheduler:  {143, batch.DeletedByEviction, false},
-		batch.ReasonDeletionByTaintManager: {143, batch.DeletedByEviction, false},
-		batch.ReasonEvictionByEvictionAPI:  {143, batch.DeletedByEviction, false},
-		batch.ReasonDeletionByPodGC:        {-1, batch.DeletedByPodGC, true},
-		batch.ReasonTerminationByKubelet:   {137, "", true},
+		"PreemptionByScheduler":  {143, "eviction", false},
+		"DeletionByTaintManager": {143, "eviction", false},
+		"EvictionByEvictionAPI":  {143, "eviction", false},
+		"DeletionByPodGC":        {-1, "podgc", true},
+		"TerminationByKubelet":   {137, "", true},
 	}
 	for reason, test := range tests {
-		t.Run(string(reason), func(t *testing.T) {
+		t.Run(reason, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
 				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0),
-					FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.Ignore, OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}}}},
+					FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}}},
 					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 						if a.Number > 0 {
 							return nil
@@ -700,7 +700,7 @@ func TestDisrupt(t *testing.T) {
 				require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, reason))
 				a := attemptsOf(t, c, "j")[0]
 				require.Equal(t, test.settled, a.Phase == batch.AttemptFailed)
-				require.Equal(t, []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue, Reason: reason, LastTransitionTime: time.Now()}}, a.Conditions)
+				require.Equal(t, []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", Reason: reason, LastTransitionTime: time.Now()}}, a.Conditions)
 				s, err := c.Wait(t.Context(), "j")
 				require.NoError(t, err)
 				require.Zero(t, s.Failed, "the rule ignores it")
@@ -991,9 +991,9 @@ func TestEvents(t *testing.T) {
 		_, err := c.Wait(t.Context(), "fails")
 		failed(t, err, batch.ReasonBackoffLimitExceeded)
 		require.Equal(t, []batch.Event{
-			{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: attempt 0", At: at(0)},
-			{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: attempt 1", At: at(10 * time.Second)},
-			{Type: batch.EventWarning, Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: at(10 * time.Second)},
+			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 0", At: at(0)},
+			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 1", At: at(10 * time.Second)},
+			{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: at(10 * time.Second)},
 		}, events("fails"))
 
 		start = time.Now()
@@ -1007,14 +1007,14 @@ func TestEvents(t *testing.T) {
 		_, err = c.Wait(t.Context(), "stops")
 		require.NoError(t, err)
 		require.Equal(t, []batch.Event{
-			{Type: batch.EventNormal, Reason: batch.ReasonSuspended, Message: "Job suspended", At: at(0 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: attempt 0", At: at(1 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonResumed, Message: "Job resumed", At: at(1 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulDelete, Message: "Deleted pod: attempt 0", At: at(2 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonSuspended, Message: "Job suspended", At: at(2 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: attempt 1", At: at(3 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonResumed, Message: "Job resumed", At: at(3 * time.Millisecond)},
-			{Type: batch.EventNormal, Reason: batch.ReasonCompleted, Message: "Job completed", At: at(1003 * time.Millisecond)},
+			{Type: "Normal", Reason: "Suspended", Message: "Job suspended", At: at(0 * time.Millisecond)},
+			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 0", At: at(1 * time.Millisecond)},
+			{Type: "Normal", Reason: "Resumed", Message: "Job resumed", At: at(1 * time.Millisecond)},
+			{Type: "Normal", Reason: "SuccessfulDelete", Message: "Deleted pod: attempt 0", At: at(2 * time.Millisecond)},
+			{Type: "Normal", Reason: "Suspended", Message: "Job suspended", At: at(2 * time.Millisecond)},
+			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 1", At: at(3 * time.Millisecond)},
+			{Type: "Normal", Reason: "Resumed", Message: "Job resumed", At: at(3 * time.Millisecond)},
+			{Type: "Normal", Reason: "Completed", Message: "Job completed", At: at(1003 * time.Millisecond)},
 		}, events("stops"))
 
 		mustCreate(t, c, batch.Job{Name: "many", Completions: new(1000), Executor: succeed})
@@ -1022,7 +1022,7 @@ func TestEvents(t *testing.T) {
 		require.NoError(t, err)
 		list := events("many")
 		require.LessOrEqual(t, len(list), 300)
-		require.Equal(t, batch.ReasonCompleted, list[len(list)-1].Reason)
+		require.Equal(t, "Completed", list[len(list)-1].Reason)
 	})
 }
 
@@ -1278,7 +1278,7 @@ func TestShutdownAbandons(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		require.NoError(t, c.Disrupt(t.Context(), "lost", attemptsOf(t, c, "lost")[0].Name, batch.ReasonDeletionByPodGC))
+		require.NoError(t, c.Disrupt(t.Context(), "lost", attemptsOf(t, c, "lost")[0].Name, "DeletionByPodGC"))
 		require.NoError(t, c.Delete(t.Context(), "deleted", batch.Background))
 		time.Sleep(2 * time.Hour)
 
@@ -1349,7 +1349,7 @@ func TestRun(t *testing.T) {
 		job    batch.Job
 		within time.Duration // of the context; 0: long
 		state  string
-		reason batch.Reason
+		reason string
 		err    error
 	}{
 		"it completes":               {batch.Job{Executor: succeed}, 0, "Complete", "", nil},
@@ -1424,7 +1424,7 @@ func TestMap(t *testing.T) {
 		items  []int
 		fn     func(ctx context.Context, n int) (int, error)
 		want   []int
-		reason batch.Reason
+		reason string
 		took   time.Duration
 	}{
 		"all is well":   {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
@@ -1577,7 +1577,7 @@ func TestConcurrentUse(t *testing.T) {
 						c.Delete(ctx, name, []batch.Propagation{batch.Background, batch.Foreground, batch.Orphan}[i%3])
 					case 4, 5:
 						for _, a := range attemptsIfAny(c, name) {
-							c.Disrupt(ctx, name, a.UID, []batch.Reason{batch.ReasonEvictionByEvictionAPI, batch.ReasonDeletionByPodGC, batch.ReasonTerminationByKubelet}[i%3])
+							c.Disrupt(ctx, name, a.UID, []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[i%3])
 							for range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
 							}
 						}
@@ -1723,7 +1723,7 @@ func meddle(t *testing.T, c *batch.Controller) {
 			err = c.Update(ctx, "job", func(j *batch.Job) { j.Parallelism = new(1 + i%7) })
 		case 3:
 			if last := attempts[len(attempts)-1]; last.Phase == batch.AttemptRunning {
-				err = c.Disrupt(ctx, "job", last.UID, batch.ReasonEvictionByEvictionAPI)
+				err = c.Disrupt(ctx, "job", last.UID, "EvictionByEvictionAPI")
 			}
 		}
 		switch {

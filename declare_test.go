@@ -29,7 +29,7 @@ func TestApplyOfAFinishedJob(t *testing.T) {
 		changes := map[string]func(j *batch.Job){
 			"a list that has grown": func(j *batch.Job) { j.Completions = new(5) },
 			"the template":          func(j *batch.Job) { j.AttemptTimeout = new(time.Minute) },
-			"a policy":              func(j *batch.Job) { j.FailurePolicy = &batch.FailurePolicy{} },
+			"a policy":              func(j *batch.Job) { j.FailurePolicy = []batch.FailureRule{} },
 			"the mode":              func(j *batch.Job) { j.CompletionMode = batch.NonIndexed },
 			"a limit per index":     func(j *batch.Job) { j.BackoffLimitPerIndex = new(1) },
 			"the manager":           func(j *batch.Job) { j.ManagedBy = new("example.com/other") },
@@ -94,7 +94,7 @@ func TestFunctionsAreNotCompared(t *testing.T) {
 	job := func(target error) batch.Job {
 		return batch.Job{Name: "j", Suspend: true, BackoffLimit: new(3), Executor: fails(errB),
 			Backoff:       batch.BackoffFunc(func() backoff.BackOff { return &backoff.ZeroBackOff{} }),
-			FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: batch.ErrorIs(target)}}}}
+			FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnError: batch.ErrorIs(target)}}}
 	}
 	ways := map[string]func(c *batch.Controller) error{
 		"Apply": func(c *batch.Controller) error {
@@ -102,7 +102,7 @@ func TestFunctionsAreNotCompared(t *testing.T) {
 			return err
 		},
 		"Update": func(c *batch.Controller) error {
-			return c.Update(t.Context(), "j", func(j *batch.Job) { j.FailurePolicy.Rules[0].OnError = batch.ErrorIs(errB) })
+			return c.Update(t.Context(), "j", func(j *batch.Job) { j.FailurePolicy[0].OnError = batch.ErrorIs(errB) })
 		},
 	}
 	for name, way := range ways {
@@ -114,7 +114,7 @@ func TestFunctionsAreNotCompared(t *testing.T) {
 				require.Equal(t, int64(1), get(t, c, "j").Generation)
 				declared, err := c.Job("j")
 				require.NoError(t, err)
-				require.True(t, declared.FailurePolicy.Rules[0].OnError(errB))
+				require.True(t, declared.FailurePolicy[0].OnError(errB))
 				require.NoError(t, c.Resume(t.Context(), "j"))
 				status, err := c.Wait(t.Context(), "j")
 				failed(t, err, batch.ReasonPodFailurePolicy)

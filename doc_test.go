@@ -72,9 +72,8 @@ func TestDocErrors(t *testing.T) {
 func TestDocFields(t *testing.T) {
 	var fields []string
 	for _, s := range []reflect.Type{
-		reflect.TypeFor[batch.Job](), reflect.TypeFor[batch.FailurePolicy](), reflect.TypeFor[batch.FailureRule](),
-		reflect.TypeFor[batch.ExitCodes](), reflect.TypeFor[batch.ConditionPattern](),
-		reflect.TypeFor[batch.SuccessPolicy](), reflect.TypeFor[batch.SuccessRule](),
+		reflect.TypeFor[batch.Job](), reflect.TypeFor[batch.FailureRule](),
+		reflect.TypeFor[batch.ExitCodes](), reflect.TypeFor[batch.SuccessRule](),
 	} {
 		for field := range s.Fields() {
 			fields = append(fields, s.Name()+"."+field.Name)
@@ -89,7 +88,7 @@ func TestDocFields(t *testing.T) {
 	}
 	require.ElementsMatch(t, fields, listed)
 
-	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds podFailurePolicy successPolicy
+	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules successPolicy.rules
 		backoffLimit backoffLimitPerIndex maxFailedIndexes selector manualSelector template
 		ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy scheduling`) {
 		require.Contains(t, kubernetes, "spec."+name)

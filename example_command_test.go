@@ -45,9 +45,9 @@ func ExampleCommand() {
 func ExampleCommand_exitCode() {
 	_, err := batch.Run(context.Background(), batch.Job{
 		Name: "check",
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{3}}},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{3}}},
+		},
 		Executor: batch.Command{Args: []string{"sh", "-c", "exit 3"}},
 	})
 	failed, _ := errors.AsType[*batch.JobError](err)

@@ -467,10 +467,10 @@ func ExampleController_Disrupt() {
 		Name:         "train",
 		BackoffLimit: new(0),
 		Backoff:      batch.ConstantBackoff(time.Millisecond),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{
-			Action:       batch.Ignore,
-			OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}},
-		}}},
+		FailurePolicy: []batch.FailureRule{{
+			Action:       batch.ActionIgnore,
+			OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}},
+		}},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Number == 0 {
 				<-ctx.Done()
@@ -479,7 +479,7 @@ func ExampleController_Disrupt() {
 		}),
 	})
 	attempts, _ := c.Attempts(context.Background(), "train")
-	_ = c.Disrupt(ctx, "train", attempts[0].Name, batch.ReasonEvictionByEvictionAPI)
+	_ = c.Disrupt(ctx, "train", attempts[0].Name, "EvictionByEvictionAPI")
 
 	fmt.Println(c.Wait(ctx, "train"))
 	attempts, _ = c.Attempts(context.Background(), "train")

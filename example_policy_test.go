@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"os"
 	"time"
 
@@ -50,17 +51,17 @@ func (e exitStatus) ExitCode() int { return int(e) }
 // Rules say what a failure means: exit code 42 is a bug, which no retry will
 // mend; 75 is a temporary failure of somebody else, which shall not count; and
 // what is forbidden stays so.
-func ExampleFailurePolicy() {
+func ExampleFailureRule() {
 	codes := []exitStatus{75, 75, 1, 42}
 	status, err := batch.Run(context.Background(), batch.Job{
 		Name:         "migrate",
 		BackoffLimit: new(1),
 		Backoff:      batch.ConstantBackoff(time.Millisecond),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{42}}},
-			{Action: batch.Ignore, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{75}}},
-			{Action: batch.FailJob, OnError: batch.ErrorIs(fs.ErrPermission)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}},
+			{Action: batch.ActionIgnore, OnExitCodes: &batch.ExitCodes{In: []int{75}}},
+			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(fs.ErrPermission)},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			return codes[a.Number]
 		}),
@@ -74,22 +75,22 @@ func ExampleFailurePolicy() {
 }
 
 // Conditions tell a disruption, which is nobody's fault, from a failure.
-func ExampleFailurePolicy_conditions() {
+func ExampleFailureRule_conditions() {
 	status, err := batch.Run(context.Background(), batch.Job{
 		Name:         "train",
 		BackoffLimit: new(0), // no failure is tolerated...
 		Backoff:      batch.ConstantBackoff(time.Millisecond),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{
-			Action:       batch.Ignore, // ... but a disruption is none
-			OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}},
-		}}},
+		FailurePolicy: []batch.FailureRule{{
+			Action:       batch.ActionIgnore, // ... but a disruption is none
+			OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}},
+		}},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Number > 0 {
 				return nil
 			}
 			// The machine that does the work has been taken away.
 			if err := a.SetCondition(batch.Condition{
-				Type: batch.DisruptionTarget, Status: batch.ConditionTrue, Reason: "SpotInstanceReclaimed",
+				Type: batch.ConditionDisruptionTarget, Status: "True", Reason: "SpotInstanceReclaimed",
 			}); err != nil {
 				return err
 			}
@@ -102,15 +103,15 @@ func ExampleFailurePolicy_conditions() {
 }
 
 // With FailIndex a rule gives up one index, without retries, and not the job.
-func ExampleFailurePolicy_failIndex() {
+func ExampleFailureRule_failIndex() {
 	files := []string{"ok.csv", "gone.csv", "fine.csv"}
 	status, _ := batch.Run(context.Background(), batch.Job{
 		Name:           "import",
 		CompletionMode: batch.Indexed, Completions: new(len(files)),
 		BackoffLimitPerIndex: new(5),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailIndex, OnError: batch.ErrorIs(fs.ErrNotExist)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailIndex, OnError: batch.ErrorIs(fs.ErrNotExist)},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if files[a.Index] == "gone.csv" {
 				return &fs.PathError{Op: "open", Path: "gone.csv", Err: fs.ErrNotExist}
@@ -129,9 +130,9 @@ func ExampleErrorIs() {
 	errNoSales := errors.New("no sales on that day")
 	_, err := batch.Run(context.Background(), batch.Job{
 		Name: "daily-report",
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnError: batch.ErrorIs(errNoSales)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errNoSales)},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			return fmt.Errorf("report of 1 January: %w", errNoSales)
 		}),
@@ -146,9 +147,9 @@ func ExampleErrorIs() {
 func ExampleErrorAs() {
 	_, err := batch.Run(context.Background(), batch.Job{
 		Name: "restore",
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnError: batch.ErrorAs[*fs.PathError]()},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnError: batch.ErrorAs[*fs.PathError]()},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			_, err := os.ReadFile("no/such/archive.tar.gz")
 			return err
@@ -176,13 +177,17 @@ func ExamplePermanent() {
 
 // Index 0 is the leader: when it has succeeded the job has, and the others are
 // stopped, uncounted.
-func ExampleSuccessPolicy() {
+func ExampleSuccessRule_leader() {
+	leader, err := batch.ParseIndexSet("0")
+	if err != nil {
+		log.Fatal(err)
+	}
 	status, err := batch.Run(context.Background(), batch.Job{
 		Name:           "simulation",
 		CompletionMode: batch.Indexed, Completions: new(4), Parallelism: new(4),
-		SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{
-			{SucceededIndexes: new("0")},
-		}},
+		SuccessPolicy: []batch.SuccessRule{
+			{SucceededIndexes: &leader},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Index == 0 {
 				return nil
@@ -204,9 +209,9 @@ func ExampleSuccessRule() {
 	status, _ := batch.Run(context.Background(), batch.Job{
 		Name:           "replicate",
 		CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(3),
-		SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{
+		SuccessPolicy: []batch.SuccessRule{
 			{SucceededCount: new(2)},
-		}},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Index == 1 {
 				<-ctx.Done() // this replica does not answer

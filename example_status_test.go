@@ -70,7 +70,7 @@ func ExampleStatus_Condition() {
 		ActiveDeadline: new(time.Millisecond),
 		Executor:       untilStopped,
 	})
-	for _, t := range []batch.ConditionType{batch.ConditionFailureTarget, batch.ConditionFailed, batch.ConditionComplete} {
+	for _, t := range []string{batch.ConditionFailureTarget, batch.ConditionFailed, batch.ConditionComplete} {
 		if c, ok := status.Condition(t); ok {
 			fmt.Println(c.Type, c.Reason)
 		}

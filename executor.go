@@ -203,14 +203,14 @@ func (a Attempt) Started() { a.live.Started() }
 // controller. The error is [ErrAttemptEnded], or says that the type is not a
 // qualified name or the status none of the three.
 func (a Attempt) SetCondition(c Condition) error {
-	if problems := names.Qualified(string(c.Type)); len(problems) > 0 {
+	if problems := names.Qualified(c.Type); len(problems) > 0 {
 		return fmt.Errorf("batch: condition type %q: %s", c.Type, strings.Join(problems, "; "))
 	}
-	if !slices.Contains([]ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}, c.Status) {
+	if !slices.Contains([]string{"True", "False", "Unknown"}, c.Status) {
 		return fmt.Errorf("batch: condition status %q: must be True, False or Unknown", c.Status)
 	}
 	if !a.live.SetCondition(engine.Condition{
-		Type: string(c.Type), Status: string(c.Status), Reason: strings.ToValidUTF8(string(c.Reason), "\uFFFD"),
+		Type: c.Type, Status: c.Status, Reason: strings.ToValidUTF8(c.Reason, "\uFFFD"),
 		Message: strings.ToValidUTF8(c.Message, "\uFFFD")}) {
 		return ErrAttemptEnded
 	}

@@ -103,8 +103,8 @@ func TestHowExecutorsFail(t *testing.T) {
 				c := newController(t, batch.Options{})
 				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0),
 					// A rule that looks at every error, and does not match.
-					FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-						{Action: batch.Ignore, OnError: batch.ErrorIs(context.DeadlineExceeded)}}},
+					FailurePolicy: []batch.FailureRule{
+						{Action: batch.ActionIgnore, OnError: batch.ErrorIs(context.DeadlineExceeded)}},
 					Executor: fn(func(context.Context) error { return test.execute() })})
 				status, err := c.Wait(t.Context(), "j")
 				jobErr := failed(t, err, batch.ReasonBackoffLimitExceeded)
@@ -137,8 +137,8 @@ func TestPanicHasItsStack(t *testing.T) {
 
 // User code of all kinds panics or exits: the job must come to its end.
 func TestHostileCallbacks(t *testing.T) {
-	rules := func(f func(error) bool) *batch.FailurePolicy {
-		return &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: f}}}
+	rules := func(f func(error) bool) []batch.FailureRule {
+		return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: f}}
 	}
 	tests := map[string]struct {
 		job  batch.Job
@@ -267,13 +267,13 @@ var stops = map[string]struct {
 		return c.Update(ctx, "j", func(j *batch.Job) { j.Completions, j.Parallelism = new(0), new(0) })
 	}},
 	"it is evicted": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
-		return c.Disrupt(ctx, "j", attempt, batch.ReasonEvictionByEvictionAPI)
+		return c.Disrupt(ctx, "j", attempt, "EvictionByEvictionAPI")
 	}},
 	"it is killed": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
-		return c.Disrupt(ctx, "j", attempt, batch.ReasonTerminationByKubelet)
+		return c.Disrupt(ctx, "j", attempt, "TerminationByKubelet")
 	}},
 	"it is lost": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
-		return c.Disrupt(ctx, "j", attempt, batch.ReasonDeletionByPodGC)
+		return c.Disrupt(ctx, "j", attempt, "DeletionByPodGC")
 	}},
 	"its time is over": {batch.ErrAttemptTimeout, func(context.Context, *batch.Controller, string) error {
 		time.Sleep(time.Hour)
@@ -490,7 +490,7 @@ func testEndedAttempt(t *testing.T, a batch.Attempt) {
 	a.SetReady(false)
 	a.SetOutput("late")
 	a.Progress(1, 2, "late")
-	require.ErrorIs(t, a.SetCondition(batch.Condition{Type: "late", Status: batch.ConditionTrue}), batch.ErrAttemptEnded)
+	require.ErrorIs(t, a.SetCondition(batch.Condition{Type: "late", Status: "True"}), batch.ErrAttemptEnded)
 	dir, err := a.Dir()
 	require.ErrorIs(t, err, batch.ErrAttemptEnded)
 	require.Empty(t, dir)
@@ -526,7 +526,7 @@ func TestAttemptOfAnEarlierRun(t *testing.T) {
 						}
 						testEndedAttempt(t, first)
 						a.SetOutput("mine")
-						return a.SetCondition(batch.Condition{Type: "mine", Status: batch.ConditionTrue})
+						return a.SetCondition(batch.Condition{Type: "mine", Status: "True"})
 					})})
 				_, err := c.Wait(t.Context(), "j")
 				require.NoError(t, err)
@@ -707,7 +707,7 @@ func TestUserCodeCallsTheController(t *testing.T) {
 		"disrupts its attempt": func(c *batch.Controller) {
 			list, _ := c.Attempts(t.Context(), "j")
 			for _, a := range list {
-				c.Disrupt(context.Background(), "j", a.UID, batch.ReasonTerminationByKubelet)
+				c.Disrupt(context.Background(), "j", a.UID, "TerminationByKubelet")
 			}
 		},
 		"scales its job to nothing and back": func(c *batch.Controller) {
@@ -724,8 +724,8 @@ func TestUserCodeCallsTheController(t *testing.T) {
 			"Execute":      {Executor: fn(func(context.Context) error { act(); return nil })},
 			"an error":     {Executor: fails(hostile{text: func() string { act(); return "" }})},
 			"an exit code": {Executor: fails(hostile{code: func() int { act(); return 3 }})},
-			"a predicate": {Executor: fails(errDisk), FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-				{Action: batch.FailJob, OnError: func(error) bool { act(); return true }}}}},
+			"a predicate": {Executor: fails(errDisk), FailurePolicy: []batch.FailureRule{
+				{Action: batch.ActionFailJob, OnError: func(error) bool { act(); return true }}}},
 			"a back-off": {Executor: fails(errDisk), Backoff: batch.BackoffFunc(func() backoff.BackOff {
 				act()
 				return next(func() time.Duration { act(); return backoff.Stop })
@@ -745,7 +745,7 @@ func TestUserCodeCallsTheController(t *testing.T) {
 						time.Sleep(time.Hour)
 						synctest.Wait()
 						for _, a := range attemptsIfAny(c, "j") {
-							require.Contains(t, []batch.AttemptPhase{batch.AttemptSucceeded, batch.AttemptFailed}, a.Phase)
+							require.Contains(t, []string{batch.AttemptSucceeded, batch.AttemptFailed}, a.Phase)
 						}
 						if s, err := c.Get("j"); err == nil {
 							require.True(t, s.Finished(), "%v", s)
@@ -840,10 +840,10 @@ func TestScratchDirectoryIsRemoved(t *testing.T) {
 			require.NoError(t, c.DeleteAttempt(t.Context(), "j", attempt))
 		},
 		"evicted while it waits for its restart": func(t *testing.T, c *batch.Controller, attempt string) {
-			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, batch.ReasonPreemptionByScheduler))
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, "PreemptionByScheduler"))
 		},
 		"lost while it waits for its restart": func(t *testing.T, c *batch.Controller, attempt string) {
-			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, batch.ReasonDeletionByPodGC))
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, "DeletionByPodGC"))
 		},
 		"its job is deleted while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
 			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
@@ -1049,7 +1049,7 @@ func TestPendingExecutorThatNeverStarts(t *testing.T) {
 	tests := map[string]struct {
 		policy  batch.RestartPolicy
 		execute pendingFunc
-		phase   batch.AttemptPhase
+		phase   string
 		code    int
 	}{
 		"it succeeds": {"", func(context.Context, batch.Attempt) error { return nil }, batch.AttemptSucceeded, 0},
@@ -1062,7 +1062,7 @@ func TestPendingExecutorThatNeverStarts(t *testing.T) {
 			}
 			a.Started()
 			a.SetOutput("it can speak")
-			return a.SetCondition(batch.Condition{Type: "it-can-speak", Status: batch.ConditionTrue})
+			return a.SetCondition(batch.Condition{Type: "it-can-speak", Status: "True"})
 		}, batch.AttemptSucceeded, 0},
 	}
 	for name, test := range tests {
@@ -1117,33 +1117,33 @@ func TestSetCondition(t *testing.T) {
 			set := func(c batch.Condition) { require.NoError(t, a.SetCondition(c)) }
 			require.ErrorContains(t, a.SetCondition(batch.Condition{Type: "not a name", Status: "True"}), `batch: condition type "not a name"`)
 			require.ErrorContains(t, a.SetCondition(batch.Condition{Type: "ok", Status: "true"}), `must be True, False or Unknown`)
-			set(batch.Condition{Type: "example.com/warm", Status: batch.ConditionTrue, Reason: "First", LastTransitionTime: start.Add(time.Hour)})
-			set(batch.Condition{Type: "another", Status: batch.ConditionUnknown})
+			set(batch.Condition{Type: "example.com/warm", Status: "True", Reason: "First", LastTransitionTime: start.Add(time.Hour)})
+			set(batch.Condition{Type: "another", Status: "Unknown"})
 			time.Sleep(time.Minute)
-			set(batch.Condition{Type: "example.com/warm", Status: batch.ConditionTrue, Reason: "Second", Message: "still"})
-			set(batch.Condition{Type: "another", Status: batch.ConditionFalse})
+			set(batch.Condition{Type: "example.com/warm", Status: "True", Reason: "Second", Message: "still"})
+			set(batch.Condition{Type: "another", Status: "False"})
 			return nil
 		})})
 		_, err := c.Wait(t.Context(), "j")
 		require.NoError(t, err)
 		require.Equal(t, []batch.Condition{
-			{Type: "example.com/warm", Status: batch.ConditionTrue, Reason: "Second", Message: "still", LastTransitionTime: start},
-			{Type: "another", Status: batch.ConditionFalse, LastTransitionTime: start.Add(time.Minute)},
+			{Type: "example.com/warm", Status: "True", Reason: "Second", Message: "still", LastTransitionTime: start},
+			{Type: "another", Status: "False", LastTransitionTime: start.Add(time.Minute)},
 		}, attemptsOf(t, c, "j")[0].Conditions)
 	})
 }
 
 func TestFailureRules(t *testing.T) {
-	isDisk := batch.FailureRule{Action: batch.Ignore, OnError: batch.ErrorIs(errDisk)}
-	isExit := batch.FailureRule{Action: batch.FailJob, OnError: batch.ErrorAs[exit]()}
-	code3 := batch.FailureRule{Action: batch.Count, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{3}}}
-	always := batch.FailureRule{Action: batch.FailJob, OnError: func(error) bool { return true }}
-	condition := batch.FailureRule{Action: batch.FailJob, OnConditions: []batch.ConditionPattern{{Type: "example.com/corrupt"}}}
-	wrongCode := batch.FailureRule{Action: batch.Ignore, OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{1, 3}}}
+	isDisk := batch.FailureRule{Action: batch.ActionIgnore, OnError: batch.ErrorIs(errDisk)}
+	isExit := batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorAs[exit]()}
+	code3 := batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}
+	always := batch.FailureRule{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}
+	condition := batch.FailureRule{Action: batch.ActionFailJob, OnConditions: []batch.Condition{{Type: "example.com/corrupt"}}}
+	wrongCode := batch.FailureRule{Action: batch.ActionIgnore, OnExitCodes: &batch.ExitCodes{NotIn: []int{1, 3}}}
 	tests := map[string]struct {
 		rules   []batch.FailureRule
 		err     error
-		reason  batch.Reason // of the first failure; empty: the job goes on
+		reason  string // of the first failure; empty: the job goes on
 		message string
 		failed  int
 	}{
@@ -1153,7 +1153,7 @@ func TestFailureRules(t *testing.T) {
 		"an exit code before an error":        {[]batch.FailureRule{code3, isExit}, exit(3), "", "", 1},
 		"an error before an exit code":        {[]batch.FailureRule{isExit, code3}, exit(3), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with an error matching FailJob rule at index 0", 1},
 		"a predicate":                         {[]batch.FailureRule{always}, errDisk, batch.ReasonPodFailurePolicy, "Pod default/NAME failed with an error matching FailJob rule at index 0", 1},
-		"a predicate sees a panic":            {[]batch.FailureRule{{Action: batch.Ignore, OnError: batch.ErrorAs[*batch.PanicError]()}}, nil, "", "", 0},
+		"a predicate sees a panic":            {[]batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*batch.PanicError]()}}, nil, "", "", 0},
 		"a condition, which the executor set": {[]batch.FailureRule{isDisk, condition, always}, exit(3), batch.ReasonPodFailurePolicy, "Pod default/NAME has condition example.com/corrupt matching FailJob rule at index 1", 1},
 		"a code that is not in a list":        {[]batch.FailureRule{wrongCode, always}, exit(4), "", "", 0},
 		"Permanent, and no rule matches":      {[]batch.FailureRule{isDisk}, batch.Permanent(exit(3)), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with a permanent error", 1},
@@ -1164,12 +1164,12 @@ func TestFailureRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
-				mustCreate(t, c, batch.Job{Name: "j", FailurePolicy: &batch.FailurePolicy{Rules: test.rules},
+				mustCreate(t, c, batch.Job{Name: "j", FailurePolicy: test.rules,
 					Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 						if a.Number > 0 {
 							return nil
 						}
-						require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/corrupt", Status: batch.ConditionTrue}))
+						require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/corrupt", Status: "True"}))
 						if test.err == nil {
 							panic("boom")
 						}
@@ -1219,7 +1219,7 @@ func TestBackoff(t *testing.T) {
 	tests := map[string]struct {
 		backoff batch.Backoff
 		waits   []time.Duration // before each further attempt
-		reason  batch.Reason
+		reason  string
 	}{
 		"Kubernetes' own":      {nil, []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, batch.ReasonBackoffLimitExceeded},
 		"constant":             {batch.ConstantBackoff(5 * second), []time.Duration{5 * second, 5 * second, 5 * second, 5 * second}, batch.ReasonBackoffLimitExceeded},
@@ -1602,7 +1602,7 @@ func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
 		synctest.Wait()
 		list, err := c.Attempts(t.Context(), "j")
 		require.NoError(t, err)
-		require.NoError(t, c.Disrupt(t.Context(), "j", list[0].UID, batch.ReasonTerminationByKubelet))
+		require.NoError(t, c.Disrupt(t.Context(), "j", list[0].UID, "TerminationByKubelet"))
 		before, failed := c.Wait(t.Context(), "j")
 		require.Error(t, failed)
 

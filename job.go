@@ -27,7 +27,7 @@
 //   - Counted as failed: an attempt whose executor returned an error, panicked,
 //     called [runtime.Goexit] or exceeded its timeout; one stopped by a user or
 //     an eviction, unless it still succeeds under [ReplaceFailed]; and every
-//     attempt that has not ended when the job fails. A rule with [Ignore]
+//     attempt that has not ended when the job fails. A rule with [ActionIgnore]
 //     exempts what it matches.
 //   - Not counted: attempts stopped by suspension, scaling down, a success
 //     policy, deletion of the job or [Controller.Shutdown]; and restarts in
@@ -140,22 +140,18 @@
 //	spec.managedBy                      Job.ManagedBy
 //	spec.maxFailedIndexes               Job.MaxFailedIndexes
 //	spec.parallelism                    Job.Parallelism
-//	spec.podFailurePolicy               Job.FailurePolicy
-//	  rules                             FailurePolicy.Rules
-//	    action                          FailureRule.Action
-//	    onExitCodes                     FailureRule.OnExitCodes
-//	      containerName                 ExitCodes.ContainerName
-//	      operator                      ExitCodes.Operator
-//	      values                        ExitCodes.Values
-//	    onPodConditions                 FailureRule.OnConditions
-//	      type                          ConditionPattern.Type
-//	      status                        ConditionPattern.Status
-//	    -                               FailureRule.OnError
+//	spec.podFailurePolicy.rules         Job.FailurePolicy
+//	  action                            FailureRule.Action
+//	  onExitCodes                       FailureRule.OnExitCodes
+//	    containerName                   ExitCodes.ContainerName
+//	    values,operator=In              ExitCodes.In
+//	    values,operator=NotIn           ExitCodes.NotIn
+//	  onPodConditions                   FailureRule.OnConditions
+//	  -                                 FailureRule.OnError
 //	spec.podReplacementPolicy           Job.ReplacementPolicy
-//	spec.successPolicy                  Job.SuccessPolicy
-//	  rules                             SuccessPolicy.Rules
-//	    succeededIndexes                SuccessRule.SucceededIndexes
-//	    succeededCount                  SuccessRule.SucceededCount
+//	spec.successPolicy.rules            Job.SuccessPolicy
+//	  succeededIndexes                  SuccessRule.SucceededIndexes
+//	  succeededCount                    SuccessRule.SucceededCount
 //	spec.suspend                        Job.Suspend
 //	spec.ttlSecondsAfterFinished        Job.TTLAfterFinished
 //	spec.template                       Job.Executor
@@ -318,10 +314,10 @@ type Job struct {
 	ReplacementPolicy ReplacementPolicy
 	// FailurePolicy says what each kind of failure means. Nil means that all
 	// count (spec.podFailurePolicy).
-	FailurePolicy *FailurePolicy
+	FailurePolicy []FailureRule
 	// SuccessPolicy says when an Indexed job is complete before all indexes
 	// have succeeded. Nil means never (spec.successPolicy).
-	SuccessPolicy *SuccessPolicy
+	SuccessPolicy []SuccessRule
 	// ManagedBy names another controller, as "acme.io/foo": this one then keeps
 	// the job and never touches it (spec.managedBy). Nil and
 	// "kubernetes.io/job-controller" mean this controller. Waiting for a job of
@@ -370,8 +366,12 @@ type FieldError struct {
 	// Field is the field's path in a Kubernetes manifest, such as
 	// "spec.podFailurePolicy.rules[0].action"; a field that Kubernetes lacks
 	// has a path of the same form, such as "spec.executor".
-	Field string    `json:"field"`
-	Kind  ErrorKind `json:"kind"`
+	Field string `json:"field"`
+	// Kind is "Required" for a value that is missing; "Invalid" for one that is
+	// malformed, out of range, or may not change; "NotSupported" for one that is not
+	// among the known values; "Forbidden" for one that may not be set here; or
+	// "TooLong", "TooMany" or "Duplicate".
+	Kind string `json:"kind"`
 	// Value is the value at fault: a string, an int, a [time.Duration], or
 	// something that prints as JSON would, "{...}" for an object. It is nil if
 	// there is none to show.
@@ -402,7 +402,7 @@ func (e FieldError) goText() string {
 }
 
 func (e FieldError) text(field, value, detail string) string {
-	text := field + ": " + cmp.Or(kindTexts[e.Kind], string(e.Kind))
+	text := field + ": " + cmp.Or(kindTexts[e.Kind], e.Kind)
 	for _, part := range []string{value, detail} {
 		if part != "" {
 			text += ": " + part
@@ -423,28 +423,13 @@ func valueText(value any) string {
 	return fmt.Sprint(value)
 }
 
-// ErrorKind is the kind of a [FieldError].
-type ErrorKind string
-
-// The kinds of a [FieldError].
-const (
-	Required     ErrorKind = "Required"     // a value is missing
-	Invalid      ErrorKind = "Invalid"      // malformed, out of range, or may not change
-	NotSupported ErrorKind = "NotSupported" // not one of the known values
-	Forbidden    ErrorKind = "Forbidden"    // may not be set here
-	TooLong      ErrorKind = "TooLong"
-	TooMany      ErrorKind = "TooMany"
-	Duplicate    ErrorKind = "Duplicate"
-)
-
-var kindTexts = map[ErrorKind]string{
-	Required:     "Required value",
-	Invalid:      "Invalid value",
-	NotSupported: "Unsupported value",
-	Forbidden:    "Forbidden",
-	TooLong:      "Too long",
-	TooMany:      "Too many",
-	Duplicate:    "Duplicate value",
+var kindTexts = map[string]string{
+	"Required":     "Required value",
+	"Invalid":      "Invalid value",
+	"NotSupported": "Unsupported value",
+	"TooLong":      "Too long",
+	"TooMany":      "Too many",
+	"Duplicate":    "Duplicate value",
 }
 
 // clone returns a deep copy of j, which shares only functions and the executor.
@@ -463,8 +448,8 @@ func (j *Job) clone() Job {
 	} {
 		*p = copyOf(*p)
 	}
-	c.FailurePolicy = j.FailurePolicy.clone()
-	c.SuccessPolicy = j.SuccessPolicy.clone()
+	c.FailurePolicy = cloneFailureRules(j.FailurePolicy)
+	c.SuccessPolicy = cloneSuccessRules(j.SuccessPolicy)
 	c.ManagedBy = copyOf(j.ManagedBy)
 	return c
 }
@@ -498,7 +483,7 @@ func (j *Job) withDefaults() Job {
 	d.BackoffLimit = orDefault(d.BackoffLimit, defaultBackoffLimit)
 	d.TerminationGracePeriod = orDefault(d.TerminationGracePeriod, defaultGracePeriod)
 	if d.FailurePolicy != nil {
-		d.FailurePolicy.setDefaults()
+		setStatuses(d.FailurePolicy)
 		d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceFailed)
 	}
 	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
@@ -526,8 +511,8 @@ func (j *Job) validate() []FieldError {
 		j.checkNumbers(),
 		j.checkManagedBy(),
 		j.checkIndexing(),
-		j.FailurePolicy.check(j),
-		j.SuccessPolicy.check(j),
+		j.checkFailurePolicy(),
+		j.checkSuccessPolicy(),
 		j.checkReplacementPolicy(),
 		j.checkTemplate(),
 		checkExecutor(j.Executor),
@@ -699,10 +684,10 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		j.checkCompletionsUpdate(old),
 		immutable("spec.template", j.sameTemplate(old), someObject),
 		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, string(j.CompletionMode)),
-		immutable("spec.podFailurePolicy", j.FailurePolicy.equal(old.FailurePolicy), objectOrNull(j.FailurePolicy)),
+		immutable("spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy)),
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
-		immutable("spec.successPolicy", j.SuccessPolicy.equal(old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
+		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
 	)
 }
 
@@ -741,7 +726,7 @@ func valueOrNull[T any](p *T) any {
 	return *p
 }
 
-func objectOrNull[T any](p *T) any {
+func objectOrNull[T any](p []T) any {
 	if p == nil {
 		return null
 	}
@@ -749,11 +734,11 @@ func objectOrNull[T any](p *T) any {
 }
 
 func required(path, detail string) FieldError {
-	return FieldError{Field: path, Kind: Required, Detail: detail}
+	return FieldError{Field: path, Kind: "Required", Detail: detail}
 }
 
 func invalid(path string, value any, detail string) FieldError {
-	return FieldError{Field: path, Kind: Invalid, Value: value, Detail: detail}
+	return FieldError{Field: path, Kind: "Invalid", Value: value, Detail: detail}
 }
 
 // invalidEach returns an error for each text of a check of package names.
@@ -785,7 +770,7 @@ func oneOf[T ~string](path string, value T, known ...T) []FieldError {
 		quoted[i] = strconv.Quote(string(k))
 	}
 	return []FieldError{{
-		Field: path, Kind: NotSupported, Value: string(value),
+		Field: path, Kind: "NotSupported", Value: string(value),
 		Detail: "supported values: " + strings.Join(quoted, ", "),
 	}}
 }
@@ -834,8 +819,8 @@ func (j *Job) engineSpec() engine.Spec {
 		TTL:                  valueOr(j.TTLAfterFinished, engine.None),
 		Suspend:              j.Suspend,
 		ReplaceFailed:        j.ReplacementPolicy == ReplaceFailed,
-		FailureRules:         j.FailurePolicy.engineRules(),
-		SuccessRules:         j.SuccessPolicy.engineRules(),
+		FailureRules:         engineFailureRules(j.FailurePolicy),
+		SuccessRules:         engineSuccessRules(j.SuccessPolicy),
 		Unmanaged:            j.otherManager() != "",
 		HoldsPending:         holdsPending(j.Executor),
 		CustomDelay:          j.Backoff != nil && !fixed,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -49,13 +50,21 @@ type recordedSpec struct {
 	PodReplacementPolicy    ReplacementPolicy
 	PodFailurePolicy        *struct {
 		Rules []struct {
-			Action          FailureAction
-			OnExitCodes     *ExitCodes
-			OnPodConditions []ConditionPattern
+			Action      FailureAction
+			OnExitCodes *struct {
+				ContainerName, Operator string
+				Values                  []int
+			}
+			OnPodConditions []Condition
 		}
 	}
-	SuccessPolicy *SuccessPolicy
-	ManagedBy     *string
+	SuccessPolicy *struct {
+		Rules []struct {
+			SucceededIndexes *string
+			SucceededCount   *int
+		}
+	}
+	ManagedBy *string
 }
 
 // job reads a spec, strictly: what a Job lacks is an error.
@@ -81,16 +90,54 @@ func (c *recordedCase) job(spec json.RawMessage) (*Job, error) {
 		j.BackoffLimit, j.BackoffLimitPerIndex, j.MaxFailedIndexes = s.BackoffLimit, s.BackoffLimitPerIndex, s.MaxFailedIndexes
 		j.ActiveDeadline, j.TTLAfterFinished = seconds(s.ActiveDeadlineSeconds), seconds(s.TTLSecondsAfterFinished)
 		j.Suspend, j.ManagedBy = s.Suspend, s.ManagedBy
-		j.ReplacementPolicy, j.SuccessPolicy = s.PodReplacementPolicy, s.SuccessPolicy
+		j.ReplacementPolicy = s.PodReplacementPolicy
 	})
-	if s.PodFailurePolicy != nil {
-		job.FailurePolicy = &FailurePolicy{}
-		for _, r := range s.PodFailurePolicy.Rules {
-			job.FailurePolicy.Rules = append(job.FailurePolicy.Rules,
-				FailureRule{Action: r.Action, OnExitCodes: r.OnExitCodes, OnConditions: r.OnPodConditions})
-		}
+	return job, errors.Join(s.setFailurePolicy(job), s.setSuccessPolicy(job))
+}
+
+func (s *recordedSpec) setFailurePolicy(job *Job) error {
+	if s.PodFailurePolicy == nil {
+		return nil
 	}
-	return job, nil
+	job.FailurePolicy = []FailureRule{}
+	for _, r := range s.PodFailurePolicy.Rules {
+		rule := FailureRule{Action: r.Action, OnConditions: r.OnPodConditions}
+		if on := r.OnExitCodes; on != nil {
+			rule.OnExitCodes = &ExitCodes{ContainerName: on.ContainerName}
+			switch on.Operator {
+			case "In":
+				rule.OnExitCodes.In = append([]int{}, on.Values...)
+			case "NotIn":
+				rule.OnExitCodes.NotIn = on.Values
+			default:
+				return fmt.Errorf("no operator %q", on.Operator)
+			}
+		}
+		job.FailurePolicy = append(job.FailurePolicy, rule)
+	}
+	return nil
+}
+
+// setSuccessPolicy returns what [ParseIndexSet] says of bad indexes as the error of
+// their field.
+func (s *recordedSpec) setSuccessPolicy(job *Job) error {
+	if s.SuccessPolicy == nil {
+		return nil
+	}
+	job.SuccessPolicy = []SuccessRule{}
+	for i, r := range s.SuccessPolicy.Rules {
+		rule := SuccessRule{SucceededCount: r.SucceededCount}
+		if text := r.SucceededIndexes; text != nil {
+			set, err := ParseIndexSet(*text)
+			if err != nil {
+				return invalid(fmt.Sprintf("spec.successPolicy.rules[%d].succeededIndexes", i), *text,
+					"error parsing succeededIndexes: "+errors.Unwrap(err).Error())
+			}
+			rule.SucceededIndexes = &set
+		}
+		job.SuccessPolicy = append(job.SuccessPolicy, rule)
+	}
+	return nil
 }
 
 // An answer is a job with its defaults, or what is wrong with it.
@@ -123,6 +170,9 @@ func (c *recordedCase) recorded() answer {
 // ours is what we say.
 func (c *recordedCase) ours() answer {
 	job, err := c.job(c.Scenario.Spec)
+	if refused, ok := errors.AsType[FieldError](err); ok {
+		return answer{errs: []string{fmt.Sprintf("%s %s", refused.Kind, refused)}}
+	}
 	if err != nil {
 		return answer{errs: []string{notAJob}}
 	}
@@ -148,8 +198,12 @@ var excuses = map[string]struct {
 }{
 	"completions-not-a-number": {"a type of Go: no Job has it", []string{notAJob}},
 	"completions-fraction":     {"a type of Go: no Job has it", []string{notAJob}},
-	"completions-above-int32":  {"counts are ints", nil},
-	"restart-unset":            {"R39: RestartPolicy has a default here, and a Job has no template", []string{notAJob}},
+	"policy-no-operator":       {"a type of Go: In and NotIn are fields", []string{notAJob}},
+	"policy-values-missing": {"a type of Go: a list that is nil is not given", []string{
+		"Invalid spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: []: at least one value is required"}},
+	"policy-unknown-operator": {"a type of Go: In and NotIn are fields", []string{notAJob}},
+	"completions-above-int32": {"counts are ints", nil},
+	"restart-unset":           {"R39: RestartPolicy has a default here, and a Job has no template", []string{notAJob}},
 	"restart-unknown": {"R89: the pod's own validation reports it a second time", []string{"NotSupported spec.template.spec.restartPolicy: " +
 		`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
 	"template-no-containers":          {"R89: a Job has one executor, and no template", []string{notAJob}},

@@ -61,8 +61,8 @@ func TestWithDefaults(t *testing.T) {
 		"a limit per index alone (R23)":  {Job{BackoffLimitPerIndex: new(1)}, func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(math.MaxInt32) }},
 		"both back-off limits (R36)":     {Job{BackoffLimitPerIndex: new(1), BackoffLimit: new(2)}, func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(2) }},
 		"a replacement policy is kept":   {Job{ReplacementPolicy: ReplaceFailed}, func(j *Job) { j.ReplacementPolicy = ReplaceFailed }},
-		"a failure policy (R32)":         {Job{FailurePolicy: &FailurePolicy{}}, func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = &FailurePolicy{}, ReplaceFailed }},
-		"a wrong replacement policy too": {Job{FailurePolicy: &FailurePolicy{}, ReplacementPolicy: "x"}, func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = &FailurePolicy{}, "x" }},
+		"a failure policy (R32)":         {Job{FailurePolicy: []FailureRule{}}, func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceFailed }},
+		"a wrong replacement policy too": {Job{FailurePolicy: []FailureRule{}, ReplacementPolicy: "x"}, func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, "x" }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -89,14 +89,23 @@ func full() *Job {
 		ActiveDeadline: new(time.Hour), AttemptTimeout: new(time.Minute),
 		TerminationGracePeriod: new(time.Second), TTLAfterFinished: new(time.Hour),
 		Suspend: true, ReplacementPolicy: ReplaceFailed,
-		FailurePolicy: &FailurePolicy{Rules: []FailureRule{
-			{Action: FailIndex, OnExitCodes: &ExitCodes{ContainerName: "main", Operator: In, Values: []int{1, 2}}},
-			{Action: Ignore, OnConditions: []ConditionPattern{{DisruptionTarget, ConditionTrue}}},
-		}},
-		SuccessPolicy: &SuccessPolicy{Rules: []SuccessRule{{SucceededIndexes: new("0-2"), SucceededCount: new(1)}}},
+		FailurePolicy: []FailureRule{
+			{Action: ActionFailIndex, OnExitCodes: &ExitCodes{ContainerName: "main", In: []int{1, 2}}},
+			{Action: ActionIgnore, OnConditions: []Condition{{Type: ConditionDisruptionTarget, Status: "True"}}},
+		},
+		SuccessPolicy: []SuccessRule{{SucceededIndexes: new(set("0-2")), SucceededCount: new(1)}},
 		ManagedBy:     new("acme.io/foo"),
 		History:       new(10), LogLimit: new(100), CheckpointLimit: new(1000),
 	}
+}
+
+// set is a set of indexes.
+func set(text string) IndexSet {
+	set, err := ParseIndexSet(text)
+	if err != nil {
+		panic(err)
+	}
+	return set
 }
 
 func TestCloneSharesNothing(t *testing.T) {
@@ -107,7 +116,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	original.Labels["a"], original.Annotations["c"] = "x", "x"
 	for _, p := range []*int{
 		original.Completions, original.Parallelism, original.BackoffLimit, original.BackoffLimitPerIndex,
-		original.MaxFailedIndexes, original.History, original.LogLimit, original.CheckpointLimit, original.SuccessPolicy.Rules[0].SucceededCount,
+		original.MaxFailedIndexes, original.History, original.LogLimit, original.CheckpointLimit, original.SuccessPolicy[0].SucceededCount,
 	} {
 		*p = 99
 	}
@@ -117,10 +126,10 @@ func TestCloneSharesNothing(t *testing.T) {
 		*p = 99
 	}
 	*original.ManagedBy = "x"
-	*original.SuccessPolicy.Rules[0].SucceededIndexes = "x"
-	original.SuccessPolicy.Rules[0] = SuccessRule{}
-	rules := original.FailurePolicy.Rules
-	rules[0].OnExitCodes.Values[0], rules[0].OnExitCodes.Operator = 99, NotIn
+	*original.SuccessPolicy[0].SucceededIndexes = set("4")
+	original.SuccessPolicy[0] = SuccessRule{}
+	rules := original.FailurePolicy
+	rules[0].OnExitCodes.In[0], rules[0].OnExitCodes.NotIn = 99, []int{1}
 	rules[1].OnConditions[0].Status = "x"
 	rules[0], rules[1] = FailureRule{}, FailureRule{}
 
@@ -129,11 +138,11 @@ func TestCloneSharesNothing(t *testing.T) {
 
 func TestDefaultsLeaveTheJobAlone(t *testing.T) {
 	job := good(func(j *Job) {
-		j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{{Action: Ignore, OnConditions: []ConditionPattern{{Type: DisruptionTarget}}}}}
+		j.FailurePolicy = []FailureRule{{Action: ActionIgnore, OnConditions: []Condition{{Type: ConditionDisruptionTarget}}}}
 	})
 	defaulted := job.withDefaults()
-	require.Equal(t, ConditionTrue, defaulted.FailurePolicy.Rules[0].OnConditions[0].Status, "R38")
-	require.Empty(t, job.FailurePolicy.Rules[0].OnConditions[0].Status)
+	require.Equal(t, "True", defaulted.FailurePolicy[0].OnConditions[0].Status, "R38")
+	require.Empty(t, job.FailurePolicy[0].OnConditions[0].Status)
 	require.Nil(t, job.Parallelism)
 }
 
@@ -223,10 +232,10 @@ func TestValidate(t *testing.T) {
 		"more failed indexes than indexes":   {func(j *Job) { indexed(j); j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) }, []string{"spec.maxFailedIndexes: Invalid value: 6: must be less than or equal to completions"}},                                                             // R62
 		"limits per index without indexes":   {func(j *Job) { j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) }, []string{"spec.backoffLimitPerIndex: Invalid value: 0: requires indexed completion mode", "spec.maxFailedIndexes: Invalid value: 6: requires indexed completion mode"}}, // R67
 		"replacement policy (R88)":           {func(j *Job) { j.ReplacementPolicy = "Never" }, []string{`spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed"`}},
-		"replacement with a policy (R88)":    {func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = &FailurePolicy{}, ReplaceTerminatingOrFailed }, []string{`spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"`}},
+		"replacement with a policy (R88)":    {func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceTerminatingOrFailed }, []string{`spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"`}},
 		"restart Always (R90)":               {func(j *Job) { j.RestartPolicy = "Always" }, []string{`spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`}},
 		"restart Sometimes (R91)":            {func(j *Job) { j.RestartPolicy = "Sometimes" }, []string{`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
-		"restarts with failure policy (R92)": {func(j *Job) { j.FailurePolicy, j.RestartPolicy = &FailurePolicy{}, RestartOnFailure }, []string{`spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when podFailurePolicy is specified`}},
+		"restarts with failure policy (R92)": {func(j *Job) { j.FailurePolicy, j.RestartPolicy = []FailureRule{}, RestartOnFailure }, []string{`spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when podFailurePolicy is specified`}},
 		"all sizes are welcome (R61 to R66)": {func(j *Job) {
 			indexed(j)
 			j.BackoffLimitPerIndex, j.Completions, j.Parallelism = new(1), new(math.MaxInt), new(math.MaxInt)
@@ -245,7 +254,7 @@ func TestValidateUpdate(t *testing.T) {
 	perIndex := func(j *Job) {
 		j.CompletionMode, j.Completions, j.Parallelism = Indexed, new(2), new(2)
 		j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(1), new(1)
-		j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{{Action: FailIndex, OnExitCodes: &ExitCodes{Operator: In, Values: []int{42}}}}}
+		j.FailurePolicy = []FailureRule{{Action: ActionFailIndex, OnExitCodes: &ExitCodes{In: []int{42}}}}
 	}
 	size := func(completions, parallelism int) func(*Job) {
 		return func(j *Job) { j.Completions, j.Parallelism = new(completions), new(parallelism) }
@@ -259,7 +268,7 @@ func TestValidateUpdate(t *testing.T) {
 	isFatal := func(err error) bool { return errors.Is(err, os.ErrInvalid) }
 	onError := func(match func(error) bool) func(*Job) {
 		return func(j *Job) {
-			j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{{Action: FailJob, OnError: match}}}
+			j.FailurePolicy = []FailureRule{{Action: ActionFailJob, OnError: match}}
 		}
 	}
 	run := func(f ExecutorFunc) func(*Job) { return func(j *Job) { j.Executor = f } }
@@ -290,8 +299,8 @@ func TestValidateUpdate(t *testing.T) {
 		"update-per-index-removed":                      {perIndex, func(j *Job) { j.BackoffLimitPerIndex = nil }, []string{"spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified", `spec.podFailurePolicy.rules[0].action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set`, "spec.backoffLimitPerIndex: Invalid value: null" + fixed}},
 		"update-max-failed-indexes":                     {perIndex, func(j *Job) { j.MaxFailedIndexes = new(2) }, nil},
 		"update-max-failed-indexes-too-large":           {perIndex, func(j *Job) { j.MaxFailedIndexes = new(3) }, []string{"spec.maxFailedIndexes: Invalid value: 3: must be less than or equal to completions"}},
-		"update-failure-policy":                         {perIndex, func(j *Job) { j.FailurePolicy.Rules[0].OnExitCodes.Values[0] = 43 }, []string{"spec.podFailurePolicy: Invalid value: {...}" + fixed}},
-		"update-success-policy-added":                   {elastic(2, 2), func(j *Job) { j.SuccessPolicy = &SuccessPolicy{Rules: []SuccessRule{{SucceededCount: new(1)}}} }, []string{"spec.successPolicy: Invalid value: {...}" + fixed}},
+		"update-failure-policy":                         {perIndex, func(j *Job) { j.FailurePolicy[0].OnExitCodes.In[0] = 43 }, []string{"spec.podFailurePolicy: Invalid value: {...}" + fixed}},
+		"update-success-policy-added":                   {elastic(2, 2), func(j *Job) { j.SuccessPolicy = []SuccessRule{{SucceededCount: new(1)}} }, []string{"spec.successPolicy: Invalid value: {...}" + fixed}},
 		"update-template":                               {none, func(j *Job) { j.ContainerName = "other" }, []string{"spec.template: Invalid value: {...}" + fixed}},
 		"update-managed-by":                             {none, func(j *Job) { j.ManagedBy = new("example.com/other") }, []string{`spec.managedBy: Invalid value: "example.com/other"` + fixed}},
 		"update-replacement-policy":                     {none, func(j *Job) { j.ReplacementPolicy = ReplaceFailed }, nil},
@@ -346,19 +355,19 @@ func TestValidateUpdate(t *testing.T) {
 
 func TestFieldErrorText(t *testing.T) {
 	tests := map[string]FieldError{
-		`a: Required value`:                {"a", Required, nil, ""},
-		`a: Required value: b`:             {"a", Required, nil, "b"},
-		`a: Invalid value: "b\n": c`:       {"a", Invalid, "b\n", "c"},
-		`a: Invalid value: -1`:             {"a", Invalid, -1, ""},
-		`a: Invalid value: c`:              {"a", Invalid, nil, "c"},
-		`a: Invalid value: true`:           {"a", Invalid, true, ""},
-		`a: Invalid value: 1.5`:            {"a", Invalid, 1500 * time.Millisecond, ""},
-		`a: Invalid value: {...}`:          {"a", Invalid, someObject, ""},
-		`a: Unsupported value: "b": c`:     {"a", NotSupported, "b", "c"},
-		`a: Forbidden: c`:                  {"a", Forbidden, nil, "c"},
-		`a: Too long: c`:                   {"a", TooLong, nil, "c"},
-		`a: Too many: 21: must`:            {"a", TooMany, 21, "must"},
-		`a: Duplicate value: 1`:            {"a", Duplicate, 1, ""},
+		`a: Required value`:                {"a", "Required", nil, ""},
+		`a: Required value: b`:             {"a", "Required", nil, "b"},
+		`a: Invalid value: "b\n": c`:       {"a", "Invalid", "b\n", "c"},
+		`a: Invalid value: -1`:             {"a", "Invalid", -1, ""},
+		`a: Invalid value: c`:              {"a", "Invalid", nil, "c"},
+		`a: Invalid value: true`:           {"a", "Invalid", true, ""},
+		`a: Invalid value: 1.5`:            {"a", "Invalid", 1500 * time.Millisecond, ""},
+		`a: Invalid value: {...}`:          {"a", "Invalid", someObject, ""},
+		`a: Unsupported value: "b": c`:     {"a", "NotSupported", "b", "c"},
+		`a: Forbidden: c`:                  {"a", "Forbidden", nil, "c"},
+		`a: Too long: c`:                   {"a", "TooLong", nil, "c"},
+		`a: Too many: 21: must`:            {"a", "TooMany", 21, "must"},
+		`a: Duplicate value: 1`:            {"a", "Duplicate", 1, ""},
 		`a: Something of your own: "b": c`: {"a", "Something of your own", "b", "c"},
 	}
 	for want, err := range tests {
@@ -379,7 +388,7 @@ func TestValidationError(t *testing.T) {
 	require.ErrorAs(t, err, &found)
 	require.Equal(t, "job", found.Job)
 	require.True(t, found.Fields[1] == FieldError{
-		Field: "spec.completions", Kind: Invalid, Value: -1, Detail: "must be greater than or equal to 0",
+		Field: "spec.completions", Kind: "Invalid", Value: -1, Detail: "must be greater than or equal to 0",
 	}, "fields are comparable")
 }
 
@@ -394,12 +403,15 @@ func FuzzValidate(f *testing.F) {
 			j.Name, j.CompletionMode, j.Completions = name, CompletionMode(mode), &completions
 			j.BackoffLimitPerIndex, j.MaxFailedIndexes, j.ManagedBy = &limit, &count, &value
 			j.Labels, j.Annotations = map[string]string{key: value, value: key}, map[string]string{value: key, key: value}
-			j.SuccessPolicy = &SuccessPolicy{Rules: []SuccessRule{{&indexes, &count}, {nil, &count}}}
-			j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{{
+			j.SuccessPolicy = []SuccessRule{{nil, &count}}
+			if set, err := ParseIndexSet(indexes); err == nil {
+				j.SuccessPolicy = append(j.SuccessPolicy, SuccessRule{&set, &count})
+			}
+			j.FailurePolicy = []FailureRule{{
 				Action:       FailureAction(mode),
-				OnExitCodes:  &ExitCodes{key, ExitCodeOperator(value), []int{completions, limit, count}},
-				OnConditions: []ConditionPattern{{ConditionType(key), ConditionStatus(value)}},
-			}}}
+				OnExitCodes:  &ExitCodes{key, []int{completions, limit, count}, nil},
+				OnConditions: []Condition{{Type: key, Status: value}},
+			}}
 		}).withDefaults()
 		errs := job.validate()
 		require.True(t, slices.Equal(errs, job.validate()))

@@ -16,7 +16,7 @@ func TestLateErrorOfALostAttempt(t *testing.T) {
 		release := make(chan struct{})
 		mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error { <-release; return errDisk })})
 		settle()
-		require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.ReasonDeletionByPodGC))
+		require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, "DeletionByPodGC"))
 		before, first := c.Wait(t.Context(), "j")
 		close(release)
 		settle()

@@ -3,7 +3,17 @@ package batch_test
 import (
 	"testing"
 
+	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
+
+// indexes is the set that a text describes.
+func indexes(text string) *batch.IndexSet {
+	set, err := batch.ParseIndexSet(text)
+	if err != nil {
+		panic(err)
+	}
+	return &set
+}

@@ -23,7 +23,7 @@ func TestPermanentOfAnotherJob(t *testing.T) {
 	cancelled := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errCause)
 		defer cancel()
-		job := batch.Job{Name: "inner", FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.Ignore, OnError: batch.ErrorIs(errDisk)}}},
+		job := batch.Job{Name: "inner", FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorIs(errDisk)}},
 			Executor: fails(batch.Permanent(errDisk))}
 		_, err := batch.Run(ctx, job)
 		return err

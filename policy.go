@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,16 +60,8 @@ const (
 	ReplaceFailed ReplacementPolicy = "Failed"
 )
 
-// A FailurePolicy decides what a failed attempt means for its job
-// (spec.podFailurePolicy). The first rule that matches decides; a failure that
-// no rule matches is counted. A job with a failure policy must have
-// [RestartNever] and [ReplaceFailed], which it gets by default.
-type FailurePolicy struct {
-	// Rules are tried in order. An empty list is accepted.
-	Rules []FailureRule
-}
-
-// A FailureRule pairs an action with exactly one matcher: OnExitCodes,
+// A FailureRule decides what a failed attempt means for its job: see
+// [Job.FailurePolicy]. It pairs an action with exactly one matcher: OnExitCodes,
 // OnConditions or OnError.
 type FailureRule struct {
 	// Action is what a match does. It is required.
@@ -78,8 +71,9 @@ type FailureRule struct {
 	OnExitCodes *ExitCodes
 
 	// OnConditions matches if any condition of the attempt equals any of these
-	// patterns in type and status. An empty list is no matcher.
-	OnConditions []ConditionPattern
+	// in type and status; an empty status means "True" (onPodConditions). An empty
+	// list is no matcher.
+	OnConditions []Condition
 
 	// OnError matches the error the executor returned. It has no counterpart
 	// in Kubernetes, where errors do not exist. [ErrorIs] and [ErrorAs] make
@@ -93,62 +87,35 @@ type FailureRule struct {
 type FailureAction string
 
 const (
-	// FailJob ends the whole job with [ReasonPodFailurePolicy].
-	FailJob FailureAction = "FailJob"
-	// FailIndex gives up the attempt's index without retry; it requires
+	// ActionFailJob ends the whole job with [ReasonPodFailurePolicy].
+	ActionFailJob FailureAction = "FailJob"
+	// ActionFailIndex gives up the attempt's index without retry; it requires
 	// [Job.BackoffLimitPerIndex].
-	FailIndex FailureAction = "FailIndex"
-	// Ignore counts the failure towards no limit; a replacement starts after
+	ActionFailIndex FailureAction = "FailIndex"
+	// ActionIgnore counts the failure towards no limit; a replacement starts after
 	// the usual delay.
-	Ignore FailureAction = "Ignore"
-	// Count counts the failure, as if no rule had matched.
-	Count FailureAction = "Count"
+	ActionIgnore FailureAction = "Ignore"
+	// ActionCount counts the failure, as if no rule had matched.
+	ActionCount FailureAction = "Count"
 )
 
-// ExitCodes matches exit codes (onExitCodes). Exit code 0 never matches.
+// ExitCodes matches exit codes (onExitCodes): those that are in In, or those that are
+// not in NotIn. One of them is required, with codes that ascend, each once. Exit code 0
+// never matches; In must not have it.
 type ExitCodes struct {
 	// ContainerName restricts the rule to [Job.ContainerName]; empty means any
 	// container, and an attempt here has only one.
 	ContainerName string
-	// Operator is In or NotIn. It is required.
-	Operator ExitCodeOperator
-	// Values are the codes: at least one, ascending, without duplicates, and
-	// without 0 if Operator is In.
-	Values []int
+	In            []int
+	NotIn         []int
 }
 
-// ExitCodeOperator says how [ExitCodes] compares.
-type ExitCodeOperator string
-
-const (
-	In    ExitCodeOperator = "In"    // the exit code is one of Values
-	NotIn ExitCodeOperator = "NotIn" // the exit code is not 0 and none of Values
-)
-
-// A ConditionPattern matches one condition of an attempt (onPodConditions).
-type ConditionPattern struct {
-	// Type is the condition's type, such as [DisruptionTarget].
-	Type ConditionType
-	// Status is the condition's status; empty means [ConditionTrue].
-	Status ConditionStatus
-}
-
-// A SuccessPolicy lets an Indexed job succeed before all its indexes have
-// (spec.successPolicy). What still runs when a rule is met is stopped and
-// counts neither as failed nor as succeeded. If the outcome that meets a rule
-// also fails the job, failure wins: a rule that is only met by the last index
-// to finish does not save a job with failed indexes.
-type SuccessPolicy struct {
-	// Rules are tried in order after each success; at least one is required.
-	Rules []SuccessRule
-}
-
-// A SuccessRule is met by the indexes that have succeeded. At least one field
-// must be set; with both, SucceededCount counts within SucceededIndexes.
+// A SuccessRule is met by the indexes that have succeeded: see [Job.SuccessPolicy]. At
+// least one field must be set; with both, SucceededCount counts within SucceededIndexes.
 type SuccessRule struct {
-	// SucceededIndexes is a set such as "0,2-4", in the text format of
-	// [ParseIndexSet]. Nil means every index; an empty set is never met.
-	SucceededIndexes *string
+	// SucceededIndexes are those that count. Nil means every index; an empty set is
+	// never met.
+	SucceededIndexes *IndexSet
 	// SucceededCount is how many indexes suffice. Nil means all of
 	// SucceededIndexes; zero is met by the first success.
 	SucceededCount *int
@@ -283,77 +250,68 @@ func sameBackoff(a, b Backoff) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func (p *FailurePolicy) clone() *FailurePolicy {
-	c := copyOf(p)
-	if c != nil {
-		c.Rules = slices.Clone(c.Rules)
-		for i := range c.Rules {
-			c.Rules[i].OnExitCodes = c.Rules[i].OnExitCodes.clone()
-			c.Rules[i].OnConditions = slices.Clone(c.Rules[i].OnConditions)
-		}
+func cloneFailureRules(rules []FailureRule) []FailureRule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		rules[i].OnExitCodes = rules[i].OnExitCodes.clone()
+		rules[i].OnConditions = slices.Clone(rules[i].OnConditions)
 	}
-	return c
+	return rules
 }
 
 func (e *ExitCodes) clone() *ExitCodes {
 	c := copyOf(e)
 	if c != nil {
-		c.Values = slices.Clone(c.Values)
+		c.In, c.NotIn = slices.Clone(c.In), slices.Clone(c.NotIn)
 	}
 	return c
 }
 
-// setDefaults makes the status of every pattern True that has none.
-func (p *FailurePolicy) setDefaults() {
-	for _, rule := range p.Rules {
+// setStatuses makes the status of every condition True that has none.
+func setStatuses(rules []FailureRule) {
+	for _, rule := range rules {
 		for i := range rule.OnConditions {
-			if rule.OnConditions[i].Status == "" {
-				rule.OnConditions[i].Status = ConditionTrue
-			}
+			rule.OnConditions[i].Status = cmp.Or(rule.OnConditions[i].Status, conditionTrue)
 		}
 	}
 }
 
-// equal compares two policies. Of predicates it only matters that there is one.
-func (p *FailurePolicy) equal(q *FailurePolicy) bool {
-	if p == nil || q == nil {
-		return p == q
-	}
-	return slices.EqualFunc(p.Rules, q.Rules, func(a, b FailureRule) bool {
+// sameFailureRules compares two failure policies. Of predicates it only matters that
+// there is one.
+func sameFailureRules(p, q []FailureRule) bool {
+	return (p == nil) == (q == nil) && slices.EqualFunc(p, q, func(a, b FailureRule) bool {
 		return a.Action == b.Action &&
 			a.OnExitCodes.equal(b.OnExitCodes) &&
-			slices.Equal(a.OnConditions, b.OnConditions) &&
+			slices.EqualFunc(a.OnConditions, b.OnConditions, sameCondition) &&
 			(a.OnError == nil) == (b.OnError == nil)
 	})
 }
+
+func sameCondition(a, b Condition) bool { return a.Type == b.Type && a.Status == b.Status }
 
 func (e *ExitCodes) equal(f *ExitCodes) bool {
 	if e == nil || f == nil {
 		return e == f
 	}
-	return e.ContainerName == f.ContainerName && e.Operator == f.Operator && slices.Equal(e.Values, f.Values)
+	return e.ContainerName == f.ContainerName && slices.Equal(e.In, f.In) && slices.Equal(e.NotIn, f.NotIn)
 }
 
-// check returns what is wrong with the failure policy of job j.
-func (p *FailurePolicy) check(j *Job) []FieldError {
-	if p == nil {
-		return nil
-	}
+func (j *Job) checkFailurePolicy() []FieldError {
 	var errs []FieldError
-	for i, rule := range p.Rules {
+	for i, rule := range j.FailurePolicy {
 		errs = append(errs, rule.check(j, fmt.Sprintf("spec.podFailurePolicy.rules[%d]", i))...)
 	}
 	return errs
 }
 
 func (r *FailureRule) check(j *Job, path string) []FieldError {
-	errs := oneOf(path+".action", r.Action, Count, FailIndex, FailJob, Ignore)
-	if r.Action == FailIndex && j.BackoffLimitPerIndex == nil {
-		errs = append(errs, invalid(path+".action", string(FailIndex), "requires the backoffLimitPerIndex to be set"))
+	errs := oneOf(path+".action", r.Action, ActionCount, ActionFailIndex, ActionFailJob, ActionIgnore)
+	if r.Action == ActionFailIndex && j.BackoffLimitPerIndex == nil {
+		errs = append(errs, invalid(path+".action", string(ActionFailIndex), "requires the backoffLimitPerIndex to be set"))
 	}
 	errs = append(errs, r.OnExitCodes.check(j, path+".onExitCodes")...)
-	for i, pattern := range r.OnConditions {
-		errs = append(errs, pattern.check(fmt.Sprintf("%s.onPodConditions[%d]", path, i))...)
+	for i, condition := range r.OnConditions {
+		errs = append(errs, condition.checkPattern(fmt.Sprintf("%s.onPodConditions[%d]", path, i))...)
 	}
 	return append(errs, r.checkMatchers(path)...)
 }
@@ -383,32 +341,41 @@ func (e *ExitCodes) check(j *Job, path string) []FieldError {
 	if e == nil {
 		return nil
 	}
-	errs := oneOf(path+".operator", e.Operator, In, NotIn)
+	var errs []FieldError
+	values := e.In
+	switch {
+	case e.In == nil && e.NotIn == nil:
+		errs = append(errs, required(path+".operator", "In or NotIn must be given"))
+	case e.In != nil && e.NotIn != nil:
+		errs = append(errs, invalid(path+".operator", nil, "specifying both In and NotIn is not supported"))
+	case e.In == nil:
+		values = e.NotIn
+	}
 	if e.ContainerName != "" && e.ContainerName != j.ContainerName {
 		errs = append(errs, invalid(path+".containerName", e.ContainerName,
 			"must be one of the container or initContainer names in the pod template"))
 	}
-	return append(errs, e.checkValues(path+".values")...)
+	if slices.Contains(e.In, 0) {
+		at := fmt.Sprintf("%s.values[%d]", path, slices.Index(e.In, 0))
+		errs = append(errs, invalid(at, 0, "must not be 0 for the In operator"))
+	}
+	return append(errs, checkCodes(values, path+".values")...)
 }
 
-func (e *ExitCodes) checkValues(path string) []FieldError {
-	if len(e.Values) == 0 {
-		return []FieldError{invalid(path, jsonOf(e.Values), "at least one value is required")}
+func checkCodes(values []int, path string) []FieldError {
+	if len(values) == 0 {
+		return []FieldError{invalid(path, jsonOf(values), "at least one value is required")}
 	}
 	var errs []FieldError
-	seen := make(map[int]bool, len(e.Values))
-	for i, value := range e.Values {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if value == 0 && e.Operator == In {
-			errs = append(errs, invalid(at, value, "must not be 0 for the In operator"))
-		}
+	seen := make(map[int]bool, len(values))
+	for i, value := range values {
 		if seen[value] {
-			errs = append(errs, FieldError{Field: at, Kind: Duplicate, Value: value})
+			errs = append(errs, FieldError{Field: fmt.Sprintf("%s[%d]", path, i), Kind: "Duplicate", Value: value})
 		}
 		seen[value] = true
 	}
-	if !slices.IsSorted(e.Values) {
-		errs = append(errs, invalid(path, jsonOf(e.Values), "must be ordered"))
+	if !slices.IsSorted(values) {
+		errs = append(errs, invalid(path, jsonOf(values), "must be ordered"))
 	}
 	return errs
 }
@@ -418,47 +385,43 @@ func jsonOf(values []int) rawJSON {
 	return rawJSON(text)
 }
 
-func (c ConditionPattern) check(path string) []FieldError {
+func (c Condition) checkPattern(path string) []FieldError {
 	return append(
-		invalidEach(path+".type", string(c.Type), names.Qualified(string(c.Type))),
-		oneOf(path+".status", c.Status, ConditionFalse, ConditionTrue, ConditionUnknown)...)
+		invalidEach(path+".type", c.Type, names.Qualified(c.Type)),
+		oneOf(path+".status", c.Status, "False", conditionTrue, "Unknown")...)
 }
 
-func (p *SuccessPolicy) clone() *SuccessPolicy {
-	c := copyOf(p)
-	if c != nil {
-		c.Rules = slices.Clone(c.Rules)
-		for i, rule := range c.Rules {
-			c.Rules[i] = SuccessRule{copyOf(rule.SucceededIndexes), copyOf(rule.SucceededCount)}
-		}
+func cloneSuccessRules(rules []SuccessRule) []SuccessRule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		rules[i].SucceededCount = copyOf(rules[i].SucceededCount)
+		rules[i].SucceededIndexes = copyOf(rules[i].SucceededIndexes) // a set is immutable
 	}
-	return c
+	return rules
 }
 
-func (p *SuccessPolicy) equal(q *SuccessPolicy) bool {
-	if p == nil || q == nil {
-		return p == q
-	}
-	return slices.EqualFunc(p.Rules, q.Rules, func(a, b SuccessRule) bool {
-		return equal(a.SucceededIndexes, b.SucceededIndexes) && equal(a.SucceededCount, b.SucceededCount)
+func sameSuccessRules(p, q []SuccessRule) bool {
+	return (p == nil) == (q == nil) && slices.EqualFunc(p, q, func(a, b SuccessRule) bool {
+		return sameSet(a.SucceededIndexes, b.SucceededIndexes) && equal(a.SucceededCount, b.SucceededCount)
 	})
 }
 
-// check returns what is wrong with the success policy of job j.
-func (p *SuccessPolicy) check(j *Job) []FieldError {
+func sameSet(a, b *IndexSet) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
+
+func (j *Job) checkSuccessPolicy() []FieldError {
 	const path = "spec.successPolicy"
 	switch {
-	case p == nil:
+	case j.SuccessPolicy == nil:
 		return nil
 	case j.CompletionMode != Indexed: // what its rules say does not matter
 		return []FieldError{invalid(path, someObject, "requires indexed completion mode")}
-	case len(p.Rules) == 0:
+	case len(j.SuccessPolicy) == 0:
 		return []FieldError{required(path+".rules", "at least one rules must be specified when the successPolicy is specified")}
 	case j.Completions == nil: // which is reported; rules cannot be held against it
 		return nil
 	}
 	var errs []FieldError
-	for i, rule := range p.Rules {
+	for i, rule := range j.SuccessPolicy {
 		errs = append(errs, rule.check(*j.Completions, fmt.Sprintf("%s.rules[%d]", path, i))...)
 	}
 	return errs
@@ -470,10 +433,11 @@ func (r SuccessRule) check(completions int, path string) []FieldError {
 	}
 	var errs []FieldError
 	size := 0
-	if text := r.SucceededIndexes; text != nil {
-		set, err := indexset.Parse(*text, max(completions, 0))
+	if r.SucceededIndexes != nil {
+		text := r.SucceededIndexes.String()
+		set, err := indexset.Parse(text, max(completions, 0))
 		if err != nil {
-			errs = append(errs, invalid(path+".succeededIndexes", *text, "error parsing succeededIndexes: "+err.Error()))
+			errs = append(errs, invalid(path+".succeededIndexes", text, "error parsing succeededIndexes: "+err.Error()))
 		}
 		size = set.Len()
 	}
@@ -500,41 +464,44 @@ func (r SuccessRule) checkCount(completions, size int, path string) []FieldError
 }
 
 var engineActions = map[FailureAction]engine.FailureAction{
-	FailJob:   engine.FailJob,
-	FailIndex: engine.FailIndex,
-	Ignore:    engine.Ignore,
-	Count:     engine.Count,
+	ActionFailJob:   engine.FailJob,
+	ActionFailIndex: engine.FailIndex,
+	ActionIgnore:    engine.Ignore,
+	ActionCount:     engine.Count,
 }
 
-// engineRules are the rules as the engine wants them. Matching errors is left to
+// engineFailureRules are the rules as the engine wants them. Matching errors is left to
 // the caller of the engine.
-func (p *FailurePolicy) engineRules() []engine.FailureRule {
-	if p == nil {
+func engineFailureRules(policy []FailureRule) []engine.FailureRule {
+	if policy == nil {
 		return nil
 	}
-	rules := make([]engine.FailureRule, len(p.Rules))
-	for i, r := range p.Rules {
+	rules := make([]engine.FailureRule, len(policy))
+	for i, r := range policy {
 		rules[i].Action = engineActions[r.Action]
 		if codes := r.OnExitCodes; codes != nil {
-			rules[i].Codes, rules[i].NotIn = codes.Values, codes.Operator == NotIn
+			rules[i].NotIn = codes.In == nil
+			rules[i].Codes = codes.In
+			if rules[i].NotIn {
+				rules[i].Codes = codes.NotIn
+			}
 		}
 		for _, c := range r.OnConditions {
-			rules[i].Conditions = append(rules[i].Conditions, engine.Condition{Type: string(c.Type), Status: string(c.Status)})
+			rules[i].Conditions = append(rules[i].Conditions, engine.Condition{Type: c.Type, Status: c.Status})
 		}
 	}
 	return rules
 }
 
-func (p *SuccessPolicy) engineRules() []engine.SuccessRule {
-	if p == nil {
+func engineSuccessRules(policy []SuccessRule) []engine.SuccessRule {
+	if policy == nil {
 		return nil
 	}
-	rules := make([]engine.SuccessRule, len(p.Rules))
-	for i, r := range p.Rules {
+	rules := make([]engine.SuccessRule, len(policy))
+	for i, r := range policy {
 		rules[i].Count = valueOr(r.SucceededCount, engine.None)
 		if r.SucceededIndexes != nil {
-			set := indexset.ParseLenient(*r.SucceededIndexes, -1)
-			rules[i].Indexes = &set
+			rules[i].Indexes = &r.SucceededIndexes.set
 		}
 	}
 	return rules
@@ -602,10 +569,10 @@ type judge struct {
 	log   func(message string, panicked any)
 }
 
-func newJudge(policy *FailurePolicy, log func(message string, panicked any)) *judge {
+func newJudge(rules []FailureRule, log func(message string, panicked any)) *judge {
 	g := &judge{log: log}
-	if policy != nil && slices.ContainsFunc(policy.Rules, func(r FailureRule) bool { return r.OnError != nil }) {
-		g.rules = policy.Rules
+	if slices.ContainsFunc(rules, func(r FailureRule) bool { return r.OnError != nil }) {
+		g.rules = rules
 	}
 	return g
 }

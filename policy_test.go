@@ -14,8 +14,8 @@ import (
 )
 
 func TestFailurePolicyValidation(t *testing.T) {
-	codes := func(values ...int) *ExitCodes { return &ExitCodes{Operator: In, Values: values} }
-	disrupted := []ConditionPattern{{Type: DisruptionTarget}}
+	codes := func(values ...int) *ExitCodes { return &ExitCodes{In: values} }
+	disrupted := []Condition{{Type: ConditionDisruptionTarget}}
 	anyError := func(error) bool { return true }
 	const rule = "spec.podFailurePolicy.rules[0]"
 	const notName = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
@@ -23,34 +23,33 @@ func TestFailurePolicyValidation(t *testing.T) {
 		rule FailureRule
 		want []string
 	}{
-		"exit codes":        {FailureRule{Action: FailJob, OnExitCodes: codes(1, 2)}, nil},
-		"conditions (R38)":  {FailureRule{Action: Ignore, OnConditions: disrupted}, nil},
-		"errors":            {FailureRule{Action: Count, OnError: anyError}, nil},
-		"negative codes":    {FailureRule{Action: Count, OnExitCodes: codes(-2, -1)}, nil}, // R45
-		"all but 0":         {FailureRule{Action: Count, OnExitCodes: &ExitCodes{Operator: NotIn, Values: []int{0}}}, nil},
-		"the container":     {FailureRule{Action: Count, OnExitCodes: &ExitCodes{"main", In, []int{1}}}, nil},
+		"exit codes":        {FailureRule{Action: ActionFailJob, OnExitCodes: codes(1, 2)}, nil},
+		"conditions (R38)":  {FailureRule{Action: ActionIgnore, OnConditions: disrupted}, nil},
+		"errors":            {FailureRule{Action: ActionCount, OnError: anyError}, nil},
+		"negative codes":    {FailureRule{Action: ActionCount, OnExitCodes: codes(-2, -1)}, nil}, // R45
+		"all but 0":         {FailureRule{Action: ActionCount, OnExitCodes: &ExitCodes{NotIn: []int{0}}}, nil},
+		"the container":     {FailureRule{Action: ActionCount, OnExitCodes: &ExitCodes{ContainerName: "main", In: []int{1}}}, nil},
 		"no action (R70)":   {FailureRule{OnExitCodes: codes(1)}, []string{rule + `.action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"]`}},
 		"an action (R71)":   {FailureRule{Action: "Retry", OnExitCodes: codes(1)}, []string{rule + `.action: Unsupported value: "Retry": supported values: "Count", "FailIndex", "FailJob", "Ignore"`}},
-		"FailIndex (R72)":   {FailureRule{Action: FailIndex, OnExitCodes: codes(1)}, []string{rule + `.action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set`}},
-		"no matcher (R73)":  {FailureRule{Action: Count}, []string{rule + ": Invalid value: specifying one of OnExitCodes and OnPodConditions is required"}},
-		"empty conditions":  {FailureRule{Action: Count, OnConditions: []ConditionPattern{}}, []string{rule + ": Invalid value: specifying one of OnExitCodes and OnPodConditions is required"}},                // R73
-		"two matchers":      {FailureRule{Action: Count, OnExitCodes: codes(1), OnConditions: disrupted}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnPodConditions is not supported"}}, // R73
-		"codes and errors":  {FailureRule{Action: Count, OnExitCodes: codes(1), OnError: anyError}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnError is not supported"}},
-		"three matchers":    {FailureRule{Count, codes(1), disrupted, anyError}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnPodConditions and OnError is not supported"}},
-		"no operator (R74)": {FailureRule{Action: Count, OnExitCodes: &ExitCodes{Values: []int{1}}}, []string{rule + `.onExitCodes.operator: Required value: valid values: ["In" "NotIn"]`}},
-		"operator (R74)":    {FailureRule{Action: Count, OnExitCodes: &ExitCodes{Operator: "Is", Values: []int{1}}}, []string{rule + `.onExitCodes.operator: Unsupported value: "Is": supported values: "In", "NotIn"`}},
-		"container (R75)":   {FailureRule{Action: Count, OnExitCodes: &ExitCodes{"other", In, []int{1}}}, []string{rule + `.onExitCodes.containerName: Invalid value: "other": must be one of the container or initContainer names in the pod template`}},
-		"no values (R76)":   {FailureRule{Action: Count, OnExitCodes: codes()}, []string{rule + ".onExitCodes.values: Invalid value: null: at least one value is required"}},
-		"empty values":      {FailureRule{Action: Count, OnExitCodes: codes([]int{}...)}, []string{rule + ".onExitCodes.values: Invalid value: []: at least one value is required"}}, // R76
-		"order (R76)":       {FailureRule{Action: Count, OnExitCodes: codes(2, 1)}, []string{rule + ".onExitCodes.values: Invalid value: [2,1]: must be ordered"}},
-		"zero (R78)":        {FailureRule{Action: Count, OnExitCodes: codes(-1, 0)}, []string{rule + ".onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator"}},
-		"duplicates (R79)":  {FailureRule{Action: Count, OnExitCodes: codes(7, 1, 7)}, []string{rule + ".onExitCodes.values[2]: Duplicate value: 7", rule + ".onExitCodes.values: Invalid value: [7,1,7]: must be ordered"}},
-		"type (R81)":        {FailureRule{Action: Count, OnConditions: []ConditionPattern{{Type: "a b"}}}, []string{rule + `.onPodConditions[0].type: Invalid value: "a b": ` + notName}},
-		"status (R82)":      {FailureRule{Action: Count, OnConditions: []ConditionPattern{{DisruptionTarget, ""}, {DisruptionTarget, "Maybe"}}}, []string{rule + `.onPodConditions[1].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"`}},
+		"FailIndex (R72)":   {FailureRule{Action: ActionFailIndex, OnExitCodes: codes(1)}, []string{rule + `.action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set`}},
+		"no matcher (R73)":  {FailureRule{Action: ActionCount}, []string{rule + ": Invalid value: specifying one of OnExitCodes and OnPodConditions is required"}},
+		"empty conditions":  {FailureRule{Action: ActionCount, OnConditions: []Condition{}}, []string{rule + ": Invalid value: specifying one of OnExitCodes and OnPodConditions is required"}},                       // R73
+		"two matchers":      {FailureRule{Action: ActionCount, OnExitCodes: codes(1), OnConditions: disrupted}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnPodConditions is not supported"}}, // R73
+		"codes and errors":  {FailureRule{Action: ActionCount, OnExitCodes: codes(1), OnError: anyError}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnError is not supported"}},
+		"three matchers":    {FailureRule{ActionCount, codes(1), disrupted, anyError}, []string{rule + ": Invalid value: specifying both OnExitCodes and OnPodConditions and OnError is not supported"}},
+		"no operator (R74)": {FailureRule{Action: ActionCount, OnExitCodes: &ExitCodes{}}, []string{rule + ".onExitCodes.operator: Required value: In or NotIn must be given", rule + ".onExitCodes.values: Invalid value: null: at least one value is required"}},
+		"both (R74)":        {FailureRule{Action: ActionCount, OnExitCodes: &ExitCodes{In: []int{1}, NotIn: []int{2}}}, []string{rule + ".onExitCodes.operator: Invalid value: specifying both In and NotIn is not supported"}},
+		"container (R75)":   {FailureRule{Action: ActionCount, OnExitCodes: &ExitCodes{ContainerName: "other", In: []int{1}}}, []string{rule + `.onExitCodes.containerName: Invalid value: "other": must be one of the container or initContainer names in the pod template`}},
+		"no values (R76)":   {FailureRule{Action: ActionCount, OnExitCodes: codes([]int{}...)}, []string{rule + ".onExitCodes.values: Invalid value: []: at least one value is required"}},
+		"order (R76)":       {FailureRule{Action: ActionCount, OnExitCodes: codes(2, 1)}, []string{rule + ".onExitCodes.values: Invalid value: [2,1]: must be ordered"}},
+		"zero (R78)":        {FailureRule{Action: ActionCount, OnExitCodes: codes(-1, 0)}, []string{rule + ".onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator"}},
+		"duplicates (R79)":  {FailureRule{Action: ActionCount, OnExitCodes: codes(7, 1, 7)}, []string{rule + ".onExitCodes.values[2]: Duplicate value: 7", rule + ".onExitCodes.values: Invalid value: [7,1,7]: must be ordered"}},
+		"type (R81)":        {FailureRule{Action: ActionCount, OnConditions: []Condition{{Type: "a b"}}}, []string{rule + `.onPodConditions[0].type: Invalid value: "a b": ` + notName}},
+		"status (R82)":      {FailureRule{Action: ActionCount, OnConditions: []Condition{{Type: ConditionDisruptionTarget}, {Type: ConditionDisruptionTarget, Status: "Maybe"}}}, []string{rule + `.onPodConditions[1].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			job := good(func(j *Job) { j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{test.rule}} }).withDefaults()
+			job := good(func(j *Job) { j.FailurePolicy = []FailureRule{test.rule} }).withDefaults()
 			require.Equal(t, test.want, lines(job.validate()))
 		})
 	}
@@ -59,7 +58,7 @@ func TestFailurePolicyValidation(t *testing.T) {
 func TestFailIndexWithLimit(t *testing.T) { // R72
 	job := good(indexed, func(j *Job) {
 		j.BackoffLimitPerIndex = new(0)
-		j.FailurePolicy = &FailurePolicy{Rules: []FailureRule{{Action: FailIndex, OnError: ErrorIs(fs.ErrNotExist)}}}
+		j.FailurePolicy = []FailureRule{{Action: ActionFailIndex, OnError: ErrorIs(fs.ErrNotExist)}}
 	}).withDefaults()
 	require.Empty(t, job.validate())
 }
@@ -67,22 +66,21 @@ func TestFailIndexWithLimit(t *testing.T) { // R72
 func TestSuccessPolicyValidation(t *testing.T) {
 	const rule = "spec.successPolicy.rules[0]"
 	some := func(rules ...SuccessRule) func(*Job) {
-		return func(j *Job) { indexed(j); j.SuccessPolicy = &SuccessPolicy{Rules: rules} }
+		return func(j *Job) { indexed(j); j.SuccessPolicy = rules }
 	}
 	tests := map[string]struct {
 		change func(*Job)
 		want   []string
 	}{
 		"a count":                       {some(SuccessRule{SucceededCount: new(5)}), nil},
-		"no count, no indexes (R100)":   {some(SuccessRule{new(""), new(0)}), nil},
-		"indexes":                       {some(SuccessRule{new("0,2-4"), new(4)}), nil},
-		"not Indexed (R68)":             {func(j *Job) { j.SuccessPolicy = &SuccessPolicy{} }, []string{"spec.successPolicy: Invalid value: {...}: requires indexed completion mode"}},
-		"no rules (R83)":                {some(), []string{"spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified"}},
+		"no count, no indexes (R100)":   {some(SuccessRule{new(set("")), new(0)}), nil},
+		"indexes":                       {some(SuccessRule{new(set("0,2-4")), new(4)}), nil},
+		"not Indexed (R68)":             {func(j *Job) { j.SuccessPolicy = []SuccessRule{} }, []string{"spec.successPolicy: Invalid value: {...}: requires indexed completion mode"}},
+		"no rules (R83)":                {some([]SuccessRule{}...), []string{"spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified"}},
 		"an empty rule (R84)":           {some(SuccessRule{}), []string{rule + ": Required value: at least one of succeededCount or succeededIndexes must be specified"}},
-		"bad indexes (R86)":             {some(SuccessRule{new("3,2"), nil}), []string{rule + `.succeededIndexes: Invalid value: "3,2": error parsing succeededIndexes: non-increasing order, previous: 3, current: 2`}},
-		"an index too many (R86, R102)": {some(SuccessRule{new("4-5"), nil}), []string{rule + `.succeededIndexes: Invalid value: "4-5": error parsing succeededIndexes: too large index: "5"`}},
+		"an index too many (R86, R102)": {some(SuccessRule{new(set("4-5")), nil}), []string{rule + `.succeededIndexes: Invalid value: "4,5": error parsing succeededIndexes: too large index: "5"`}},
 		"a negative count (R87)":        {some(SuccessRule{nil, new(-1)}), []string{rule + ".succeededCount: Invalid value: -1: must be greater than or equal to 0"}},
-		"a large count (R87)": {some(SuccessRule{new("1-2"), new(6)}), []string{
+		"a large count (R87)": {some(SuccessRule{new(set("1-2")), new(6)}), []string{
 			rule + ".succeededCount: Invalid value: 6: must be less than or equal to 5 (the number of specified completions)",
 			rule + ".succeededCount: Invalid value: 6: must be less than or equal to 2 (the number of indexes in the specified succeededIndexes field)",
 		}},
@@ -91,7 +89,7 @@ func TestSuccessPolicyValidation(t *testing.T) {
 			[]string{"spec.completions: Required value: when completion mode is Indexed"},
 		},
 		"negative completions": {
-			func(j *Job) { some(SuccessRule{new("0"), nil})(j); j.Completions = new(-1) },
+			func(j *Job) { some(SuccessRule{new(set("0")), nil})(j); j.Completions = new(-1) },
 			[]string{
 				"spec.completions: Invalid value: -1: must be greater than or equal to 0",
 				rule + `.succeededIndexes: Invalid value: "0": error parsing succeededIndexes: too large index: "0"`,
@@ -107,37 +105,38 @@ func TestSuccessPolicyValidation(t *testing.T) {
 }
 
 func TestPolicyEquality(t *testing.T) {
-	codes := func(e ExitCodes) *FailurePolicy {
-		return &FailurePolicy{Rules: []FailureRule{{Action: Count, OnExitCodes: &e}}}
+	codes := func(e ExitCodes) []FailureRule {
+		return []FailureRule{{Action: ActionCount, OnExitCodes: &e}}
 	}
-	condition := func(c ConditionPattern) *FailurePolicy {
-		return &FailurePolicy{Rules: []FailureRule{{Action: Count, OnConditions: []ConditionPattern{c}}}}
+	condition := func(c Condition) []FailureRule {
+		return []FailureRule{{Action: ActionCount, OnConditions: []Condition{c}}}
 	}
-	different := []*FailurePolicy{
+	different := [][]FailureRule{
 		nil,
 		{},
-		{Rules: []FailureRule{{}}},
-		{Rules: []FailureRule{{}, {}}},
-		{Rules: []FailureRule{{Action: Count}}},
-		{Rules: []FailureRule{{OnError: ErrorIs(os.ErrExist)}}},
-		codes(ExitCodes{}), codes(ExitCodes{ContainerName: "main"}), codes(ExitCodes{Operator: In}), codes(ExitCodes{Values: []int{1}}),
-		condition(ConditionPattern{Type: "a"}), condition(ConditionPattern{Status: "a"}),
+		{{}},
+		{{}, {}},
+		{{Action: ActionCount}},
+		{{OnError: ErrorIs(os.ErrExist)}},
+		codes(ExitCodes{}), codes(ExitCodes{ContainerName: "main"}),
+		codes(ExitCodes{In: []int{1}}), codes(ExitCodes{NotIn: []int{1}}),
+		condition(Condition{Type: "a"}), condition(Condition{Status: "a"}),
 	}
 	for i, p := range different {
 		for k, q := range different {
-			require.Equal(t, i == k, p.equal(q), "%+v, %+v", p, q)
+			require.Equal(t, i == k, sameFailureRules(p, q), "%+v, %+v", p, q)
 		}
-		require.True(t, p.equal(p.clone()), "%+v", p)
+		require.True(t, sameFailureRules(p, cloneFailureRules(p)), "%+v", p)
 	}
-	one, other := &FailurePolicy{[]FailureRule{{OnError: ErrorIs(os.ErrExist)}}}, &FailurePolicy{[]FailureRule{{OnError: ErrorAs[*fs.PathError]()}}}
-	require.True(t, one.equal(other), "functions are not compared")
+	one, other := []FailureRule{{OnError: ErrorIs(os.ErrExist)}}, []FailureRule{{OnError: ErrorAs[*fs.PathError]()}}
+	require.True(t, sameFailureRules(one, other), "functions are not compared")
 
-	rules := []*SuccessPolicy{nil, {}, {[]SuccessRule{{}}}, {[]SuccessRule{{nil, new(1)}}}, {[]SuccessRule{{nil, new(2)}}}, {[]SuccessRule{{new("1"), nil}}}}
+	rules := [][]SuccessRule{nil, {}, {{}}, {{nil, new(1)}}, {{nil, new(2)}}, {{new(set("1")), nil}}}
 	for i, p := range rules {
 		for k, q := range rules {
-			require.Equal(t, i == k, p.equal(q), "%+v, %+v", p, q)
+			require.Equal(t, i == k, sameSuccessRules(p, q), "%+v, %+v", p, q)
 		}
-		require.True(t, p.equal(p.clone()), "%+v", p)
+		require.True(t, sameSuccessRules(p, cloneSuccessRules(p)), "%+v", p)
 	}
 }
 

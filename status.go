@@ -114,86 +114,56 @@ type Progress struct {
 // A Condition is one fact about a job or an attempt, with Kubernetes' types,
 // reasons and messages, letter by letter.
 type Condition struct {
-	Type    ConditionType   `json:"type"`
-	Status  ConditionStatus `json:"status"`
-	Reason  Reason          `json:"reason,omitempty"`
-	Message string          `json:"message,omitempty"`
+	Type    string `json:"type"`
+	Status  string `json:"status"` // "True", "False" or "Unknown"
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
 	// LastTransitionTime is when Status last changed.
 	LastTransitionTime time.Time `json:"lastTransitionTime"`
 }
 
-// ConditionType names a condition.
-type ConditionType string
-
 // The conditions of a job, and those of an attempt that the controller sets.
 const (
-	ConditionSuspended          ConditionType = "Suspended"
-	ConditionFailureTarget      ConditionType = "FailureTarget"      // it will fail; attempts are still stopping
-	ConditionSuccessCriteriaMet ConditionType = "SuccessCriteriaMet" // it will complete; attempts are still stopping
-	ConditionFailed             ConditionType = "Failed"             // final
-	ConditionComplete           ConditionType = "Complete"           // final
+	ConditionSuspended          = "Suspended"
+	ConditionFailureTarget      = "FailureTarget"      // it will fail; attempts are still stopping
+	ConditionSuccessCriteriaMet = "SuccessCriteriaMet" // it will complete; attempts are still stopping
+	ConditionFailed             = "Failed"             // final
+	ConditionComplete           = "Complete"           // final
 	// ConditionStalled: the job waits for something outside of it, its executor
 	// or the [Store]. It is not stored.
-	ConditionStalled ConditionType = "Stalled"
+	ConditionStalled = "Stalled"
 
-	ConditionReady   ConditionType = "Ready"            // of an attempt: it can do its work
-	DisruptionTarget ConditionType = "DisruptionTarget" // of an attempt: it ends for no fault of its own
+	ConditionReady            = "Ready"            // of an attempt: it can do its work
+	ConditionDisruptionTarget = "DisruptionTarget" // of an attempt: it ends for no fault of its own
 )
 
-// ConditionStatus is whether a condition holds.
-type ConditionStatus string
+// A condition holds, or its status is "False" or "Unknown".
+const conditionTrue = "True"
 
+// The reasons of a job's conditions. Suspended has "JobSuspended", and "JobResumed" once
+// its status is "False".
 const (
-	ConditionTrue    ConditionStatus = "True"
-	ConditionFalse   ConditionStatus = "False"
-	ConditionUnknown ConditionStatus = "Unknown"
-)
-
-// A Reason says in one word why a condition holds or an event happened.
-type Reason string
-
-// The reasons of a job's conditions.
-const (
-	ReasonCompletionsReached       Reason = "CompletionsReached"
-	ReasonSuccessPolicy            Reason = "SuccessPolicy"
-	ReasonPodFailurePolicy         Reason = "PodFailurePolicy"
-	ReasonBackoffLimitExceeded     Reason = "BackoffLimitExceeded"
-	ReasonDeadlineExceeded         Reason = "DeadlineExceeded"
-	ReasonMaxFailedIndexesExceeded Reason = "MaxFailedIndexesExceeded"
-	ReasonFailedIndexes            Reason = "FailedIndexes"
+	ReasonCompletionsReached       = "CompletionsReached"
+	ReasonSuccessPolicy            = "SuccessPolicy"
+	ReasonPodFailurePolicy         = "PodFailurePolicy"
+	ReasonBackoffLimitExceeded     = "BackoffLimitExceeded"
+	ReasonDeadlineExceeded         = "DeadlineExceeded"
+	ReasonMaxFailedIndexesExceeded = "MaxFailedIndexesExceeded"
+	ReasonFailedIndexes            = "FailedIndexes"
 	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a
 	// row than failures are allowed; see [Store].
-	ReasonProcessExitLimitExceeded Reason = "ProcessExitLimitExceeded"
-	ReasonJobSuspended             Reason = "JobSuspended"
-	ReasonJobResumed               Reason = "JobResumed"
-	ReasonExecutorNotDeclared      Reason = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]
-	ReasonStoreFailed              Reason = "StoreFailed"         // of Stalled: see [Store]
-)
+	ReasonProcessExitLimitExceeded = "ProcessExitLimitExceeded"
+	ReasonExecutorNotDeclared      = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]
+	ReasonStoreFailed              = "StoreFailed"         // of Stalled: see [Store]
 
-// The reasons of the condition [DisruptionTarget].
-const (
-	ReasonPreemptionByScheduler  Reason = "PreemptionByScheduler"
-	ReasonDeletionByTaintManager Reason = "DeletionByTaintManager"
-	ReasonEvictionByEvictionAPI  Reason = "EvictionByEvictionAPI"
-	ReasonDeletionByPodGC        Reason = "DeletionByPodGC"
-	ReasonTerminationByKubelet   Reason = "TerminationByKubelet"
-	// ReasonTerminationByProcessExit: the process in which the attempt ran has
-	// ended without a shutdown; see [Store].
-	ReasonTerminationByProcessExit Reason = "TerminationByProcessExit"
-)
-
-// The reasons of events. A failed job's event has the reason of its condition.
-const (
-	ReasonSuccessfulCreate     Reason = "SuccessfulCreate"
-	ReasonSuccessfulDelete     Reason = "SuccessfulDelete"
-	ReasonSuspended            Reason = "Suspended"
-	ReasonResumed              Reason = "Resumed"
-	ReasonCompleted            Reason = "Completed"
-	ReasonTooManySucceededPods Reason = "TooManySucceededPods"
+	// ReasonTerminationByProcessExit is one of [ConditionDisruptionTarget]: the process
+	// in which the attempt ran has ended without a shutdown; see [Store]. Those of
+	// [Controller.Disrupt] are the others.
+	ReasonTerminationByProcessExit = "TerminationByProcessExit"
 )
 
 // Condition returns the condition of type t, if the job has it.
-func (s Status) Condition(t ConditionType) (Condition, bool) {
+func (s Status) Condition(t string) (Condition, bool) {
 	for _, c := range s.Conditions {
 		if c.Type == t {
 			return c, true
@@ -203,9 +173,9 @@ func (s Status) Condition(t ConditionType) (Condition, bool) {
 }
 
 // Is reports whether the job has condition t with status True.
-func (s Status) Is(t ConditionType) bool {
+func (s Status) Is(t string) bool {
 	c, ok := s.Condition(t)
-	return ok && c.Status == ConditionTrue
+	return ok && c.Status == conditionTrue
 }
 
 // Finished reports whether the job is Complete or Failed. Nothing but its
@@ -247,7 +217,7 @@ func (s Status) Explain() string {
 	if c, ok := s.Condition(ConditionFailed); ok {
 		return fmt.Sprintf("failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, s.lastFailure("; ", ""))
 	}
-	for _, t := range []ConditionType{ConditionFailureTarget, ConditionSuccessCriteriaMet} {
+	for _, t := range []string{ConditionFailureTarget, ConditionSuccessCriteriaMet} {
 		if c, ok := s.Condition(t); ok {
 			return fmt.Sprintf("ending: %s (%s); waits for %s to stop", lower(c.Message), c.Reason, s.stopping())
 		}
@@ -272,7 +242,7 @@ func (s Status) Explain() string {
 	return s.explainRunning()
 }
 
-var stalledTexts = map[Reason]string{
+var stalledTexts = map[string]string{
 	ReasonExecutorNotDeclared: "waits to be declared: ",
 	ReasonStoreFailed:         "starts nothing, as the store fails: ",
 }
@@ -396,14 +366,12 @@ func (s Status) String() string {
 	return b.String()
 }
 
-// AttemptPhase is how far an attempt has come.
-type AttemptPhase string
-
+// The phases of an attempt.
 const (
-	AttemptPending   AttemptPhase = "Pending"   // created, but its executor has not started
-	AttemptRunning   AttemptPhase = "Running"   // started, or waiting for a restart in place
-	AttemptSucceeded AttemptPhase = "Succeeded" // final
-	AttemptFailed    AttemptPhase = "Failed"    // final
+	AttemptPending   = "Pending"   // created, but its executor has not started
+	AttemptRunning   = "Running"   // started, or waiting for a restart in place
+	AttemptSucceeded = "Succeeded" // final
+	AttemptFailed    = "Failed"    // final
 )
 
 // An AttemptStatus is what is known of one attempt. It is a copy.
@@ -422,10 +390,10 @@ type AttemptStatus struct {
 	// not Indexed it equals Ordinal.
 	Number int `json:"number"`
 
-	Phase AttemptPhase `json:"phase"`
+	Phase string `json:"phase"`
 	// Reason and Message say more about the phase, such as
 	// [ReasonDeadlineExceeded] for an attempt that ran into its timeout.
-	Reason  Reason `json:"reason,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 	// ExitCode is nil while there is none; see [ExitCode].
 	ExitCode *int `json:"exitCode,omitempty"`
@@ -445,10 +413,13 @@ type AttemptStatus struct {
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	// RestartAt is when the executor runs again, while it waits for that.
 	RestartAt time.Time `json:"restartAt,omitzero"`
-	// DeletedAt is when the attempt was first asked to stop, and DeletedBy by
-	// whom; zero and empty if it was not.
+	// DeletedAt is when the attempt was first asked to stop; zero if it was not.
 	DeletedAt time.Time `json:"deletedAt,omitzero"`
-	DeletedBy Deleter   `json:"deletedBy,omitempty"`
+	// DeletedBy is who asked: "job-controller" if the job ended, was suspended or
+	// scaled down, "gc" if it was deleted, "user" for [Controller.DeleteAttempt],
+	// "eviction" or "podgc" for [Controller.Disrupt], "timeout" for
+	// [Job.AttemptTimeout] and the grace period after it.
+	DeletedBy string `json:"deletedBy,omitempty"`
 	// Abandoned is set once the grace period has passed without an answer.
 	Abandoned bool `json:"abandoned,omitempty"`
 	// Ready is whether the attempt says it can do its work.
@@ -469,40 +440,23 @@ type AttemptProgress struct {
 	Phase string `json:"phase,omitempty"` // such as "verifying"
 }
 
-// A Deleter is who asked an attempt to stop.
-type Deleter string
-
-const (
-	DeletedByController Deleter = "job-controller" // the job ended, was suspended or scaled down
-	DeletedByUser       Deleter = "user"           // [Controller.DeleteAttempt]
-	DeletedByEviction   Deleter = "eviction"       // [Controller.Disrupt]
-	DeletedByPodGC      Deleter = "podgc"          // [Controller.Disrupt] with [ReasonDeletionByPodGC]
-	DeletedByGC         Deleter = "gc"             // the job was deleted
-	DeletedByTimeout    Deleter = "timeout"        // [Job.AttemptTimeout], and the grace period after it
-)
-
 // An Event is one thing that happened to a job, with Kubernetes' texts.
 type Event struct {
-	Type    EventType `json:"type"`
-	Reason  Reason    `json:"reason"`
+	Type string `json:"type"` // "Normal" or "Warning"
+	// Reason is that of the condition of a job that failed, and otherwise
+	// "SuccessfulCreate", "SuccessfulDelete", "Suspended", "Resumed", "Completed" or
+	// "TooManySucceededPods".
+	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"` // when it happened, or last happened
 }
-
-// EventType is the kind of an event.
-type EventType string
-
-const (
-	EventNormal  EventType = "Normal"
-	EventWarning EventType = "Warning"
-)
 
 // A JobError reports a job that failed. [Controller.Wait], [Run] and [Map]
 // return it; errors.Is and errors.As look through it into the errors that the
 // failed attempts' executors returned.
 type JobError struct {
 	Job     string // the job's name
-	Reason  Reason // such as [ReasonBackoffLimitExceeded]
+	Reason  string // such as [ReasonBackoffLimitExceeded]
 	Message string // of the condition Failed
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
@@ -538,7 +492,7 @@ func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
 
 // Error names the job, the reason and the last failed attempt's error.
 func (e *JobError) Error() string {
-	text := "batch: job " + strconv.Quote(e.Job) + " failed: " + string(e.Reason) + ": " + e.Message
+	text := "batch: job " + strconv.Quote(e.Job) + " failed: " + e.Reason + ": " + e.Message
 	if n := len(e.Attempts); n > 0 {
 		text += "; last: " + e.Attempts[n-1].Error()
 	}
@@ -684,7 +638,7 @@ func statusOf(v runner.View, now time.Time) Status {
 }
 
 func stalled(s *runner.Stall) Condition {
-	c := Condition{Type: ConditionStalled, Status: ConditionTrue, LastTransitionTime: s.Since}
+	c := Condition{Type: ConditionStalled, Status: conditionTrue, LastTransitionTime: s.Since}
 	if s.Undeclared {
 		c.Reason, c.Message = ReasonExecutorNotDeclared, "no executor has been declared with Apply"
 	} else {
@@ -727,21 +681,21 @@ func conditionsOf(list []runner.Condition) []Condition {
 	}
 	out := make([]Condition, len(list))
 	for i, c := range list {
-		out[i] = Condition{ConditionType(c.Type), ConditionStatus(c.Status), Reason(c.Reason), c.Message, c.At}
+		out[i] = Condition{c.Type, c.Status, c.Reason, c.Message, c.At}
 	}
 	return out
 }
 
 var (
-	attemptPhases = [...]AttemptPhase{AttemptPending, AttemptRunning, AttemptSucceeded, AttemptFailed}
-	deleters      = [...]Deleter{"", DeletedByController, DeletedByUser, DeletedByEviction, DeletedByPodGC, DeletedByGC, DeletedByTimeout}
+	attemptPhases = [...]string{AttemptPending, AttemptRunning, AttemptSucceeded, AttemptFailed}
+	deleters      = [...]string{"", "job-controller", "user", "eviction", "podgc", "gc", "timeout"}
 )
 
 // attemptOf is a view of an attempt with the public types.
 func attemptOf(v runner.AttemptView) AttemptStatus {
 	return AttemptStatus{
 		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), Index: v.Index, Number: v.Number,
-		Phase: attemptPhases[v.Phase], Reason: Reason(v.Reason), Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
+		Phase: attemptPhases[v.Phase], Reason: v.Reason, Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
 		Restarts: v.Restarts, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
 		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
@@ -751,9 +705,9 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 
 // eventOf is an event with the public types.
 func eventOf(e runner.Event) Event {
-	event := Event{Type: EventNormal, Reason: Reason(e.Reason), Message: e.Message, At: e.At}
+	event := Event{Type: "Normal", Reason: e.Reason, Message: e.Message, At: e.At}
 	if e.Warning {
-		event.Type = EventWarning
+		event.Type = "Warning"
 	}
 	return event
 }
@@ -763,7 +717,7 @@ func jobErrorOf(job string, f *runner.Failure) *JobError {
 	if f == nil {
 		return nil
 	}
-	e := &JobError{Job: job, Reason: Reason(f.Reason), Message: f.Message, Omitted: f.Omitted}
+	e := &JobError{Job: job, Reason: f.Reason, Message: f.Message, Omitted: f.Omitted}
 	for _, index := range f.Indexes {
 		e.FailedIndexes.set.Add(index)
 	}

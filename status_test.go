@@ -77,7 +77,7 @@ func TestExplain(t *testing.T) {
 		"a lost attempt waits for its retry": {
 			job: batch.Job{Executor: untilDone},
 			do: func(t *testing.T, c *batch.Controller) {
-				require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.ReasonDeletionByPodGC))
+				require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, "DeletionByPodGC"))
 			},
 			state: "Running", line: "j: Running, 0/1 succeeded, 1 failed",
 			want: "the job failed once without an exit code, next try at {10s}; 0 of 1 slots busy",
@@ -132,7 +132,7 @@ func TestExplain(t *testing.T) {
 			want: "ending: the job has reached the specified backoff limit (BackoffLimitExceeded); waits for 2 attempts (2 abandoned) to stop",
 		},
 		"it is succeeding": {
-			job: indexed(2, batch.Job{SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(1)}}}, Executor: only(succeed.Execute, slow.Execute)}), after: 10 * time.Second,
+			job: indexed(2, batch.Job{SuccessPolicy: []batch.SuccessRule{{SucceededCount: new(1)}}, Executor: only(succeed.Execute, slow.Execute)}), after: 10 * time.Second,
 			state: "SuccessCriteriaMet", line: "j: SuccessCriteriaMet, 1/2 succeeded, 0 failed, 1 terminating",
 			want: "ending: rule 0 of the success policy is met (SuccessPolicy); waits for 1 attempt to stop",
 		},
@@ -177,7 +177,7 @@ func TestExplain(t *testing.T) {
 					if d == time.Minute {
 						return "{1m}"
 					}
-					return "{" + time.Duration(d).Truncate(time.Second).String() + "}"
+					return "{" + d.Truncate(time.Second).String() + "}"
 				}))
 				require.Equal(t, test.line, s.String())
 				require.Equal(t, test.state, s.State())
@@ -240,7 +240,7 @@ func TestStatusJSON(t *testing.T) {
 				Name: "j", UID: "u", Generation: 1, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3, Completions: new(9), Suspend: true,
 				ManagedBy: "a.io/b", Active: 4, Pending: 1, Ready: 2, Terminating: 5, Abandoned: 1, Succeeded: 6, Failed: 7,
 				CompletedIndexes: indexSet(t, "0,2-4"), FailedIndexes: new(indexSet(t, "")), StartTime: noon, CompletionTime: noon,
-				Conditions:  []batch.Condition{{Type: batch.ConditionComplete, Status: batch.ConditionTrue, Reason: batch.ReasonCompletionsReached, Message: "m", LastTransitionTime: noon}},
+				Conditions:  []batch.Condition{{Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m", LastTransitionTime: noon}},
 				NextRetry:   noon,
 				LastFailure: &batch.Failure{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
 				Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
@@ -262,8 +262,8 @@ func TestStatusJSON(t *testing.T) {
 			batch.AttemptStatus{
 				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, Index: 1, Number: 2, Phase: batch.AttemptFailed, Reason: batch.ReasonDeadlineExceeded,
 				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5, CreatedAt: noon, StartedAt: noon,
-				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: batch.DeletedByGC, Abandoned: true, Ready: true,
-				Conditions: []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue, LastTransitionTime: noon}},
+				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
+				Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
 				Output:     "o", Progress: batch.AttemptProgress{Done: 1, Total: 2, Phase: "p"},
 			},
 			`{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"index":1,"number":2,"phase":"Failed","reason":"DeadlineExceeded","message":"m","exitCode":0,
@@ -273,7 +273,7 @@ func TestStatusJSON(t *testing.T) {
 			"output":"o","progress":{"done":1,"total":2,"phase":"p"}}`,
 		},
 		"an event": {
-			batch.Event{Type: batch.EventWarning, Reason: batch.ReasonBackoffLimitExceeded, Message: "m", At: noon},
+			batch.Event{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "m", At: noon},
 			`{"type":"Warning","reason":"BackoffLimitExceeded","message":"m","at":"2026-01-02T12:00:00.0000005Z"}`,
 		},
 	}

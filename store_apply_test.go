@@ -77,11 +77,11 @@ func everything() batch.Job {
 		BackoffLimit: new(5), BackoffLimitPerIndex: new(2), MaxFailedIndexes: new(3), Backoff: batch.ConstantBackoff(time.Second),
 		ActiveDeadline: new(time.Hour), AttemptTimeout: new(time.Minute), TerminationGracePeriod: new(time.Second),
 		TTLAfterFinished: new(24 * time.Hour), Suspend: true, ReplacementPolicy: batch.ReplaceFailed,
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{42}}},
-			{Action: batch.Ignore, OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue}}},
-			{Action: batch.Count, OnError: batch.ErrorIs(errCause)}}},
-		SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededIndexes: new("0-3"), SucceededCount: new(2)}}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}},
+			{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True"}}},
+			{Action: batch.ActionCount, OnError: batch.ErrorIs(errCause)}},
+		SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-3"), SucceededCount: new(2)}},
 		History:       new(10), LogLimit: new(1000),
 	}
 }
@@ -109,12 +109,12 @@ var declarations = map[string]struct {
 	"grace period":       {func(j *batch.Job) { j.TerminationGracePeriod = nil }, "spec.template"},
 	"limit per index":    {func(j *batch.Job) { j.BackoffLimitPerIndex = new(1) }, "spec.backoffLimitPerIndex"},
 	"failure policy":     {func(j *batch.Job) { j.FailurePolicy = nil }, "spec.podFailurePolicy"},
-	"a rule's codes":     {func(j *batch.Job) { j.FailurePolicy.Rules[0].OnExitCodes.Values = []int{43} }, "spec.podFailurePolicy"},
+	"a rule's codes":     {func(j *batch.Job) { j.FailurePolicy[0].OnExitCodes.In = []int{43} }, "spec.podFailurePolicy"},
 	"a rule without its function": {func(j *batch.Job) {
-		j.FailurePolicy.Rules[2] = batch.FailureRule{Action: batch.Count, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{1}}}
+		j.FailurePolicy[2] = batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{1}}}
 	}, "spec.podFailurePolicy"},
 	"a rule with a function": {func(j *batch.Job) {
-		j.FailurePolicy.Rules[0] = batch.FailureRule{Action: batch.FailJob, OnError: batch.ErrorIs(errCause)}
+		j.FailurePolicy[0] = batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errCause)}
 	}, "spec.podFailurePolicy"},
 	"success policy": {func(j *batch.Job) { j.SuccessPolicy = nil }, "spec.successPolicy"},
 	"managed by":     {func(j *batch.Job) { j.ManagedBy = new("acme.io/foo") }, "spec.managedBy"},
@@ -163,7 +163,7 @@ func testApplyAChange(t *testing.T, change func(j *batch.Job), field string, res
 	require.Equal(t, "j", invalid.Job)
 	require.Len(t, invalid.Fields, 1)
 	require.Equal(t, field, invalid.Fields[0].Field)
-	require.Equal(t, batch.Invalid, invalid.Fields[0].Kind)
+	require.Equal(t, "Invalid", invalid.Fields[0].Kind)
 	require.Equal(t, stored(before), stored(get(t, c, "j")))
 	require.Equal(t, beforeSpec, describeSpec(t, c, "j"))
 	require.Equal(t, restart, get(t, c, "j").Is(batch.ConditionStalled))
@@ -390,10 +390,10 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 		"permanent":          {Executor: fails(backoff.Permanent(noise))},
 		"restarted in place": {Executor: fails(exit(3)), RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(1)},
 		"a panic":            {Executor: fn(func(context.Context) error { panic("boom") }), BackoffLimit: new(0)},
-		"a rule": {Executor: fails(exit(42)), FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{42}}}}}},
-		"an error's rule": {Executor: fails(errCause), FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnError: batch.ErrorIs(errCause)}}}},
+		"a rule": {Executor: fails(exit(42)), FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}}}},
+		"an error's rule": {Executor: fails(errCause), FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errCause)}}},
 		"failed indexes": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2), BackoffLimitPerIndex: new(0),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				a.SetOutput("wrote " + a.Token()[37:])
@@ -403,7 +403,7 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 				return nil
 			})},
 		"success policy": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2),
-			SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(2)}}}, Executor: takes(time.Second)},
+			SuccessPolicy: []batch.SuccessRule{{SucceededCount: new(2)}}, Executor: takes(time.Second)},
 	}
 	for name, job := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -474,8 +474,8 @@ func TestUpdateDeclares(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
 		c := newController(t, batch.Options{Store: &store})
-		rules := func(match func(error) bool) *batch.FailurePolicy {
-			return &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: match}}}
+		rules := func(match func(error) bool) []batch.FailureRule {
+			return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: match}}
 		}
 		matches := func(error) bool { return true }
 		apply(t, c, batch.Job{Name: "j", Completions: new(3), Backoff: slowly, RestartBackoff: batch.ConstantBackoff(time.Hour), FailurePolicy: rules(matches), Executor: untilDone})
@@ -488,7 +488,7 @@ func TestUpdateDeclares(t *testing.T) {
 		require.NoError(t, update(func(j *batch.Job) {
 			require.Nil(t, j.Executor)
 			require.Nil(t, j.Backoff)
-			require.Nil(t, j.FailurePolicy.Rules[0].OnError)
+			require.Nil(t, j.FailurePolicy[0].OnError)
 			j.Parallelism = new(2)
 		}))
 		require.True(t, get(t, c, "j").Is(batch.ConditionStalled), "nobody has set an executor")

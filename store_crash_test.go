@@ -291,11 +291,11 @@ func (w *workload) randomJob(name string) batch.Job {
 	case 0:
 		job.RestartPolicy = batch.RestartOnFailure
 	case 1:
-		job.FailurePolicy = &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.Ignore, OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}},
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{42}}},
-			{Action: batch.Ignore, OnError: func(err error) bool { return batch.ExitCode(err) == 2 }},
-		}}
+		job.FailurePolicy = []batch.FailureRule{
+			{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}},
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}},
+			{Action: batch.ActionIgnore, OnError: func(err error) bool { return batch.ExitCode(err) == 2 }},
+		}
 	case 2:
 		if job.Completions = nil; w.chance(50) {
 			job.Completions = new(0)
@@ -332,7 +332,7 @@ func (w *workload) makeIndexed(job *batch.Job) {
 		}
 	}
 	if w.chance(30) && *job.Completions > 0 {
-		job.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(1 + w.random.IntN(*job.Completions))}}}
+		job.SuccessPolicy = []batch.SuccessRule{{SucceededCount: new(1 + w.random.IntN(*job.Completions))}}
 	}
 }
 
@@ -419,7 +419,7 @@ func (w *workload) stopOne(t *testing.T, c *batch.Controller, name string) {
 		if w.chance(50) {
 			require.NoError(t, c.DeleteAttempt(t.Context(), name, a.UID))
 		} else {
-			reason := []batch.Reason{batch.ReasonEvictionByEvictionAPI, batch.ReasonDeletionByPodGC, batch.ReasonTerminationByKubelet}[w.random.IntN(3)]
+			reason := []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[w.random.IntN(3)]
 			require.NoError(t, c.Disrupt(t.Context(), name, a.UID, reason))
 		}
 		return

@@ -139,7 +139,7 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	stalled, ok := s.Condition(batch.ConditionStalled)
 	require.True(t, ok)
 	require.Equal(t, batch.ReasonStoreFailed, stalled.Reason)
-	require.Equal(t, batch.ConditionTrue, stalled.Status)
+	require.Equal(t, "True", stalled.Status)
 	require.WithinDuration(t, epoch.Add(15*time.Second), stalled.LastTransitionTime, 9*time.Second)
 	require.Equal(t, "starts nothing, as the store fails: "+stalled.Message, s.Explain())
 	require.False(t, get(t, c, "over").Is(batch.ConditionStalled), "nothing is wrong with a finished job")
@@ -160,7 +160,7 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 		"Delete":        func() error { return c.Delete(t.Context(), "long", batch.Background) },
 		"DeleteAttempt": func() error { return c.DeleteAttempt(t.Context(), "long", "x") },
 		"Disrupt": func() error {
-			return c.Disrupt(t.Context(), "long", "x", batch.ReasonDeletionByPodGC)
+			return c.Disrupt(t.Context(), "long", "x", "DeletionByPodGC")
 		},
 	} {
 		t.Log(name)

@@ -212,15 +212,15 @@ func TestSpecsSurvive(t *testing.T) {
 		"odd texts": {Executor: untilDone, Labels: map[string]string{"example.com/a_B.c": "x-Y_z.0", "empty": ""},
 			Annotations: map[string]string{"example.com/Note": odd, "empty": ""}},
 		"empty maps":    {Executor: untilDone, Labels: map[string]string{}, Annotations: map[string]string{}},
-		"empty rules":   {Executor: untilDone, FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{}}},
-		"no rules":      {Executor: untilDone, FailurePolicy: &batch.FailurePolicy{}},
+		"empty rules":   {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
+		"no rules":      {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
 		"a long name":   {Name: strings.Repeat("n", 63), Executor: untilDone},
 		"dots":          {Name: "a.b.c-1", Executor: untilDone},
 		"another's":     {Executor: untilDone, ManagedBy: new("acme.io/foo")},
 		"a pending one": {Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error { <-ctx.Done(); return nil })},
 		"a work queue":  {Executor: untilDone, Parallelism: new(3)},
-		"the empty set": {Executor: untilDone, CompletionMode: batch.Indexed, Completions: new(3), SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{
-			{SucceededIndexes: new("")}, {SucceededCount: new(0)}, {SucceededIndexes: new("0,2")}}}},
+		"the empty set": {Executor: untilDone, CompletionMode: batch.Indexed, Completions: new(3), SuccessPolicy: []batch.SuccessRule{
+			{SucceededIndexes: new(batch.IndexSet{})}, {SucceededCount: new(0)}, {SucceededIndexes: indexes("0,2")}}},
 		"great numbers": {Executor: untilDone, Completions: new(1 << 31), BackoffLimit: new(1<<31 - 1), ActiveDeadline: new(time.Duration(1<<63 - 1)), TTLAfterFinished: new(time.Duration(1<<63 - 1))},
 	}
 	for name, job := range cases {
@@ -267,7 +267,7 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 		c := newController(t, batch.Options{Store: &store})
 		job := batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			a.SetOutput(odd)
-			require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/c", Status: batch.ConditionUnknown, Reason: "ü<>\xff", Message: "\u2028\"\\\x00\xff\xfe"}))
+			require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/c", Status: "Unknown", Reason: "ü<>\xff", Message: "\u2028\"\\\x00\xff\xfe"}))
 			return errors.New(odd)
 		})}
 		apply(t, c, job)

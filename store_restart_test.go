@@ -29,14 +29,14 @@ func crash(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemorySt
 // An attempt that runs when the process is killed is disrupted, and counts as
 // the failure policy says.
 func TestAttemptsThatACrashDisrupts(t *testing.T) {
-	onDisruption := func(action batch.FailureAction) *batch.FailurePolicy {
-		return &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: action,
-			OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}}}}
+	onDisruption := func(action batch.FailureAction) []batch.FailureRule {
+		return []batch.FailureRule{{Action: action,
+			OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}}}
 	}
 	cases := map[string]struct {
 		job      batch.Job
 		failed   int
-		reason   batch.Reason // if the job fails
+		reason   string // if the job fails
 		message  string
 		retryIn  time.Duration // counted from the next process's start
 		failures int
@@ -44,17 +44,17 @@ func TestAttemptsThatACrashDisrupts(t *testing.T) {
 		"it does not count":                {job: batch.Job{}, retryIn: 10 * time.Second},
 		"nor under OnFailure":              {job: batch.Job{RestartPolicy: batch.RestartOnFailure}, retryIn: 10 * time.Second},
 		"nor for its index":                {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, retryIn: 10 * time.Second},
-		"it is ignored":                    {job: batch.Job{FailurePolicy: onDisruption(batch.Ignore), BackoffLimit: new(0)}, retryIn: 10 * time.Second},
-		"it is ignored for its index":      {job: batch.Job{FailurePolicy: onDisruption(batch.Ignore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
+		"it is ignored":                    {job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), BackoffLimit: new(0)}, retryIn: 10 * time.Second},
+		"it is ignored for its index":      {job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
 		"it is not the last straw":         {job: batch.Job{BackoffLimit: new(0)}, retryIn: 10 * time.Second},
 		"it does not fail its index":       {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
-		"a rule counts it":                 {job: batch.Job{FailurePolicy: onDisruption(batch.Count)}, failed: 1, retryIn: 10 * time.Second},
-		"a rule counts it for its index":   {job: batch.Job{FailurePolicy: onDisruption(batch.Count), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, failed: 1, retryIn: 10 * time.Second, failures: 1},
-		"a rule makes it the last straw":   {job: batch.Job{FailurePolicy: onDisruption(batch.Count), BackoffLimit: new(0)}, failed: 1, reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit"},
-		"a rule fails its index":           {job: batch.Job{FailurePolicy: onDisruption(batch.FailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9)}, failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes"},
-		"a rule fails the job":             {job: batch.Job{FailurePolicy: onDisruption(batch.FailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy, message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0"},
-		"a rule for exit codes is no rule": {job: batch.Job{FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{5}}}}}}, retryIn: 10 * time.Second},
-		"a rule for errors is no rule":     {job: batch.Job{FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob, OnError: func(error) bool { return true }}}}}, retryIn: 10 * time.Second},
+		"a rule counts it":                 {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount)}, failed: 1, retryIn: 10 * time.Second},
+		"a rule counts it for its index":   {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, failed: 1, retryIn: 10 * time.Second, failures: 1},
+		"a rule makes it the last straw":   {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), BackoffLimit: new(0)}, failed: 1, reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit"},
+		"a rule fails its index":           {job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9)}, failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes"},
+		"a rule fails the job":             {job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy, message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0"},
+		"a rule for exit codes is no rule": {job: batch.Job{FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{5}}}}}, retryIn: 10 * time.Second},
+		"a rule for errors is no rule":     {job: batch.Job{FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}}}, retryIn: 10 * time.Second},
 	}
 	for name, tc := range cases {
 		for _, limit := range []int{0, 1} {
@@ -78,7 +78,7 @@ func TestAttemptsThatACrashDisrupts(t *testing.T) {
 					require.Equal(t, batch.AttemptFailed, a.Phase)
 					require.Nil(t, a.ExitCode)
 					require.Nil(t, a.Err)
-					require.Equal(t, []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue,
+					require.Equal(t, []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True",
 						Reason: batch.ReasonTerminationByProcessExit, LastTransitionTime: a.FinishedAt}}, a.Conditions)
 					require.WithinDuration(t, start, a.FinishedAt, 0)
 					require.Equal(t, before.StartedAt.UnixNano(), a.StartedAt.UnixNano())
@@ -112,8 +112,8 @@ func TestAttemptsThatAShutdownInterrupts(t *testing.T) {
 		"Indexed":    {BackoffLimit: new(0), CompletionMode: batch.Indexed},
 		"per index":  {BackoffLimitPerIndex: new(0), CompletionMode: batch.Indexed},
 		"OnFailure":  {BackoffLimit: new(0), RestartPolicy: batch.RestartOnFailure},
-		"FailJob": {FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{Action: batch.FailJob,
-			OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{0}}}}}},
+		"FailJob": {FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob,
+			OnExitCodes: &batch.ExitCodes{NotIn: []int{0}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -436,7 +436,7 @@ func TestUndeclaredJob(t *testing.T) {
 		require.Equal(t, stored(before), stored(s))
 		stalled, ok := s.Condition(batch.ConditionStalled)
 		require.True(t, ok)
-		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: batch.ConditionTrue, Reason: batch.ReasonExecutorNotDeclared,
+		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: "True", Reason: batch.ReasonExecutorNotDeclared,
 			Message: "no executor has been declared with Apply", LastTransitionTime: stalled.LastTransitionTime}, stalled)
 		require.WithinDuration(t, start, stalled.LastTransitionTime, 0)
 		require.Equal(t, "waits to be declared: no executor has been declared with Apply", s.Explain())
@@ -470,7 +470,7 @@ func TestUndeclaredJob(t *testing.T) {
 		require.Nil(t, again.Executor)
 		require.Equal(t, time.Second, again.Backoff.BackOff().NextBackOff(), "a constant one is stored")
 		require.Equal(t, time.Second, again.RestartBackoff.BackOff().NextBackOff(), "a constant one is stored")
-		for _, rule := range again.FailurePolicy.Rules {
+		for _, rule := range again.FailurePolicy {
 			require.Nil(t, rule.OnError, "a stand-in is seen")
 		}
 		require.Equal(t, specText(t, spec), specText(t, again))

@@ -209,12 +209,12 @@ func TestCallsWaitForTheStore(t *testing.T) {
 		"DeleteAttempt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
 			return c.DeleteAttempt(ctx, "there", attempt)
 		}, func(t *testing.T, c *batch.Controller) {
-			require.Equal(t, batch.DeletedByUser, attemptsOf(t, c, "there")[0].DeletedBy)
+			require.Equal(t, "user", attemptsOf(t, c, "there")[0].DeletedBy)
 		}},
 		"Disrupt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
-			return c.Disrupt(ctx, "there", attempt, batch.ReasonDeletionByPodGC)
+			return c.Disrupt(ctx, "there", attempt, "DeletionByPodGC")
 		}, func(t *testing.T, c *batch.Controller) {
-			require.Equal(t, batch.ReasonDeletionByPodGC, attemptsOf(t, c, "there")[0].Conditions[0].Reason)
+			require.Equal(t, "DeletionByPodGC", attemptsOf(t, c, "there")[0].Conditions[0].Reason)
 		}},
 	}
 	for name, tc := range cases {

@@ -27,7 +27,7 @@ func TestZeroController(t *testing.T) {
 		"Events":        func() error { _, err := c.Events(t.Context(), "j"); return err },
 		"Stack":         func() error { _, err := c.Stack("j", "a"); return err },
 		"DeleteAttempt": func() error { return c.DeleteAttempt(ctx, "j", "a") },
-		"Disrupt":       func() error { return c.Disrupt(ctx, "j", "a", batch.ReasonDeletionByPodGC) },
+		"Disrupt":       func() error { return c.Disrupt(ctx, "j", "a", "DeletionByPodGC") },
 		"SaveRecord":    func() error { return c.SaveRecord(ctx, "key", nil) },
 		"Shutdown":      func() error { return c.Shutdown(ctx) },
 		"Watch": func() (last error) {

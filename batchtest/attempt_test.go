@@ -41,14 +41,14 @@ func TestSteps_AsTheControllerSeesThem(t *testing.T) {
 				1      Succeeded 0`,
 		},
 		"a disruption": {
-			script: batchtest.Script{batchtest.Disrupted(batch.ReasonEvictionByEvictionAPI), batchtest.Succeed()},
+			script: batchtest.Script{batchtest.Disrupted("EvictionByEvictionAPI"), batchtest.Succeed()},
 			attempts: `
 				number phase     exit conditions       error
 				0      Failed    143  DisruptionTarget batch: attempt disrupted: EvictionByEvictionAPI
 				1      Succeeded 0    -                -`,
 		},
 		"a killed node": {
-			script: batchtest.Script{batchtest.Disrupted(batch.ReasonTerminationByKubelet), batchtest.Succeed()},
+			script: batchtest.Script{batchtest.Disrupted("TerminationByKubelet"), batchtest.Succeed()},
 			attempts: `
 				number phase     exit conditions
 				0      Failed    137  DisruptionTarget

@@ -20,8 +20,8 @@ func attemptColumns(all []batch.AttemptStatus) []column[batch.AttemptStatus] {
 		{name: "ordinal", cell: func(a attempt) string { return strconv.Itoa(a.Ordinal) }},
 		{name: "index", cell: func(a attempt) string { return number(a.Index) }},
 		{name: "number", cell: func(a attempt) string { return strconv.Itoa(a.Number) }},
-		{name: "phase", cell: func(a attempt) string { return string(a.Phase) }},
-		{name: "reason", cell: func(a attempt) string { return string(a.Reason) }},
+		{name: "phase", cell: func(a attempt) string { return a.Phase }},
+		{name: "reason", cell: func(a attempt) string { return a.Reason }},
 		{name: "exit", cell: func(a attempt) string { return optional(a.ExitCode) }},
 		{name: "restarts", cell: func(a attempt) string { return strconv.Itoa(a.Restarts) }},
 		{name: "failures", cell: func(a attempt) string { return strconv.Itoa(a.Failures) }},
@@ -30,7 +30,7 @@ func attemptColumns(all []batch.AttemptStatus) []column[batch.AttemptStatus] {
 		{name: "started", normal: shortText, cell: func(a attempt) string { return between(first, a.StartedAt) }},
 		{name: "finished", normal: shortText, cell: func(a attempt) string { return between(first, a.FinishedAt) }},
 		{name: "took", normal: shortText, cell: func(a attempt) string { return between(a.StartedAt, a.FinishedAt) }},
-		{name: "deletedBy", cell: func(a attempt) string { return string(a.DeletedBy) }},
+		{name: "deletedBy", cell: func(a attempt) string { return a.DeletedBy }},
 		{name: "abandoned", cell: func(a attempt) string { return strconv.FormatBool(a.Abandoned) }},
 		{name: "ready", cell: func(a attempt) string { return strconv.FormatBool(a.Ready) }},
 		{name: "conditions", cell: func(a attempt) string { return conditions(a.Conditions) }},
@@ -69,8 +69,8 @@ func eventColumns(all []batch.Event) []column[batch.Event] {
 	}
 	return []column[batch.Event]{
 		{name: "at", normal: shortText, cell: func(e batch.Event) string { return between(first, e.At) }},
-		{name: "type", cell: func(e batch.Event) string { return string(e.Type) }},
-		{name: "reason", cell: func(e batch.Event) string { return string(e.Reason) }},
+		{name: "type", cell: func(e batch.Event) string { return e.Type }},
+		{name: "reason", cell: func(e batch.Event) string { return e.Reason }},
 		{name: "message", cell: func(e batch.Event) string { return e.Message }},
 	}
 }
@@ -80,7 +80,7 @@ func statusFields() []column[batch.Status] {
 	type status = batch.Status
 	return []column[status]{
 		{name: "state", cell: status.State},
-		{name: "reason", cell: func(s status) string { return string(decisive(s).Reason) }},
+		{name: "reason", cell: func(s status) string { return decisive(s).Reason }},
 		{name: "message", cell: func(s status) string { return decisive(s).Message }},
 		{name: "conditions", cell: func(s status) string { return conditions(s.Conditions) }},
 		{name: "parallelism", cell: func(s status) string { return strconv.Itoa(s.Parallelism) }},
@@ -103,14 +103,14 @@ func statusFields() []column[batch.Status] {
 
 // decisive returns the condition that the state of s is named for, if any.
 func decisive(s batch.Status) batch.Condition {
-	for _, t := range []batch.ConditionType{
+	for _, t := range []string{
 		batch.ConditionComplete,
 		batch.ConditionFailed,
 		batch.ConditionFailureTarget,
 		batch.ConditionSuccessCriteriaMet,
 		batch.ConditionSuspended,
 	} {
-		if c, ok := s.Condition(t); ok && c.Status == batch.ConditionTrue {
+		if c, ok := s.Condition(t); ok && c.Status == "True" {
 			return c
 		}
 	}
@@ -138,9 +138,9 @@ func retryIn(s batch.Status) string { return between(time.Now(), s.NextRetry) }
 func conditions(all []batch.Condition) string {
 	shown := make([]string, len(all))
 	for i, c := range all {
-		shown[i] = string(c.Type)
-		if c.Status != batch.ConditionTrue {
-			shown[i] += "=" + string(c.Status)
+		shown[i] = c.Type
+		if c.Status != "True" {
+			shown[i] += "=" + c.Status
 		}
 	}
 	return strings.Join(shown, ",")

@@ -34,9 +34,9 @@ func (s *reportService) start(ctx context.Context, day string) error {
 		Name:           "report-" + day,
 		BackoffLimit:   new(3),
 		ActiveDeadline: new(time.Hour),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnError: batch.ErrorIs(errNoSales)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errNoSales)},
+		},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			a.Progress(0, 1, "rendering")
 			return s.render(ctx)
@@ -62,8 +62,8 @@ func TestReportService(t *testing.T) {
 	errDatabase := errors.New("connection refused")
 	tests := map[string]struct {
 		render   batchtest.Script
-		reason   batch.Reason // why there will be no report; empty if there is one
-		err      error        // found by errors.Is
+		reason   string // why there will be no report; empty if there is one
+		err      error  // found by errors.Is
 		took     time.Duration
 		attempts string
 	}{
@@ -134,7 +134,7 @@ func TestReportService(t *testing.T) {
 }
 
 // reasonOf returns the reason of a job's failure, or "" if it has not failed.
-func reasonOf(err error) batch.Reason {
+func reasonOf(err error) string {
 	if failed, ok := errors.AsType[*batch.JobError](err); ok {
 		return failed.Reason
 	}

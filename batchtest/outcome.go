@@ -49,20 +49,20 @@ func Goexit() Step {
 }
 
 // Disrupted ends the attempt as a drained node ends a pod: with the condition
-// [batch.DisruptionTarget] for the given reason, such as
-// [batch.ReasonEvictionByEvictionAPI], and with an exit code: 137 (killed) if
-// it is [batch.ReasonTerminationByKubelet], otherwise 143 (terminated). Its
+// [batch.ConditionDisruptionTarget] for the given reason, such as
+// "EvictionByEvictionAPI", and with an exit code: 137 (killed) if
+// it is "TerminationByKubelet", otherwise 143 (terminated). Its
 // error is a [batch.ErrDisrupted]. To disrupt an attempt from outside, let it
 // [Hang] and call [batch.Controller.Disrupt].
-func Disrupted(reason batch.Reason) Step {
+func Disrupted(reason string) Step {
 	code := 143
-	if reason == batch.ReasonTerminationByKubelet {
+	if reason == "TerminationByKubelet" {
 		code = 137
 	}
 	return Do(
 		setCondition(batch.Condition{
-			Type:    batch.DisruptionTarget,
-			Status:  batch.ConditionTrue,
+			Type:    batch.ConditionDisruptionTarget,
+			Status:  "True",
 			Reason:  reason,
 			Message: "batchtest: scripted disruption",
 		}),

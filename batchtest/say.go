@@ -38,8 +38,8 @@ func Progress(done, total int64, phase string) Step {
 
 // Condition sets a condition of the attempt to True, which a failure policy
 // may match. A type that is not valid makes the attempt fail.
-func Condition(t batch.ConditionType) Step {
-	return setCondition(batch.Condition{Type: t, Status: batch.ConditionTrue})
+func Condition(t string) Step {
+	return setCondition(batch.Condition{Type: t, Status: "True"})
 }
 
 func setCondition(c batch.Condition) Step {

@@ -18,8 +18,8 @@ func status(name string, conditions ...batch.Condition) batch.Status {
 	return batch.Status{Name: name, StartTime: began, Completions: new(3), Conditions: conditions}
 }
 
-func holds(t batch.ConditionType, r batch.Reason) batch.Condition {
-	return batch.Condition{Type: t, Status: batch.ConditionTrue, Reason: r, LastTransitionTime: began.Add(time.Hour)}
+func holds(t string, r string) batch.Condition {
+	return batch.Condition{Type: t, Status: "True", Reason: r, LastTransitionTime: began.Add(time.Hour)}
 }
 
 func indexes(t *testing.T, text string) batch.IndexSet {
@@ -115,7 +115,7 @@ func TestWantIndexes_RefusesWhatIsNoSet(t *testing.T) {
 }
 
 func TestWantStatus_ShowsTheLinesThatDiffer(t *testing.T) {
-	job := status("report", holds(batch.ConditionSuspended, batch.ReasonJobSuspended))
+	job := status("report", holds(batch.ConditionSuspended, "JobSuspended"))
 	job.Succeeded, job.CompletedIndexes, job.FailedIndexes = 2, indexes(t, "0-1"), new(indexes(t, "2"))
 	got := failing(func(t testing.TB) {
 		batchtest.WantStatus(t, job, `
@@ -142,7 +142,7 @@ func TestWantStatus_ShowsTheLinesThatDiffer(t *testing.T) {
 func TestWantStatus_KnowsAllFields(t *testing.T) {
 	job := status("report",
 		holds(batch.ConditionSuccessCriteriaMet, batch.ReasonSuccessPolicy),
-		batch.Condition{Type: batch.ConditionSuspended, Status: batch.ConditionFalse, Reason: batch.ReasonJobResumed})
+		batch.Condition{Type: batch.ConditionSuspended, Status: "False", Reason: "JobResumed"})
 	job.Conditions[0].Message = "Matched rules at index 0"
 	job.Parallelism, job.Suspend = 2, true
 	job.Active, job.Ready, job.Terminating, job.Abandoned, job.Succeeded, job.Failed = 1, 2, 3, 4, 5, 6
@@ -203,8 +203,8 @@ func TestWantAttempts_KnowsAllColumns(t *testing.T) {
 		Ordinal: 4, Index: 2, Number: 1, Phase: batch.AttemptFailed, Reason: "Evicted", Message: "no  room",
 		ExitCode: new(143), Err: errDown, Restarts: 3, Failures: 1, IgnoredFailures: 2,
 		CreatedAt: began, StartedAt: began.Add(time.Second), FinishedAt: began.Add(time.Minute),
-		DeletedBy: batch.DeletedByEviction, Abandoned: true, Ready: true,
-		Conditions: []batch.Condition{holds(batch.DisruptionTarget, ""), {Type: batch.ConditionReady, Status: batch.ConditionFalse}},
+		DeletedBy: "eviction", Abandoned: true, Ready: true,
+		Conditions: []batch.Condition{holds(batch.ConditionDisruptionTarget, ""), {Type: batch.ConditionReady, Status: "False"}},
 		Output:     "half", Progress: batch.AttemptProgress{Done: 3, Total: 10, Phase: "verifying"},
 	}
 	batchtest.WantAttempts(t, []batch.AttemptStatus{a}, `
@@ -219,8 +219,8 @@ func TestWantAttempts_KnowsAllColumns(t *testing.T) {
 
 func TestWantEvents_ShowsTheLinesThatDiffer(t *testing.T) {
 	events := []batch.Event{
-		{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: report-0-bcdfg", At: began},
-		{Type: batch.EventWarning, Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: began.Add(time.Minute)},
+		{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: report-0-bcdfg", At: began},
+		{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: began.Add(time.Minute)},
 	}
 	got := failing(func(t testing.TB) {
 		batchtest.WantEvents(t, events, `

@@ -41,7 +41,7 @@ func inLocks(file *os.File) string {
 	if !ok {
 		return ""
 	}
-	dev := uint64(stat.Dev)
+	dev := stat.Dev
 	major := dev>>8&0xfff | dev>>32&^0xfff
 	minor := dev&0xff | dev>>12&^0xff
 	return fmt.Sprintf("%02x:%02x:%d", major, minor, stat.Ino)

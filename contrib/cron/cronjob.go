@@ -187,7 +187,7 @@ func (c *CronJob) checkName(old *CronJob) []batch.FieldError {
 	case old != nil:
 		return nil
 	case c.Name == "":
-		return []batch.FieldError{{Field: path, Kind: batch.Required, Detail: "name or generateName is required"}}
+		return []batch.FieldError{{Field: path, Kind: "Required", Detail: "name or generateName is required"}}
 	}
 	var fields []batch.FieldError
 	for _, text := range names.Subdomain(c.Name) {
@@ -202,7 +202,7 @@ func (c *CronJob) checkName(old *CronJob) []batch.FieldError {
 func (c *CronJob) checkSchedule(old *CronJob) []batch.FieldError {
 	const path = "spec.schedule"
 	if c.Schedule == "" {
-		return []batch.FieldError{{Field: path, Kind: batch.Required}}
+		return []batch.FieldError{{Field: path, Kind: "Required"}}
 	}
 	var fields []batch.FieldError
 	if err := schedule.Check(c.Schedule); err != nil {
@@ -272,7 +272,7 @@ func (c *CronJob) checkPolicy() []batch.FieldError {
 	if slices.Contains([]ConcurrencyPolicy{Allow, Forbid, Replace}, c.ConcurrencyPolicy) {
 		return nil
 	}
-	return []batch.FieldError{{Field: "spec.concurrencyPolicy", Kind: batch.NotSupported, Value: string(c.ConcurrencyPolicy),
+	return []batch.FieldError{{Field: "spec.concurrencyPolicy", Kind: "NotSupported", Value: string(c.ConcurrencyPolicy),
 		Detail: `supported values: "Allow", "Forbid", "Replace"`}}
 }
 
@@ -281,11 +281,11 @@ func (c *CronJob) checkPolicy() []batch.FieldError {
 func (c *CronJob) checkJob(undeclared bool) (fields []batch.FieldError) {
 	job := c.Job
 	if job.Name != "" {
-		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.metadata.name", Kind: batch.Forbidden,
+		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.metadata.name", Kind: "Forbidden",
 			Value: job.Name, Detail: "jobs are named after the CronJob"})
 	}
 	if job.CompletionMode == batch.Indexed && job.Completions == nil && job.Parallelism == nil { // the job's default does not count
-		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.spec.completions", Kind: batch.Required,
+		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.spec.completions", Kind: "Required",
 			Detail: "when completion mode is Indexed"})
 	}
 	job.Name, job.Labels, job.Annotations = "a", nil, nil
@@ -302,7 +302,7 @@ func (c *CronJob) checkJob(undeclared bool) (fields []batch.FieldError) {
 }
 
 func invalid(path string, value any, detail string) batch.FieldError {
-	return batch.FieldError{Field: path, Kind: batch.Invalid, Value: value, Detail: detail}
+	return batch.FieldError{Field: path, Kind: "Invalid", Value: value, Detail: detail}
 }
 
 // engineSpec is c, with its defaults, as the engine wants it. A CronJob that an

@@ -109,8 +109,8 @@ func declareJob(ctx context.Context, b *batch.Controller, c *CronJob, name strin
 		if j.FailurePolicy == nil || c.Job.FailurePolicy == nil {
 			return
 		}
-		for i := range min(len(j.FailurePolicy.Rules), len(c.Job.FailurePolicy.Rules)) {
-			j.FailurePolicy.Rules[i].OnError = c.Job.FailurePolicy.Rules[i].OnError
+		for i := range min(len(j.FailurePolicy), len(c.Job.FailurePolicy)) {
+			j.FailurePolicy[i].OnError = c.Job.FailurePolicy[i].OnError
 		}
 	})
 	if errors.Is(err, batch.ErrNotFound) {
@@ -137,10 +137,10 @@ func jobOf(s batch.Status, annotations map[string]string) engine.Job {
 func withProgress(j engine.Job, s batch.Status) engine.Job {
 	j.Started = nanoseconds(s.StartTime)
 	if c, ok := s.Condition(batch.ConditionComplete); ok && s.Is(batch.ConditionComplete) {
-		j.Phase, j.Finished, j.Reason = engine.Complete, nanoseconds(s.CompletionTime), string(c.Reason)
+		j.Phase, j.Finished, j.Reason = engine.Complete, nanoseconds(s.CompletionTime), c.Reason
 	}
 	if c, ok := s.Condition(batch.ConditionFailed); ok && s.Is(batch.ConditionFailed) {
-		j.Phase, j.Finished, j.Reason = engine.Failed, nanoseconds(c.LastTransitionTime), string(c.Reason)
+		j.Phase, j.Finished, j.Reason = engine.Failed, nanoseconds(c.LastTransitionTime), c.Reason
 	}
 	return j
 }

@@ -146,7 +146,7 @@ func (s *session) see(status batch.Status, gone bool) {
 		j.End = new(s.now())
 		for _, c := range status.Conditions {
 			if c.Type == batch.ConditionComplete || c.Type == batch.ConditionFailed {
-				j.Result, j.Reason = string(c.Type), string(c.Reason)
+				j.Result, j.Reason = c.Type, c.Reason
 			}
 		}
 	}

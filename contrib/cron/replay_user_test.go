@@ -68,7 +68,7 @@ func (s *session) answer(err error) (accepted bool, errs []corpus.FieldError) {
 		require.True(s.t, known || isJSON, "%v", err)
 	}
 	for _, f := range fields {
-		errs = append(errs, corpus.FieldError{Field: f.Field, Type: string(f.Kind)})
+		errs = append(errs, corpus.FieldError{Field: f.Field, Type: f.Kind})
 	}
 	return false, errs
 }

@@ -60,28 +60,28 @@ type JobRef struct {
 
 // A Result is how a job ended.
 type Result struct {
-	Job        string              `json:"job"`
-	Condition  batch.ConditionType `json:"condition"` // Complete or Failed
-	Reason     batch.Reason        `json:"reason"`
-	StartedAt  time.Time           `json:"startedAt"`
-	FinishedAt time.Time           `json:"finishedAt"`
+	Job        string    `json:"job"`
+	Condition  string    `json:"condition"` // Complete or Failed
+	Reason     string    `json:"reason"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
 }
 
 // An Event is something that the controller has to say about a CronJob.
 type Event struct {
-	Time    time.Time       `json:"time"` // of the latest, if there were several
-	Type    batch.EventType `json:"type"`
-	Reason  batch.Reason    `json:"reason"`
-	Message string          `json:"message"`
-	Count   int             `json:"count"` // how often in a row
+	Time    time.Time `json:"time"` // of the latest, if there were several
+	Type    string    `json:"type"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Count   int       `json:"count"` // how often in a row
 }
 
 func newEvent(e engine.Event) Event {
-	kind := batch.EventNormal
+	kind := "Normal"
 	if e.IsWarning() {
-		kind = batch.EventWarning
+		kind = "Warning"
 	}
-	return Event{time.Unix(0, e.At), kind, batch.Reason(e.Reason()), e.Message(), e.Count}
+	return Event{time.Unix(0, e.At), kind, e.Reason(), e.Message(), e.Count}
 }
 
 // upcoming is how many next times a status has.
@@ -105,7 +105,7 @@ func (r *run) status(revision uint64) Status {
 		s.LastSuccessfulTime = time.Unix(0, t)
 	}
 	if last := r.shown.Last; last.Job != "" {
-		s.Last = &Result{last.Job, batch.ConditionFailed, batch.Reason(last.Reason), time.Unix(0, last.Started), time.Unix(0, last.Finished)}
+		s.Last = &Result{last.Job, batch.ConditionFailed, last.Reason, time.Unix(0, last.Started), time.Unix(0, last.Finished)}
 		if last.Successful {
 			s.Last.Condition = batch.ConditionComplete
 		}

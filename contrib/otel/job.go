@@ -174,8 +174,8 @@ func (t *Telemetry) end(j *jobSpan, status batch.Status, err error) {
 	failed, hasFailed := errors.AsType[*batch.JobError](err)
 	switch {
 	case hasFailed:
-		span.SetAttributes(attribute.String("batch.job.reason", string(failed.Reason)),
-			semconv.ErrorTypeKey.String(string(failed.Reason)))
+		span.SetAttributes(attribute.String("batch.job.reason", failed.Reason),
+			semconv.ErrorTypeKey.String(failed.Reason))
 		span.SetStatus(codes.Error, valid(failed.Message))
 		fallthrough
 	case err == nil:

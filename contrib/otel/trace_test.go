@@ -129,7 +129,7 @@ var endCases = map[string]endCase{
 		act: func(l *lab) {
 			attempts, err := l.Attempts(context.Background(), "j")
 			require.NoError(l, err)
-			require.NoError(l, l.Disrupt(l.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
+			require.NoError(l, l.Disrupt(l.Context(), "j", attempts[0].Name, "EvictionByEvictionAPI"))
 		},
 		want: "job state=Failed reason=BackoffLimitExceeded type=BackoffLimitExceeded\n" +
 			"  attempt outcome=disrupted code=1 type=disrupted (attempt.stopped) (exception)\n",

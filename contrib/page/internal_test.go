@@ -133,7 +133,7 @@ func TestErrorChain(t *testing.T) {
 
 func TestOutcomes(t *testing.T) {
 	at := time.Now()
-	disrupted := []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue}}
+	disrupted := []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True"}}
 	for want, a := range map[string]batch.AttemptStatus{
 		"Pending":     {Phase: batch.AttemptPending},
 		"Running":     {Phase: batch.AttemptRunning},
@@ -141,9 +141,9 @@ func TestOutcomes(t *testing.T) {
 		"Terminating": {Phase: batch.AttemptRunning, DeletedAt: at},
 		"Abandoned":   {Phase: batch.AttemptRunning, DeletedAt: at, Abandoned: true},
 		"Succeeded":   {Phase: batch.AttemptSucceeded},
-		"Failed":      {Phase: batch.AttemptFailed, DeletedBy: batch.DeletedByTimeout},
-		"Stopped":     {Phase: batch.AttemptFailed, DeletedBy: batch.DeletedByController},
-		"Disrupted":   {Phase: batch.AttemptFailed, DeletedBy: batch.DeletedByEviction, Conditions: disrupted},
+		"Failed":      {Phase: batch.AttemptFailed, DeletedBy: "timeout"},
+		"Stopped":     {Phase: batch.AttemptFailed, DeletedBy: "job-controller"},
+		"Disrupted":   {Phase: batch.AttemptFailed, DeletedBy: "eviction", Conditions: disrupted},
 	} {
 		require.Equal(t, want, outcomeOf(a))
 	}

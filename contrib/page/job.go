@@ -114,15 +114,15 @@ func (p *jobPage) choose(attempts []batch.AttemptStatus, most int) {
 // outcomeOf says in one word how an attempt goes, or went.
 func outcomeOf(a batch.AttemptStatus) string {
 	disrupted := slices.ContainsFunc(a.Conditions, func(c batch.Condition) bool {
-		return c.Type == batch.DisruptionTarget && c.Status == batch.ConditionTrue
+		return c.Type == batch.ConditionDisruptionTarget && c.Status == "True"
 	})
 	switch {
 	case a.Phase == batch.AttemptFailed && disrupted:
 		return "Disrupted"
-	case a.Phase == batch.AttemptFailed && a.DeletedBy != "" && a.DeletedBy != batch.DeletedByTimeout:
+	case a.Phase == batch.AttemptFailed && a.DeletedBy != "" && a.DeletedBy != "timeout":
 		return "Stopped"
 	case a.Phase == batch.AttemptFailed || a.Phase == batch.AttemptSucceeded:
-		return string(a.Phase)
+		return a.Phase
 	case a.Abandoned:
 		return "Abandoned"
 	case !a.DeletedAt.IsZero():
@@ -130,7 +130,7 @@ func outcomeOf(a batch.AttemptStatus) string {
 	case !a.RestartAt.IsZero():
 		return "Waiting"
 	}
-	return string(a.Phase)
+	return a.Phase
 }
 
 // jobContent is the page of a job as a view.
@@ -178,7 +178,7 @@ func (j *jobContent) parts() ([]part, error) {
 
 // eventID tells an event from the others of its job.
 func eventID(e batch.Event) string {
-	return fmt.Sprintf("e-%x-%d", digest(string(e.Reason)+e.Message), e.At.UnixNano())
+	return fmt.Sprintf("e-%x-%d", digest(e.Reason+e.Message), e.At.UnixNano())
 }
 
 // logged chooses the attempts whose logs the page of a job shows: those that run,

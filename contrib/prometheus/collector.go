@@ -126,8 +126,8 @@ func (s *sums) add(j *batch.Status) {
 	s.phases["abandoned"] += j.Abandoned
 	s.completions["succeeded"] += j.Succeeded
 	s.completions["failed"] += j.Failed
-	if c, ok := j.Condition(batch.ConditionStalled); ok && c.Status == batch.ConditionTrue {
-		s.stalled[string(c.Reason)]++
+	if c, ok := j.Condition(batch.ConditionStalled); ok && c.Status == "True" {
+		s.stalled[c.Reason]++
 	}
 	if !j.NextRetry.IsZero() {
 		s.backingOff++

@@ -54,7 +54,7 @@ var outcomeCases = map[string]outcomeCase{
 		act: func(t *testing.T, c *batch.Controller) {
 			attempts, err := c.Attempts(t.Context(), "j")
 			require.NoError(t, err)
-			require.NoError(t, c.Disrupt(t.Context(), "j", attempts[0].Name, batch.ReasonEvictionByEvictionAPI))
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempts[0].Name, "EvictionByEvictionAPI"))
 		},
 		want: map[string]float64{"_count{disrupted}": 1, "_sum{disrupted}": 0.5},
 	},

@@ -90,8 +90,8 @@ func failed(j *job, emit emit) {
 	isKnown := false
 	if c, ok := j.Condition(batch.ConditionFailed); ok {
 		for _, reason := range failureReasons {
-			isKnown = isKnown || string(c.Reason) == reason
-			emit(number(string(c.Reason) == reason), reason)
+			isKnown = isKnown || c.Reason == reason
+			emit(number(c.Reason == reason), reason)
 		}
 	}
 	if !isKnown {
@@ -100,19 +100,19 @@ func failed(j *job, emit emit) {
 }
 
 // condition gives a value for each status that a condition of the job may have.
-func (j *job) condition(of batch.ConditionType, emit emit) {
+func (j *job) condition(of string, emit emit) {
 	c, ok := j.Condition(of)
 	if !ok {
 		return
 	}
-	for _, status := range []batch.ConditionStatus{batch.ConditionTrue, batch.ConditionFalse, batch.ConditionUnknown} {
-		emit(number(c.Status == status), strings.ToLower(string(status)))
+	for _, status := range []string{"True", "False", "Unknown"} {
+		emit(number(c.Status == status), strings.ToLower(status))
 	}
 }
 
 func suspended(j *job, emit emit) {
 	if c, ok := j.Condition(batch.ConditionSuspended); ok {
-		emit(number(c.Status == batch.ConditionTrue))
+		emit(number(c.Status == "True"))
 	}
 }
 

@@ -37,7 +37,7 @@ func TestNews(t *testing.T) {
 			want:    "shard-0-of-2: attempt 2 failed: broken",
 		},
 		"what we stop has not failed by itself": {
-			attempt: batch.AttemptStatus{Phase: batch.AttemptFailed, DeletedBy: batch.DeletedByController, Message: "shut down"},
+			attempt: batch.AttemptStatus{Phase: batch.AttemptFailed, DeletedBy: "job-controller", Message: "shut down"},
 			want:    "shard-0-of-2: attempt 1 stopped: shut down",
 		},
 	} {

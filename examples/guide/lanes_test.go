@@ -17,7 +17,7 @@ func after(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millise
 
 // attempt is one of the given index that ran from one millisecond to another;
 // it still runs if the latter is 0.
-func attempt(index, number, from, to int, phase batch.AttemptPhase) batch.AttemptStatus {
+func attempt(index, number, from, to int, phase string) batch.AttemptStatus {
 	a := batch.AttemptStatus{Index: index, Number: number, Phase: phase, CreatedAt: after(from), StartedAt: after(from)}
 	if to > 0 {
 		a.FinishedAt = after(to)

@@ -222,7 +222,7 @@ func verdict(s batch.Status, attempts []batch.AttemptStatus) []string {
 	}
 	return []string{
 		strings.Repeat(" ", columnWidth/2) + "▼",
-		center(string(c.Type)+": "+string(c.Reason), columnWidth),
+		center(c.Type+": "+c.Reason, columnWidth),
 		center(count, columnWidth),
 	}
 }

@@ -151,10 +151,10 @@ func migrationJob(m *migrator, retries int) batch.Job {
 		BackoffLimit:   new(retries),
 		Backoff:        batch.ExponentialBackoff(250*time.Millisecond, time.Second, 0),
 		ActiveDeadline: new(time.Minute),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.Count, OnError: isBusy},
-			{Action: batch.FailJob, OnError: batch.ErrorAs[*sqlite.Error]()},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionCount, OnError: isBusy},
+			{Action: batch.ActionFailJob, OnError: batch.ErrorAs[*sqlite.Error]()},
+		},
 		Executor: m,
 	}
 }

@@ -29,7 +29,7 @@ func migrateShop(t *testing.T, path string, args ...string) (string, error) {
 }
 
 // requireReason requires that err is that of a job which failed for a reason.
-func requireReason(t *testing.T, want batch.Reason, err error) {
+func requireReason(t *testing.T, want string, err error) {
 	t.Helper()
 	failure, ok := errors.AsType[*batch.JobError](err)
 	require.True(t, ok, "%v", err)

@@ -199,13 +199,13 @@ func podStatus(a batch.AttemptStatus) string {
 	case a.Phase == batch.AttemptSucceeded:
 		return "Completed"
 	case a.Phase == batch.AttemptFailed:
-		return cmp.Or(string(a.Reason), "Error")
+		return cmp.Or(a.Reason, "Error")
 	case !a.DeletedAt.IsZero():
 		return "Terminating"
 	case !a.RestartAt.IsZero():
 		return "CrashLoopBackOff"
 	}
-	return string(a.Phase)
+	return a.Phase
 }
 
 // logs prints what one attempt wrote: of several, kubectl takes the oldest, and

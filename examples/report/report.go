@@ -57,10 +57,10 @@ func job(cfg config, folders int, execute batch.ExecutorFunc) batch.Job {
 		// Whatever no rule below matches may be better in a moment.
 		BackoffLimitPerIndex: new(cfg.retries),
 		Backoff:              batch.ConstantBackoff(100 * time.Millisecond),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailIndex, OnError: batch.ErrorAs[scanner.ErrorList]()},
-			{Action: batch.FailIndex, OnError: batch.ErrorIs(fs.ErrPermission)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailIndex, OnError: batch.ErrorAs[scanner.ErrorList]()},
+			{Action: batch.ActionFailIndex, OnError: batch.ErrorIs(fs.ErrPermission)},
+		},
 		SuccessPolicy: enough(cfg.enough, folders),
 		Executor:      execute,
 	}
@@ -69,12 +69,12 @@ func job(cfg config, folders int, execute batch.ExecutorFunc) batch.Job {
 // enough is the policy by which so many percent of n indexes complete a job.
 // They must be enough before the last index has ended: when all have, a job
 // with a failed index has failed, as in Kubernetes.
-func enough(percent, n int) *batch.SuccessPolicy {
+func enough(percent, n int) []batch.SuccessRule {
 	if percent == 100 {
 		return nil // the default: all of them
 	}
 	count := (n*percent + 99) / 100 // rounded up
-	return &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(count)}}}
+	return []batch.SuccessRule{{SucceededCount: new(count)}}
 }
 
 // measured returns the rows whose index has succeeded, the longest first. The

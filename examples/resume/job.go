@@ -72,10 +72,10 @@ func (im *importer) job() batch.Job {
 		Executor: im,
 		// That an attempt has died with its process is no failure, however often it
 		// happens, and the next one need not wait.
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{{
-			Action:       batch.Ignore,
-			OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}},
-		}}},
+		FailurePolicy: []batch.FailureRule{{
+			Action:       batch.ActionIgnore,
+			OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}},
+		}},
 		Backoff: batch.ConstantBackoff(0),
 	}
 }

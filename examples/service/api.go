@@ -250,7 +250,7 @@ func writeError(w http.ResponseWriter, err error) {
 	p := problem{Error: err.Error()}
 	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
 		for _, f := range invalid.Fields {
-			p.Fields = append(p.Fields, problemField{f.Field, string(f.Kind), f.Error()})
+			p.Fields = append(p.Fields, problemField{f.Field, f.Kind, f.Error()})
 		}
 	}
 	writeJSON(w, statusOf(err), p)

@@ -45,7 +45,7 @@ func TestAJobFromRequestToLog(t *testing.T) {
 
 	var events []batch.Event
 	decode(t, s.want(t, http.StatusOK, "GET", "/jobs/sums/events", ""), &events)
-	require.Equal(t, batch.ReasonCompleted, events[len(events)-1].Reason)
+	require.Equal(t, "Completed", events[len(events)-1].Reason)
 
 	lines := hashOf("hello") + "  docs/a\n" + hashOf("world") + "  docs/b\n"
 	require.Equal(t, lines, s.want(t, http.StatusOK, "GET", "/jobs/sums/logs", ""))

@@ -47,7 +47,7 @@ func (r request) job(root fs.FS) (batch.Job, error) {
 	switch r.Kind {
 	case "checksum":
 		if info, err := fs.Stat(root, r.Path); err != nil || !info.IsDir() {
-			return job, invalid(r.Name, "path", batch.Invalid, r.Path, "must be a folder below the root, such as net/http or .")
+			return job, invalid(r.Name, "path", "Invalid", r.Path, "must be a folder below the root, such as net/http or .")
 		}
 		job.Completions = r.Shards
 		if r.Shards == nil {
@@ -58,13 +58,13 @@ func (r request) job(root fs.FS) (batch.Job, error) {
 		job.Completions = new(1)
 		job.Executor = countdown(r.Seconds)
 	default:
-		return job, invalid(r.Name, "kind", batch.NotSupported, r.Kind, "must be checksum or countdown")
+		return job, invalid(r.Name, "kind", "NotSupported", r.Kind, "must be checksum or countdown")
 	}
 	return job, nil
 }
 
 // invalid reports a field of the request as package batch reports its own.
-func invalid(job, field string, kind batch.ErrorKind, value, detail string) error {
+func invalid(job, field string, kind string, value, detail string) error {
 	return &batch.ValidationError{Job: job, Fields: []batch.FieldError{
 		{Field: field, Kind: kind, Value: value, Detail: detail},
 	}}

@@ -83,6 +83,14 @@ func Convert(spec json.RawMessage, restartPolicy string) (batch.Job, error) {
 	if err := json.Unmarshal(spec, &s); err != nil {
 		return batch.Job{}, err
 	}
+	success, err := s.SuccessPolicy.convert()
+	if err != nil {
+		return batch.Job{}, err
+	}
+	failure, err := s.PodFailurePolicy.convert()
+	if err != nil {
+		return batch.Job{}, err
+	}
 	job := batch.Job{
 		Parallelism:          asInt(s.Parallelism),
 		Completions:          asInt(s.Completions),
@@ -95,8 +103,8 @@ func Convert(spec json.RawMessage, restartPolicy string) (batch.Job, error) {
 		TTLAfterFinished:     asDuration(s.TTLSecondsAfterFinished),
 		Suspend:              s.Suspend,
 		ReplacementPolicy:    batch.ReplacementPolicy(s.PodReplacementPolicy),
-		FailurePolicy:        s.PodFailurePolicy.convert(),
-		SuccessPolicy:        s.SuccessPolicy.convert(),
+		FailurePolicy:        failure,
+		SuccessPolicy:        success,
 		ManagedBy:            s.ManagedBy,
 	}
 	if s.Template != nil {
@@ -108,45 +116,73 @@ func Convert(spec json.RawMessage, restartPolicy string) (batch.Job, error) {
 	return job, nil
 }
 
-func (p *failurePolicy) convert() *batch.FailurePolicy {
+// An InexpressibleError reports a value that no [batch.Job] can have: its types have no
+// place for it, so that the field is refused when the job is written.
+type InexpressibleError struct {
+	FieldError
+	Value string
+}
+
+func (e *InexpressibleError) Error() string {
+	return fmt.Sprintf("%s: %s: no batch.Job has %q", e.Field, e.Type, e.Value)
+}
+
+func (p *failurePolicy) convert() ([]batch.FailureRule, error) {
 	if p == nil {
-		return nil
+		return nil, nil
 	}
-	policy := new(batch.FailurePolicy)
-	for _, r := range p.Rules {
+	policy := []batch.FailureRule{}
+	for i, r := range p.Rules {
 		rule := batch.FailureRule{Action: batch.FailureAction(r.Action)}
 		if codes := r.OnExitCodes; codes != nil {
-			rule.OnExitCodes = &batch.ExitCodes{
-				ContainerName: codes.ContainerName,
-				Operator:      batch.ExitCodeOperator(codes.Operator),
+			values := make([]int, len(codes.Values))
+			for i, code := range codes.Values {
+				values[i] = int(code)
 			}
-			for _, code := range codes.Values {
-				rule.OnExitCodes.Values = append(rule.OnExitCodes.Values, int(code))
+			rule.OnExitCodes = &batch.ExitCodes{ContainerName: codes.ContainerName}
+			switch codes.Operator {
+			case "In":
+				rule.OnExitCodes.In = values
+			case "NotIn":
+				rule.OnExitCodes.NotIn = values
+			default:
+				kind := "NotSupported"
+				if codes.Operator == "" {
+					kind = "Required"
+				}
+				field := fmt.Sprintf("spec.podFailurePolicy.rules[%d].onExitCodes.operator", i)
+				return nil, &InexpressibleError{FieldError{field, kind}, codes.Operator}
 			}
 		}
 		for _, pattern := range r.OnPodConditions {
-			rule.OnConditions = append(rule.OnConditions, batch.ConditionPattern{
-				Type:   batch.ConditionType(pattern.Type),
-				Status: batch.ConditionStatus(pattern.Status),
+			rule.OnConditions = append(rule.OnConditions, batch.Condition{
+				Type:   pattern.Type,
+				Status: pattern.Status,
 			})
 		}
-		policy.Rules = append(policy.Rules, rule)
+		policy = append(policy, rule)
 	}
-	return policy
+	return policy, nil
 }
 
-func (p *successPolicy) convert() *batch.SuccessPolicy {
+func (p *successPolicy) convert() ([]batch.SuccessRule, error) {
 	if p == nil {
-		return nil
+		return nil, nil
 	}
-	policy := new(batch.SuccessPolicy)
-	for _, r := range p.Rules {
-		policy.Rules = append(policy.Rules, batch.SuccessRule{
-			SucceededIndexes: r.SucceededIndexes,
-			SucceededCount:   asInt(r.SucceededCount),
-		})
+	policy := []batch.SuccessRule{}
+	for i, r := range p.Rules {
+		rule := batch.SuccessRule{SucceededCount: asInt(r.SucceededCount)}
+		if r.SucceededIndexes != nil {
+			set, err := batch.ParseIndexSet(*r.SucceededIndexes)
+			if err != nil {
+				field := fmt.Sprintf("spec.successPolicy.rules[%d].succeededIndexes", i)
+				return nil, &InexpressibleError{FieldError{field, "Invalid"}, *r.SucceededIndexes}
+			}
+			rule.SucceededIndexes = &set
+		}
+		policy = append(policy, rule)
 	}
-	return policy
+	return policy, nil
 }
 
 func asInt(n *int32) *int {

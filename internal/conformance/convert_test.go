@@ -27,13 +27,13 @@ func TestConvert(t *testing.T) {
 		BackoffLimitPerIndex: new(1), MaxFailedIndexes: new(4), ActiveDeadline: new(5 * time.Second),
 		TTLAfterFinished: new(time.Duration(0)), Suspend: true, ReplacementPolicy: batch.ReplaceFailed,
 		ManagedBy: new("a/b"),
-		FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.Count, OnExitCodes: &batch.ExitCodes{ContainerName: "c", Operator: batch.In, Values: []int{1, 2}}},
-			{Action: batch.Ignore, OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}},
-		}},
-		SuccessPolicy: &batch.SuccessPolicy{Rules: []batch.SuccessRule{
-			{SucceededIndexes: new(""), SucceededCount: new(0)},
-		}},
+		FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{ContainerName: "c", In: []int{1, 2}}},
+			{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}},
+		},
+		SuccessPolicy: []batch.SuccessRule{
+			{SucceededIndexes: new(batch.IndexSet{}), SucceededCount: new(0)},
+		},
 		RestartPolicy: batch.RestartOnFailure, ContainerName: "c",
 	}, got)
 }

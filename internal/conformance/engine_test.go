@@ -230,7 +230,7 @@ func (b *bench) exit(p *benchPod, code int) {
 }
 
 func (b *bench) disrupt(p *benchPod, kind DisruptionKind) {
-	reason := string(disruptionReasons[kind])
+	reason := disruptionReasons[kind]
 	if p.a.Phase < engine.Succeeded && p.a.DeletedAt == 0 {
 		b.react(engine.Event{Kind: engine.Disrupted, Attempt: p.a, Reason: reason})
 	}

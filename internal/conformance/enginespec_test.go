@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -50,10 +51,10 @@ func engineSpec(job batch.Job, restart batch.RestartPolicy) engine.Spec {
 		s.FailureRules = engineRules(job)
 	}
 	if job.SuccessPolicy != nil {
-		for _, r := range job.SuccessPolicy.Rules {
+		for _, r := range job.SuccessPolicy {
 			rule := engine.SuccessRule{Count: number(r.SucceededCount, engine.None)}
 			if r.SucceededIndexes != nil {
-				set := indexset.ParseLenient(*r.SucceededIndexes, -1)
+				set := indexset.ParseLenient(r.SucceededIndexes.String(), -1)
 				rule.Indexes = &set
 			}
 			s.SuccessRules = append(s.SuccessRules, rule)
@@ -64,16 +65,16 @@ func engineSpec(job batch.Job, restart batch.RestartPolicy) engine.Spec {
 
 func engineRules(job batch.Job) []engine.FailureRule {
 	actions := map[batch.FailureAction]engine.FailureAction{
-		batch.Count: engine.Count, batch.Ignore: engine.Ignore,
-		batch.FailIndex: engine.FailIndex, batch.FailJob: engine.FailJob}
+		batch.ActionCount: engine.Count, batch.ActionIgnore: engine.Ignore,
+		batch.ActionFailIndex: engine.FailIndex, batch.ActionFailJob: engine.FailJob}
 	var rules []engine.FailureRule
-	for _, r := range job.FailurePolicy.Rules {
+	for _, r := range job.FailurePolicy {
 		rule := engine.FailureRule{Action: actions[r.Action]}
 		if c := r.OnExitCodes; c != nil {
-			rule.Codes, rule.NotIn = c.Values, c.Operator == batch.NotIn
+			rule.Codes, rule.NotIn = slices.Concat(c.In, c.NotIn), c.In == nil
 		}
 		for _, p := range r.OnConditions {
-			want := engine.Condition{Type: string(p.Type), Status: cmp.Or(string(p.Status), "True")}
+			want := engine.Condition{Type: p.Type, Status: cmp.Or(p.Status, "True")}
 			rule.Conditions = append(rule.Conditions, want)
 		}
 		rules = append(rules, rule)

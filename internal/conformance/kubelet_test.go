@@ -166,10 +166,10 @@ func (k *kubelet) of(uid string) (podRun, bool) {
 	return podRun{}, false
 }
 
-var disruptionReasons = map[DisruptionKind]batch.Reason{
-	Evict:   batch.ReasonEvictionByEvictionAPI,
-	Kubelet: batch.ReasonTerminationByKubelet,
-	PodGC:   batch.ReasonDeletionByPodGC,
+var disruptionReasons = map[DisruptionKind]string{
+	Evict:   "EvictionByEvictionAPI",
+	Kubelet: "TerminationByKubelet",
+	PodGC:   "DeletionByPodGC",
 }
 
 func (k *kubelet) planDisruption(a batch.Attempt, d *Disruption) {

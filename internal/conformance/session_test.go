@@ -288,12 +288,12 @@ func (s *session) see(a batch.AttemptStatus) {
 		Index:     a.Index,
 		Created:   s.since(a.CreatedAt),
 		End:       s.maybe(a.FinishedAt),
-		Phase:     string(a.Phase),
+		Phase:     a.Phase,
 		Restarts:  a.Restarts,
 		Failures:  a.Failures,
 		Ignored:   a.IgnoredFailures,
 		Disrupted: isDisrupted(a),
-		DeletedBy: string(a.DeletedBy),
+		DeletedBy: a.DeletedBy,
 	}}
 	if pod.End != nil {
 		pod.Exit = a.ExitCode // otherwise it is that of an earlier run
@@ -306,7 +306,7 @@ func (s *session) see(a batch.AttemptStatus) {
 
 func isDisrupted(a batch.AttemptStatus) bool {
 	return slices.ContainsFunc(a.Conditions, func(c batch.Condition) bool {
-		return c.Type == batch.DisruptionTarget && c.Status == batch.ConditionTrue
+		return c.Type == batch.ConditionDisruptionTarget && c.Status == "True"
 	})
 }
 
@@ -324,7 +324,7 @@ func (s *session) seeEnd(uid string, pod *seenPod) {
 		pod.Exit, pod.Disrupted = new(ExitKill), true
 	case run.disrupted == PodGC:
 		pod.Exit, pod.Disrupted = nil, true
-		pod.DeletedBy = cmp.Or(pod.DeletedBy, string(batch.DeletedByPodGC))
+		pod.DeletedBy = cmp.Or(pod.DeletedBy, string("podgc"))
 	case run.running:
 		s.fault("%s has vanished before its end", PodName(pod.Ordinal))
 	default:
@@ -344,7 +344,7 @@ func (s *session) conclude() {
 	if s.sawAllEvents() {
 		s.got.Events = []Event{}
 		for _, e := range s.events {
-			s.got.Events = append(s.got.Events, Event{string(e.Type), string(e.Reason), s.rename(e.Message)})
+			s.got.Events = append(s.got.Events, Event{e.Type, e.Reason, s.rename(e.Message)})
 		}
 	}
 }
@@ -396,7 +396,7 @@ func (s *session) lastStatus() batch.Status {
 // ended are deleted along with their job. The library just forgets them.
 func (s *session) collected(p Pod) Pod {
 	if gone := s.got.GoneAt; gone != nil && !s.orphan && p.DeletedBy == "" && p.End != nil && *p.End <= *gone {
-		p.DeletedBy = string(batch.DeletedByGC)
+		p.DeletedBy = string("gc")
 	}
 	return p
 }
@@ -417,7 +417,7 @@ func (s *session) status(st batch.Status) Status {
 	}
 	for _, c := range st.Conditions {
 		status.Conditions = append(status.Conditions, Condition{
-			string(c.Type), string(c.Status), string(c.Reason), s.rename(c.Message), s.since(c.LastTransitionTime)})
+			c.Type, c.Status, c.Reason, s.rename(c.Message), s.since(c.LastTransitionTime)})
 	}
 	return status
 }

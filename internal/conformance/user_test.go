@@ -14,6 +14,10 @@ import (
 // create creates the job, and reports whether it was accepted.
 func (s *session) create(ctx context.Context) bool {
 	job, err := s.c.Scenario.Job()
+	if refused, ok := errors.AsType[*InexpressibleError](err); ok {
+		s.got.Errors = []FieldError{refused.FieldError}
+		return false
+	}
 	if err != nil {
 		s.got.Errors = []FieldError{{Type: "BadRequest"}}
 		return false
@@ -67,7 +71,7 @@ func (s *session) answer(err error) (accepted bool, errs []FieldError) {
 	invalid, ok := errors.AsType[*batch.ValidationError](err)
 	require.True(s.t, ok, "%v", err)
 	for _, f := range invalid.Fields {
-		errs = append(errs, FieldError{f.Field, string(f.Kind)})
+		errs = append(errs, FieldError{f.Field, f.Kind})
 	}
 	return false, errs
 }
@@ -142,7 +146,7 @@ func (s *session) deletePod(ctx context.Context, ordinal int) error {
 		if pod.DeletedBy != "" {
 			return batch.ErrNotFound
 		}
-		pod.DeletedBy = string(batch.DeletedByUser)
+		pod.DeletedBy = string("user")
 		return nil
 	}
 	return batch.ErrNotFound

@@ -158,7 +158,7 @@ func (w *world) end(seq int64, r Result) {
 func (w *world) answer(i int, ev Event) {
 	act, seq := w.asked[i], w.askedOf[i]
 	w.asked, w.askedOf = slices.Delete(w.asked, i, i+1), slices.Delete(w.askedOf, i, i+1)
-	ev.Kind, ev.Index, ev.N = DelayKnown, act.Index, int(act.N)
+	ev.Kind, ev.Index, ev.N = DelayKnown, act.Index, act.N
 	if act.Kind == NeedRestartDelay {
 		if act.Attempt.Seq != seq {
 			return

@@ -18,7 +18,7 @@ func TestGoField(t *testing.T) {
 		"spec.podFailurePolicy.rules[0]":                         "FailurePolicy.Rules[0]",
 		"spec.successPolicy.rules[1].succeededCount":             "SuccessPolicy.Rules[1].SucceededCount",
 		"spec.podFailurePolicy.rules[0].onPodConditions[1].type": "FailurePolicy.Rules[0].OnConditions[1].Type",
-		"spec.podFailurePolicy.rules[0].onExitCodes.values[3]":   "FailurePolicy.Rules[0].OnExitCodes.Values[3]",
+		"spec.podFailurePolicy.rules[0].onExitCodes.values[3]":   "FailurePolicy.Rules[0].OnExitCodes.In[3]",
 		"spec.template.spec.activeDeadlineSeconds":               "AttemptTimeout",
 		"spec.template.spec.terminationGracePeriodSeconds":       "TerminationGracePeriod",
 		"spec.template.spec.containers[0].name":                  "ContainerName",

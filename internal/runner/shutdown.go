@@ -261,8 +261,8 @@ func (r *Runner) parentHasEnded() bool {
 func (j *Job) stopForLocked(why engine.Cause) *stop {
 	switch {
 	case why == engine.CauseShutdown && j.r.parentHasEnded():
-		cause := cmp.Or(context.Cause(j.r.parent), error(context.DeadlineExceeded))
-		return &stop{&parentCause{cause}, cmp.Or(j.r.parent.Err(), error(context.DeadlineExceeded))}
+		cause := cmp.Or(context.Cause(j.r.parent), context.DeadlineExceeded)
+		return &stop{&parentCause{cause}, cmp.Or(j.r.parent.Err(), context.DeadlineExceeded)}
 	case why == engine.CauseFinished && j.deadlineExceededLocked():
 		return stopFor(ErrJobDeadline)
 	}

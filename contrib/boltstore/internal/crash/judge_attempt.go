@@ -82,7 +82,7 @@ func sameEnd(a, b *batch.AttemptStatus) bool {
 // isDisrupted reports whether the process of an attempt has ended under it.
 func isDisrupted(s *batch.AttemptStatus) bool {
 	return slices.ContainsFunc(s.Conditions, func(c batch.Condition) bool {
-		return c.Type == batch.DisruptionTarget && c.Reason == batch.ReasonTerminationByProcessExit
+		return c.Type == batch.ConditionDisruptionTarget && c.Reason == batch.ReasonTerminationByProcessExit
 	})
 }
 
@@ -110,7 +110,7 @@ func (r *record) checkDisrupted(t token, a *attempted, s *batch.AttemptStatus) {
 func (r *record) readEvents(events []batch.Event) {
 	const few = 90
 	type fact struct {
-		reason  batch.Reason
+		reason  string
 		message string
 	}
 	now := make(map[fact]bool)

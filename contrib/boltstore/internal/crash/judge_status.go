@@ -165,7 +165,7 @@ type outcome struct {
 	Succeeded, Failed  int
 	Completed, GivenUp string
 	Start, Completion  int64
-	Conditions         []batch.ConditionType
+	Conditions         []string
 }
 
 func outcomeOf(s *batch.Status) outcome {

@@ -84,11 +84,11 @@ func with(s batch.Status, conditions ...batch.Condition) batch.Status {
 	return s
 }
 
-var complete = batch.Condition{Type: batch.ConditionComplete, Status: batch.ConditionTrue}
+var complete = batch.Condition{Type: batch.ConditionComplete, Status: "True"}
 
 func attempts(list ...batch.AttemptStatus) line { return line{Kind: shown, Attempts: list} }
 
-func attemptOf(index, number int, phase batch.AttemptPhase) batch.AttemptStatus {
+func attemptOf(index, number int, phase string) batch.AttemptStatus {
 	s := batch.AttemptStatus{Index: index, Number: number, UID: "of the attempt", Phase: phase, StartedAt: noon}
 	if phase == batch.AttemptFailed || phase == batch.AttemptSucceeded {
 		s.FinishedAt = noon.Add(time.Second)
@@ -97,7 +97,7 @@ func attemptOf(index, number int, phase batch.AttemptPhase) batch.AttemptStatus 
 }
 
 func disrupted(s batch.AttemptStatus) batch.AttemptStatus {
-	s.Conditions = []batch.Condition{{Type: batch.DisruptionTarget, Reason: batch.ReasonTerminationByProcessExit}}
+	s.Conditions = []batch.Condition{{Type: batch.ConditionDisruptionTarget, Reason: batch.ReasonTerminationByProcessExit}}
 	return s
 }
 
@@ -157,7 +157,7 @@ func TestJudge(t *testing.T) {
 		"the outcome changes":        {two, habits{}, append(finished, crash(), status(found, completed("0-1"))), lost, "the outcome changes"},
 		"a job is complete too soon": {two, habits{}, append(succeeded, status(told, with(completed("0"), complete))), wrong, "complete with 1 successes"},
 		"a limit is exceeded too soon": {two, habits{}, []line{status(told, with(batch.Status{},
-			batch.Condition{Type: batch.ConditionFailed, Status: batch.ConditionTrue, Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
+			batch.Condition{Type: batch.ConditionFailed, Status: "True", Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
 		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
 			start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
 			"begins after 3 have failed, and 2 may"},
@@ -194,7 +194,7 @@ func TestJudge(t *testing.T) {
 		"a shutdown disrupts": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), shutdown(), attempts(disrupted(attemptOf(0, 0, batch.AttemptFailed)))}, wrong,
 			"disrupted after a shutdown"},
 		"a shutdown does not wait": {two, habits{}, []line{start(0, 0), shutdown()}, wrong, "1 executions run when"},
-		"an event is lost":         {two, habits{}, []line{{Kind: shown, Events: []batch.Event{{Reason: batch.ReasonSuspended}}}, crash(), {Kind: shown}}, lost, "event Suspended"},
+		"an event is lost":         {two, habits{}, []line{{Kind: shown, Events: []batch.Event{{Reason: "Suspended"}}}, crash(), {Kind: shown}}, lost, "event Suspended"},
 		"a condition goes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget})), crash(), status(found, batch.Status{})},
 			lost, "goes"},
 		"a condition changes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "A"})), crash(),

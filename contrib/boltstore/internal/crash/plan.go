@@ -125,15 +125,15 @@ var shapes = []shape{
 	{"policy", func(rng *rand.Rand) *task {
 		t := indexed(rng, 30)
 		t.fatal = 0.01
-		t.job.FailurePolicy = &batch.FailurePolicy{Rules: []batch.FailureRule{
-			{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{exitFatal}}},
-			{Action: batch.Ignore, OnConditions: []batch.ConditionPattern{{Type: batch.DisruptionTarget}}},
-		}}
+		t.job.FailurePolicy = []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{exitFatal}}},
+			{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}},
+		}
 		return t
 	}},
 	{"success", func(rng *rand.Rand) *task {
 		t := indexed(rng, 20)
-		t.job.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessRule{{SucceededCount: new(1 + rng.IntN(*t.job.Completions))}}}
+		t.job.SuccessPolicy = []batch.SuccessRule{{SucceededCount: new(1 + rng.IntN(*t.job.Completions))}}
 		return t
 	}},
 	{"steady", func(rng *rand.Rand) *task {

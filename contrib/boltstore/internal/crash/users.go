@@ -90,7 +90,7 @@ func (u *user) evictOne(ctx context.Context) {
 	for _, a := range attempts {
 		if a.Phase == batch.AttemptRunning {
 			u.ask(ctx, evict, 0, func() error {
-				return u.controller.Disrupt(ctx, name, a.UID, batch.ReasonEvictionByEvictionAPI)
+				return u.controller.Disrupt(ctx, name, a.UID, "EvictionByEvictionAPI")
 			})
 			return
 		}

@@ -32,8 +32,8 @@ func Event(m *batchv1.Job, a *batch.AttemptStatus, e batch.Event, name string) *
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job",
 			Name: m.Name, Namespace: m.Namespace, UID: m.UID},
-		Type:                string(e.Type),
-		Reason:              string(e.Reason),
+		Type:                e.Type,
+		Reason:              e.Reason,
 		Message:             e.Message,
 		FirstTimestamp:      at,
 		LastTimestamp:       at,

@@ -42,7 +42,7 @@ func FuzzJob(f *testing.F) {
 // requireShows wants the job and its pods to be shown, and the job as it is.
 func requireShows(t *testing.T, m *batchv1.Job) {
 	requireRoundTrip(t, m)
-	for _, phase := range []batch.AttemptPhase{batch.AttemptPending, batch.AttemptRunning, batch.AttemptSucceeded, batch.AttemptFailed} {
+	for _, phase := range []string{batch.AttemptPending, batch.AttemptRunning, batch.AttemptSucceeded, batch.AttemptFailed} {
 		p := Pod(m, attempt(func(a *batch.AttemptStatus) { a.Phase = phase }), "")
 		_, err := json.Marshal(p)
 		require.NoError(t, err)

@@ -160,7 +160,7 @@ func jobConditions(list []batch.Condition) []batchv1.JobCondition {
 		at := metav1.NewTime(c.LastTransitionTime)
 		conditions = append(conditions, batchv1.JobCondition{
 			Type: batchv1.JobConditionType(c.Type), Status: corev1.ConditionStatus(c.Status),
-			Reason: string(c.Reason), Message: c.Message, LastProbeTime: at, LastTransitionTime: at})
+			Reason: c.Reason, Message: c.Message, LastProbeTime: at, LastTransitionTime: at})
 	}
 	return conditions
 }

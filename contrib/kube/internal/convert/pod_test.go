@@ -205,7 +205,7 @@ func runsOf(runs pod.Runs) []batch.Condition {
 	return []batch.Condition{{Type: pod.RunsCondition, Status: "True", Message: string(text)}}
 }
 
-func end(a *batch.AttemptStatus, phase batch.AttemptPhase, code *int) {
+func end(a *batch.AttemptStatus, phase string, code *int) {
 	a.Phase, a.FinishedAt, a.ExitCode, a.Ready = phase, finished, code, false
 }
 
@@ -261,7 +261,7 @@ func TestPodConditions(t *testing.T) {
 	p := Pod(manifestOf(t, "", ""), attempt(func(a *batch.AttemptStatus) {
 		end(a, batch.AttemptFailed, new(143))
 		a.Reason = batch.ReasonDeadlineExceeded
-		a.Conditions = []batch.Condition{{Type: batch.DisruptionTarget, Status: batch.ConditionTrue, Reason: batch.ReasonEvictionByEvictionAPI, LastTransitionTime: finished}}
+		a.Conditions = []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", Reason: "EvictionByEvictionAPI", LastTransitionTime: finished}}
 	}), "")
 	require.Equal(t, corev1.PodCondition{
 		Type: "DisruptionTarget", Status: "True", Reason: "EvictionByEvictionAPI", LastTransitionTime: metav1.NewTime(finished)}, p.Status.Conditions[0])
@@ -353,7 +353,7 @@ func TestQOSClass(t *testing.T) {
 
 func TestEvent(t *testing.T) {
 	m := manifestOf(t, "", "")
-	e := batch.Event{Type: batch.EventNormal, Reason: batch.ReasonSuccessfulCreate, Message: "Created pod: job-abcde", At: created}
+	e := batch.Event{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: job-abcde", At: created}
 	event := Event(m, nil, e, "j.3")
 	require.Equal(t, "Normal", event.Type)
 	require.Equal(t, "SuccessfulCreate", event.Reason)

@@ -17,7 +17,7 @@ import (
 func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 	status := corev1.PodStatus{
 		Phase:    corev1.PodPhase(a.Phase),
-		Reason:   string(a.Reason),
+		Reason:   a.Reason,
 		QOSClass: qosClass(spec),
 	}
 	if a.Reason == batch.ReasonDeadlineExceeded {
@@ -216,7 +216,7 @@ func own(a batch.AttemptStatus, conditions []corev1.PodCondition) []corev1.PodCo
 		}
 		condition := corev1.PodCondition{
 			Type: corev1.PodConditionType(c.Type), Status: corev1.ConditionStatus(c.Status),
-			Reason: string(c.Reason), Message: c.Message, LastTransitionTime: metav1.NewTime(c.LastTransitionTime)}
+			Reason: c.Reason, Message: c.Message, LastTransitionTime: metav1.NewTime(c.LastTransitionTime)}
 		i := slices.IndexFunc(conditions, func(other corev1.PodCondition) bool { return other.Type == condition.Type })
 		if i < 0 {
 			more = append(more, condition)

@@ -15,16 +15,16 @@ import (
 // failurePolicy is the policy of a job with the given spec. If there are init
 // containers, which package batch does not know, rules by exit code look for
 // the container in the error.
-func failurePolicy(spec *batchv1.JobSpec) *batch.FailurePolicy {
+func failurePolicy(spec *batchv1.JobSpec) []batch.FailureRule {
 	if spec.PodFailurePolicy == nil {
 		return nil
 	}
-	policy := new(batch.FailurePolicy)
+	policy := []batch.FailureRule{}
 	for _, r := range spec.PodFailurePolicy.Rules {
 		rule := batch.FailureRule{Action: batch.FailureAction(r.Action)}
 		for _, c := range r.OnPodConditions {
-			rule.OnConditions = append(rule.OnConditions, batch.ConditionPattern{
-				Type: batch.ConditionType(c.Type), Status: batch.ConditionStatus(c.Status)})
+			rule.OnConditions = append(rule.OnConditions, batch.Condition{
+				Type: string(c.Type), Status: string(c.Status)})
 		}
 		switch {
 		case r.OnExitCodes == nil:
@@ -33,18 +33,19 @@ func failurePolicy(spec *batchv1.JobSpec) *batch.FailurePolicy {
 		default:
 			rule.OnExitCodes = exitCodes(r.OnExitCodes)
 		}
-		policy.Rules = append(policy.Rules, rule)
+		policy = append(policy, rule)
 	}
 	return policy
 }
 
 func exitCodes(on *batchv1.PodFailurePolicyOnExitCodesRequirement) *batch.ExitCodes {
-	codes := &batch.ExitCodes{
-		ContainerName: valueOr(on.ContainerName, ""),
-		Operator:      batch.ExitCodeOperator(on.Operator),
+	codes := &batch.ExitCodes{ContainerName: valueOr(on.ContainerName, "")}
+	list := &codes.NotIn
+	if on.Operator == batchv1.PodFailurePolicyOnExitCodesOpIn {
+		list = &codes.In
 	}
 	for _, code := range on.Values {
-		codes.Values = append(codes.Values, int(code))
+		*list = append(*list, int(code))
 	}
 	return codes
 }
@@ -62,18 +63,19 @@ func matchCode(on *batchv1.PodFailurePolicyOnExitCodesRequirement) func(error) b
 	}
 }
 
-func successPolicy(p *batchv1.SuccessPolicy) *batch.SuccessPolicy {
+func successPolicy(p *batchv1.SuccessPolicy) []batch.SuccessRule {
 	if p == nil {
 		return nil
 	}
-	policy := new(batch.SuccessPolicy)
+	policy := []batch.SuccessRule{}
 	for _, r := range p.Rules {
 		rule := batch.SuccessRule{SucceededCount: count(r.SucceededCount)}
 		if r.SucceededIndexes != nil {
 			// Kubernetes reads numbers with a sign, package batch does not.
-			rule.SucceededIndexes = new(strings.ReplaceAll(*r.SucceededIndexes, "+", ""))
+			set, _ := batch.ParseIndexSet(strings.ReplaceAll(*r.SucceededIndexes, "+", "")) // valid: see Validate
+			rule.SucceededIndexes = &set
 		}
-		policy.Rules = append(policy.Rules, rule)
+		policy = append(policy, rule)
 	}
 	return policy
 }
@@ -83,12 +85,12 @@ func successPolicy(p *batchv1.SuccessPolicy) *batch.SuccessPolicy {
 const onError corev1.PodConditionType = "kube.runtocompletion.dev/OnError"
 
 // failurePolicyOf is failurePolicy backwards, for jobs made by Go code.
-func failurePolicyOf(p *batch.FailurePolicy) *batchv1.PodFailurePolicy {
+func failurePolicyOf(p []batch.FailureRule) *batchv1.PodFailurePolicy {
 	if p == nil {
 		return nil
 	}
 	policy := &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{}}
-	for _, r := range p.Rules {
+	for _, r := range p {
 		rule := batchv1.PodFailurePolicyRule{
 			Action: batchv1.PodFailurePolicyAction(r.Action), OnExitCodes: exitCodesOf(r.OnExitCodes)}
 		for _, c := range r.OnConditions {
@@ -107,24 +109,30 @@ func exitCodesOf(e *batch.ExitCodes) *batchv1.PodFailurePolicyOnExitCodesRequire
 	if e == nil {
 		return nil
 	}
-	on := &batchv1.PodFailurePolicyOnExitCodesRequirement{Operator: batchv1.PodFailurePolicyOnExitCodesOperator(e.Operator)}
+	on := &batchv1.PodFailurePolicyOnExitCodesRequirement{Operator: batchv1.PodFailurePolicyOnExitCodesOpIn}
+	if e.In == nil {
+		on.Operator = batchv1.PodFailurePolicyOnExitCodesOpNotIn
+	}
 	if e.ContainerName != "" {
 		on.ContainerName = new(e.ContainerName)
 	}
-	for _, code := range e.Values {
+	for _, code := range slices.Concat(e.In, e.NotIn) {
 		on.Values = append(on.Values, int32(code))
 	}
 	return on
 }
 
-func successPolicyOf(p *batch.SuccessPolicy) *batchv1.SuccessPolicy {
+func successPolicyOf(p []batch.SuccessRule) *batchv1.SuccessPolicy {
 	if p == nil {
 		return nil
 	}
 	policy := new(batchv1.SuccessPolicy)
-	for _, r := range p.Rules {
-		policy.Rules = append(policy.Rules, batchv1.SuccessPolicyRule{
-			SucceededIndexes: r.SucceededIndexes, SucceededCount: narrowed(r.SucceededCount)})
+	for _, r := range p {
+		rule := batchv1.SuccessPolicyRule{SucceededCount: narrowed(r.SucceededCount)}
+		if r.SucceededIndexes != nil {
+			rule.SucceededIndexes = new(r.SucceededIndexes.String())
+		}
+		policy.Rules = append(policy.Rules, rule)
 	}
 	return policy
 }

@@ -125,8 +125,8 @@ func TestRoundTripOfRecordedJobs(t *testing.T) {
 // TestManifestOfGoJobs wants jobs made by Go code to look like ones of
 // manifests, and to be valid as such.
 func TestManifestOfGoJobs(t *testing.T) {
-	matches := batch.FailureRule{Action: batch.Ignore, OnError: func(error) bool { return true }}
-	codes := batch.FailureRule{Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.In, Values: []int{3}}}
+	matches := batch.FailureRule{Action: batch.ActionIgnore, OnError: func(error) bool { return true }}
+	codes := batch.FailureRule{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{3}}}
 	function := batch.ExecutorFunc(nil)
 	for name, c := range map[string]struct {
 		job         batch.Job
@@ -140,7 +140,7 @@ func TestManifestOfGoJobs(t *testing.T) {
 		"a command's address": {job: batch.Job{Executor: &batch.Command{Args: []string{"a"}}}, image: "process", command: []string{"a"}},
 		"part of a second":    {job: batch.Job{Executor: function, ActiveDeadline: new(1500 * time.Millisecond)}, image: "func/job", wantSeconds: 2},
 		"a large number":      {job: batch.Job{Executor: function, Completions: new(math.MaxInt)}, image: "func/job"},
-		"a predicate":         {job: batch.Job{Executor: function, FailurePolicy: &batch.FailurePolicy{Rules: []batch.FailureRule{matches, codes}}}, image: "func/job"},
+		"a predicate":         {job: batch.Job{Executor: function, FailurePolicy: []batch.FailureRule{matches, codes}}, image: "func/job"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.job.Name = "job"
@@ -155,7 +155,7 @@ func TestManifestOfGoJobs(t *testing.T) {
 				require.Equal(t, c.wantSeconds, *m.Spec.ActiveDeadlineSeconds)
 			}
 			if p := c.job.FailurePolicy; p != nil {
-				require.Len(t, m.Spec.PodFailurePolicy.Rules, len(p.Rules), "rules keep their indexes")
+				require.Len(t, m.Spec.PodFailurePolicy.Rules, len(p), "rules keep their indexes")
 			}
 		})
 	}

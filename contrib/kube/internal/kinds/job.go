@@ -162,10 +162,10 @@ func fieldErrorsOf(err error) field.ErrorList {
 }
 
 // errorTypes are the API's names of the kinds of errors.
-var errorTypes = map[batch.ErrorKind]field.ErrorType{
-	batch.Required: field.ErrorTypeRequired, batch.Invalid: field.ErrorTypeInvalid,
-	batch.NotSupported: field.ErrorTypeNotSupported, batch.Forbidden: field.ErrorTypeForbidden,
-	batch.TooLong: field.ErrorTypeTooLong, batch.TooMany: field.ErrorTypeTooMany, batch.Duplicate: field.ErrorTypeDuplicate,
+var errorTypes = map[string]field.ErrorType{
+	"Required": field.ErrorTypeRequired, "Invalid": field.ErrorTypeInvalid,
+	"NotSupported": field.ErrorTypeNotSupported, "Forbidden": field.ErrorTypeForbidden,
+	"TooLong": field.ErrorTypeTooLong, "TooMany": field.ErrorTypeTooMany, "Duplicate": field.ErrorTypeDuplicate,
 }
 
 func fieldErrors(list []batch.FieldError) field.ErrorList {

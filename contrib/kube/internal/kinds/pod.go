@@ -98,7 +98,7 @@ func (h *Host) evict(a *wire.Answer, o *watchcache.Object, params url.Values) er
 	}
 	warnOfGrace(a, pod, options)
 	if len(options.DryRun) == 0 && len(params["dryRun"]) == 0 {
-		err := h.Controller.Disrupt(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.ReasonEvictionByEvictionAPI)
+		err := h.Controller.Disrupt(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, "EvictionByEvictionAPI")
 		if _, err := h.stopped(o, err); err != nil {
 			return err
 		}

@@ -196,13 +196,13 @@ func (p *template) initialize(ctx context.Context, a batch.Attempt, runs *record
 // setInitialized sets the attempt's condition and readiness, as a kubelet does.
 func setInitialized(a batch.Attempt, left []corev1.Container) error {
 	a.SetReady(len(left) == 0)
-	c := batch.Condition{Type: batch.ConditionType(corev1.PodInitialized), Status: batch.ConditionTrue}
+	c := batch.Condition{Type: string(corev1.PodInitialized), Status: "True"}
 	if len(left) > 0 {
 		names := make([]string, len(left))
 		for i := range left {
 			names[i] = left[i].Name
 		}
-		c.Status, c.Reason = batch.ConditionFalse, "ContainersNotInitialized"
+		c.Status, c.Reason = "False", "ContainersNotInitialized"
 		c.Message = fmt.Sprintf("containers with incomplete status: %v", names)
 	}
 	return a.SetCondition(c)

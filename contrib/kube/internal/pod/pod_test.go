@@ -274,7 +274,7 @@ func TestInitContainers(t *testing.T) {
 		policy   string
 		failures map[string]int
 		order    string
-		phase    batch.AttemptPhase
+		phase    string
 		failed   string // container
 		exit     int
 		ready    string // message of the condition Initialized
@@ -295,7 +295,7 @@ func TestInitContainers(t *testing.T) {
 			i := slices.IndexFunc(r.Conditions, func(c batch.Condition) bool { return c.Type == "Initialized" })
 			require.GreaterOrEqual(t, i, 0)
 			require.Equal(t, c.ready, r.Conditions[i].Message)
-			require.Equal(t, c.ready == "", r.Conditions[i].Status == batch.ConditionTrue)
+			require.Equal(t, c.ready == "", r.Conditions[i].Status == "True")
 			if c.failed == "" {
 				require.NoError(t, r.Err)
 				return
@@ -394,12 +394,12 @@ func TestLastRun(t *testing.T) {
 }
 
 // giveUp ends a job with its first failed attempt.
-func giveUp(policy string) *batch.FailurePolicy {
+func giveUp(policy string) []batch.FailureRule {
 	if policy != "Never" {
 		return nil
 	}
-	return &batch.FailurePolicy{Rules: []batch.FailureRule{{
-		Action: batch.FailJob, OnExitCodes: &batch.ExitCodes{Operator: batch.NotIn, Values: []int{0}}}}}
+	return []batch.FailureRule{{
+		Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{0}}}}
 }
 
 // TestInitMessage wants the message of an init container that has failed, but

@@ -16,7 +16,7 @@ import (
 
 // RunsCondition is a condition of attempts whose containers run one after the
 // other, or were restarted in place. Its message is their Runs as JSON.
-const RunsCondition batch.ConditionType = "kube.runtocompletion.dev/Runs"
+const RunsCondition string = "kube.runtocompletion.dev/Runs"
 
 // Runs is what is known of the runs of containers, by name.
 type Runs map[string]*History
@@ -134,7 +134,7 @@ func (r *recorder) save() error {
 	if err := os.WriteFile(name, text, 0o600); err != nil {
 		return err
 	}
-	err = r.attempt.SetCondition(batch.Condition{Type: RunsCondition, Status: batch.ConditionTrue, Message: string(text)})
+	err = r.attempt.SetCondition(batch.Condition{Type: RunsCondition, Status: "True", Message: string(text)})
 	if errors.Is(err, batch.ErrAttemptEnded) {
 		return nil // nobody will ask
 	}

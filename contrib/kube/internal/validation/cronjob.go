@@ -111,9 +111,9 @@ func cronErrors(err error) (errs field.ErrorList) {
 	if !ok {
 		return nil
 	}
-	types := map[batch.ErrorKind]field.ErrorType{
-		batch.Required: field.ErrorTypeRequired, batch.Invalid: field.ErrorTypeInvalid,
-		batch.NotSupported: field.ErrorTypeNotSupported, batch.Forbidden: field.ErrorTypeForbidden}
+	types := map[string]field.ErrorType{
+		"Required": field.ErrorTypeRequired, "Invalid": field.ErrorTypeInvalid,
+		"NotSupported": field.ErrorTypeNotSupported, "Forbidden": field.ErrorTypeForbidden}
 	for _, e := range invalid.Fields {
 		value := e.Value
 		if d, ok := value.(time.Duration); ok {

@@ -113,7 +113,7 @@ func (j *job) shows(a *batch.AttemptStatus) bool {
 	if _, ok := j.dismissed[a.UID]; ok {
 		return false
 	}
-	stopped := !a.DeletedAt.IsZero() && a.DeletedBy != batch.DeletedByTimeout && !j.failed(a)
+	stopped := !a.DeletedAt.IsZero() && a.DeletedBy != "timeout" && !j.failed(a)
 	return !stopped || a.FinishedAt.IsZero()
 }
 
@@ -121,8 +121,8 @@ func (j *job) shows(a *batch.AttemptStatus) bool {
 // deletes its pod, and with it the log that says why.
 func (j *job) failed(a *batch.AttemptStatus) bool {
 	for _, c := range j.object.Job.Status.Conditions {
-		if c.Type == batch.ConditionFailureTarget && c.Status == batch.ConditionTrue {
-			return a.DeletedBy == batch.DeletedByController && !a.DeletedAt.Before(c.LastTransitionTime)
+		if c.Type == batch.ConditionFailureTarget && c.Status == "True" {
+			return a.DeletedBy == "job-controller" && !a.DeletedAt.Before(c.LastTransitionTime)
 		}
 	}
 	return false
@@ -179,8 +179,8 @@ func sortedPods(pods map[string]*Object) []*Object {
 // An eventKey tells an event of a job, or of one of its pods, from the others.
 type eventKey struct {
 	pod     string // its UID
-	kind    batch.EventType
-	reason  batch.Reason
+	kind    string
+	reason  string
 	message string
 	at      int64
 }
@@ -195,17 +195,17 @@ func keyOf(e *batch.Event, pod *batch.AttemptStatus) eventKey {
 
 // The reasons of a pod's events, which are a kubelet's.
 const (
-	ReasonStarted batch.Reason = "Started"
-	ReasonBackOff batch.Reason = "BackOff"
-	ReasonKilling batch.Reason = "Killing"
+	ReasonStarted string = "Started"
+	ReasonBackOff string = "BackOff"
+	ReasonKilling string = "Killing"
 )
 
 // podEvents are what a kubelet would say of an attempt.
 func podEvents(a *batch.AttemptStatus) []batch.Event {
 	return slices.DeleteFunc([]batch.Event{
-		{Type: batch.EventNormal, Reason: ReasonStarted, At: a.StartedAt},
-		{Type: batch.EventWarning, Reason: ReasonBackOff, At: a.RestartAt},
-		{Type: batch.EventNormal, Reason: ReasonKilling, At: a.DeletedAt},
+		{Type: "Normal", Reason: ReasonStarted, At: a.StartedAt},
+		{Type: "Warning", Reason: ReasonBackOff, At: a.RestartAt},
+		{Type: "Normal", Reason: ReasonKilling, At: a.DeletedAt},
 	}, func(e batch.Event) bool { return e.At.IsZero() || a.StartedAt.IsZero() })
 }
 
