@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A relay is what attempts found and saved, in order.
@@ -93,7 +94,7 @@ func TestCheckpointsGoToOneAttemptEach(t *testing.T) {
 func TestCheckpointSurvivesTheController(t *testing.T) {
 	for _, mode := range []batch.CompletionMode{batch.Indexed, batch.NonIndexed} {
 		synctest.Test(t, func(t *testing.T) {
-			var store batch.MemoryStore
+			var store batchtest.MemoryStore
 			var r relay
 			job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(1),
 				Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -131,10 +132,9 @@ func TestCheckpointLimits(t *testing.T) {
 		require.NoError(t, err)
 	}
 	run(batch.Job{CheckpointLimit: new(3)}, func(a batch.Attempt) error {
-		tooLarge, ok := errors.AsType[*batch.CheckpointSizeError](a.SaveCheckpoint(context.Background(), []byte("four")))
-		require.True(t, ok)
-		require.Equal(t, batch.CheckpointSizeError{Size: 4, Limit: 3}, *tooLarge)
-		require.EqualError(t, tooLarge, "batch: checkpoint of 4 bytes: at most 3 are allowed")
+		err := a.SaveCheckpoint(context.Background(), []byte("four"))
+		require.ErrorIs(t, err, batch.ErrTooLarge)
+		require.EqualError(t, err, "batch: too large: checkpoint of 4 bytes: at most 3 are allowed")
 		require.Nil(t, a.Checkpoint(), "nothing has changed")
 		require.NoError(t, a.SaveCheckpoint(context.Background(), nil))
 		require.Equal(t, []byte{}, a.Checkpoint(), "an empty one is one")
@@ -189,25 +189,4 @@ func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
 		require.ErrorIs(t, <-late, batch.ErrAttemptEnded)
 		require.NoError(t, c.Shutdown(t.Context()))
 	})
-}
-
-func TestTypedCheckpoints(t *testing.T) {
-	type place struct{ File, Line int }
-	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Backoff: batch.ConstantBackoff(0),
-		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			at, ok, err := batch.LoadCheckpoint[place](a)
-			require.NoError(t, err)
-			require.Equal(t, a.Number == 1, ok)
-			if ok {
-				require.Equal(t, place{3, 4}, at)
-				_, ok, err := batch.LoadCheckpoint[string](a)
-				require.False(t, ok)
-				require.Error(t, err)
-				return nil
-			}
-			require.Error(t, batch.SaveCheckpoint(context.Background(), a, func() {}))
-			require.NoError(t, batch.SaveCheckpoint(context.Background(), a, place{3, 4}))
-			return errAgain
-		})})
-	require.NoError(t, err)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // TestMachineSleeps wants deadlines and TTLs to last as long as they were to, whatever
@@ -41,7 +42,7 @@ func TestMachineSleeps(t *testing.T) {
 func TestRestartAfterASleep(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const slept = 8 * time.Hour
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		running := batch.Job{Name: "runs", ActiveDeadline: new(time.Hour), Executor: untilDone}
 		finished := batch.Job{Name: "done", TTLAfterFinished: new(2 * time.Hour), Executor: succeed}
 		c := newController(t, batch.Options{Store: store})
@@ -77,7 +78,7 @@ func TestRestartAfterASleep(t *testing.T) {
 // TestClockSetBackBetweenProcesses wants no retry to wait longer than it was to, and
 // no revision to be lower than one told. Each bubble begins at the same time.
 func TestClockSetBackBetweenProcesses(t *testing.T) {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	attempts := 0
 	job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Minute), TTLAfterFinished: new(time.Hour), Executor: fn(func(context.Context) error {
 		if attempts++; attempts < 3 {

@@ -32,12 +32,17 @@ var (
 	// ErrShutdown: the controller is shut down, or shutting down. It is also
 	// the cause with which attempts are cancelled then.
 	ErrShutdown = runner.ErrShutdown
-	// ErrJobDeleted: the job that was waited for was deleted before it finished.
-	ErrJobDeleted = runner.ErrJobDeleted
-	// ErrFinished: the attempt has ended already.
-	ErrFinished = runner.ErrFinished
+	// ErrDeleted: the job that was waited for was deleted before it finished. It is also
+	// the cause with which attempts are cancelled that a user has deleted, or whose job.
+	ErrDeleted = runner.ErrDeleted
 	// ErrStoreInUse: another controller has claimed the store; see [Claimer].
 	ErrStoreInUse = errors.New("batch: store is in use by another controller")
+	// ErrStore: the [Store] failed, with an error that is in the chain as well. What was
+	// called for may have been done, but it is not known to be durable.
+	ErrStore = runner.ErrStore
+	// ErrStoreFormat: the [Store] was written in another format than this version of
+	// the package has, or is none at all. The text names both formats.
+	ErrStoreFormat = runner.ErrStoreFormat
 	// ErrTooOld: deletions since the given revision are no longer known.
 	ErrTooOld = runner.ErrTooOld
 )
@@ -75,8 +80,8 @@ type Options struct {
 // attempts that ran, and of jobs while the store fails.
 //
 // A Store is a map of two levels: the records of each job, under keys. Package
-// batchtest has a test suite for implementations; contrib/boltstore keeps jobs in
-// one file.
+// batchtest has one in memory for tests, and a test suite for implementations;
+// contrib/boltstore keeps jobs in one file.
 type Store interface {
 	// Load returns all records, each once, those of one job together. The values
 	// belong to the caller. After an error, what came before it is not used.
@@ -107,112 +112,13 @@ type Record struct {
 	Value []byte // nil removes the record; an empty value is one
 }
 
-// A MemoryStore is a [Store] in memory: jobs survive their controller, but not the
-// process. Tests restart controllers with it. The zero value is empty. Its
-// methods may be called by several goroutines at once.
-type MemoryStore struct {
-	mu      sync.Mutex // guards the fields below
-	jobs    map[string]map[string][]byte
-	claimed bool
-}
-
-// Claim makes the store that of one controller. The error is [ErrStoreInUse].
-func (s *MemoryStore) Claim(context.Context) (release func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.claimed {
-		return nil, ErrStoreInUse
-	}
-	s.claimed = true
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.claimed = false
-	}, nil
-}
-
-// Load walks over a copy of what there is. The error is that of ctx.
-func (s *MemoryStore) Load(ctx context.Context) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		s.mu.Lock()
-		var records []Record
-		for job, values := range s.jobs {
-			for key, value := range values {
-				records = append(records, Record{job, key, slices.Clone(value)})
-			}
-		}
-		s.mu.Unlock()
-		for _, r := range records {
-			if ctx.Err() != nil {
-				yield(Record{}, context.Cause(ctx))
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Commit applies the records. The error is that of ctx.
-func (s *MemoryStore) Commit(ctx context.Context, records []Record) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.jobs == nil {
-		s.jobs = make(map[string]map[string][]byte)
-	}
-	for _, r := range records {
-		s.apply(r)
-	}
-	return nil
-}
-
-// apply needs s.mu.
-func (s *MemoryStore) apply(r Record) {
-	switch {
-	case r.Value != nil && s.jobs[r.Job] == nil:
-		s.jobs[r.Job] = make(map[string][]byte)
-		fallthrough
-	case r.Value != nil:
-		s.jobs[r.Job][r.Key] = append([]byte{}, r.Value...)
-	case r.Key == "":
-		delete(s.jobs, r.Job)
-	default:
-		delete(s.jobs[r.Job], r.Key)
-	}
-}
-
-// A StoreError reports that the [Store] failed. What was called for may have been
-// done, but it is not known to be durable.
-type StoreError struct{ Err error }
-
-// Error gives the store's error.
-func (e *StoreError) Error() string { return "batch: store: " + e.Err.Error() }
-
-// Unwrap returns the store's error.
-func (e *StoreError) Unwrap() error { return e.Err }
-
-// A FormatError reports a [Store] written in another format than this version of
-// the package has.
-type FormatError struct {
-	Have, Want string // Have is empty for something that is no store at all
-}
-
-// Error names both formats.
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("batch: the store has format %q, this version needs %q", e.Have, e.Want)
-}
-
 // A Controller runs jobs. Its methods may be called by several goroutines at
 // once, also by executors. What they return are copies.
 type Controller struct{ runner *runner.Runner }
 
 // New returns a controller. It has no goroutine until a job runs, but call
 // [Controller.Shutdown] when done with it. The error names a bad option, or is
-// that of Options.Store, such as a [*FormatError], or of ctx, which limits how long
+// that of Options.Store, such as [ErrStoreFormat], or of ctx, which limits how long
 // reading the store may take.
 func New(ctx context.Context, o Options) (*Controller, error) {
 	if o.MaxActive < 0 {
@@ -227,9 +133,6 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 		return nil, err
 	}
 	if err := c.runner.Open(ctx, store); err != nil {
-		if wrong, ok := errors.AsType[*runner.FormatError](err); ok {
-			return nil, (*FormatError)(wrong)
-		}
 		return nil, err
 	}
 	return c, nil
@@ -241,12 +144,8 @@ func newController(parent context.Context, o Options) *Controller {
 	return &Controller{runner.New(runner.Options{
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
-		UserErrors: runner.UserErrors{
-			Store:          func(err error) error { return &StoreError{err} },
-			CheckpointSize: func(size, limit int) error { return &CheckpointSizeError{size, limit} },
-			Panicked: func(value any, stack []byte) error {
-				return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
-			},
+		Panicked: func(value any, stack []byte) error {
+			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
 	})}
 }
@@ -313,7 +212,7 @@ func (c *Controller) logPanic(message string, value any) {
 func sourceOf(d *runner.Definition) *source { return d.Source.(*source) }
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
-// [ErrExists], [ErrShutdown], a [*StoreError] or that of ctx; then nothing was
+// [ErrExists], [ErrShutdown], [ErrStore] or that of ctx; then nothing was
 // created, but for a job that its store has in spite of the error if the process
 // ends before that works again. Ctx is looked at only at the start: the job does
 // not end with it, and attempts do not see its values.
@@ -445,7 +344,7 @@ func (c *Controller) All() iter.Seq[Status] {
 // change sets Executor, and with it the others that are needed, the job goes on,
 // as after [Controller.Apply]: the way for jobs that were declared at run time.
 //
-// Other errors are [ErrNotFound], [ErrShutdown], a [*StoreError] or that of ctx.
+// Other errors are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
 		j, err := c.runner.Change(ctx, name)
@@ -507,7 +406,7 @@ const (
 
 // Delete removes a job. Its name is free again as soon as the job is gone.
 // Attempts that are stopped see [ErrDeleted]. An unknown propagation is an error;
-// others are [ErrNotFound], [ErrShutdown], a [*StoreError] or that of ctx.
+// others are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name string, p Propagation) error {
 	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
 		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
@@ -532,7 +431,7 @@ func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
 
 // Wait waits until a job has finished and returns its final status. The error
 // is nil if the job is Complete, a [*JobError] if it has Failed, and otherwise
-// says why there is nothing to wait for: [ErrNotFound], [ErrJobDeleted],
+// says why there is nothing to wait for: [ErrNotFound], [ErrDeleted],
 // [ErrShutdown], or the error of ctx; the status is then the last one known.
 func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
 	j, err := c.runner.Find(name)
@@ -548,11 +447,11 @@ func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
 	if err != nil {
 		return status, unfinished(status, err, j)
 	}
-	if failed := jobErrorOf(status.Name, j.Failure()); failed != nil {
-		return status, failed
+	if failure := j.Failure(); failure != nil {
+		return status, failed(status, failure)
 	}
 	if !status.Finished() {
-		return status, ErrJobDeleted
+		return status, ErrDeleted
 	}
 	return status, nil
 }
@@ -614,7 +513,7 @@ func (c *Controller) Revision() uint64 { return c.runner.Revision() }
 // creation: those that have not ended, and the newest that have
 // ([Job.History]). Attempts of deleted jobs of that name come first as long as
 // they have not ended; AttemptStatus.JobUID tells them apart. The error is
-// [ErrNotFound] if there is neither, or a [*StoreError] or that of ctx: then the
+// [ErrNotFound] if there is neither, or [ErrStore] or that of ctx: then the
 // list is right, but not known to be durable.
 func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
@@ -632,8 +531,8 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 }
 
 // Events returns the newest events of a job, oldest first: the last 200 about
-// attempts, and the last 100 about the job. The error is [ErrNotFound], or a
-// [*StoreError] or that of ctx: then the list is right, but not known to be durable.
+// attempts, and the last 100 about the job. The error is [ErrNotFound], or
+// [ErrStore] or that of ctx: then the list is right, but not known to be durable.
 func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	j, err := c.runner.Find(name)
 	if err != nil {
@@ -710,15 +609,15 @@ func logLine(l logtail.Line) LogLine {
 // Stack returns the stack of the goroutine that runs an attempt, given by its name
 // or UID, in the form of [runtime/debug.Stack]; empty if it has not started. It stops
 // the world for as long as all stacks take to be written. The error is [ErrNotFound] or
-// [ErrFinished].
+// [ErrAttemptEnded].
 func (c *Controller) Stack(job, attempt string) (string, error) {
 	return c.runner.Stack(job, attempt)
 }
 
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
 // pod would: its context is cancelled with [ErrDeleted]; whether it counts as
-// failed, and when it is replaced, is for the job's policies to say. The error is [ErrNotFound], [ErrFinished], [ErrShutdown], a
-// [*StoreError] or that of ctx.
+// failed, and when it is replaced, is for the job's policies to say. The error is [ErrNotFound], [ErrAttemptEnded], [ErrShutdown],
+// [ErrStore] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
 	return c.tellAttempt(ctx, func() error { return c.runner.DeleteAttempt(job, attempt) })
 }
@@ -751,7 +650,7 @@ var disruptions = []string{"PreemptionByScheduler", "DeletionByTaintManager", "E
 // durable when SaveRecord returns, and found again by the next controller. A nil
 // value removes the record. A key has at most 90 bytes and begins with the
 // extension's name, such as "cron/nightly". Calls for one key must come one at a
-// time. The error names a bad key, or is [ErrShutdown], a [*StoreError] or that of
+// time. The error names a bad key, or is [ErrShutdown], [ErrStore] or that of
 // ctx; then [Controller.Records] has the old value.
 func (c *Controller) SaveRecord(ctx context.Context, key string, value []byte) error {
 	const longest = 90
@@ -773,7 +672,7 @@ func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
 // names those that have not. Interrupted attempts do not count. Jobs can still
 // be read afterwards; what would create or change one answers ErrShutdown. It
 // may be called more than once, but not by an executor, which it would wait for:
-// then it does nothing and says so. With a [Store], the error may be a [*StoreError]
+// then it does nothing and says so. With a [Store], the error may be [ErrStore]
 // as well: then the last changes are not durable.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	left, err := c.runner.Shutdown(ctx)
@@ -821,8 +720,8 @@ func Run(ctx context.Context, job Job) (Status, error) {
 	_, ended := c.wait(ctx, j)
 	abandoned := c.Shutdown(ctx)
 	status, err := c.status(j), ended
-	if err != nil && !status.Finished() {
-		err = unfinished(status, err, j) // with what has failed meanwhile
+	if e, ok := ended.(*JobError); ok && e.Reason == "" {
+		err = unfinished(status, e.Err, j) // with what has failed meanwhile
 	}
 	if abandoned != nil {
 		err = errors.Join(err, abandoned)
@@ -842,8 +741,8 @@ func Run(ctx context.Context, job Job) (Status, error) {
 //
 // With a limit per index, items that fail for good do not stop the others; with
 // BackoffLimit alone the job ends when it is exceeded. Either way, and if ctx ends,
-// the error is a [*MapError], and items without a success have zero results. No
-// items are a success.
+// the error is a [*JobError], and items without a success have zero results: the
+// CompletedIndexes of its status are the items that have one. No items are a success.
 func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
 	if err := checkMapped(&job, fn == nil); err != nil {
 		return nil, err
@@ -861,7 +760,7 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if _, ok := err.(*ValidationError); ok {
 		return nil, err
 	}
-	return m.take(status.CompletedIndexes), mapError(status, err)
+	return m.take(status.CompletedIndexes), err
 }
 
 // A mapped is the executor of a [Map].
@@ -899,35 +798,6 @@ func (m *mapped[T, R]) take(succeeded IndexSet) []R {
 	}
 	return results
 }
-
-// A MapError is the error of a [Map] whose items have not all succeeded: some have
-// failed, or its context has ended. errors.Is and errors.As look through it.
-type MapError struct {
-	Succeeded IndexSet // the items that have, and whose results are valid
-	Failed    IndexSet // the items that have failed for good; see [JobError.Indexes]
-	Err       error    // a [*JobError], an [*UnfinishedError], or the cause of the context
-}
-
-func mapError(s Status, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := &MapError{Succeeded: s.CompletedIndexes, Err: err}
-	if failed, ok := errors.AsType[*JobError](err); ok && s.Is(ConditionFailed) {
-		e.Failed = failed.FailedIndexes
-	} else if s.FailedIndexes != nil {
-		e.Failed = *s.FailedIndexes
-	}
-	return e
-}
-
-// Error gives Err, and says how many items have succeeded.
-func (e *MapError) Error() string {
-	return fmt.Sprintf("%v (%d items have succeeded)", e.Err, e.Succeeded.Len())
-}
-
-// Unwrap returns Err.
-func (e *MapError) Unwrap() error { return e.Err }
 
 func checkMapped(job *Job, noFunction bool) error {
 	var errs []FieldError

@@ -208,8 +208,8 @@ func TestErrorTexts(t *testing.T) {
 		require.EqualError(t, c.Create(t.Context(), batch.Job{Name: "backup", Executor: succeed}), `batch: job exists: "backup"`)
 		require.EqualError(t, c.DeleteAttempt(t.Context(), "backup", "x"), `batch: not found: attempt "x" of job "backup"`)
 		err = c.DeleteAttempt(t.Context(), "backup", attempt)
-		require.ErrorIs(t, err, batch.ErrFinished)
-		require.EqualError(t, err, `batch: attempt has finished: "`+attempt+`"`)
+		require.ErrorIs(t, err, batch.ErrAttemptEnded)
+		require.EqualError(t, err, `batch: attempt ended: "`+attempt+`"`)
 		require.EqualError(t, c.Delete(t.Context(), "backup", "Sideways"), `batch: propagation "Sideways": must be Background, Foreground or Orphan`)
 		require.EqualError(t, c.Delete(t.Context(), "backup", ""), `batch: propagation "": must be Background, Foreground or Orphan`)
 		require.EqualError(t, c.Create(t.Context(), batch.Job{Name: "restore"}),
@@ -613,7 +613,7 @@ func TestDelete(t *testing.T) {
 				synctest.Wait()
 				require.NoError(t, c.Delete(t.Context(), "j", test.propagation))
 				if test.gone {
-					require.ErrorIs(t, <-waited, batch.ErrJobDeleted)
+					require.ErrorIs(t, <-waited, batch.ErrDeleted)
 					_, err := c.Get("j")
 					require.ErrorIs(t, err, batch.ErrNotFound)
 					_, err = c.Events(t.Context(), "j")
@@ -646,7 +646,7 @@ func TestDelete(t *testing.T) {
 					require.NotEqual(t, old.UID, a.UID, "%v is still listed", a)
 				}
 				if !test.gone {
-					require.ErrorIs(t, <-waited, batch.ErrJobDeleted)
+					require.ErrorIs(t, <-waited, batch.ErrDeleted)
 					_, err := c.Get("j")
 					require.ErrorIs(t, err, batch.ErrNotFound)
 				}
@@ -1043,7 +1043,7 @@ func TestLastFailure(t *testing.T) {
 		settle()
 		f := get(t, c, "j").LastFailure
 		f.Attempt = ""
-		require.Equal(t, batch.Failure{Index: 0, Failures: 1, ExitCode: 1, Message: "disk full", At: f.At}, *f)
+		require.Equal(t, batch.AttemptError{Index: 0, Failures: 1, ExitCode: 1, Message: "disk full", At: f.At}, *f)
 	})
 }
 
@@ -1728,7 +1728,7 @@ func meddle(t *testing.T, c *batch.Controller) {
 		}
 		switch {
 		case err == nil, errors.Is(err, batch.ErrNotFound):
-		case errors.Is(err, batch.ErrFinished):
+		case errors.Is(err, batch.ErrAttemptEnded):
 			if get(t, c, "job").Finished() {
 				return
 			}

@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // TestApplyOfAFinishedJob wants a finished job to be left alone, whatever has changed.
 func TestApplyOfAFinishedJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(1), Executor: succeed}
 		c := newController(t, batch.Options{Store: store})
 		_, err := c.Run(t.Context(), job)
@@ -50,7 +51,7 @@ func TestApplyOfAFinishedJob(t *testing.T) {
 // status that says so.
 func TestUndeclaredJobsAreReported(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		c := newController(t, batch.Options{Store: store})
 		for _, name := range []string{"forgotten", "known"} {
 			mustCreate(t, c, batch.Job{Name: name, Executor: untilDone})
@@ -80,9 +81,9 @@ func TestStoreIsClosedTooEarly(t *testing.T) {
 		store.set(func(func() error) error { return fs.ErrClosed })
 		_, err = c.Wait(t.Context(), "j")
 		require.ErrorIs(t, err, fs.ErrClosed)
-		_, ok := errors.AsType[*batch.StoreError](err)
+		ok := errors.Is(err, batch.ErrStore)
 		require.True(t, ok)
-		_, ok = errors.AsType[*batch.StoreError](c.Shutdown(ended(errCause)))
+		ok = errors.Is(c.Shutdown(ended(errCause)), batch.ErrStore)
 		require.True(t, ok)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // TestDirectoryOverARestart wants an attempt that waits for its restart to find its
@@ -19,7 +20,7 @@ import (
 func TestDirectoryOverARestart(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	bubble(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		var dirs []string
 		job := batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
@@ -56,7 +57,7 @@ func TestDirectoryOfAKilledProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
 			bubble(t, func(t *testing.T) {
-				store, killed := new(batch.MemoryStore), new(batch.MemoryStore)
+				store, killed := new(batchtest.MemoryStore), new(batchtest.MemoryStore)
 				kill := func() { require.NoError(t, killed.Commit(t.Context(), recordsOf(t, store))) }
 				made := make(chan string, 1)
 				var calls atomic.Int64

@@ -254,9 +254,9 @@ func ExampleController_Delete() {
 	})
 	fmt.Println(c.Delete(ctx, "crawl", batch.Foreground))
 	_, err := c.Wait(ctx, "crawl")
-	fmt.Println(errors.Is(err, batch.ErrJobDeleted) || errors.Is(err, batch.ErrNotFound))
+	fmt.Println(errors.Is(err, batch.ErrDeleted) || errors.Is(err, batch.ErrNotFound))
 	// Unordered output:
-	// closing connections: batch: attempt deleted
+	// closing connections: batch: deleted
 	// <nil>
 	// true
 }
@@ -431,7 +431,7 @@ func ExampleController_DeleteAttempt() {
 	// Output:
 	// <nil>
 	// sync: Complete, 1/1 succeeded, 1 failed <nil>
-	// Failed user batch: attempt deleted
+	// Failed user batch: deleted
 }
 
 func ExampleController_Stack() {

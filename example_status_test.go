@@ -99,7 +99,7 @@ func ExampleJobError() {
 	if !ok {
 		return // it did not even start, or has succeeded
 	}
-	fmt.Println(failed.Job, failed.Reason)
+	fmt.Println(failed.Status.Name, failed.Reason)
 	for _, attempt := range failed.Attempts {
 		fmt.Println(attempt.Index, attempt.ExitCode, attempt.Err)
 	}

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A service declares its jobs when it starts. Those it finds in its store go on
 // where they were.
 func ExampleController_Apply() {
-	var store batch.MemoryStore // contrib/boltstore keeps jobs in a file
+	var store batchtest.MemoryStore // contrib/boltstore keeps jobs in a file
 	ctx := context.Background()
 	report := batch.Job{
 		Name: "report", CompletionMode: batch.Indexed, Completions: new(5),
@@ -66,7 +67,7 @@ func ExampleController_Apply() {
 // A job whose code has not been declared again waits, and says so. Jobs that users
 // have created at run time are found by their labels, and declared with Update.
 func ExampleStore() {
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	ctx := context.Background()
 	kinds := map[string]batch.Executor{
 		"reindex": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
@@ -116,16 +117,19 @@ func ExampleAttempt_SaveCheckpoint() {
 		Name:    "copy",
 		Backoff: batch.ConstantBackoff(0),
 		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			done, _, err := batch.LoadCheckpoint[int](a)
-			if err != nil {
-				return batch.Permanent(err)
+			done := 0
+			if saved := a.Checkpoint(); saved != nil {
+				var err error
+				if done, err = strconv.Atoi(string(saved)); err != nil {
+					return batch.Permanent(err)
+				}
 			}
 			for part := done; part < 4; part++ {
 				if part == 2 && a.Number == 0 {
 					return fmt.Errorf("part %d: connection lost", part)
 				}
 				fmt.Println("attempt", a.Number, "copies part", part)
-				if err := batch.SaveCheckpoint(context.Background(), a, part+1); err != nil {
+				if err := a.SaveCheckpoint(context.Background(), fmt.Append(nil, part+1)); err != nil {
 					return err
 				}
 			}

@@ -61,7 +61,7 @@ func ExampleRun_cancel() {
 	fmt.Println(err)
 	fmt.Println(status.Finished(), status.Failed) // an interrupted attempt does not count
 	// Output:
-	// the operator pressed Ctrl-C
+	// batch: job "reindex" has not finished: the operator pressed Ctrl-C
 	// false 0
 }
 
@@ -106,7 +106,7 @@ func ExampleMap_failedItems() {
 }
 
 // A map that was cancelled says which items had succeeded: their results are valid.
-func ExampleMapError() {
+func ExampleMap_cancelled() {
 	ctx, cancel := context.WithCancel(context.Background())
 	results, err := batch.Map(ctx, batch.Job{Name: "thumbnails", Parallelism: new(1)}, []int{10, 20, 30},
 		func(ctx context.Context, n int) (int, error) {
@@ -117,15 +117,15 @@ func ExampleMapError() {
 			}
 			return n * n, nil
 		})
-	if stopped, ok := errors.AsType[*batch.MapError](err); ok {
-		for i := range stopped.Succeeded.All() {
+	if stopped, ok := errors.AsType[*batch.JobError](err); ok {
+		for i := range stopped.Status.CompletedIndexes.All() {
 			fmt.Println(i, results[i])
 		}
 		fmt.Println(stopped)
 	}
 	// Output:
 	// 0 100
-	// context canceled (1 items have succeeded)
+	// batch: job "thumbnails" has not finished: context canceled
 }
 
 // The errors of indexes that were given up are kept, however many there are.

@@ -3,7 +3,6 @@ package batch
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,11 +52,8 @@ type PendingExecutor interface {
 }
 
 // The causes with which an attempt's context is cancelled. They are found by
-// errors.Is in context.Cause(ctx). [ErrShutdown] is one more.
+// errors.Is in context.Cause(ctx). [ErrDeleted] and [ErrShutdown] are more.
 var (
-	// ErrDeleted: the attempt was asked to stop, by a user or because its job
-	// was deleted.
-	ErrDeleted = runner.ErrDeleted
 	// ErrJobFinished: the job has failed or succeeded without this attempt.
 	ErrJobFinished = runner.ErrJobFinished
 	// ErrJobDeadline: the job has run for [Job.ActiveDeadline]. It is also
@@ -72,9 +68,15 @@ var (
 	// ErrAttemptTimeout: the attempt has run for [Job.AttemptTimeout]. It is also
 	// [context.DeadlineExceeded], which ctx.Err() then is.
 	ErrAttemptTimeout = runner.ErrAttemptTimeout
-	// ErrAttemptEnded: Execute has returned; also the error of what is
-	// attempted through an [Attempt] after its end.
+	// ErrAttemptEnded: Execute has returned. It is also the error of what is
+	// attempted through an [Attempt], or with one, after its end.
 	ErrAttemptEnded = runner.ErrAttemptEnded
+	// ErrTooLarge: what the attempt was to keep exceeds a limit, such as
+	// [Job.CheckpointLimit]. It is no cause. The text gives both sizes.
+	ErrTooLarge = runner.ErrTooLarge
+	// ErrBadCheckpoint: the checkpoint of an [Iteration] cannot be read: it is damaged,
+	// or of another sequence or version. It is left as it is. It is no cause.
+	ErrBadCheckpoint = errors.New("batch: bad checkpoint")
 )
 
 // An Attempt is what an executor sees of the attempt it runs, and how it
@@ -228,43 +230,12 @@ func (a Attempt) Checkpoint() []byte { return a.live.Checkpoint("") }
 // SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint].
 // With a [Store], it returns when that is durable, which takes as long as a
 // commit; while the store fails, it waits until the store works again. The error is
-// a [*CheckpointSizeError], or [ErrAttemptEnded], also if a newer attempt has saved
+// [ErrTooLarge], or [ErrAttemptEnded], also if a newer attempt has saved
 // one for the index or the index has succeeded: then nothing has changed. If ctx or
-// the attempt's own ends first, it is the cause or a [*StoreError]: then this process
+// the attempt's own ends first, it is the cause or [ErrStore]: then this process
 // has the checkpoint, but it is not known to be durable.
 func (a Attempt) SaveCheckpoint(ctx context.Context, data []byte) error {
 	return a.live.SaveCheckpoint(ctx, "", append([]byte{}, data...))
-}
-
-// A CheckpointSizeError reports a checkpoint that is too large.
-type CheckpointSizeError struct {
-	Size, Limit int // in bytes; see [Job.CheckpointLimit]
-}
-
-// Error gives both sizes.
-func (e *CheckpointSizeError) Error() string {
-	return fmt.Sprintf("batch: checkpoint of %d bytes: at most %d are allowed", e.Size, e.Limit)
-}
-
-// LoadCheckpoint decodes [Attempt.Checkpoint] from JSON; ok is false if there is
-// none. The error is that of [json.Unmarshal].
-func LoadCheckpoint[T any](a Attempt) (value T, ok bool, err error) {
-	data := a.Checkpoint()
-	if data == nil {
-		return value, false, nil
-	}
-	err = json.Unmarshal(data, &value)
-	return value, err == nil, err
-}
-
-// SaveCheckpoint saves a value as JSON with [Attempt.SaveCheckpoint]. The error
-// is its, or that of [json.Marshal].
-func SaveCheckpoint[T any](ctx context.Context, a Attempt, value T) error {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	return a.SaveCheckpoint(ctx, data)
 }
 
 // Dir is a scratch directory of the attempt's own, made at the first call. It
@@ -430,7 +401,7 @@ type Iteration[T, C any] struct {
 // ctx ends it starts no further item, waits for those at work, saves, and returns
 // context.Cause(ctx); what fails then is not counted or skipped. Other errors are
 // an [*ItemError], that of the iterator, that of saving a checkpoint (what was
-// done since the last one is done again), a [*CheckpointError], or say which field
+// done since the last one is done again), [ErrBadCheckpoint], or say which field
 // is wrong. The result says how far it came with an error, too. While the [Store]
 // fails it goes on, and waits at its end until the last checkpoint is durable.
 func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], error) {
@@ -476,16 +447,6 @@ func (e *ItemError[C]) Error() string { return "batch: " + (*iterate.ItemError[C
 // Unwrap returns the error that Do or DoChunk returned.
 func (e *ItemError[C]) Unwrap() error { return e.Err }
 
-// A CheckpointError reports a checkpoint of an [Iteration] that cannot be read: it
-// is damaged, or of another sequence or version. It is left as it is.
-type CheckpointError struct{ Err error }
-
-// Error says what is wrong.
-func (e *CheckpointError) Error() string { return "batch: " + e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e *CheckpointError) Unwrap() error { return e.Err }
-
 func (it Iteration[T, C]) hooks(a Attempt) iterate.Hooks[C] {
 	return iterate.Hooks[C]{
 		Final: isPermanent,
@@ -519,7 +480,7 @@ func iterationError[C any](ctx context.Context, err error) error {
 	case *iterate.ItemError[C]:
 		return (*ItemError[C])(e)
 	case *iterate.CheckpointError:
-		return &CheckpointError{e}
+		return fmt.Errorf("%w: %w", ErrBadCheckpoint, e)
 	case interface{ Unwrap() []error }:
 		var errs []error
 		for _, part := range e.Unwrap() {

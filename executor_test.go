@@ -1440,7 +1440,7 @@ func TestAttemptIdentity(t *testing.T) {
 		require.Len(t, list, 3)
 		for _, a := range list {
 			require.True(t, seen[a.Name] && seen[a.UID])
-			require.Equal(t, batch.AttemptProgress{Done: 1, Total: 2, Phase: "half"}, a.Progress)
+			require.Equal(t, batch.Progress{Done: 1, Total: 2, Phase: "half"}, a.Progress)
 			lines := logOf(t, c, "j", a.Name)
 			require.Len(t, lines, 1)
 			require.Contains(t, lines[0], "msg=hello number=")
@@ -1652,7 +1652,7 @@ func TestStack(t *testing.T) {
 		require.NoError(t, c.DeleteAttempt(t.Context(), "stands", attempt))
 		synctest.Wait()
 		_, err := c.Stack("stands", attempt)
-		require.ErrorIs(t, err, batch.ErrFinished)
+		require.ErrorIs(t, err, batch.ErrAttemptEnded)
 		_, err = c.Stack("stands", "another")
 		require.ErrorIs(t, err, batch.ErrNotFound)
 		_, err = c.Stack("another", attempt)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // upTo is a sequence of the numbers from 1 to n.
@@ -38,7 +39,7 @@ func attempt(t *testing.T, f func(ctx context.Context, a batch.Attempt)) {
 // while items are being worked on.
 func TestIterationGoesOnInAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		done := make(map[int]int)
 		var resumed []int
 		numbers := upTo(50)
@@ -158,9 +159,7 @@ func TestIterationOfAnotherKind(t *testing.T) {
 			Items:  func(context.Context, string) iter.Seq2[string, error] { return func(func(string, error) bool) {} },
 			Cursor: func(s string) string { return s }}
 		_, err = other.Run(ctx, a)
-		_, ok := errors.AsType[*batch.CheckpointError](err)
-		require.True(t, ok, "%v", err)
-		require.ErrorContains(t, err, "batch: checkpoint of an iteration: ")
+		require.ErrorIs(t, err, batch.ErrBadCheckpoint)
 	})
 }
 
@@ -172,8 +171,7 @@ func TestIterationWhoseCheckpointIsTooLarge(t *testing.T) {
 			_, err := it.Run(ctx, a)
 			return err
 		})})
-	_, ok := errors.AsType[*batch.CheckpointSizeError](err)
-	require.True(t, ok, "%v", err)
+	require.ErrorIs(t, err, batch.ErrTooLarge)
 }
 
 // A source that is refused more than one item at a time is read to its end.

@@ -71,7 +71,7 @@
 //     [ConditionStalled], until [Controller.Apply] declares it. Logs are not
 //     stored either, and of errors only their texts.
 //   - While the store fails, jobs start no attempts and are Stalled, changes
-//     return a [StoreError], and [Attempt.SaveCheckpoint] waits. The store is
+//     return [ErrStore], and [Attempt.SaveCheckpoint] waits. The store is
 //     tried again until it works. If it refuses the records of one job only, that
 //     job is Stalled and the others go on.
 //
@@ -84,23 +84,20 @@
 //     [FieldError] with path, kind and value for each mistake
 //   - [ErrExists], [ErrNotFound]: there is a job of that name already; there is
 //     no such job or attempt
-//   - [JobError]: the job failed; it has the reason, the message, and an
-//     [AttemptError] for each failed attempt that is kept
-//   - [UnfinishedError]: waiting ended before the job did, and an attempt had
-//     failed; it has both errors
-//   - [MapError]: not all items of a [Map] succeeded; it says which did
-//   - [ErrJobDeleted]: the job was deleted before it finished
+//   - [JobError]: the job failed, or waiting ended before it did; it has the last
+//     status, the reason, and an [AttemptError] for each failed attempt that is kept
+//   - [ErrDeleted]: the job was deleted before it finished
 //   - [ErrStoreInUse]: another controller has claimed the store; see [Claimer]
-//   - [ErrFinished]: the attempt has ended already
+//   - [ErrAttemptEnded]: the attempt has ended already
 //   - [ErrTooOld]: a watch cannot continue from that revision; list the jobs
 //     and watch from there
 //   - [ErrShutdown]: the controller is shut down
 //   - [AbandonedError]: these attempts did not return before the end of a
 //     shutdown
-//   - [StoreError]: the store failed; it is unknown whether the change is stored
-//   - [FormatError]: the store was written by another version or program
-//   - [CheckpointSizeError]: a checkpoint is larger than [Job.CheckpointLimit]
-//   - [CheckpointError]: the checkpoint of an [Iteration] cannot be read; it is
+//   - [ErrStore]: the store failed; it is unknown whether the change is stored
+//   - [ErrStoreFormat]: the store was written by another version or program
+//   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit]
+//   - [ErrBadCheckpoint]: the checkpoint of an [Iteration] cannot be read; it is
 //     left as it is
 //   - [ItemError]: an item, or a chunk, ended an [Iteration]
 //

@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // mapErrorOf is the error of a map, which must have one.
-func mapErrorOf(t *testing.T, err error) *batch.MapError {
+func mapErrorOf(t *testing.T, err error) *batch.JobError {
 	t.Helper()
-	e, ok := errors.AsType[*batch.MapError](err)
-	require.True(t, ok, "not a MapError: %v", err)
+	e, ok := errors.AsType[*batch.JobError](err)
+	require.True(t, ok, "not a JobError: %v", err)
 	return e
 }
 
@@ -38,18 +39,17 @@ func TestMapSaysWhichItemsFailed(t *testing.T) {
 					return 0, fmt.Errorf("item %d, attempt %d", a.Index, a.Number)
 				})
 				e := mapErrorOf(t, err)
-				require.Equal(t, 1000, e.Failed.Len())
-				require.Equal(t, items-1000, e.Succeeded.Len())
+				require.Equal(t, items-1000, e.Status.CompletedIndexes.Len())
 				jobErr := failed(t, err, batch.ReasonFailedIndexes)
 				n := 0
 				for i, attempt := range jobErr.Indexes() {
 					n++
-					require.True(t, e.Failed.Contains(i) && i%2 == 1 && i%3 != 0, i)
+					require.True(t, i%2 == 1 && i%3 != 0, i)
 					require.Equal(t, i, attempt.Index)
 					require.EqualError(t, attempt.Err, fmt.Sprintf("item %d, attempt 1", i))
 				}
 				require.Equal(t, 1000, n)
-				for i := range e.Succeeded.All() {
+				for i := range e.Status.CompletedIndexes.All() {
 					require.Equal(t, i, results[i])
 				}
 			})
@@ -67,7 +67,7 @@ func TestJobErrorSaysWhenItIsCut(t *testing.T) {
 			jobErr := failed(t, err, batch.ReasonBackoffLimitExceeded)
 			require.Equal(t, omitted, jobErr.Omitted, "history %d", history)
 			require.Len(t, jobErr.Attempts, 10-omitted)
-			require.Equal(t, omitted > 0, jobErr.Error() != (&batch.JobError{Job: "j", Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts}).Error())
+			require.Equal(t, omitted > 0, jobErr.Error() != (&batch.JobError{Status: jobErr.Status, Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts}).Error())
 		}
 	})
 }
@@ -76,7 +76,7 @@ func TestJobErrorSaysWhenItIsCut(t *testing.T) {
 // a store, whatever History is.
 func TestFailedIndexesSurviveTheProcess(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5), BackoffLimitPerIndex: new(0),
 			History: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Index%2 == 0 {
@@ -91,12 +91,14 @@ func TestFailedIndexesSurviveTheProcess(t *testing.T) {
 		_, second := c.Wait(t.Context(), "j")
 		for _, err := range []error{first, second} {
 			jobErr := failed(t, err, batch.ReasonFailedIndexes)
-			require.Equal(t, "1,3", jobErr.FailedIndexes.String())
+			indexes := []int{}
 			for i, attempt := range jobErr.Indexes() {
+				indexes = append(indexes, i)
 				require.EqualError(t, attempt.Err, fmt.Sprintf("index %d: exit", i))
 				require.Equal(t, 40+i, attempt.ExitCode)
 				require.Contains(t, attempt.Attempt, fmt.Sprintf("j-%d-", i))
 			}
+			require.Equal(t, []int{1, 3}, indexes)
 		}
 	})
 }
@@ -113,7 +115,7 @@ func TestCancelledMap(t *testing.T) {
 			return n, sleepUnlessDone(ctx, time.Duration(n)*time.Second)
 		})
 		e := mapErrorOf(t, err)
-		require.Equal(t, "0,3", e.Succeeded.String())
+		require.Equal(t, "0,3", e.Status.CompletedIndexes.String())
 		require.Equal(t, []int{1, 0, 0, 2}, results)
 		require.ErrorIs(t, err, errCause)
 		require.ErrorIs(t, err, errDisk)

@@ -548,7 +548,7 @@ const (
 // of the executor, and is left out.
 func inOwnChain(err error, match func(error) bool) bool {
 	switch err.(type) {
-	case nil, *JobError, *UnfinishedError, *AttemptError, *MapError:
+	case nil, *JobError, *AttemptError:
 		return false
 	}
 	if match(err) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // finish has jobs finish one after the other.
@@ -31,7 +32,7 @@ func namesOf(c *batch.Controller) (names []string) {
 
 func TestFinishedJobsAreLimited(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{FinishedJobs: 3, Store: &store})
 		mustCreate(t, c, batch.Job{Name: "a-first-that-waits", Suspend: true, Executor: succeed})
 		finish(t, c, 0, 2)
@@ -73,7 +74,7 @@ func TestFinishedJobsWithoutTTL(t *testing.T) {
 
 func TestStoreServesOneController(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		first := newController(t, batch.Options{Store: &store})
 		_, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.ErrorIs(t, err, batch.ErrStoreInUse)

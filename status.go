@@ -82,7 +82,7 @@ type Status struct {
 	// back, or the next restart in place; zero if there is none.
 	NextRetry time.Time `json:"nextRetry,omitzero"`
 	// LastFailure describes the latest failed attempt; nil if none failed.
-	LastFailure *Failure `json:"lastFailure,omitempty"`
+	LastFailure *AttemptError `json:"lastFailure,omitempty"`
 	// WaitsFor says what attempts that have not started wait for, such as slots of
 	// [Options.MaxActive] and who has them; empty if nothing holds them back.
 	WaitsFor string `json:"waitsFor,omitempty"`
@@ -90,23 +90,15 @@ type Status struct {
 	Progress Progress `json:"progress"`
 }
 
-// A Failure tells of one failed attempt.
-type Failure struct {
-	Attempt  string    `json:"attempt"`           // its name
-	Index    int       `json:"index"`             // its index; -1 if the job is not Indexed
-	Failures int       `json:"failures"`          // how often in a row that index, or job, has failed
-	ExitCode int       `json:"exitCode"`          // -1 if it has none, as for a lost attempt
-	Message  string    `json:"message,omitempty"` // the error's text, shortened
-	At       time.Time `json:"at"`                // when it ended
-}
-
-// Progress says how far a job has come.
+// Progress says how far a job has come, in completions, or an attempt, in units of its
+// own.
 type Progress struct {
-	// Done of Total completions have succeeded. Total is 0 for a work queue,
-	// whose end nobody knows.
-	Done  int `json:"done"`
-	Total int `json:"total,omitempty"`
-	// ETA is when the job will be done if it goes on at the rate it had since
+	// Done of Total are done. Total is 0 if it is not known, as for a work queue.
+	Done  int64 `json:"done"`
+	Total int64 `json:"total,omitempty"`
+	// Phase is what an attempt says it does, such as "verifying".
+	Phase string `json:"phase,omitempty"`
+	// ETA is when a job will be done if it goes on at the rate it had since
 	// its start; zero if that cannot be said.
 	ETA time.Time `json:"eta,omitzero"`
 }
@@ -430,14 +422,7 @@ type AttemptStatus struct {
 	// Output is the termination message that the executor left.
 	Output string `json:"output,omitempty"`
 	// Progress is what the executor last reported. It is not stored.
-	Progress AttemptProgress `json:"progress,omitzero"`
-}
-
-// AttemptProgress is how far an attempt says it has come, in units of its own.
-type AttemptProgress struct {
-	Done  int64  `json:"done"`
-	Total int64  `json:"total,omitempty"` // 0: not known
-	Phase string `json:"phase,omitempty"` // such as "verifying"
+	Progress Progress `json:"progress,omitzero"`
 }
 
 // An Event is one thing that happened to a job, with Kubernetes' texts.
@@ -451,34 +436,38 @@ type Event struct {
 	At      time.Time `json:"at"` // when it happened, or last happened
 }
 
-// A JobError reports a job that failed. [Controller.Wait], [Run] and [Map]
-// return it; errors.Is and errors.As look through it into the errors that the
-// failed attempts' executors returned.
+// A JobError reports a job that has not completed: it has failed, or the wait for it
+// has ended before. [Controller.Wait], [Run] and [Map] return it; errors.Is and errors.As
+// look through it into Err and into the errors of the failed attempts' executors.
 type JobError struct {
-	Job     string // the job's name
-	Reason  string // such as [ReasonBackoffLimitExceeded]
-	Message string // of the condition Failed
+	Status Status // the last one
+	// Reason is why the job failed, such as [ReasonBackoffLimitExceeded], and Message
+	// that of the condition. They are empty if the job had not finished.
+	Reason, Message string
+	// Err is why the wait ended: the cause of the context, or [ErrShutdown]. It is nil
+	// if the job has failed.
+	Err error
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
 	// failed. [Job.History] says how many are kept; the last one of the job, and of
-	// each index that was given up, always is.
+	// each index that was given up, always is. If the job had not finished, it is the
+	// latest one alone.
 	Attempts []*AttemptError
 	// Omitted is how many more attempts have failed and are not kept.
 	Omitted int
-	// FailedIndexes are those that have failed and not succeeded. It is empty unless
-	// the job is Indexed.
-	FailedIndexes IndexSet
+
+	failed IndexSet // what Indexes walks over
 }
 
-// Indexes walks over FailedIndexes, each with the error of its last attempt. An index
-// that a retry has saved is not among them.
+// Indexes walks over the indexes that have failed and not succeeded, each with the
+// error of its last attempt. There are none unless the job is Indexed.
 func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
 	return func(yield func(int, *AttemptError) bool) {
 		last := make(map[int]*AttemptError)
 		for _, a := range e.Attempts {
 			last[a.Index] = a
 		}
-		for i := range e.FailedIndexes.All() {
+		for i := range e.failed.All() {
 			a := last[i]
 			if a == nil { // it was lost
 				a = &AttemptError{Index: i, ExitCode: -1, Err: ErrDisrupted}
@@ -492,7 +481,12 @@ func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
 
 // Error names the job, the reason and the last failed attempt's error.
 func (e *JobError) Error() string {
-	text := "batch: job " + strconv.Quote(e.Job) + " failed: " + e.Reason + ": " + e.Message
+	text := "batch: job " + strconv.Quote(e.Status.Name)
+	if e.Reason == "" {
+		text += fmt.Sprintf(" has not finished: %v", e.Err)
+	} else {
+		text += " failed: " + e.Reason + ": " + e.Message
+	}
 	if n := len(e.Attempts); n > 0 {
 		text += "; last: " + e.Attempts[n-1].Error()
 	}
@@ -502,61 +496,40 @@ func (e *JobError) Error() string {
 	return text
 }
 
-// Unwrap returns the failed attempts' errors.
+// Unwrap returns Err and the failed attempts' errors.
 func (e *JobError) Unwrap() []error {
-	errs := make([]error, len(e.Attempts))
-	for i, a := range e.Attempts {
-		errs[i] = a
+	var errs []error
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	for _, a := range e.Attempts {
+		errs = append(errs, a)
 	}
 	return errs
 }
 
-// An UnfinishedError reports that waiting for a job has ended before the job had.
-// [Controller.Wait], [Run] and [Map] return it if an attempt has failed by then.
-type UnfinishedError struct {
-	Job  string        // the job's name
-	Err  error         // why the waiting ended: the cause of the context, or [ErrShutdown]
-	Last *AttemptError // the latest failed attempt
-}
-
-// unfinished is the error of waiting that has ended with err.
-func unfinished(s Status, err error, j *runner.Job) error {
-	last := j.LastFailed()
-	if last == nil {
-		return err
-	}
-	return &UnfinishedError{Job: s.Name, Err: cause(err), Last: attemptErrorOf(*last)}
-}
-
-// cause is what is in an UnfinishedError, or err itself.
-func cause(err error) error {
-	if e, ok := err.(*UnfinishedError); ok {
-		return e.Err
-	}
-	return err
-}
-
-// Error names the job, and gives both errors.
-func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("batch: job %q has not finished: %v; last: %v", e.Job, e.Err, e.Last)
-}
-
-// Unwrap returns both errors.
-func (e *UnfinishedError) Unwrap() []error { return []error{e.Err, e.Last} }
-
 // An AttemptError is the error of one failed attempt.
 type AttemptError struct {
-	Attempt  string // its name
-	Index    int    // its completion index, or -1
-	ExitCode int    // see [ExitCode]; -1 if it has none
-	Err      error  // what the executor returned; [ErrDisrupted] if it was lost and returned nothing
+	Attempt  string    `json:"attempt"`            // its name
+	Index    int       `json:"index"`              // its completion index; -1 if the job is not Indexed
+	Failures int       `json:"failures,omitempty"` // how often in a row that index, or job, has failed
+	ExitCode int       `json:"exitCode"`           // see [ExitCode]; -1 if it has none, as for a lost attempt
+	At       time.Time `json:"at,omitzero"`        // when it ended
+	// Err is what the executor returned; [ErrDisrupted] if it was lost and returned
+	// nothing. In [Status].LastFailure it is nil, and Message is its text, shortened.
+	Err     error  `json:"-"`
+	Message string `json:"message,omitempty"`
 	// Log are the last lines that the attempt printed, at most ten.
-	Log []LogLine
+	Log []LogLine `json:"-"`
 }
 
 // Error names the attempt and gives its error.
 func (e *AttemptError) Error() string {
-	return fmt.Sprintf("attempt %s: exit code %d: %v", e.Attempt, e.ExitCode, e.Err)
+	text := e.Message
+	if e.Err != nil {
+		text = e.Err.Error()
+	}
+	return fmt.Sprintf("attempt %s: exit code %d: %s", e.Attempt, e.ExitCode, text)
 }
 
 // Unwrap returns the executor's error.
@@ -649,11 +622,11 @@ func stalled(s *runner.Stall) Condition {
 
 // progress projects the rate since the start.
 func (s *Status) progress(now time.Time) Progress {
-	p := Progress{Done: s.Succeeded}
+	p := Progress{Done: int64(s.Succeeded)}
 	if s.Completions == nil {
 		return p
 	}
-	p.Total = *s.Completions
+	p.Total = int64(*s.Completions)
 	left := p.Total - p.Done
 	if p.Done == 0 || left <= 0 || s.StartTime.IsZero() || s.Finished() {
 		return p
@@ -668,11 +641,11 @@ func (s *Status) progress(now time.Time) Progress {
 // farFuture is beyond what can be said of an end: a century.
 const farFuture = float64(100 * 365 * 24 * time.Hour)
 
-func failureOf(f *runner.LastFailure) *Failure {
+func failureOf(f *runner.LastFailure) *AttemptError {
 	if f == nil {
 		return nil
 	}
-	return &Failure{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, Message: f.Text, At: f.At}
+	return &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, Message: f.Text, At: f.At}
 }
 
 func conditionsOf(list []runner.Condition) []Condition {
@@ -699,7 +672,7 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 		Restarts: v.Restarts, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
 		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
-		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: AttemptProgress(v.Progress),
+		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: Progress{Done: v.Progress.Done, Total: v.Progress.Total, Phase: v.Progress.Phase},
 	}
 }
 
@@ -712,17 +685,26 @@ func eventOf(e runner.Event) Event {
 	return event
 }
 
-// jobErrorOf is the error of a job that has failed, or nil.
-func jobErrorOf(job string, f *runner.Failure) *JobError {
-	if f == nil {
-		return nil
-	}
-	e := &JobError{Job: job, Reason: f.Reason, Message: f.Message, Omitted: f.Omitted}
+// failed is the error of a job that has failed.
+func failed(s Status, f *runner.Failure) *JobError {
+	e := &JobError{Status: s, Reason: f.Reason, Message: f.Message, Omitted: f.Omitted}
 	for _, index := range f.Indexes {
-		e.FailedIndexes.set.Add(index)
+		e.failed.set.Add(index)
 	}
 	for _, a := range f.Attempts {
 		e.Attempts = append(e.Attempts, attemptErrorOf(a))
+	}
+	return e
+}
+
+// unfinished is the error of a wait that has ended with err.
+func unfinished(s Status, err error, j *runner.Job) *JobError {
+	e := &JobError{Status: s, Err: err}
+	if s.FailedIndexes != nil {
+		e.failed = *s.FailedIndexes
+	}
+	if last := j.LastFailed(); last != nil {
+		e.Attempts = []*AttemptError{attemptErrorOf(*last)}
 	}
 	return e
 }

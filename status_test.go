@@ -242,7 +242,7 @@ func TestStatusJSON(t *testing.T) {
 				CompletedIndexes: indexSet(t, "0,2-4"), FailedIndexes: new(indexSet(t, "")), StartTime: noon, CompletionTime: noon,
 				Conditions:  []batch.Condition{{Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m", LastTransitionTime: noon}},
 				NextRetry:   noon,
-				LastFailure: &batch.Failure{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
+				LastFailure: &batch.AttemptError{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
 				Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
 			},
 			`{"name":"j","uid":"u","generation":1,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z","deletedAt":"2026-01-02T12:00:00.0000005Z",
@@ -250,7 +250,7 @@ func TestStatusJSON(t *testing.T) {
 			"succeeded":6,"failed":7,"completedIndexes":"0,2-4","failedIndexes":"","startTime":"2026-01-02T12:00:00.0000005Z","completionTime":"2026-01-02T12:00:00.0000005Z",
 			"conditions":[{"type":"Complete","status":"True","reason":"CompletionsReached","message":"m","lastTransitionTime":"2026-01-02T12:00:00.0000005Z"}],
 			"nextRetry":"2026-01-02T12:00:00.0000005Z",
-			"lastFailure":{"attempt":"j-1-abcde","index":1,"failures":2,"exitCode":3,"message":"m","at":"2026-01-02T12:00:00.0000005Z"},
+			"lastFailure":{"attempt":"j-1-abcde","index":1,"failures":2,"exitCode":3,"at":"2026-01-02T12:00:00.0000005Z","message":"m"},
 			"progress":{"done":6,"total":9,"eta":"2026-01-02T12:00:00.0000005Z"}}`,
 		},
 		"a new attempt": {
@@ -264,7 +264,7 @@ func TestStatusJSON(t *testing.T) {
 				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5, CreatedAt: noon, StartedAt: noon,
 				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
 				Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
-				Output:     "o", Progress: batch.AttemptProgress{Done: 1, Total: 2, Phase: "p"},
+				Output:     "o", Progress: batch.Progress{Done: 1, Total: 2, Phase: "p"},
 			},
 			`{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"index":1,"number":2,"phase":"Failed","reason":"DeadlineExceeded","message":"m","exitCode":0,
 			"restarts":3,"failures":4,"ignoredFailures":5,"createdAt":"2026-01-02T12:00:00.0000005Z","startedAt":"2026-01-02T12:00:00.0000005Z",
@@ -341,7 +341,8 @@ func TestIndexSet(t *testing.T) {
 
 func TestJobError(t *testing.T) {
 	inner := &batch.AttemptError{Attempt: "j-0-abcde", Index: 0, ExitCode: 3, Err: errDisk}
-	err := &batch.JobError{Job: "j", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", Attempts: []*batch.AttemptError{inner}}
+	message := "Job has reached the specified backoff limit"
+	err := &batch.JobError{Status: batch.Status{Name: "j"}, Reason: batch.ReasonBackoffLimitExceeded, Message: message, Attempts: []*batch.AttemptError{inner}}
 	require.EqualError(t, err, `batch: job "j" failed: BackoffLimitExceeded: Job has reached the specified backoff limit; last: attempt j-0-abcde: exit code 3: disk full`)
 	require.ErrorIs(t, err, errDisk)
 	found, ok := errors.AsType[*batch.AttemptError](err)

@@ -15,13 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // eachStore runs a test without a store, and with one.
 func eachStore(t *testing.T, test func(t *testing.T, o batch.Options)) {
 	t.Run("without a store", func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, batch.Options{}) }) })
 	t.Run("with a store", func(t *testing.T) {
-		bubble(t, func(t *testing.T) { test(t, batch.Options{Store: new(batch.MemoryStore)}) })
+		bubble(t, func(t *testing.T) { test(t, batch.Options{Store: new(batchtest.MemoryStore)}) })
 	})
 }
 

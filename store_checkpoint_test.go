@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // restarted runs a job for a second, shuts its controller down, and lets another
@@ -28,7 +29,7 @@ func restarted(t *testing.T, store batch.Store, job batch.Job) *batch.Controller
 
 func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		found := make(map[int]string)
 		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
@@ -48,7 +49,7 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 
 func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		job := batch.Job{Name: "job", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Restarts == 0 {
@@ -67,7 +68,7 @@ func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 	for _, how := range []batch.Propagation{batch.Background, batch.Orphan} {
 		t.Run(string(how), func(t *testing.T) {
-			var store batch.MemoryStore
+			var store batchtest.MemoryStore
 			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			started, goOn, saved := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -114,7 +115,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 		for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
 			t.Run(fmt.Sprint(name, " ", mode), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					var store batch.MemoryStore
+					var store batchtest.MemoryStore
 					c := newController(t, batch.Options{Store: &store})
 					var found []string
 					job := batch.Job{Name: "job", CompletionMode: mode, Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -142,7 +143,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 // A checkpoint that is saved while its job is deleted does not come back without
 // the job, in whichever commits they are: nobody could load that.
 func TestCheckpointsDuringDeletions(t *testing.T) {
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	saves := batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {

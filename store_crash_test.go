@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A crash is tried after every commit of a random workload, and of another
@@ -128,7 +129,7 @@ func (r *recording) crashes(t *testing.T, seed uint64) int {
 
 // goOn is the life of the process after the crash.
 func goOn(t *testing.T, seed uint64, commits [][]batch.Record, m moment) {
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	restore(t, &store, commits)
 	w := newWorkload(seed)
 	r := rand.New(rand.NewPCG(seed, uint64(len(commits))))
@@ -442,7 +443,7 @@ func (w *workload) finish(t *testing.T, c *batch.Controller) {
 		}
 		s, err := c.Wait(ctx, s.Name)
 		_, fails := errors.AsType[*batch.JobError](err)
-		require.True(t, err == nil || fails || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrJobDeleted), "%v: %s: %v", s, s.Explain(), err)
+		require.True(t, err == nil || fails || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrDeleted), "%v: %s: %v", s, s.Explain(), err)
 		w.checkAttempts(t, c, s.Name)
 	}
 }

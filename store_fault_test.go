@@ -189,8 +189,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func isStoreError(t *testing.T, err error) {
 	t.Helper()
-	_, ok := errors.AsType[*batch.StoreError](err)
-	require.True(t, ok, "not a StoreError: %v", err)
+	require.ErrorIs(t, err, batch.ErrStore)
 }
 
 // countStalled counts how often watchers were told that the job stalls.
@@ -238,7 +237,7 @@ func TestCheckpointsWaitForTheStore(t *testing.T) {
 		"saving": func(ctx context.Context, a batch.Attempt) error {
 			for i := range 100 {
 				time.Sleep(100 * time.Millisecond)
-				if err := batch.SaveCheckpoint(context.Background(), a, i); err != nil {
+				if err := a.SaveCheckpoint(context.Background(), fmt.Append(nil, i)); err != nil {
 					return err
 				}
 			}

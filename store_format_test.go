@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // put puts a record into a store, or removes it.
@@ -47,24 +48,22 @@ func TestStoreOfAnotherFormat(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			var store batch.MemoryStore
+			var store batchtest.MemoryStore
 			require.NoError(t, store.Commit(t.Context(), tc.records))
 			before := contents(t, &store)
 			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.Nil(t, c)
-			format, ok := errors.AsType[*batch.FormatError](err)
-			require.True(t, ok, "not a FormatError: %v", err)
-			require.Equal(t, batch.FormatError{Have: tc.have, Want: "batch/1"}, *format)
-			require.EqualError(t, err, fmt.Sprintf("batch: the store has format %q, this version needs %q", tc.have, "batch/1"))
+			require.ErrorIs(t, err, batch.ErrStoreFormat)
+			require.EqualError(t, err, fmt.Sprintf("batch: format of the store: %q, this version needs %q", tc.have, "batch/1"))
 			require.Equal(t, before, contents(t, &store))
 		})
 	}
 }
 
 // rich is a store with jobs that have every kind of record.
-func rich(t *testing.T) *batch.MemoryStore {
+func rich(t *testing.T) *batchtest.MemoryStore {
 	t.Helper()
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	apply(t, c, batch.Job{Name: "running", CompletionMode: batch.Indexed, Completions: new(3000), Parallelism: new(50), BackoffLimitPerIndex: new(1),
@@ -157,7 +156,7 @@ func TestDamagedRecords(t *testing.T) {
 		})
 		const tries = 400
 		for i := range tries {
-			var store batch.MemoryStore
+			var store batchtest.MemoryStore
 			victim := names[r.IntN(len(names))]
 			if i%2 > 0 {
 				victim = important[r.IntN(len(important))]
@@ -229,7 +228,7 @@ func TestSpecsSurvive(t *testing.T) {
 				if job.Name == "" {
 					job.Name = "j"
 				}
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				c := newController(t, batch.Options{Store: &store})
 				apply(t, c, job)
 				settle()
@@ -263,7 +262,7 @@ func TestSpecsSurvive(t *testing.T) {
 func TestTextsOfAttemptsSurvive(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		odd := "ü\u2028\u0000\"\\<&>\t\r\n\xff\xfe" + strings.Repeat("x", 5000)
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		job := batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			a.SetOutput(odd)
@@ -284,7 +283,7 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 // What a running attempt has left survives a crash, once somebody was told of it.
 func TestOutputOfARunningAttemptSurvives(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		apply(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			time.Sleep(time.Second)
@@ -316,7 +315,7 @@ func TestStoreOfABigJob(t *testing.T) {
 	}
 	for name, job := range cases {
 		t.Run(name, func(t *testing.T) {
-			var store batch.MemoryStore
+			var store batchtest.MemoryStore
 			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			job.Name, job.Completions, job.Parallelism = "j", new(completions), new(64)

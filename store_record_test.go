@@ -14,11 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A brokenStore refuses commits while broken is set.
 type brokenStore struct {
-	batch.MemoryStore
+	batchtest.MemoryStore
 	broken atomic.Bool
 }
 
@@ -39,7 +40,7 @@ func collectRecords(all iter.Seq2[string, []byte]) (texts []string) {
 }
 
 func TestRecords_OutliveTheirController(t *testing.T) {
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
 	require.NoError(t, c.SaveRecord(t.Context(), "cron/b", []byte("2")))
@@ -78,7 +79,7 @@ func TestSaveRecord_KeepsTheOldValueWhileTheStoreFails(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.SaveRecord(t.Context(), "k", []byte("old")))
 		store.broken.Store(true)
-		_, isStoreError := errors.AsType[*batch.StoreError](c.SaveRecord(t.Context(), "k", []byte("new")))
+		isStoreError := errors.Is(c.SaveRecord(t.Context(), "k", []byte("new")), batch.ErrStore)
 		require.True(t, isStoreError)
 		require.Equal(t, []string{"k=old"}, collectRecords(c.Records("")))
 		store.broken.Store(false)
@@ -105,7 +106,7 @@ func TestSaveRecord_RefusesBadKeys(t *testing.T) {
 }
 
 func ExampleController_SaveRecord() {
-	var store batch.MemoryStore
+	var store batchtest.MemoryStore
 	c, err := batch.New(context.Background(), batch.Options{Store: &store})
 	if err != nil {
 		log.Fatal(err)

@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A limited store takes no large values, as some databases do not.
-type limited struct{ batch.MemoryStore }
+type limited struct{ batchtest.MemoryStore }
 
 var errLarge = errors.New("value too large")
 

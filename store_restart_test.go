@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // crash is the end of a process: what it has stored until now is what the next
 // one finds. Its executors are stopped, for they cannot be killed.
-func crash(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore {
+func crash(t *testing.T, c *batch.Controller, store batch.Store) *batchtest.MemoryStore {
 	t.Helper()
 	left := copyOf(t, store)
 	shut(t, c)
@@ -117,7 +118,7 @@ func TestAttemptsThatAShutdownInterrupts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				job.Name, job.Completions, job.Parallelism, job.Executor = "j", new(3), new(2), lasting(time.Minute)
 				for range 3 {
 					c := newController(t, batch.Options{Store: &store})
@@ -146,11 +147,11 @@ func TestAttemptsThatAShutdownInterrupts(t *testing.T) {
 
 // eachEnd runs a test with a process that is killed and with one that is shut
 // down.
-func eachEnd(t *testing.T, test func(t *testing.T, end func(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore)) {
+func eachEnd(t *testing.T, test func(t *testing.T, end func(t *testing.T, c *batch.Controller, store batch.Store) *batchtest.MemoryStore)) {
 	t.Run("killed", func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, crash) }) })
 	t.Run("shut down", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			test(t, func(t *testing.T, c *batch.Controller, store batch.Store) *batch.MemoryStore {
+			test(t, func(t *testing.T, c *batch.Controller, store batch.Store) *batchtest.MemoryStore {
 				shut(t, c)
 				return copyOf(t, store)
 			})
@@ -176,8 +177,8 @@ func TestDelaysGoOn(t *testing.T) {
 		for _, limit := range []int{0, 1} {
 			for _, down := range []time.Duration{10 * time.Second, time.Hour} {
 				t.Run(fmt.Sprintf("%s, MaxActive %d, down for %v", name, limit, down), func(t *testing.T) {
-					eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-						var store batch.MemoryStore
+					eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+						var store batchtest.MemoryStore
 						var starts []time.Duration
 						job := tc.job
 						job.Name, job.Completions = "j", new(1)
@@ -231,8 +232,8 @@ func TestDeadlineGoesOn(t *testing.T) {
 	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
 		for _, declare := range []bool{false, true} {
 			t.Run(fmt.Sprintf("down for %v, declared %v", down, declare), func(t *testing.T) {
-				eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-					var store batch.MemoryStore
+				eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+					var store batchtest.MemoryStore
 					job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: untilDone}
 					c := newController(t, batch.Options{Store: &store})
 					apply(t, c, job)
@@ -258,8 +259,8 @@ func TestDeadlineGoesOn(t *testing.T) {
 func TestTTLGoesOn(t *testing.T) {
 	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
 		t.Run(fmt.Sprintf("down for %v", down), func(t *testing.T) {
-			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-				var store batch.MemoryStore
+			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+				var store batchtest.MemoryStore
 				c := newController(t, batch.Options{Store: &store})
 				apply(t, c, batch.Job{Name: "j", TTLAfterFinished: new(time.Hour), Executor: succeed})
 				complete(t, c, "j")
@@ -321,7 +322,7 @@ func TestBackoffIsAskedAfterApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				var starts []time.Duration
 				var made, asked atomic.Int32
 				job := job
@@ -379,7 +380,7 @@ func TestBackoffIsAskedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				var starts atomic.Int32
 				release := make(chan struct{})
 				hangs := batch.BackoffFunc(func() backoff.BackOff { <-release; return &backoff.StopBackOff{} })
@@ -418,7 +419,7 @@ func TestBackoffIsAskedAgain(t *testing.T) {
 // run.
 func TestUndeclaredJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		job := everything()
 		job.Suspend, job.RestartBackoff = false, batch.ConstantBackoff(time.Second)
@@ -493,7 +494,7 @@ func TestUndeclaredJob(t *testing.T) {
 		go func() { _, err := c.Wait(t.Context(), "also"); deleted <- err }()
 		synctest.Wait()
 		require.NoError(t, c.Delete(t.Context(), "also", batch.Foreground))
-		require.ErrorIs(t, <-deleted, batch.ErrJobDeleted)
+		require.ErrorIs(t, <-deleted, batch.ErrDeleted)
 		shut(t, c)
 
 		c = newController(t, batch.Options{Store: &store})
@@ -509,8 +510,8 @@ func TestUndeclaredJob(t *testing.T) {
 // An attempt that waits to be started when the process ends is not lost: it
 // starts later.
 func TestPendingAttemptSurvives(t *testing.T) {
-	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-		var store batch.MemoryStore
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store, MaxActive: 1})
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(3), BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: lasting(time.Minute)}
 		apply(t, c, job)
@@ -538,8 +539,8 @@ func TestPendingAttemptSurvives(t *testing.T) {
 
 // Suspension, and what an update has made of a job, survive.
 func TestSuspensionSurvives(t *testing.T) {
-	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-		var store batch.MemoryStore
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: lasting(30 * time.Minute)}
 		apply(t, c, job)
@@ -570,7 +571,7 @@ func TestSuspensionSurvives(t *testing.T) {
 // still stopping.
 func TestReplacedFailureCountsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		stubborn := true
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(time.Second),
@@ -605,7 +606,7 @@ func TestPendingExecutorsThatACrashDisrupts(t *testing.T) {
 	for _, limit := range []int{0, 1} {
 		t.Run(fmt.Sprintf("MaxActive %d", limit), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				var tokens []string
 				job := batch.Job{Name: "j", Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error {
 					tokens = append(tokens, a.Token())
@@ -633,7 +634,7 @@ func TestPendingExecutorsThatACrashDisrupts(t *testing.T) {
 
 func TestJobGoesOnAfterARestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		ran := make(map[int]int)
 		job := batch.Job{Name: "import", CompletionMode: batch.Indexed, Completions: new(10), Parallelism: new(1),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -686,8 +687,8 @@ func TestJobGoesOnAfterARestart(t *testing.T) {
 // The time that an attempt has goes on while it waits for its restart, with and
 // without a process.
 func TestAttemptTimeoutGoesOn(t *testing.T) {
-	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batch.MemoryStore) {
-		var store batch.MemoryStore
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+		var store batchtest.MemoryStore
 		starts := 0
 		job := batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
 			AttemptTimeout: new(90 * time.Second), Executor: fn(func(ctx context.Context) error {
@@ -713,7 +714,7 @@ func TestAttemptTimeoutGoesOn(t *testing.T) {
 
 func TestFailuresOfAnIndexCountOverAShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		var ran []int
 		job := batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(0),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {

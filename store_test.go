@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A disk is a Store that does with its commits what a test wants.
 type disk struct {
-	memory batch.MemoryStore
+	memory batchtest.MemoryStore
 
 	mu      sync.Mutex // guards the fields below
 	respond func(apply func() error) error
@@ -82,9 +83,9 @@ func recorded(t *testing.T, store batch.Store) []string {
 }
 
 // copyOf returns a store with the same records.
-func copyOf(t *testing.T, store batch.Store) *batch.MemoryStore {
+func copyOf(t *testing.T, store batch.Store) *batchtest.MemoryStore {
 	t.Helper()
-	copied := new(batch.MemoryStore)
+	copied := new(batchtest.MemoryStore)
 	fill(t, copied, store)
 	return copied
 }
@@ -136,11 +137,10 @@ func stored(s batch.Status) batch.Status {
 	return s
 }
 
-// storeError wants a [*batch.StoreError] around cause.
+// storeError wants [batch.ErrStore] around cause.
 func storeError(t *testing.T, err, cause error) {
 	t.Helper()
-	_, ok := errors.AsType[*batch.StoreError](err)
-	require.True(t, ok, "not a StoreError: %v", err)
+	require.ErrorIs(t, err, batch.ErrStore)
 	require.ErrorIs(t, err, cause)
 	require.EqualError(t, err, "batch: store: "+cause.Error())
 }
@@ -362,7 +362,7 @@ func (e curious) HoldsPending() bool { e.look(); return false }
 // No lock is held while user code runs, also while a job is being stored.
 func TestExecutorLooksAtItsJobWhileItIsStored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		mustCreate(t, c, batch.Job{Name: "j", Executor: curious{untilDone, func() { _, _ = c.Get("j") }}})
 		require.NoError(t, c.Suspend(t.Context(), "j"))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // An error without a text is one, also in another process.
@@ -18,7 +19,7 @@ func TestErrorWithoutATextSurvives(t *testing.T) {
 	for name, history := range map[string]*int{"kept": nil, "no history": new(0)} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var store batch.MemoryStore
+				var store batchtest.MemoryStore
 				job := job
 				job.History = history
 				c := newController(t, batch.Options{Store: &store})

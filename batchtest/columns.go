@@ -146,8 +146,8 @@ func conditions(all []batch.Condition) string {
 	return strings.Join(shown, ",")
 }
 
-func progress(p batch.AttemptProgress) string {
-	if p == (batch.AttemptProgress{}) {
+func progress(p batch.Progress) string {
+	if p == (batch.Progress{}) {
 		return ""
 	}
 	return strings.TrimSpace(fmt.Sprintf("%d/%d %s", p.Done, p.Total, p.Phase))

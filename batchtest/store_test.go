@@ -132,7 +132,7 @@ func TestTestStore_AStoreInMemory(t *testing.T) {
 }
 
 func TestMemoryStore(t *testing.T) {
-	batchtest.TestStore(t, func(string) (batch.Store, error) { return new(batch.MemoryStore), nil })
+	batchtest.TestStore(t, func(string) (batch.Store, error) { return new(batchtest.MemoryStore), nil })
 }
 
 func TestTestStore_FindsFaults(t *testing.T) {

@@ -146,7 +146,7 @@ func TestWantStatus_KnowsAllFields(t *testing.T) {
 	job.Conditions[0].Message = "Matched rules at index 0"
 	job.Parallelism, job.Suspend = 2, true
 	job.Active, job.Ready, job.Terminating, job.Abandoned, job.Succeeded, job.Failed = 1, 2, 3, 4, 5, 6
-	job.LastFailure = &batch.Failure{Message: "out of memory"}
+	job.LastFailure = &batch.AttemptError{Message: "out of memory"}
 	batchtest.WantStatus(t, job, `
 		state         SuccessCriteriaMet
 		reason        SuccessPolicy
@@ -205,7 +205,7 @@ func TestWantAttempts_KnowsAllColumns(t *testing.T) {
 		CreatedAt: began, StartedAt: began.Add(time.Second), FinishedAt: began.Add(time.Minute),
 		DeletedBy: "eviction", Abandoned: true, Ready: true,
 		Conditions: []batch.Condition{holds(batch.ConditionDisruptionTarget, ""), {Type: batch.ConditionReady, Status: "False"}},
-		Output:     "half", Progress: batch.AttemptProgress{Done: 3, Total: 10, Phase: "verifying"},
+		Output:     "half", Progress: batch.Progress{Done: 3, Total: 10, Phase: "verifying"},
 	}
 	batchtest.WantAttempts(t, []batch.AttemptStatus{a}, `
 		ordinal index number phase  reason  exit restarts failures ignored message

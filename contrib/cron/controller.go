@@ -96,7 +96,7 @@ func (c *Controller) now() engine.Time { return c.wall().UnixNano() }
 
 // Create takes a copy of a CronJob and starts it: its first time is the first one
 // after now. The error is a [*ValidationError], [ErrExists], [ErrShutdown], a
-// [*batch.StoreError] or that of ctx; then nothing was created.
+// [batch.ErrStore] or that of ctx; then nothing was created.
 func (c *Controller) Create(ctx context.Context, job CronJob) error {
 	job = job.withDefaults()
 	if err := job.validate(nil, false); err != nil {
@@ -258,7 +258,7 @@ func (c *Controller) Owner(job batch.Job) (owner JobRef, blocks, ok bool) {
 // makes of it is validated and looked at at once. Any field but the name may change.
 // If the CronJob was updated meanwhile, change is called again. Setting Job.Executor
 // of a stored CronJob declares it. The errors are a [*ValidationError],
-// [ErrNotFound], [ErrShutdown], a [*batch.StoreError] or that of ctx.
+// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*CronJob)) error {
 	return c.revise(ctx, name, func(live, declared *CronJob) (CronJob, *CronJob) {
 		changed := live.clone()
@@ -317,7 +317,7 @@ func (c *Controller) present(ctx context.Context, name string) (r *run, live, de
 // Delete removes a CronJob. [batch.Background] removes it and its jobs at once,
 // [batch.Foreground] removes it when its jobs are gone, except those that were made
 // by hand, and [batch.Orphan] leaves the jobs to themselves. The errors are
-// [ErrNotFound], [ErrShutdown], a [*batch.StoreError] or that of ctx.
+// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name string, p batch.Propagation) error {
 	how, ok := map[batch.Propagation]engine.Propagation{
 		batch.Background: engine.Background, batch.Foreground: engine.Foreground, batch.Orphan: engine.Orphan}[p]

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A fixture is a controller of CronJobs over one of jobs, in a bubble.
@@ -185,7 +186,7 @@ func TestMachineSlept(t *testing.T) {
 // TestRestart: what the store has goes on once it is declared again.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		f := newFixture(t, &store)
 		require.NoError(t, f.Create(t.Context(), f.cronJob("a", "* * * * *")))
 		suspended := f.cronJob("b", "* * * * *")
@@ -216,7 +217,7 @@ func TestRestart(t *testing.T) {
 // TestRestart_DeclaresTheJobsThereAre: a job that ran goes on, and knows its time.
 func TestRestart_DeclaresTheJobsThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var store batch.MemoryStore
+		var store batchtest.MemoryStore
 		f := newFixture(t, &store)
 		job := f.cronJob("a", "0 1 * * *")
 		job.Job.Executor = batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return ctx.Err() })
@@ -244,7 +245,7 @@ func TestRestart_DeclaresTheJobsThereAre(t *testing.T) {
 
 // A fragileStore refuses commits of records of CronJobs' states while it is broken.
 type fragileStore struct {
-	batch.MemoryStore
+	batchtest.MemoryStore
 	broken atomic.Bool
 }
 

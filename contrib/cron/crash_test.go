@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A mortalStore ends its process at a commit: that one is done or not, and nothing
 // after it is.
 type mortalStore struct {
-	disk  *batch.MemoryStore
+	disk  *batchtest.MemoryStore
 	mu    sync.Mutex
 	left  int  // commits until the end; below zero for none
 	after bool // the last commit is done
@@ -136,7 +137,7 @@ func TestCrash_EachTimeIsStartedOnce(t *testing.T) {
 func crashAt(t *testing.T, job CronJob, n int, after bool, minutes int) (ended bool) {
 	start := time.Now()
 	end := start.Add(time.Duration(minutes)*time.Minute + 30*time.Second)
-	disk, l := new(batch.MemoryStore), &ledger{jobs: make(map[int64]map[string]bool)}
+	disk, l := new(batchtest.MemoryStore), &ledger{jobs: make(map[int64]map[string]bool)}
 	for process, left := range []int{n, 1 + n*7%23, -1} {
 		store := &mortalStore{disk: disk, left: left, after: after, ended: make(chan struct{})}
 		live(t, store, l, job, end)

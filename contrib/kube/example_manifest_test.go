@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
@@ -64,7 +65,7 @@ spec: {paralelism: 2, backoffLimit: 1, backoffLimit: 2}
 // A job that was made of a manifest goes on in a later process, which has no
 // manifest but that in its store.
 func ExampleRunner_Restore() {
-	store := new(batch.MemoryStore) // in a service, a file
+	store := new(batchtest.MemoryStore) // in a service, a file
 	for process := 1; process <= 2; process++ {
 		if err := runProcess(process, store); err != nil {
 			fmt.Println(err)

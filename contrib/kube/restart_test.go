@@ -17,6 +17,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
@@ -176,7 +177,7 @@ var containers = map[string]func(gate) string{"a function": gate.asFunction, "a 
 func TestRestart(t *testing.T) {
 	for name, container := range containers {
 		t.Run(name, func(t *testing.T) {
-			g, store := newGate(t), new(batch.MemoryStore)
+			g, store := newGate(t), new(batchtest.MemoryStore)
 			first := start(t, store, g.runner(true))
 			first.create(containerJob("a", container(g)))
 			before := first.shown("a")
@@ -214,7 +215,7 @@ func TestRestartWithoutWhatAJobNeeds(t *testing.T) {
 		"no runner": {"a function", nil, at + `image: Unsupported value: "func/wait"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, store := newGate(t), new(batch.MemoryStore)
+			g, store := newGate(t), new(batchtest.MemoryStore)
 			first := start(t, store, g.runner(true))
 			first.create(containerJob("a", containers[c.container](g)))
 			before := first.shown("a")
@@ -239,7 +240,7 @@ func TestRestartWithoutWhatAJobNeeds(t *testing.T) {
 // created, a runner what runners have made, each by its own rules, and nobody the
 // jobs of other code.
 func TestRestartKeepsJobsApart(t *testing.T) {
-	g, store := newGate(t), new(batch.MemoryStore)
+	g, store := newGate(t), new(batchtest.MemoryStore)
 	first := start(t, store, g.runner(true))
 	first.create(containerJob("client", g.asProgram()))
 	made := first.make(g.runner(true), containerJob("made", g.asProgram()))

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/otel"
 )
 
@@ -123,7 +124,7 @@ func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handle
 // A job that is declared whenever the service starts keeps the parent that it was
 // created with.
 func ExampleTelemetry_Apply() {
-	c, err := batch.New(context.Background(), batch.Options{Store: new(batch.MemoryStore)})
+	c, err := batch.New(context.Background(), batch.Options{Store: new(batchtest.MemoryStore)})
 	if err != nil {
 		log.Fatal(err)
 	}

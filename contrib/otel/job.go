@@ -132,7 +132,7 @@ func (t *Telemetry) await(j *jobSpan) {
 	j.begin.Do(func() { t.begin(j) })
 	status, err := t.controller.Wait(t.ctx, j.name)
 	if status.UID != j.uid { // another job has got the name
-		err = batch.ErrJobDeleted
+		err = batch.ErrDeleted
 	}
 	safely(func() { t.end(j, status, err) })
 	t.remove(j)
@@ -181,7 +181,7 @@ func (t *Telemetry) end(j *jobSpan, status batch.Status, err error) {
 	case err == nil:
 		end = append(end, trace.WithTimestamp(endOf(status)))
 		t.addOutputs(j, span)
-	case errors.Is(err, batch.ErrJobDeleted), errors.Is(err, batch.ErrNotFound):
+	case errors.Is(err, batch.ErrDeleted), errors.Is(err, batch.ErrNotFound):
 		span.AddEvent("batch.job.deleted")
 	default:
 		span.AddEvent("batch.process.stopped")

@@ -227,7 +227,7 @@ func explode(context.Context, batch.Attempt) error { panic("boom") }
 
 func TestTheParentSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		job := batch.Job{Name: "j", Completions: new(2), Executor: batchtest.Take(time.Hour)}
 		before := newLab(t, batch.Options{Store: store}, otel.Options{})
 		ctx, request := before.tracer.Start(t.Context(), "request")

@@ -31,7 +31,7 @@ type cellRun struct {
 type cell struct{ done, failed, active int }
 
 func newIndexMap(s batch.Status, attempts []batch.AttemptStatus, q url.Values) *indexMap {
-	m := &indexMap{All: s.Progress.Total, To: s.Progress.Total, Status: s}
+	m := &indexMap{All: int(s.Progress.Total), To: int(s.Progress.Total), Status: s}
 	from, _ := strconv.Atoi(q.Get("from"))
 	if to, err := strconv.Atoi(q.Get("to")); err == nil && 0 <= from && from < to && to <= m.All {
 		m.From, m.To = from, to

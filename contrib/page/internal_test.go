@@ -65,7 +65,7 @@ func setOf(t *testing.T, text string) batch.IndexSet {
 
 func TestIndexMap(t *testing.T) {
 	draw := func(total int, done, failed string, active []int, query map[string][]string) (*indexMap, string) {
-		status := batch.Status{UID: "u", Progress: batch.Progress{Total: total}, CompletedIndexes: setOf(t, done)}
+		status := batch.Status{UID: "u", Progress: batch.Progress{Total: int64(total)}, CompletedIndexes: setOf(t, done)}
 		if failed != "" {
 			status.FailedIndexes = new(setOf(t, failed))
 		}

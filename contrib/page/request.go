@@ -166,12 +166,12 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, batch.ErrNotFound), errors.Is(err, errAddress):
 		return http.StatusNotFound
-	case errors.Is(err, batch.ErrFinished), errors.Is(err, batch.ErrExists):
+	case errors.Is(err, batch.ErrAttemptEnded), errors.Is(err, batch.ErrExists):
 		return http.StatusConflict
 	case errors.Is(err, batch.ErrShutdown), errors.Is(err, errShut):
 		return http.StatusServiceUnavailable
 	}
-	if _, ok := errors.AsType[*batch.StoreError](err); ok {
+	if errors.Is(err, batch.ErrStore) {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest

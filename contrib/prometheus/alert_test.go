@@ -55,7 +55,7 @@ func TestPromtoolHasNoComplaints(t *testing.T) {
 		MaxActive: 3, Labels: []string{"app"}, Annotations: []string{"note"},
 		CronJobs: prometheus.CronJobsFunc(func(yield func(prometheus.CronJob) bool) { yield(fullCronJob()) }),
 	})
-	c := batchtest.NewController(t, batch.Options{Store: m.Store(new(batch.MemoryStore))})
+	c := batchtest.NewController(t, batch.Options{Store: m.Store(new(batchtest.MemoryStore))})
 	executor := m.Executor("x", batchtest.Script{batchtest.Exit(1), batchtest.Succeed()})
 	labels := map[string]string{"app": "web"}
 	create(t, c,

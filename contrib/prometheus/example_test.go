@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/prometheus"
 )
 
@@ -109,7 +110,7 @@ func ExampleMetrics_Store() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := batch.New(context.Background(), batch.Options{Store: metrics.Store(new(batch.MemoryStore))})
+	c, err := batch.New(context.Background(), batch.Options{Store: metrics.Store(new(batchtest.MemoryStore))})
 	if err != nil {
 		log.Fatal(err)
 	}

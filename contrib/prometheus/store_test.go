@@ -18,7 +18,7 @@ import (
 
 // A disk is a store that can be made to fail and to hang.
 type disk struct {
-	batch.MemoryStore
+	batchtest.MemoryStore
 
 	mu      sync.Mutex // guards the fields below
 	err     error
@@ -47,7 +47,7 @@ func (d *disk) Commit(ctx context.Context, records []batch.Record) error {
 
 func TestStoreKeepsEverything(t *testing.T) {
 	batchtest.TestStore(t, func(string) (batch.Store, error) {
-		return newMetrics(t, prometheus.Options{}).Store(new(batch.MemoryStore)), nil
+		return newMetrics(t, prometheus.Options{}).Store(new(batchtest.MemoryStore)), nil
 	})
 	require.Nil(t, newMetrics(t, prometheus.Options{}).Store(nil))
 }

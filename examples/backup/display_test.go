@@ -51,9 +51,9 @@ func TestNews(t *testing.T) {
 func TestTotal(t *testing.T) {
 	d := &display{shards: twoShards(), begin: time.Now().Add(-time.Hour)}
 	attempts := []batch.AttemptStatus{
-		{Index: 0, Phase: batch.AttemptFailed, Progress: batch.AttemptProgress{Done: 1000}},
+		{Index: 0, Phase: batch.AttemptFailed, Progress: batch.Progress{Done: 1000}},
 		{Index: 0, Phase: batch.AttemptSucceeded},
-		{Index: 1, Phase: batch.AttemptRunning, Progress: batch.AttemptProgress{Done: 1000, Total: 4000}},
+		{Index: 1, Phase: batch.AttemptRunning, Progress: batch.Progress{Done: 1000, Total: 4000}},
 	}
 	status := batch.Status{Progress: batch.Progress{Done: 1, Total: 2}}
 	require.Equal(t, "[==========>         ]  50%  1/2 shards  1.5 kB of 3.0 kB  0 B/s", d.total(status, attempts))

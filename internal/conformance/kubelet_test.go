@@ -194,7 +194,7 @@ func (k *kubelet) disrupt(job, uid string, kind DisruptionKind) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.runs[uid].disrupted, k.runs[uid].last = kind, status
-	case !errors.Is(err, batch.ErrFinished):
+	case !errors.Is(err, batch.ErrAttemptEnded):
 		k.t.Errorf("disrupt %s: %v", PodName(status.Ordinal), err)
 	}
 }

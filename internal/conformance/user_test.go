@@ -140,7 +140,7 @@ func (s *session) deletePod(ctx context.Context, ordinal int) error {
 			continue
 		}
 		err := s.ctl.DeleteAttempt(ctx, s.job, pod.name)
-		if !errors.Is(err, batch.ErrFinished) {
+		if !errors.Is(err, batch.ErrAttemptEnded) {
 			return err
 		}
 		if pod.DeletedBy != "" {

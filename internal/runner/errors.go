@@ -14,9 +14,10 @@ var (
 	ErrExists       = errors.New("batch: job exists")
 	ErrNotFound     = errors.New("batch: not found")
 	ErrShutdown     = errors.New("batch: controller is shut down")
-	ErrJobDeleted   = errors.New("batch: job deleted")
-	ErrFinished     = errors.New("batch: attempt has finished")
 	ErrTooOld       = errors.New("batch: revision too old")
+	ErrTooLarge     = errors.New("batch: too large")
+	ErrStore        = errors.New("batch: store")
+	ErrStoreFormat  = errors.New("batch: format of the store")
 	ErrAttemptEnded = errors.New("batch: attempt ended")
 	ErrZero         = errors.New("batch: the controller was not made by New")
 	ErrInside       = errors.New("batch: shutdown by an executor of the controller: it would wait for itself")
@@ -25,7 +26,7 @@ var (
 // The causes with which contexts of attempts are cancelled. [ErrShutdown] is one
 // more.
 var (
-	ErrDeleted        = errors.New("batch: attempt deleted")
+	ErrDeleted        = errors.New("batch: deleted")
 	ErrJobFinished    = errors.New("batch: job finished")
 	ErrSuspended      = errors.New("batch: job suspended")
 	ErrScaledDown     = errors.New("batch: job scaled down")
@@ -66,22 +67,10 @@ func (r *Runner) storeError(ctx context.Context, err error) error {
 	case ctx.Err() != nil && err == context.Cause(ctx):
 		return err
 	}
-	return r.userErrors.Store(err)
+	return failedStore(err)
 }
 
-// UserErrors make the errors that have a type for users.
-type UserErrors struct {
-	Store          func(err error) error               // the store has failed
-	CheckpointSize func(size, limit int) error         // a checkpoint is too large
-	Panicked       func(value any, stack []byte) error // an executor; value is nil for runtime.Goexit
-}
-
-// A FormatError reports a store that was written in another format.
-type FormatError struct {
-	Have, Want string // Have is empty for something that is no store at all
-}
-
-func (e *FormatError) Error() string { return fmt.Sprintf("format %q, not %q", e.Have, e.Want) }
+func failedStore(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
 func notFound(what, name string) error { return fmt.Errorf("%w: %s %q", ErrNotFound, what, name) }
 
@@ -89,4 +78,4 @@ func attemptNotFound(job, attempt string) error {
 	return fmt.Errorf("%w: attempt %q of job %q", ErrNotFound, attempt, job)
 }
 
-func finishedError(attempt string) error { return fmt.Errorf("%w: %q", ErrFinished, attempt) }
+func finishedError(attempt string) error { return fmt.Errorf("%w: %q", ErrAttemptEnded, attempt) }

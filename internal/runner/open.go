@@ -144,7 +144,7 @@ func (r *Runner) load(ctx context.Context, store Store) (jobs []*Job, doubles []
 	}
 	switch {
 	case l.format != format && (l.format != "" || l.other != "" || len(l.jobs)+len(r.records) > 0):
-		return nil, nil, &FormatError{Have: l.format, Want: format}
+		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
 	case l.other != "":
 		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
 	}

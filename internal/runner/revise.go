@@ -75,7 +75,7 @@ func (j *Job) Refused() error {
 	if j.stuck == nil {
 		return nil
 	}
-	return j.r.userErrors.Store(j.stuck)
+	return failedStore(j.stuck)
 }
 
 // DeleteAttempt stops an attempt, as a user does.

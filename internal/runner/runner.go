@@ -34,7 +34,9 @@ type Options struct {
 	// FinishedJobs is how many finished jobs are kept; negative: all.
 	FinishedJobs int
 	Parent       context.Context // of attempts' contexts: when it ends, Shutdown is called soon
-	UserErrors   UserErrors
+	// Panicked is the error of an executor that has panicked with a value or, with nil,
+	// called runtime.Goexit.
+	Panicked func(value any, stack []byte) error
 }
 
 // A Runner runs jobs. Its methods may be called by several goroutines at once, also
@@ -46,7 +48,7 @@ type Runner struct {
 	parent      context.Context
 	hasDeadline bool            // parent has one
 	values      context.Context // parent, without its end
-	userErrors  UserErrors
+	panicked    func(value any, stack []byte) error
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
 	feed        feed.Feed[watched]
@@ -89,24 +91,24 @@ type Trouble struct {
 // New returns a runner that keeps jobs in memory; see Open.
 func New(o Options) *Runner {
 	r := &Runner{
-		namespace:  o.Namespace,
-		parent:     o.Parent,
-		values:     context.WithoutCancel(o.Parent),
-		userErrors: o.UserErrors,
-		clock:      clock.New(),
-		slots:      newSlots(o.MaxActive),
-		journal:    journal.Memory{},
-		release:    func() {},
-		finished:   finished{limit: o.FinishedJobs},
-		start:      time.Now(),
-		jobs:       make(map[string]*Job),
-		creating:   make(map[string]struct{}),
-		lingering:  make(map[*Job]struct{}),
-		records:    make(map[string][]byte),
-		stopping:   make(chan struct{}),
-		idle:       make(chan struct{}, 1),
-		over:       make(chan struct{}),
-		cutOff:     make(chan struct{}),
+		namespace: o.Namespace,
+		parent:    o.Parent,
+		values:    context.WithoutCancel(o.Parent),
+		panicked:  o.Panicked,
+		clock:     clock.New(),
+		slots:     newSlots(o.MaxActive),
+		journal:   journal.Memory{},
+		release:   func() {},
+		finished:  finished{limit: o.FinishedJobs},
+		start:     time.Now(),
+		jobs:      make(map[string]*Job),
+		creating:  make(map[string]struct{}),
+		lingering: make(map[*Job]struct{}),
+		records:   make(map[string][]byte),
+		stopping:  make(chan struct{}),
+		idle:      make(chan struct{}, 1),
+		over:      make(chan struct{}),
+		cutOff:    make(chan struct{}),
 	}
 	_, r.hasDeadline = o.Parent.Deadline()
 	if o.Logger != nil {

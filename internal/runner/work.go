@@ -135,7 +135,7 @@ func (x *run) judge(err error) Verdict {
 // hasPanicked is hasFailed for an executor, or an error, that panicked with a value
 // or, with nil, called runtime.Goexit. Judging that may do the same.
 func (j *Job) hasPanicked(x *run, value any, stack []byte) *run {
-	err := j.r.userErrors.Panicked(value, stack)
+	err := j.r.panicked(value, stack)
 	v, ok := apart(func() Verdict { return x.judge(err) })
 	if !ok {
 		v = Verdict{engine.Result{Code: exitPanic, ErrorRule: engine.None}, err.Error()}

@@ -233,7 +233,7 @@ func (c *child) seeThrough(ctx context.Context, t *task) {
 	if _, failed := errors.AsType[*batch.JobError](err); err == nil || failed {
 		c.tell(status)
 		c.seeRemoved(ctx, t, status)
-	} else if ctx.Err() == nil && !errors.Is(err, batch.ErrJobDeleted) && !errors.Is(err, batch.ErrNotFound) {
+	} else if ctx.Err() == nil && !errors.Is(err, batch.ErrDeleted) && !errors.Is(err, batch.ErrNotFound) {
 		c.problem(fmt.Errorf("wait for %s: %w", job.Name, err))
 	}
 }

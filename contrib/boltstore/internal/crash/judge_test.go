@@ -200,7 +200,7 @@ func TestJudge(t *testing.T) {
 		"a condition changes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "A"})), crash(),
 			status(found, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "B"}))}, lost, "becomes"},
 		"the start changes":        {two, habits{}, []line{status(told, batch.Status{StartTime: noon}), crash(), status(found, batch.Status{StartTime: noon.Add(1)})}, lost, "the start goes"},
-		"the last failure is lost": {two, habits{}, []line{status(told, batch.Status{LastFailure: &batch.Failure{}}), crash(), status(found, batch.Status{})}, lost, "the last failure"},
+		"the last failure is lost": {two, habits{}, []line{status(told, batch.Status{LastFailure: &batch.AttemptError{}}), crash(), status(found, batch.Status{})}, lost, "the last failure"},
 		"a retry is too soon":      {two, habits{}, []line{status(told, batch.Status{NextRetry: noon.Add(time.Minute)}), crash(), start(0, 0)}, wrong, "before the time of the retry"},
 		"a deadline is forgotten": {batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), ActiveDeadline: new(time.Second)}, habits{},
 			[]line{status(told, batch.Status{StartTime: noon.Add(-time.Minute)}), crash(), start(0, 0)}, wrong, "in spite of a deadline"},

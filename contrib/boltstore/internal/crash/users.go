@@ -123,5 +123,5 @@ func (u *user) ask(ctx context.Context, what string, n int, call func() error) b
 // isRefusal reports whether an error is one that has to be expected: the job is
 // gone, or all is being shut down.
 func (u *user) isRefusal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrFinished) || errors.Is(err, batch.ErrShutdown)
+	return ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrAttemptEnded) || errors.Is(err, batch.ErrShutdown)
 }

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/cron"
 )
 
@@ -330,7 +331,7 @@ func TestWatchCronJobs(t *testing.T) {
 // TestCronJobsAfterARestart wants CronJobs of clients to go on, with the jobs they have.
 func TestCronJobsAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(batch.MemoryStore)
+		store := new(batchtest.MemoryStore)
 		w := newCronWorld(t, store)
 		c := w.postCronJob(cronManifest("a", "wait", `"concurrencyPolicy":"Forbid",`))
 		time.Sleep(61 * time.Second)

@@ -14,6 +14,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 )
 
@@ -59,7 +60,7 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 		"by a patch that removes all": {plain, {method: "PATCH", path: job, contentType: mergePatch, body: `{"metadata":{"annotations":null}}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := new(batch.MemoryStore)
+			store := new(batchtest.MemoryStore)
 			w := newWorldOf(t, store, Config{Write: true})
 			for _, c := range calls {
 				if c.method == "PUT" {
@@ -92,7 +93,7 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 // TestRestoreLargeJob wants a job that is as large as clients may send it to go
 // on: annotations of a manifest are limited, but not what a job keeps.
 func TestRestoreLargeJob(t *testing.T) {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	w := newWorldOf(t, store, Config{Write: true})
 	w.post(strings.Replace(manifest("a", "wait", ""), `"name":"c"`, `"name":"c","args":["`+strings.Repeat("x", 1<<20)+`"]`, 1))
 	before := w.job("a")
@@ -107,7 +108,7 @@ func TestRestoreLargeJob(t *testing.T) {
 // TestStalledJobCanBeChanged lets clients change and delete jobs that cannot go
 // on.
 func TestStalledJobCanBeChanged(t *testing.T) {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	w := newWorldOf(t, store, Config{Write: true})
 	w.post(manifest("a", "wait", ""))
 	w.post(manifest("b", "wait", ""))
@@ -134,7 +135,7 @@ func TestStalledJobCanBeChanged(t *testing.T) {
 // TestRestoreByTwoServers wants a second server, and clients of both, to make no
 // difference.
 func TestRestoreByTwoServers(t *testing.T) {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	w := newWorldOf(t, store, Config{Write: true})
 	for i := range 50 {
 		w.post(manifest(fmt.Sprint("old-", i), "wait", ""))
@@ -155,7 +156,7 @@ func TestRestoreByTwoServers(t *testing.T) {
 
 // TestWatchSeesJobsGoOn wants those who watch to be told that a job waits no more.
 func TestWatchSeesJobsGoOn(t *testing.T) {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	w := newWorldOf(t, store, Config{Write: true})
 	w.post(manifest("a", "wait", ""))
 	w.end()
@@ -212,7 +213,7 @@ func TestRestoreWhenTheStoreWorksAgain(t *testing.T) {
 
 // A failingStore is a store that fails when it is told to.
 type failingStore struct {
-	batch.MemoryStore
+	batchtest.MemoryStore
 	fails atomic.Bool
 }
 
@@ -226,6 +227,6 @@ func (s *failingStore) Commit(ctx context.Context, records []batch.Record) error
 // fail lets the store fail, and its controller see that.
 func (s *failingStore) fail(t *testing.T, c *batch.Controller) {
 	s.fails.Store(true)
-	_, isStoreError := errors.AsType[*batch.StoreError](c.Create(t.Context(), waitingJob("seen")))
+	isStoreError := errors.Is(c.Create(t.Context(), waitingJob("seen")), batch.ErrStore)
 	require.True(t, isStoreError)
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
 )
 
 // controllerWith is a controller that has found jobs in its store.
 func controllerWith(t *testing.T, jobs ...batch.Job) *batch.Controller {
-	store := new(batch.MemoryStore)
+	store := new(batchtest.MemoryStore)
 	open := func() *batch.Controller {
 		c, err := batch.New(t.Context(), batch.Options{Store: store})
 		require.NoError(t, err)

@@ -110,7 +110,7 @@ func (h *Host) evict(a *wire.Answer, o *watchcache.Object, params url.Values) er
 // stopped is an attempt after it was asked to stop, with that result.
 func (h *Host) stopped(o *watchcache.Object, err error) (*watchcache.Object, error) {
 	switch {
-	case errors.Is(err, batch.ErrFinished):
+	case errors.Is(err, batch.ErrAttemptEnded):
 		h.Cache.Dismiss(o)
 	case errors.Is(err, batch.ErrNotFound):
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), o.Name)

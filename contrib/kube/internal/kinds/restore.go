@@ -41,7 +41,7 @@ func (h *Host) Restore(ctx context.Context, logger *slog.Logger) {
 
 func storeFails(refusals []convert.Refusal) bool {
 	for _, r := range refusals {
-		if _, fails := errors.AsType[*batch.StoreError](r.Err); fails {
+		if errors.Is(r.Err, batch.ErrStore) {
 			return true
 		}
 	}
