@@ -11,7 +11,7 @@ import (
 // BenchmarkNoop is what the accounting of one completion costs.
 func BenchmarkNoop(b *testing.B) {
 	noop := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
-	for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+	for _, mode := range []string{batch.NonIndexed, batch.Indexed} {
 		for _, p := range []int{1, 2, 64} {
 			b.Run(fmt.Sprintf("%s/parallelism=%d", mode, p), func(b *testing.B) {
 				b.ReportAllocs()

@@ -92,7 +92,7 @@ func TestCheckpointsGoToOneAttemptEach(t *testing.T) {
 }
 
 func TestCheckpointSurvivesTheController(t *testing.T) {
-	for _, mode := range []batch.CompletionMode{batch.Indexed, batch.NonIndexed} {
+	for _, mode := range []string{batch.Indexed, batch.NonIndexed} {
 		synctest.Test(t, func(t *testing.T) {
 			var store batchtest.MemoryStore
 			var r relay
@@ -114,7 +114,7 @@ func TestCheckpointSurvivesTheController(t *testing.T) {
 				cancel()
 				require.NoError(t, c.Shutdown(ended))
 			}
-			index := map[batch.CompletionMode]int{batch.Indexed: 0, batch.NonIndexed: -1}[mode]
+			index := map[string]int{batch.Indexed: 0, batch.NonIndexed: -1}[mode]
 			require.Equal(t, []string{fmt.Sprintf("%d.0:", index), fmt.Sprintf("%d.1:of 0", index), fmt.Sprintf("%d.2:of 1", index)}, r.found)
 			for record, err := range store.Load(t.Context()) {
 				require.NoError(t, err)

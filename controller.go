@@ -391,31 +391,29 @@ func (c *Controller) Resume(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = false })
 }
 
-// Propagation says what becomes of the attempts of a deleted job.
-type Propagation string
-
+// What becomes of the attempts of a deleted job; see [Controller.Delete].
 const (
-	// Background removes the job at once and stops its attempts, which may
+	// DeleteBackground removes the job at once and stops its attempts, which may
 	// take their grace period.
-	Background Propagation = "Background"
-	// Foreground stops the attempts and removes the job once they have ended.
-	Foreground Propagation = "Foreground"
-	// Orphan removes the job and lets its attempts run to their end.
-	Orphan Propagation = "Orphan"
+	DeleteBackground = "Background"
+	// DeleteForeground stops the attempts and removes the job once they have ended.
+	DeleteForeground = "Foreground"
+	// DeleteOrphan removes the job and lets its attempts run to their end.
+	DeleteOrphan = "Orphan"
 )
 
 // Delete removes a job. Its name is free again as soon as the job is gone.
 // Attempts that are stopped see [ErrDeleted]. An unknown propagation is an error;
 // others are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
-func (c *Controller) Delete(ctx context.Context, name string, p Propagation) error {
-	if !slices.Contains([]Propagation{Background, Foreground, Orphan}, p) {
-		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", p)
+func (c *Controller) Delete(ctx context.Context, name, propagation string) error {
+	if !slices.Contains([]string{DeleteBackground, DeleteForeground, DeleteOrphan}, propagation) {
+		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", propagation)
 	}
 	j, err := c.runner.Change(ctx, name)
 	if err != nil {
 		return err
 	}
-	return cmp.Or(j.Delete(p == Orphan, p == Foreground), c.durable(ctx, j))
+	return cmp.Or(j.Delete(propagation == DeleteOrphan, propagation == DeleteForeground), c.durable(ctx, j))
 }
 
 // Run creates a job and waits for it, also if it is removed as soon as it has
@@ -458,18 +456,10 @@ func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
 
 // A Change is one step of [Controller.Watch].
 type Change struct {
-	Type   ChangeType
-	Status Status
+	Status  Status
+	Added   bool // the job is new since the revision that the watcher knew
+	Deleted bool // it is gone, and the status is its last
 }
-
-// ChangeType says what happened to the job of a [Change].
-type ChangeType string
-
-const (
-	Added    ChangeType = "ADDED"    // it is new since the revision the watcher knew
-	Modified ChangeType = "MODIFIED" // its status has changed
-	Deleted  ChangeType = "DELETED"  // it is gone; the status is its last
-)
 
 // Watch walks over the changes of all jobs after revision since, in order of
 // revision: nothing is missed between a [Status] whose Revision is since and
@@ -491,14 +481,8 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 				yield(Change{}, err)
 				return
 			}
-			step := Change{Modified, statusOf(change.View, c.runner.Now())}
-			switch {
-			case change.Removed:
-				step.Type = Deleted
-			case change.Added:
-				step.Type = Added
-			}
-			if !yield(step, nil) {
+			status := statusOf(change.View, c.runner.Now())
+			if !yield(Change{status, change.Added && !change.Removed, change.Removed}, nil) {
 				return
 			}
 		}

@@ -128,7 +128,7 @@ func TestMethodErrors(t *testing.T) {
 		"Suspend": func(ctx context.Context, c *batch.Controller, job string) error { return c.Suspend(ctx, job) },
 		"Resume":  func(ctx context.Context, c *batch.Controller, job string) error { return c.Resume(ctx, job) },
 		"Delete": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Delete(ctx, job, batch.Background)
+			return c.Delete(ctx, job, batch.DeleteBackground)
 		},
 		"DeleteAttempt": func(ctx context.Context, c *batch.Controller, job string) error {
 			return c.DeleteAttempt(ctx, job, "attempt")
@@ -359,7 +359,7 @@ func TestUpdate(t *testing.T) {
 		require.EqualValues(t, 3, get(t, c, "j").Generation)
 
 		require.ErrorIs(t, c.Update(t.Context(), "j", func(*batch.Job) {
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		}), batch.ErrNotFound, "deleted meanwhile")
 		require.Panics(t, func() {
 			mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
@@ -377,7 +377,7 @@ func TestUpdateOfARecreatedJob(t *testing.T) {
 		var seen []int
 		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) {
 			if seen = append(seen, *j.BackoffLimit); len(seen) == 1 {
-				require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+				require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 				mustCreate(t, c, batch.Job{Name: "j", Suspend: true, BackoffLimit: new(2), Executor: succeed})
 			}
 			j.BackoffLimit = new(*j.BackoffLimit + 10)
@@ -451,7 +451,7 @@ func TestAll(t *testing.T) {
 		var names []string
 		for s := range c.All() {
 			names = append(names, s.Name)
-			c.Delete(t.Context(), "b", batch.Background) // does not disturb the walk
+			c.Delete(t.Context(), "b", batch.DeleteBackground) // does not disturb the walk
 		}
 		require.Equal(t, []string{"a", "b", "c"}, names)
 		for range c.All() {
@@ -580,15 +580,15 @@ func TestTTL(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	tests := map[string]struct {
-		propagation batch.Propagation
+		propagation string
 		gone        bool // at once
 		ended       time.Duration
 		phase       string
 		by          string
 	}{
-		"background": {batch.Background, true, 10 * time.Second, batch.AttemptFailed, "gc"},
-		"foreground": {batch.Foreground, false, 10 * time.Second, batch.AttemptFailed, "gc"},
-		"orphan":     {batch.Orphan, true, time.Hour, batch.AttemptRunning, ""},
+		"background": {batch.DeleteBackground, true, 10 * time.Second, batch.AttemptFailed, "gc"},
+		"foreground": {batch.DeleteForeground, false, 10 * time.Second, batch.AttemptFailed, "gc"},
+		"orphan":     {batch.DeleteOrphan, true, time.Hour, batch.AttemptRunning, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -633,7 +633,7 @@ func TestDelete(t *testing.T) {
 					require.Equal(t, "Terminating", get(t, c, "j").State())
 					require.NotZero(t, get(t, c, "j").DeletedAt)
 					require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
-					require.NoError(t, c.Delete(t.Context(), "j", batch.Foreground), "asked again")
+					require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteForeground), "asked again")
 				}
 				if test.by != "" {
 					list := attemptsOf(t, c, "j")
@@ -660,7 +660,7 @@ func TestDeleteFreesTheNameAtOnceManyTimes(t *testing.T) {
 		c := newController(t, batch.Options{})
 		for range 100 {
 			mustCreate(t, c, batch.Job{Name: "j", Parallelism: new(3), Executor: takes(time.Minute)})
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		}
 		require.Len(t, attemptsOf(t, c, "j"), 300)
 		time.Sleep(2 * time.Minute)
@@ -723,7 +723,7 @@ func TestMaxActive(t *testing.T) {
 		const jobs = 20
 		for i := range jobs {
 			mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", i), CompletionMode: batch.Indexed, Completions: new(10), Parallelism: new(3 + i),
-				RestartPolicy: []batch.RestartPolicy{batch.RestartNever, batch.RestartOnFailure}[i%2],
+				RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2],
 				BackoffLimit:  new(1000), Backoff: batch.ConstantBackoff(time.Second), RestartBackoff: batch.ConstantBackoff(time.Second),
 				Executor: counted(&running, &most, batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 					time.Sleep(time.Duration(a.Index) * time.Second)
@@ -768,10 +768,10 @@ func TestMaxActivePendingAttempts(t *testing.T) {
 	tests := map[string]func(t *testing.T, c *batch.Controller){
 		"suspended": func(t *testing.T, c *batch.Controller) { require.NoError(t, c.Suspend(t.Context(), "waits")) },
 		"deleted": func(t *testing.T, c *batch.Controller) {
-			require.NoError(t, c.Delete(t.Context(), "waits", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "waits", batch.DeleteBackground))
 		},
 		"orphaned": func(t *testing.T, c *batch.Controller) {
-			require.NoError(t, c.Delete(t.Context(), "waits", batch.Orphan))
+			require.NoError(t, c.Delete(t.Context(), "waits", batch.DeleteOrphan))
 			for _, a := range attemptsOf(t, c, "waits") {
 				require.NoError(t, c.DeleteAttempt(t.Context(), "waits", a.UID))
 			}
@@ -1059,13 +1059,13 @@ func TestWatch(t *testing.T) {
 			require.NoError(t, err)
 			require.Greater(t, change.Status.Revision, last)
 			last = change.Status.Revision
-			seen = append(seen, fmt.Sprintf("%s %s %s", change.Type, change.Status.Name, change.Status.State()))
+			seen = append(seen, fmt.Sprintf("%s %s %s", kindOf(change), change.Status.Name, change.Status.State()))
 			switch len(seen) {
 			case 2:
 				mustCreate(t, c, batch.Job{Name: "b", Suspend: true, Executor: succeed})
 			case 3:
-				require.NoError(t, c.Delete(t.Context(), "b", batch.Background))
-				require.NoError(t, c.Delete(t.Context(), "a", batch.Background))
+				require.NoError(t, c.Delete(t.Context(), "b", batch.DeleteBackground))
+				require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
 			}
 			if len(seen) == 5 {
 				break
@@ -1117,7 +1117,7 @@ func TestWatchTooOld(t *testing.T) {
 		for range 1100 {
 			mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
 			get(t, c, "j")
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		}
 		n := 0
 		for _, err := range c.Watch(t.Context(), since) {
@@ -1127,7 +1127,7 @@ func TestWatchTooOld(t *testing.T) {
 		require.Equal(t, 1, n)
 		for change, err := range c.Watch(t.Context(), 0) {
 			require.NoError(t, err)
-			require.Equal(t, batch.Added, change.Type)
+			require.True(t, change.Added)
 			require.Equal(t, "first", change.Status.Name)
 			break
 		}
@@ -1153,7 +1153,7 @@ func TestManyWatchers(t *testing.T) {
 						return
 					}
 					last = change.Status.Revision
-					if change.Type == batch.Deleted {
+					if change.Deleted {
 						final[change.Status.Name] = change.Status
 					}
 					if n++; n%7 == 0 || len(final) == jobs {
@@ -1177,7 +1177,7 @@ func TestManyWatchers(t *testing.T) {
 			if _, err := c.Wait(t.Context(), name); err != nil {
 				t.Error(err)
 			}
-			if err := c.Delete(t.Context(), name, batch.Background); err != nil {
+			if err := c.Delete(t.Context(), name, batch.DeleteBackground); err != nil {
 				t.Error(err)
 			}
 		})
@@ -1279,7 +1279,7 @@ func TestShutdownAbandons(t *testing.T) {
 		}
 		slices.Sort(names)
 		require.NoError(t, c.Disrupt(t.Context(), "lost", attemptsOf(t, c, "lost")[0].Name, "DeletionByPodGC"))
-		require.NoError(t, c.Delete(t.Context(), "deleted", batch.Background))
+		require.NoError(t, c.Delete(t.Context(), "deleted", batch.DeleteBackground))
 		time.Sleep(2 * time.Hour)
 
 		start := time.Now()
@@ -1526,7 +1526,7 @@ func TestTenThousandJobs(t *testing.T) {
 						if err != nil || waitErr != nil || status.Succeeded != 3 || status.Failed != 1 {
 							t.Errorf("%v, %v: %v", err, waitErr, status)
 						}
-						if err := c.Delete(t.Context(), name, batch.Background); err != nil {
+						if err := c.Delete(t.Context(), name, batch.DeleteBackground); err != nil {
 							t.Error(err)
 						}
 					}
@@ -1565,7 +1565,7 @@ func TestConcurrentUse(t *testing.T) {
 				for i := range 60 {
 					name := names[(w+i)%len(names)]
 					c.Create(ctx, batch.Job{Name: name, CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5), Backoff: batch.ConstantBackoff(time.Millisecond),
-						BackoffLimit: new(100), RestartPolicy: []batch.RestartPolicy{batch.RestartNever, batch.RestartOnFailure}[i%2], Executor: executor})
+						BackoffLimit: new(100), RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2], Executor: executor})
 					switch (w + i) % 8 {
 					case 0:
 						c.Suspend(ctx, name)
@@ -1574,7 +1574,7 @@ func TestConcurrentUse(t *testing.T) {
 					case 2:
 						c.Update(ctx, name, func(j *batch.Job) { j.Completions, j.Parallelism = new(i%7), new(i%7) })
 					case 3:
-						c.Delete(ctx, name, []batch.Propagation{batch.Background, batch.Foreground, batch.Orphan}[i%3])
+						c.Delete(ctx, name, []string{batch.DeleteBackground, batch.DeleteForeground, batch.DeleteOrphan}[i%3])
 					case 4, 5:
 						for _, a := range attemptsIfAny(c, name) {
 							c.Disrupt(ctx, name, a.UID, []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[i%3])
@@ -1635,7 +1635,7 @@ func TestLookingAtAFastJob(t *testing.T) {
 	if race.Enabled {
 		n = 100_000
 	}
-	for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+	for _, mode := range []string{batch.NonIndexed, batch.Indexed} {
 		for _, meddled := range []bool{false, true} {
 			t.Run(fmt.Sprint(mode, " ", meddled), func(t *testing.T) {
 				c := newController(t, batch.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -1746,7 +1746,7 @@ func meddle(t *testing.T, c *batch.Controller) {
 // Who watches a fast job is told when it goes on, although attempts that take no
 // time are counted apart from it.
 func TestFastJobIsWatched(t *testing.T) {
-	for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+	for _, mode := range []string{batch.NonIndexed, batch.Indexed} {
 		t.Run(string(mode), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})

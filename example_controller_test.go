@@ -56,7 +56,7 @@ func ExampleController_Create() {
 	fmt.Println(errors.Is(c.Create(ctx, report), batch.ErrExists))
 
 	_, _ = c.Wait(ctx, "report")
-	fmt.Println(c.Delete(ctx, "report", batch.Background))
+	fmt.Println(c.Delete(ctx, "report", batch.DeleteBackground))
 	fmt.Println(c.Create(ctx, report))
 	// Output:
 	// <nil>
@@ -252,7 +252,7 @@ func ExampleController_Delete() {
 			return context.Cause(ctx)
 		}),
 	})
-	fmt.Println(c.Delete(ctx, "crawl", batch.Foreground))
+	fmt.Println(c.Delete(ctx, "crawl", batch.DeleteForeground))
 	_, err := c.Wait(ctx, "crawl")
 	fmt.Println(errors.Is(err, batch.ErrDeleted) || errors.Is(err, batch.ErrNotFound))
 	// Unordered output:
@@ -262,7 +262,7 @@ func ExampleController_Delete() {
 }
 
 // Orphan deletion removes the job and lets its attempts run to their end.
-func ExamplePropagation() {
+func ExampleController_Delete_propagation() {
 	ctx := context.Background()
 	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)
@@ -275,7 +275,7 @@ func ExamplePropagation() {
 			return ctx.Err()
 		}),
 	})
-	_ = c.Delete(ctx, "upload", batch.Orphan)
+	_ = c.Delete(ctx, "upload", batch.DeleteOrphan)
 	_, err := c.Get("upload")
 	fmt.Println(err)
 
@@ -301,7 +301,7 @@ func ExampleController_Watch() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(change.Type, change.Status)
+		fmt.Println(change.Added, change.Status)
 		since = change.Status.Revision
 		break // the watcher goes away...
 	}
@@ -314,14 +314,14 @@ func ExampleController_Watch() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(change.Type, change.Status)
+		fmt.Println(change.Added, change.Status)
 		if change.Status.Finished() {
 			break
 		}
 	}
 	// Output:
-	// ADDED import: Suspended, 0/1 succeeded, 0 failed
-	// MODIFIED import: Complete, 1/1 succeeded, 0 failed
+	// true import: Suspended, 0/1 succeeded, 0 failed
+	// false import: Complete, 1/1 succeeded, 0 failed
 }
 
 // Attempts stay known after their end, the newest 1000 of a job by default.

@@ -141,14 +141,14 @@ func ExampleJob_timeToLive() {
 	status, _ := c.Get("cleanup")
 	_ = c.Resume(ctx, "cleanup")
 	for change, err := range c.Watch(ctx, status.Revision) {
-		if err != nil || change.Type == batch.Deleted {
-			fmt.Println(change.Type, change.Status.State())
+		if err != nil || change.Deleted {
+			fmt.Println("removed when", change.Status.State())
 			break
 		}
 	}
 	_, err := c.Get("cleanup")
 	fmt.Println(err)
 	// Output:
-	// DELETED Complete
+	// removed when Complete
 	// batch: not found: job "cleanup"
 }

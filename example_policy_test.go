@@ -17,7 +17,7 @@ import (
 // Under RestartNever, the default, an attempt that fails is over, and a new one
 // takes its place. Under RestartOnFailure the same attempt runs again: it keeps
 // its UID, its number and its scratch directory.
-func ExampleRestartPolicy() {
+func ExampleJob_restartPolicy() {
 	var uid string
 	status, err := batch.Run(context.Background(), batch.Job{
 		Name:           "warm-cache",
@@ -226,7 +226,7 @@ func ExampleSuccessRule() {
 
 // Under ReplaceFailed there is never a second writer: an attempt that was asked
 // to stop keeps its place until it has ended.
-func ExampleReplacementPolicy() {
+func ExampleJob_replacementPolicy() {
 	ctx := context.Background()
 	c, _ := batch.New(context.Background(), batch.Options{})
 	defer c.Shutdown(ctx)

@@ -193,8 +193,8 @@ func ExampleIteration() {
 	})
 	fmt.Println(sum, err)
 	// Output:
-	// 3 done, skipped: [{4 strconv.Atoi: parsing "one": invalid syntax}] error: batch: item at cursor 5 (1 skipped before): connection reset
+	// 3 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax] error: batch: item at cursor 5: connection reset
 	// went on behind line 4
-	// 5 done, skipped: [{4 strconv.Atoi: parsing "one": invalid syntax}] error: <nil>
+	// 5 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax] error: <nil>
 	// 22 <nil>
 }

@@ -414,31 +414,25 @@ func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], erro
 	r, err := iterate.Run(ctx, work, iterationCheckpoint{a, "iteration/" + it.Name}, it.hooks(a))
 	done := Iterated[C]{Done: r.Done, Unlisted: r.Unlisted, ResumedFrom: r.ResumedFrom}
 	for _, s := range r.Skipped {
-		done.Skipped = append(done.Skipped, Skipped[C](s))
+		done.Skipped = append(done.Skipped, &ItemError[C]{s.Cursor, 1, errors.New(s.Err)})
 	}
 	return done, iterationError[C](ctx, err)
 }
 
 // Iterated says how far an [Iteration] has come.
 type Iterated[C any] struct {
-	Done        int          // items done, in all attempts, each counted once
-	Skipped     []Skipped[C] // items skipped, in all attempts, in order; the first 256 KiB
-	Unlisted    int          // items skipped beyond those
-	ResumedFrom *C           // the cursor behind which it went on; nil if from the start
+	Done        int             // items done, in all attempts, each counted once
+	Skipped     []*ItemError[C] // items skipped, in all attempts, in order; the first 256 KiB
+	Unlisted    int             // items skipped beyond those
+	ResumedFrom *C              // the cursor behind which it went on; nil if from the start
 }
 
-// Skipped is an item that an [Iteration] gave up.
-type Skipped[C any] struct {
-	Cursor C      `json:"cursor"`
-	Err    string `json:"error"` // the beginning of its error's text
-}
-
-// An ItemError is the error of the item, or chunk, that ended an [Iteration].
+// An ItemError is the error of the item, or chunk, that ended an [Iteration], or of an
+// item that it skipped: then Err has only the beginning of the text.
 type ItemError[C any] struct {
-	Cursor  C   // of the item, or of the chunk's last one
-	Items   int // how many items the call was for
-	Skipped int // how many were skipped before, also by earlier attempts
-	Err     error
+	Cursor C   // of the item, or of the chunk's last one
+	Items  int // how many items the call was for
+	Err    error
 }
 
 // Error names the cursor and gives the error.

@@ -249,10 +249,10 @@ var stops = map[string]struct {
 		return c.DeleteAttempt(ctx, "j", attempt)
 	}},
 	"its job is deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Delete(ctx, "j", batch.Background)
+		return c.Delete(ctx, "j", batch.DeleteBackground)
 	}},
 	"its job is being deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Delete(ctx, "j", batch.Foreground)
+		return c.Delete(ctx, "j", batch.DeleteForeground)
 	}},
 	"its job fails": {batch.ErrJobFinished, func(ctx context.Context, c *batch.Controller, _ string) error {
 		return c.Update(ctx, "j", func(j *batch.Job) { j.ActiveDeadline = new(time.Nanosecond) })
@@ -671,7 +671,7 @@ func TestUserCodeCallsTheController(t *testing.T) {
 		c.Wait(ended(errDisk), "j")
 		c.Create(ctx, batch.Job{Name: "j", Executor: succeed})
 		c.Create(ctx, batch.Job{Name: "other", Executor: succeed})
-		c.Delete(ctx, "other", batch.Background)
+		c.Delete(ctx, "other", batch.DeleteBackground)
 		c.Update(ctx, "j", func(j *batch.Job) {
 			if j.Labels == nil {
 				j.Labels = map[string]string{}
@@ -682,15 +682,15 @@ func TestUserCodeCallsTheController(t *testing.T) {
 	changes := map[string]func(c *batch.Controller){
 		"reads and changes": everything,
 		"deletes its job": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.Background)
+			c.Delete(context.Background(), "j", batch.DeleteBackground)
 			everything(c)
 		},
 		"deletes its job slowly": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.Foreground)
+			c.Delete(context.Background(), "j", batch.DeleteForeground)
 			everything(c)
 		},
 		"orphans itself": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.Orphan)
+			c.Delete(context.Background(), "j", batch.DeleteOrphan)
 			everything(c)
 		},
 		"suspends and resumes its job": func(c *batch.Controller) {
@@ -846,10 +846,10 @@ func TestScratchDirectoryIsRemoved(t *testing.T) {
 			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, "DeletionByPodGC"))
 		},
 		"its job is deleted while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		},
 		"its job is orphaned while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Orphan))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteOrphan))
 			time.Sleep(time.Minute)
 			synctest.Wait()
 		},
@@ -942,7 +942,7 @@ func TestDirIsMadeOnce(t *testing.T) {
 // AttemptTimeout goes on over restarts in place (R231).
 func TestAttemptTimeout(t *testing.T) {
 	tests := map[string]struct {
-		policy  batch.RestartPolicy
+		policy  string
 		execute func(ctx context.Context, a batch.Attempt) error
 		took    time.Duration
 		code    int
@@ -1047,7 +1047,7 @@ func testPending(t *testing.T, limit int) {
 // A PendingExecutor may end, or be stopped, without ever having started.
 func TestPendingExecutorThatNeverStarts(t *testing.T) {
 	tests := map[string]struct {
-		policy  batch.RestartPolicy
+		policy  string
 		execute pendingFunc
 		phase   string
 		code    int

@@ -113,8 +113,8 @@ func TestIterationErrors(t *testing.T) {
 			it.Do = func(context.Context, int) error { return broken }
 			it.MaxSkipped = 2
 		}, func(t *testing.T, result batch.Iterated[int], err error) {
-			require.EqualError(t, err, "batch: item at cursor 3 (2 skipped before): broken")
-			require.Equal(t, []batch.Skipped[int]{{1, "broken"}, {2, "broken"}}, result.Skipped)
+			require.EqualError(t, err, "batch: item at cursor 3: broken")
+			require.Equal(t, []*batch.ItemError[int]{{1, 1, errors.New("broken")}, {2, 1, errors.New("broken")}}, result.Skipped)
 		}},
 		"a permanent error": {func(it *batch.Iteration[int, int]) {
 			it.Do, it.MaxSkipped = fails(2, batch.Permanent(broken)), 10

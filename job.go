@@ -246,10 +246,10 @@ type Job struct {
 	Parallelism *int
 	// CompletionMode is NonIndexed, the default, or Indexed
 	// (spec.completionMode).
-	CompletionMode CompletionMode
+	CompletionMode string
 	// RestartPolicy is RestartNever, the default, or RestartOnFailure. (In
 	// Kubernetes it has no default.)
-	RestartPolicy RestartPolicy
+	RestartPolicy string
 
 	// BackoffLimit is how many failed attempts the job survives; one more fails
 	// it with [ReasonBackoffLimitExceeded] (spec.backoffLimit). Under
@@ -308,7 +308,7 @@ type Job struct {
 	// ReplacementPolicy says when a stopping attempt may be replaced. Empty
 	// means ReplaceTerminatingOrFailed, or ReplaceFailed if there is a
 	// FailurePolicy (spec.podReplacementPolicy).
-	ReplacementPolicy ReplacementPolicy
+	ReplacementPolicy string
 	// FailurePolicy says what each kind of failure means. Nil means that all
 	// count (spec.podFailurePolicy).
 	FailurePolicy []FailureRule
@@ -630,7 +630,7 @@ func (j *Job) checkRestartPolicy() []FieldError {
 	case j.RestartPolicy == "Always": // what a pod without a restart policy has
 		return []FieldError{required(path, `valid values: "OnFailure", "Never"`)}
 	case j.RestartPolicy == RestartOnFailure && j.FailurePolicy != nil:
-		return []FieldError{invalid(path, string(j.RestartPolicy), `only "Never" is supported when podFailurePolicy is specified`)}
+		return []FieldError{invalid(path, j.RestartPolicy, `only "Never" is supported when podFailurePolicy is specified`)}
 	}
 	return oneOf(path, j.RestartPolicy, RestartOnFailure, RestartNever)
 }
@@ -680,7 +680,7 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		immutable("metadata.name", j.Name == old.Name, j.Name),
 		j.checkCompletionsUpdate(old),
 		immutable("spec.template", j.sameTemplate(old), someObject),
-		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, string(j.CompletionMode)),
+		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, j.CompletionMode),
 		immutable("spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy)),
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),

@@ -21,7 +21,7 @@ type recordedCase struct {
 	Name     string
 	Scenario struct {
 		Spec          json.RawMessage
-		RestartPolicy RestartPolicy
+		RestartPolicy string
 		Meta          struct {
 			Name   *string
 			Labels map[string]string
@@ -45,12 +45,12 @@ type recordedSpec struct {
 	BackoffLimitPerIndex    *int
 	MaxFailedIndexes        *int
 	TTLSecondsAfterFinished *int64
-	CompletionMode          CompletionMode
+	CompletionMode          string
 	Suspend                 bool
-	PodReplacementPolicy    ReplacementPolicy
+	PodReplacementPolicy    string
 	PodFailurePolicy        *struct {
 		Rules []struct {
-			Action      FailureAction
+			Action      string
 			OnExitCodes *struct {
 				ContainerName, Operator string
 				Values                  []int

@@ -400,7 +400,7 @@ func FuzzValidate(f *testing.F) {
 	f.Add("a_b", "x", "1,1", 0, -1, 1, "a/b/c", " ")
 	f.Fuzz(func(t *testing.T, name, mode, indexes string, completions, limit, count int, key, value string) {
 		job := good(func(j *Job) {
-			j.Name, j.CompletionMode, j.Completions = name, CompletionMode(mode), &completions
+			j.Name, j.CompletionMode, j.Completions = name, mode, &completions
 			j.BackoffLimitPerIndex, j.MaxFailedIndexes, j.ManagedBy = &limit, &count, &value
 			j.Labels, j.Annotations = map[string]string{key: value, value: key}, map[string]string{value: key, key: value}
 			j.SuccessPolicy = []SuccessRule{{nil, &count}}
@@ -408,7 +408,7 @@ func FuzzValidate(f *testing.F) {
 				j.SuccessPolicy = append(j.SuccessPolicy, SuccessRule{&set, &count})
 			}
 			j.FailurePolicy = []FailureRule{{
-				Action:       FailureAction(mode),
+				Action:       mode,
 				OnExitCodes:  &ExitCodes{key, []int{completions, limit, count}, nil},
 				OnConditions: []Condition{{Type: key, Status: value}},
 			}}

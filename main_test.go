@@ -9,6 +9,17 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
+// kindOf is what Kubernetes calls a change.
+func kindOf(change batch.Change) string {
+	switch {
+	case change.Added:
+		return "ADDED"
+	case change.Deleted:
+		return "DELETED"
+	}
+	return "MODIFIED"
+}
+
 // indexes is the set that a text describes.
 func indexes(text string) *batch.IndexSet {
 	set, err := batch.ParseIndexSet(text)

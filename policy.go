@@ -20,44 +20,38 @@ import (
 	"github.com/runtocompletion/batch/internal/runner"
 )
 
-// CompletionMode says what a completion of a job is (spec.completionMode).
-type CompletionMode string
-
+// The completion modes say what a completion of a job is (spec.completionMode).
 const (
 	// NonIndexed is the default: every success counts, whichever attempt had it.
-	NonIndexed CompletionMode = "NonIndexed"
+	NonIndexed = "NonIndexed"
 	// Indexed gives each completion an index from 0 to Completions-1; the job
 	// is complete when every index has succeeded once.
-	Indexed CompletionMode = "Indexed"
+	Indexed = "Indexed"
 )
 
-// RestartPolicy says what happens to an attempt whose executor failed
+// The restart policies say what happens to an attempt whose executor failed
 // (spec.template.spec.restartPolicy). Kubernetes' third value, Always, is
 // refused: a job ends.
-type RestartPolicy string
-
 const (
 	// RestartNever is the default: the attempt has failed, and a new attempt
 	// takes its place after the retry delay.
-	RestartNever RestartPolicy = "Never"
+	RestartNever = "Never"
 	// RestartOnFailure runs the executor again within the same attempt, which
 	// keeps its UID and its scratch directory, after the restart delay.
-	RestartOnFailure RestartPolicy = "OnFailure"
+	RestartOnFailure = "OnFailure"
 )
 
-// ReplacementPolicy says when an attempt that is being stopped may be replaced
+// The replacement policies say when an attempt that is being stopped may be replaced
 // (spec.podReplacementPolicy).
-type ReplacementPolicy string
-
 const (
 	// ReplaceTerminatingOrFailed is the default without a failure policy: an
 	// attempt asked to stop counts as failed and is replaced at once, so that
 	// old and new may overlap.
-	ReplaceTerminatingOrFailed ReplacementPolicy = "TerminatingOrFailed"
+	ReplaceTerminatingOrFailed = "TerminatingOrFailed"
 	// ReplaceFailed is the default with a failure policy, and the only value
 	// it allows: an attempt asked to stop keeps its place until it has ended,
 	// and counts as it ended.
-	ReplaceFailed ReplacementPolicy = "Failed"
+	ReplaceFailed = "Failed"
 )
 
 // A FailureRule decides what a failed attempt means for its job: see
@@ -65,7 +59,7 @@ const (
 // OnConditions or OnError.
 type FailureRule struct {
 	// Action is what a match does. It is required.
-	Action FailureAction
+	Action string
 
 	// OnExitCodes matches the attempt's exit code.
 	OnExitCodes *ExitCodes
@@ -83,20 +77,18 @@ type FailureRule struct {
 	OnError func(error) bool `json:"-"`
 }
 
-// FailureAction is what a [FailureRule] does when it matches.
-type FailureAction string
-
+// The actions are what a [FailureRule] does when it matches.
 const (
 	// ActionFailJob ends the whole job with [ReasonPodFailurePolicy].
-	ActionFailJob FailureAction = "FailJob"
+	ActionFailJob = "FailJob"
 	// ActionFailIndex gives up the attempt's index without retry; it requires
 	// [Job.BackoffLimitPerIndex].
-	ActionFailIndex FailureAction = "FailIndex"
+	ActionFailIndex = "FailIndex"
 	// ActionIgnore counts the failure towards no limit; a replacement starts after
 	// the usual delay.
-	ActionIgnore FailureAction = "Ignore"
+	ActionIgnore = "Ignore"
 	// ActionCount counts the failure, as if no rule had matched.
-	ActionCount FailureAction = "Count"
+	ActionCount = "Count"
 )
 
 // ExitCodes matches exit codes (onExitCodes): those that are in In, or those that are
@@ -307,7 +299,7 @@ func (j *Job) checkFailurePolicy() []FieldError {
 func (r *FailureRule) check(j *Job, path string) []FieldError {
 	errs := oneOf(path+".action", r.Action, ActionCount, ActionFailIndex, ActionFailJob, ActionIgnore)
 	if r.Action == ActionFailIndex && j.BackoffLimitPerIndex == nil {
-		errs = append(errs, invalid(path+".action", string(ActionFailIndex), "requires the backoffLimitPerIndex to be set"))
+		errs = append(errs, invalid(path+".action", ActionFailIndex, "requires the backoffLimitPerIndex to be set"))
 	}
 	errs = append(errs, r.OnExitCodes.check(j, path+".onExitCodes")...)
 	for i, condition := range r.OnConditions {
@@ -463,7 +455,7 @@ func (r SuccessRule) checkCount(completions, size int, path string) []FieldError
 	return errs
 }
 
-var engineActions = map[FailureAction]engine.FailureAction{
+var engineActions = map[string]engine.FailureAction{
 	ActionFailJob:   engine.FailJob,
 	ActionFailIndex: engine.FailIndex,
 	ActionIgnore:    engine.Ignore,

@@ -16,7 +16,7 @@ import (
 // TestJobsThatGoAreFreed wants nothing that an executor has captured, and no log, to
 // be kept of a job that is gone, whichever way it went.
 func TestJobsThatGoAreFreed(t *testing.T) {
-	remove := func(p batch.Propagation) func(t *testing.T, c *batch.Controller, job batch.Job) {
+	remove := func(p string) func(t *testing.T, c *batch.Controller, job batch.Job) {
 		return func(t *testing.T, c *batch.Controller, job batch.Job) {
 			mustCreate(t, c, job)
 			_, err := c.Wait(t.Context(), job.Name)
@@ -25,22 +25,22 @@ func TestJobsThatGoAreFreed(t *testing.T) {
 		}
 	}
 	ways := map[string]func(t *testing.T, c *batch.Controller, job batch.Job){
-		"Background": remove(batch.Background),
-		"Foreground": remove(batch.Foreground),
-		"Orphan":     remove(batch.Orphan),
+		"Background": remove(batch.DeleteBackground),
+		"Foreground": remove(batch.DeleteForeground),
+		"Orphan":     remove(batch.DeleteOrphan),
 		"a TTL of 0": func(t *testing.T, c *batch.Controller, job batch.Job) {
 			job.TTLAfterFinished = new(time.Duration(0))
 			_, err := c.Run(t.Context(), job)
 			require.NoError(t, err)
 		},
 		"Background, while it runs": func(t *testing.T, c *batch.Controller, job batch.Job) {
-			removeWhileItRuns(t, c, job, batch.Background)
+			removeWhileItRuns(t, c, job, batch.DeleteBackground)
 		},
 		"Foreground, while it runs": func(t *testing.T, c *batch.Controller, job batch.Job) {
-			removeWhileItRuns(t, c, job, batch.Foreground)
+			removeWhileItRuns(t, c, job, batch.DeleteForeground)
 		},
 		"Orphan, while it runs": func(t *testing.T, c *batch.Controller, job batch.Job) {
-			removeWhileItRuns(t, c, job, batch.Orphan)
+			removeWhileItRuns(t, c, job, batch.DeleteOrphan)
 		},
 		"Run": func(t *testing.T, _ *batch.Controller, job batch.Job) {
 			_, err := batch.Run(t.Context(), job)
@@ -56,13 +56,13 @@ func TestJobsThatGoAreFreed(t *testing.T) {
 	}
 }
 
-func removeWhileItRuns(t *testing.T, c *batch.Controller, job batch.Job, p batch.Propagation) {
+func removeWhileItRuns(t *testing.T, c *batch.Controller, job batch.Job, p string) {
 	running, released := make(chan struct{}), make(chan struct{})
 	inner := job.Executor
 	job.Executor = batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 		defer close(released)
 		close(running)
-		if p != batch.Orphan {
+		if p != batch.DeleteOrphan {
 			<-ctx.Done()
 		}
 		return inner.Execute(ctx, a)
@@ -117,7 +117,7 @@ func TestJobsThatWaitForASlotAreFreed(t *testing.T) {
 	mostGrowth(t, 8, func(i int) {
 		job := capturing(i)
 		mustCreate(t, c, job)
-		require.NoError(t, c.Delete(t.Context(), job.Name, batch.Background))
+		require.NoError(t, c.Delete(t.Context(), job.Name, batch.DeleteBackground))
 	})
 }
 

@@ -39,7 +39,7 @@ func TestFinishedJobsAreLimited(t *testing.T) {
 		require.Equal(t, []string{"a-first-that-waits", "job-00", "job-01"}, namesOf(c))
 		finish(t, c, 2, 4)
 		require.Equal(t, []string{"a-first-that-waits", "job-03", "job-04", "job-05"}, namesOf(c))
-		require.NoError(t, c.Delete(t.Context(), "job-04", batch.Background))
+		require.NoError(t, c.Delete(t.Context(), "job-04", batch.DeleteBackground))
 		finish(t, c, 6, 1)
 		require.Equal(t, []string{"a-first-that-waits", "job-03", "job-05", "job-06"}, namesOf(c))
 		shut(t, c)

@@ -42,7 +42,7 @@ func TestNothingStartsAfterShutdown(t *testing.T) {
 			return errors.Join(c.Resume(context.Background(), "old"), c.Suspend(context.Background(), "old"))
 		},
 		"Delete": func(c *batch.Controller, i int, _ func()) error {
-			return c.Delete(context.Background(), fmt.Sprint("left-", i), batch.Background)
+			return c.Delete(context.Background(), fmt.Sprint("left-", i), batch.DeleteBackground)
 		},
 	}
 	for name, call := range calls {

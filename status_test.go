@@ -116,7 +116,7 @@ func TestExplain(t *testing.T) {
 		"it is being deleted": {
 			job: batch.Job{Executor: slow},
 			do: func(t *testing.T, c *batch.Controller) {
-				require.NoError(t, c.Delete(t.Context(), "j", batch.Foreground))
+				require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteForeground))
 			},
 			state: "Terminating", line: "j: Terminating, 0/1 succeeded, 0 failed, 1 terminating",
 			want: "being deleted; waits for 1 attempt to stop",
@@ -181,7 +181,7 @@ func TestExplain(t *testing.T) {
 				}))
 				require.Equal(t, test.line, s.String())
 				require.Equal(t, test.state, s.State())
-				require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+				require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 				time.Sleep(2 * time.Hour)
 			})
 		})

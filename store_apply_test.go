@@ -528,7 +528,7 @@ func TestUpdateDeclaresAgain(t *testing.T) {
 		}))
 		require.Equal(t, 2, calls)
 		require.True(t, get(t, c, "j").Suspend)
-		require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+		require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		err := c.Update(t.Context(), "j", func(j *batch.Job) { j.Executor = succeed })
 		require.ErrorIs(t, err, batch.ErrNotFound)
 	})

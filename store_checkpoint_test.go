@@ -66,7 +66,7 @@ func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 }
 
 func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
-	for _, how := range []batch.Propagation{batch.Background, batch.Orphan} {
+	for _, how := range []string{batch.DeleteBackground, batch.DeleteOrphan} {
 		t.Run(string(how), func(t *testing.T) {
 			var store batchtest.MemoryStore
 			c, err := batch.New(t.Context(), batch.Options{Store: &store})
@@ -112,7 +112,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 		},
 	}
 	for name, stop := range stops {
-		for _, mode := range []batch.CompletionMode{batch.NonIndexed, batch.Indexed} {
+		for _, mode := range []string{batch.NonIndexed, batch.Indexed} {
 			t.Run(fmt.Sprint(name, " ", mode), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var store batchtest.MemoryStore
@@ -160,7 +160,7 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 				if err := c.Create(t.Context(), batch.Job{Name: name, Parallelism: new(4), Completions: new(1000), Executor: saves}); err != nil {
 					t.Error(err)
 				}
-				if err := c.Delete(t.Context(), name, batch.Background); err != nil {
+				if err := c.Delete(t.Context(), name, batch.DeleteBackground); err != nil {
 					t.Error(err)
 				}
 			}

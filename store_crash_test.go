@@ -397,8 +397,8 @@ func (w *workload) meddle(t *testing.T, c *batch.Controller, deleted func(uid st
 			if s, err = c.Get(name); err != nil || w.chance(50) {
 				break
 			}
-			p := []batch.Propagation{batch.Background, batch.Orphan, batch.Foreground}[w.random.IntN(3)]
-			if err = c.Delete(t.Context(), name, p); err == nil && p != batch.Foreground {
+			p := []string{batch.DeleteBackground, batch.DeleteOrphan, batch.DeleteForeground}[w.random.IntN(3)]
+			if err = c.Delete(t.Context(), name, p); err == nil && p != batch.DeleteForeground {
 				deleted(s.UID)
 			}
 		default:

@@ -157,7 +157,7 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 		"Update":        func() error { return c.Update(t.Context(), "long", func(j *batch.Job) { j.Parallelism = new(1) }) },
 		"Suspend":       func() error { return c.Suspend(t.Context(), "long") },
 		"Resume":        func() error { return c.Resume(t.Context(), "long") },
-		"Delete":        func() error { return c.Delete(t.Context(), "long", batch.Background) },
+		"Delete":        func() error { return c.Delete(t.Context(), "long", batch.DeleteBackground) },
 		"DeleteAttempt": func() error { return c.DeleteAttempt(t.Context(), "long", "x") },
 		"Disrupt": func() error {
 			return c.Disrupt(t.Context(), "long", "x", "DeletionByPodGC")

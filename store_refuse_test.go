@@ -47,7 +47,7 @@ func TestStoreThatRefusesOneJob(t *testing.T) {
 		require.Equal(t, 1000, complete(t, c, "good").Succeeded)
 		require.False(t, get(t, c, "good").Is(batch.ConditionStalled))
 
-		require.NoError(t, c.Delete(t.Context(), "bad", batch.Background))
+		require.NoError(t, c.Delete(t.Context(), "bad", batch.DeleteBackground))
 		synctest.Wait()
 		_, err := c.Get("bad")
 		require.ErrorIs(t, err, batch.ErrNotFound)
@@ -70,7 +70,7 @@ func TestStoreThatHangs(t *testing.T) {
 			return c.Update(ctx, "j", func(j *batch.Job) { j.Parallelism = new(2) })
 		},
 		"Delete": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
-			return c.Delete(ctx, "j", batch.Background)
+			return c.Delete(ctx, "j", batch.DeleteBackground)
 		},
 		"Attempts": func(ctx context.Context, c *batch.Controller, _ batch.Attempt) error {
 			_, err := c.Attempts(ctx, "j")

@@ -198,13 +198,13 @@ func TestCallsWaitForTheStore(t *testing.T) {
 		"Resume": {func(ctx context.Context, c *batch.Controller, _ string) error { return c.Resume(ctx, "held") },
 			func(t *testing.T, c *batch.Controller) { require.Equal(t, "Running", get(t, c, "held").State()) }},
 		"Delete": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.Background)
+			return c.Delete(ctx, "there", batch.DeleteBackground)
 		}, gone},
 		"Delete of an orphan": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.Orphan)
+			return c.Delete(ctx, "there", batch.DeleteOrphan)
 		}, gone},
 		"Delete in the foreground": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.Foreground)
+			return c.Delete(ctx, "there", batch.DeleteForeground)
 		}, gone},
 		"DeleteAttempt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
 			return c.DeleteAttempt(ctx, "there", attempt)

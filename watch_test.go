@@ -18,14 +18,14 @@ func TestWatcherThatIsFarBehind(t *testing.T) {
 		removed := make(map[string]bool)
 		for change, err := range c.Watch(t.Context(), 0) {
 			require.NoError(t, err)
-			if change.Status.Name == "first" && change.Type == batch.Added {
+			if change.Status.Name == "first" && change.Added {
 				for i := range n {
 					_, err := c.Run(t.Context(), batch.Job{Name: fmt.Sprint("j", i), Executor: succeed})
 					require.NoError(t, err)
-					require.NoError(t, c.Delete(t.Context(), fmt.Sprint("j", i), batch.Background))
+					require.NoError(t, c.Delete(t.Context(), fmt.Sprint("j", i), batch.DeleteBackground))
 				}
 			}
-			if change.Type == batch.Deleted {
+			if change.Deleted {
 				removed[change.Status.Name] = true
 			}
 			if len(removed) == n {

@@ -21,7 +21,7 @@ func TestZeroController(t *testing.T) {
 		"Job":           func() error { _, err := c.Job("j"); return err },
 		"Update":        func() error { return c.Update(ctx, "j", func(*batch.Job) {}) },
 		"Suspend":       func() error { return c.Suspend(ctx, "j") },
-		"Delete":        func() error { return c.Delete(ctx, "j", batch.Orphan) },
+		"Delete":        func() error { return c.Delete(ctx, "j", batch.DeleteOrphan) },
 		"Wait":          func() error { _, err := c.Wait(ctx, "j"); return err },
 		"Attempts":      func() error { _, err := c.Attempts(t.Context(), "j"); return err },
 		"Events":        func() error { _, err := c.Events(t.Context(), "j"); return err },

@@ -206,7 +206,7 @@ func TestDurableCompletions(t *testing.T) {
 		runNoops(t, c, completions, 64)
 		ratio = completions / time.Since(start).Seconds() / raw
 		t.Logf("%.2f × the rate of raw records", ratio)
-		require.NoError(t, c.Delete(t.Context(), "noop", batch.Foreground))
+		require.NoError(t, c.Delete(t.Context(), "noop", batch.DeleteForeground))
 	}
 	require.GreaterOrEqual(t, ratio, 0.5)
 }

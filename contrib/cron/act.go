@@ -24,9 +24,9 @@ func (r *run) carryOut(a engine.Action) *engine.Input {
 		r.removing, r.unsaved = true, true
 		return nil
 	case engine.Delete:
-		how := batch.Background
+		how := batch.DeleteBackground
 		if a.Linger {
-			how = batch.Foreground
+			how = batch.DeleteForeground
 		}
 		if r.stillIs(a.Job) {
 			err = r.c.batch.Delete(ctx, a.Job.Name, how)

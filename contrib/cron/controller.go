@@ -314,13 +314,13 @@ func (c *Controller) present(ctx context.Context, name string) (r *run, live, de
 	return r, r.spec.clone(), r.lastDeclared().clone(), r.version, nil
 }
 
-// Delete removes a CronJob. [batch.Background] removes it and its jobs at once,
-// [batch.Foreground] removes it when its jobs are gone, except those that were made
-// by hand, and [batch.Orphan] leaves the jobs to themselves. The errors are
+// Delete removes a CronJob. [batch.DeleteBackground] removes it and its jobs at once,
+// [batch.DeleteForeground] removes it when its jobs are gone, except those that were made
+// by hand, and [batch.DeleteOrphan] leaves the jobs to themselves. The errors are
 // [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
-func (c *Controller) Delete(ctx context.Context, name string, p batch.Propagation) error {
-	how, ok := map[batch.Propagation]engine.Propagation{
-		batch.Background: engine.Background, batch.Foreground: engine.Foreground, batch.Orphan: engine.Orphan}[p]
+func (c *Controller) Delete(ctx context.Context, name string, p string) error {
+	how, ok := map[string]engine.Propagation{
+		batch.DeleteBackground: engine.Background, batch.DeleteForeground: engine.Foreground, batch.DeleteOrphan: engine.Orphan}[p]
 	if !ok {
 		return fmt.Errorf("cron: propagation %q: must be Background, Foreground or Orphan", p)
 	}

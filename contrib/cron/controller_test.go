@@ -69,7 +69,7 @@ func TestErrors(t *testing.T) {
 		_, err := f.Get("b")
 		require.ErrorIs(t, err, ErrNotFound)
 		require.ErrorIs(t, f.Suspend(ctx, "b"), ErrNotFound)
-		require.ErrorIs(t, f.Delete(ctx, "b", batch.Background), ErrNotFound)
+		require.ErrorIs(t, f.Delete(ctx, "b", batch.DeleteBackground), ErrNotFound)
 		require.ErrorContains(t, f.Delete(ctx, "a", "Later"), "must be Background, Foreground or Orphan")
 		require.ErrorIs(t, f.Trigger(ctx, "b", "job"), ErrNotFound)
 		ended, end := context.WithCancelCause(ctx)
@@ -122,22 +122,22 @@ func TestWatch(t *testing.T) {
 					done <- err
 					return
 				}
-				seen = append(seen, fmt.Sprintf("%s %s %v", change.Type, change.Status.Name, change.Status.Suspend))
+				seen = append(seen, fmt.Sprintf("%v %v %s %v", change.Added, change.Deleted, change.Status.Name, change.Status.Suspend))
 			}
 		}()
 		for _, act := range []func() error{
 			func() error { return f.Create(t.Context(), f.cronJob("a", "@daily")) },
 			func() error { return f.Suspend(t.Context(), "a") },
-			func() error { return f.Delete(t.Context(), "a", batch.Background) },
+			func() error { return f.Delete(t.Context(), "a", batch.DeleteBackground) },
 		} {
 			require.NoError(t, act())
 			synctest.Wait()
 		}
 		require.NoError(t, f.Shutdown(t.Context()))
 		require.ErrorIs(t, <-done, ErrShutdown)
-		require.Equal(t, "ADDED a false", seen[0])
-		require.Contains(t, seen, "MODIFIED a true")
-		require.Equal(t, "DELETED a true", seen[len(seen)-1])
+		require.Equal(t, "true false a false", seen[0])
+		require.Contains(t, seen, "false false a true")
+		require.Equal(t, "false true a true", seen[len(seen)-1])
 		for _, err := range f.Watch(t.Context(), 1) {
 			require.ErrorIs(t, err, ErrTooOld)
 		}
@@ -350,7 +350,7 @@ func TestManyDeletions(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, int64(n), f.runs.Load())
 		for i := range n {
-			require.NoError(t, f.jobs.Delete(t.Context(), fmt.Sprintf("by-hand-%d", i), batch.Background))
+			require.NoError(t, f.jobs.Delete(t.Context(), fmt.Sprintf("by-hand-%d", i), batch.DeleteBackground))
 		}
 		synctest.Wait()
 		f.mu.Lock()

@@ -28,6 +28,6 @@ func TestDue(t *testing.T) {
 		require.WithinDuration(t, first.Add(time.Hour), due(), 0)
 		require.NoError(t, f.Suspend(t.Context(), "a"))
 		require.Zero(t, due())
-		require.NoError(t, f.Delete(t.Context(), "a", batch.Background)) // and the job, which does not end by itself
+		require.NoError(t, f.Delete(t.Context(), "a", batch.DeleteBackground)) // and the job, which does not end by itself
 	})
 }

@@ -35,7 +35,7 @@ func (c *Controller) listJobs() (since uint64) {
 	since = c.batch.Revision()
 	for status := range c.batch.All() {
 		delete(missing, status.UID)
-		c.jobChanged(batch.Change{Type: batch.Added, Status: status})
+		c.jobChanged(batch.Change{Status: status, Added: true})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Controller) jobChanged(change batch.Change) {
 	c.mu.Lock()
 	r := c.owners[status.UID]
 	c.mu.Unlock()
-	if r == nil && change.Type == batch.Added {
+	if r == nil && change.Added {
 		r = c.findOwner(status)
 	}
 	if r == nil {
@@ -64,7 +64,7 @@ func (c *Controller) jobChanged(change batch.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in := engine.Input{Kind: engine.Changed, Job: r.known(status)}
-	if change.Type == batch.Deleted {
+	if change.Deleted {
 		in.Kind = engine.Gone
 		delete(c.owners, status.UID)
 	}

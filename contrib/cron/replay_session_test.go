@@ -128,7 +128,7 @@ func (s *session) watch(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		s.see(change.Status, change.Type == batch.Deleted)
+		s.see(change.Status, change.Deleted)
 		s.agenda.wake()
 	}
 }

@@ -176,7 +176,7 @@ func (s *session) delete(how string) error {
 		}
 	}
 	s.mu.Unlock()
-	return s.cron.Delete(s.t.Context(), s.name, batch.Propagation(how))
+	return s.cron.Delete(s.t.Context(), s.name, string(how))
 }
 
 func (s *session) createAgain(spec json.RawMessage) error {
@@ -220,7 +220,7 @@ func (s *session) deleteJob(ordinal int, how string) error {
 		j.by = "user"
 	}
 	s.mu.Unlock()
-	return s.jobs.Delete(s.t.Context(), j.Name, batch.Propagation(how))
+	return s.jobs.Delete(s.t.Context(), j.Name, string(how))
 }
 
 func (s *session) patchJob(ordinal int, patch json.RawMessage) error {

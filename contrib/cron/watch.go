@@ -5,14 +5,14 @@ import (
 	"errors"
 	"iter"
 
-	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/internal/feed"
 )
 
 // A Change is one step of [Controller.Watch].
 type Change struct {
-	Type   batch.ChangeType
-	Status Status
+	Status  Status
+	Added   bool // the CronJob is new since the revision that the watcher knew
+	Deleted bool // it is gone, and the status is its last
 }
 
 // Watch walks over the changes of all CronJobs after revision since, in order of
@@ -58,12 +58,6 @@ func (c *Controller) changeOf(change feed.Change[*run]) (Change, bool) {
 	if change.Entry.Revision() != change.Revision {
 		return Change{}, false
 	}
-	step := Change{Type: batch.Modified, Status: r.status(c.feed.Observe(change.Entry))}
-	switch {
-	case change.Removed:
-		step.Type = batch.Deleted
-	case change.Added:
-		step.Type = batch.Added
-	}
-	return step, true
+	status := r.status(c.feed.Observe(change.Entry))
+	return Change{Status: status, Added: change.Added && !change.Removed, Deleted: change.Removed}, true
 }

@@ -136,7 +136,7 @@ var endCases = map[string]endCase{
 	},
 	"a deletion": {
 		job: batch.Job{Executor: batchtest.Hang()},
-		act: func(l *lab) { require.NoError(l, l.Delete(l.Context(), "j", batch.Background)) },
+		act: func(l *lab) { require.NoError(l, l.Delete(l.Context(), "j", batch.DeleteBackground)) },
 		want: "job state=Terminating (job.deleted)\n" +
 			"  attempt outcome=stopped code=1 type=stopped (attempt.stopped) (exception)\n",
 	},

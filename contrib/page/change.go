@@ -31,7 +31,7 @@ func (s *Server) makeChange(ctx context.Context, name, job, value string) error 
 	case "resume":
 		return s.controller.Resume(ctx, job)
 	case "delete":
-		return s.controller.Delete(ctx, job, batch.Background)
+		return s.controller.Delete(ctx, job, batch.DeleteBackground)
 	case "stop":
 		return s.controller.DeleteAttempt(ctx, job, value)
 	case "parallelism":

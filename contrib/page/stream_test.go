@@ -130,7 +130,7 @@ func TestStreamBeginsWithAllAndGoesOnWithChanges(t *testing.T) {
 	newest, err := w.controller.Get("newest")
 	require.NoError(t, err)
 	s.until("j-"+newest.UID, "newest")
-	require.NoError(t, w.controller.Delete(t.Context(), "newest", batch.Background))
+	require.NoError(t, w.controller.Delete(t.Context(), "newest", batch.DeleteBackground))
 	e = s.until("pager", "of 30")
 	require.Equal(t, []string{"j-" + newest.UID}, e.updates[0].Gone)
 }
@@ -189,7 +189,7 @@ func TestADeletedJobLeavesItsPage(t *testing.T) {
 	w.create(batch.Job{Name: "gone", Suspend: true})
 	s := w.stream("", "job/gone")
 	s.next()
-	require.NoError(t, w.controller.Delete(t.Context(), "gone", batch.Background))
+	require.NoError(t, w.controller.Delete(t.Context(), "gone", batch.DeleteBackground))
 	e := s.until("notice", "not found")
 	require.Equal(t, []string{"notice"}, e.ids(), "the rest stays as it was last")
 	require.Empty(t, e.updates[0].Gone)
@@ -258,7 +258,7 @@ func TestAFastJobIsSentSeldom(t *testing.T) {
 	}
 	require.Greater(t, time.Since(begin), time.Duration(events-2)*200*time.Millisecond)
 	require.Less(t, size/events, 1<<20)
-	require.NoError(t, w.controller.Delete(t.Context(), "fast", batch.Background))
+	require.NoError(t, w.controller.Delete(t.Context(), "fast", batch.DeleteBackground))
 }
 
 // BenchmarkOpenPages tells what a completion costs while nobody looks, and while a

@@ -40,7 +40,7 @@ func TestBrowserListIsLive(t *testing.T) {
 	b.until(text("jobs") + `.includes("Complete")`)
 	w.create(batch.Job{Name: "second", Suspend: true})
 	b.until(`document.querySelectorAll("#jobs > tr").length === 2 && document.querySelector("#jobs > tr").innerText.includes("second")`)
-	require.NoError(t, w.controller.Delete(t.Context(), "first", batch.Background))
+	require.NoError(t, w.controller.Delete(t.Context(), "first", batch.DeleteBackground))
 	b.until(`document.querySelectorAll("#jobs > tr").length === 1`)
 
 	b.run(chromedp.SendKeys("input[name=q]", "nothing like it"))

@@ -46,7 +46,7 @@ func TestAlertsFireAndResolve(t *testing.T) {
 
 	close(release)
 	p.eventually("KubeJobFailed doomed")
-	require.NoError(t, c.Delete(t.Context(), "doomed", batch.Background))
+	require.NoError(t, c.Delete(t.Context(), "doomed", batch.DeleteBackground))
 	p.eventually()
 }
 

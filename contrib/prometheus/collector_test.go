@@ -181,7 +181,7 @@ func TestCardinalityIsBounded(t *testing.T) {
 		for _, n := range few {
 			require.LessOrEqual(t, n, 20+4*25)
 		}
-		require.NoError(t, controller.Delete(t.Context(), "running-00", batch.Background))
+		require.NoError(t, controller.Delete(t.Context(), "running-00", batch.DeleteBackground))
 		require.Equal(t, []string{"failed-17}", "failed-18}", "failed-19}", "running-10}"},
 			names(with(samples(t, registry), "kube_job_info{job_name=")), "the next in order takes the place")
 	})

@@ -61,7 +61,7 @@ var outcomeCases = map[string]outcomeCase{
 	"a deletion": {
 		job: batch.Job{Executor: batchtest.Hang()},
 		act: func(t *testing.T, c *batch.Controller) {
-			require.NoError(t, c.Delete(t.Context(), "j", batch.Background))
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		},
 		want: map[string]float64{"_count{stopped}": 1, "_sum{stopped}": 0.5},
 	},

@@ -62,7 +62,7 @@ type lifeOf struct {
 // its attempts stays.
 func (l *lifeOf) observe(ctx context.Context, c *batch.Controller, change batch.Change) error {
 	l.status = change.Status
-	if change.Type == batch.Deleted {
+	if change.Deleted {
 		l.removed = true
 		return nil
 	}
@@ -135,7 +135,7 @@ func (l *lifeOf) created() string {
 func (l *lifeOf) progress() string {
 	const width = 30
 	p := l.status.Progress
-	full := width * p.Done / p.Total
+	full := int(width * p.Done / p.Total)
 	return strings.Repeat("█", full) + strings.Repeat("░", width-full) + fmt.Sprintf(" %d of %d succeeded", p.Done, p.Total)
 }
 

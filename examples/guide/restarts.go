@@ -51,7 +51,7 @@ func (g *guide) restarts(ctx context.Context) error {
 // of the others.
 type column struct {
 	name   string // of the job
-	policy batch.RestartPolicy
+	policy string
 	text   string // what the policy means
 	again  string // what all executions but the first are called
 	work   time.Duration

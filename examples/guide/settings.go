@@ -73,7 +73,7 @@ func (s *settings) jobs(run int) []batch.Job {
 		}}
 	}
 	var jobs []batch.Job
-	for _, policy := range []batch.RestartPolicy{batch.RestartNever, batch.RestartOnFailure} {
+	for _, policy := range []string{batch.RestartNever, batch.RestartOnFailure} {
 		if s.Policy != "both" && s.Policy != string(policy) {
 			continue
 		}
@@ -89,7 +89,7 @@ func (s *settings) jobs(run int) []batch.Job {
 }
 
 // prefixOf are the names of the jobs of the picture restarts, without the run.
-var prefixOf = map[batch.RestartPolicy]string{batch.RestartNever: "never-", batch.RestartOnFailure: "on-failure-"}
+var prefixOf = map[string]string{batch.RestartNever: "never-", batch.RestartOnFailure: "on-failure-"}
 
 // executor works for a while, and says so in the attempt's log: pictures show from
 // it when an attempt ran, as its status knows only its last restart. The first so

@@ -141,7 +141,7 @@ func (w *web) start(ctx context.Context, s settings) (names []string, err error)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, name := range w.jobs[s.Picture] {
-		if err := w.controller.Delete(ctx, name, batch.Background); err != nil && !errors.Is(err, batch.ErrNotFound) {
+		if err := w.controller.Delete(ctx, name, batch.DeleteBackground); err != nil && !errors.Is(err, batch.ErrNotFound) {
 			return nil, err
 		}
 	}

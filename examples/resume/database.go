@@ -117,10 +117,10 @@ func (d *database) put(ctx context.Context, rows []row) error {
 }
 
 // noteSkipped adds what was left out, and why.
-func (d *database) noteSkipped(ctx context.Context, skipped []batch.Skipped[string]) error {
+func (d *database) noteSkipped(ctx context.Context, skipped []*batch.ItemError[string]) error {
 	return d.change(ctx, func(tx *sql.Tx) error {
 		for _, s := range skipped {
-			_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO skipped (path, error) VALUES (?, ?)", s.Cursor, s.Err)
+			_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO skipped (path, error) VALUES (?, ?)", s.Cursor, s.Err.Error())
 			if err != nil {
 				return err
 			}

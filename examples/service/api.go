@@ -100,11 +100,11 @@ func (a api) get(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a api) delete(w http.ResponseWriter, r *http.Request) error {
-	p := batch.Propagation(r.FormValue("propagation"))
+	p := string(r.FormValue("propagation"))
 	switch p {
 	case "":
-		p = batch.Background
-	case batch.Background, batch.Foreground, batch.Orphan:
+		p = batch.DeleteBackground
+	case batch.DeleteBackground, batch.DeleteForeground, batch.DeleteOrphan:
 	default:
 		return fmt.Errorf("%w: no propagation %q", errBadRequest, p)
 	}

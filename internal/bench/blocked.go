@@ -99,7 +99,7 @@ func blockedBatch(l library, onContext bool) childFunc {
 		takeFootprint().since(before, n, result)
 		close(all.release)
 		if onContext {
-			err = c.Delete(ctx, job.Name, batch.Foreground)
+			err = c.Delete(ctx, job.Name, batch.DeleteForeground)
 		} else {
 			_, err = c.Wait(ctx, job.Name)
 		}

@@ -94,21 +94,21 @@ func Convert(spec json.RawMessage, restartPolicy string) (batch.Job, error) {
 	job := batch.Job{
 		Parallelism:          asInt(s.Parallelism),
 		Completions:          asInt(s.Completions),
-		CompletionMode:       batch.CompletionMode(s.CompletionMode),
-		RestartPolicy:        batch.RestartPolicy(restartPolicy),
+		CompletionMode:       string(s.CompletionMode),
+		RestartPolicy:        string(restartPolicy),
 		BackoffLimit:         asInt(s.BackoffLimit),
 		BackoffLimitPerIndex: asInt(s.BackoffLimitPerIndex),
 		MaxFailedIndexes:     asInt(s.MaxFailedIndexes),
 		ActiveDeadline:       asDuration(s.ActiveDeadlineSeconds),
 		TTLAfterFinished:     asDuration(s.TTLSecondsAfterFinished),
 		Suspend:              s.Suspend,
-		ReplacementPolicy:    batch.ReplacementPolicy(s.PodReplacementPolicy),
+		ReplacementPolicy:    string(s.PodReplacementPolicy),
 		FailurePolicy:        failure,
 		SuccessPolicy:        success,
 		ManagedBy:            s.ManagedBy,
 	}
 	if s.Template != nil {
-		job.RestartPolicy = batch.RestartPolicy(s.Template.Spec.RestartPolicy)
+		job.RestartPolicy = string(s.Template.Spec.RestartPolicy)
 		if containers := s.Template.Spec.Containers; len(containers) > 0 {
 			job.ContainerName = containers[0].Name
 		}
@@ -133,7 +133,7 @@ func (p *failurePolicy) convert() ([]batch.FailureRule, error) {
 	}
 	policy := []batch.FailureRule{}
 	for i, r := range p.Rules {
-		rule := batch.FailureRule{Action: batch.FailureAction(r.Action)}
+		rule := batch.FailureRule{Action: string(r.Action)}
 		if codes := r.OnExitCodes; codes != nil {
 			values := make([]int, len(codes.Values))
 			for i, code := range codes.Values {

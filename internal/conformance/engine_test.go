@@ -271,7 +271,7 @@ func (b *bench) act(a Action) {
 		b.step(engine.Event{Kind: engine.AttemptDeleted, Attempt: p.a})
 	default:
 		b.spec = Default(MergePatch(b.spec, a.Patch))
-		spec := engineSpec(b.convert(b.spec), batch.RestartPolicy(b.c.Scenario.RestartPolicy))
+		spec := engineSpec(b.convert(b.spec), string(b.c.Scenario.RestartPolicy))
 		b.step(engine.Event{Kind: engine.Updated, Spec: &spec})
 	}
 }

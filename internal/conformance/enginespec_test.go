@@ -11,7 +11,7 @@ import (
 )
 
 // engineSpec resolves a job's spec as the engine wants it.
-func engineSpec(job batch.Job, restart batch.RestartPolicy) engine.Spec {
+func engineSpec(job batch.Job, restart string) engine.Spec {
 	number := func(p *int, unset int) int {
 		if p == nil {
 			return unset
@@ -64,7 +64,7 @@ func engineSpec(job batch.Job, restart batch.RestartPolicy) engine.Spec {
 }
 
 func engineRules(job batch.Job) []engine.FailureRule {
-	actions := map[batch.FailureAction]engine.FailureAction{
+	actions := map[string]engine.FailureAction{
 		batch.ActionCount: engine.Count, batch.ActionIgnore: engine.Ignore,
 		batch.ActionFailIndex: engine.FailIndex, batch.ActionFailJob: engine.FailJob}
 	var rules []engine.FailureRule

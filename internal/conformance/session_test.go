@@ -151,8 +151,8 @@ func (s *session) watch(ctx context.Context) {
 // checkWatch checks that the watch has told everything.
 func (s *session) checkWatch() {
 	if s.got.GoneAt != nil {
-		if s.watched.Type != batch.Deleted {
-			s.fault("watch: the last change is %v, want %v", s.watched.Type, batch.Deleted)
+		if !s.watched.Deleted {
+			s.fault("watch: the last change is no deletion")
 		}
 		return
 	}

@@ -93,8 +93,8 @@ func (s *session) do(a Action) error {
 	ctx := s.t.Context()
 	switch {
 	case a.Delete != "":
-		s.orphan = a.Delete == string(batch.Orphan)
-		return s.ctl.Delete(ctx, s.job, batch.Propagation(a.Delete))
+		s.orphan = a.Delete == string(batch.DeleteOrphan)
+		return s.ctl.Delete(ctx, s.job, string(a.Delete))
 	case a.DeletePod != nil:
 		return s.deletePod(ctx, *a.DeletePod)
 	}

@@ -8,10 +8,9 @@ import (
 
 // An ItemError is the error of an item, or of a chunk, that ended the iteration.
 type ItemError[C any] struct {
-	Cursor  C   // of the item, or of the last item of the chunk
-	Items   int // how many items the call was for
-	Skipped int // how many items were skipped before, also by earlier attempts
-	Err     error
+	Cursor C   // of the item, or of the last item of the chunk
+	Items  int // how many items the call was for
+	Err    error
 }
 
 // Error names the cursor and gives the error.
@@ -19,9 +18,6 @@ func (e *ItemError[C]) Error() string {
 	what := fmt.Sprintf("item at cursor %v", e.Cursor)
 	if e.Items > 1 {
 		what = fmt.Sprintf("%d items up to cursor %v", e.Items, e.Cursor)
-	}
-	if e.Skipped > 0 {
-		what += fmt.Sprintf(" (%d skipped before)", e.Skipped)
 	}
 	return fmt.Sprintf("%s: %v", what, e.Err)
 }
@@ -114,8 +110,5 @@ func (r *run[T, C]) judge(err error, maxSkipped int) verdict {
 }
 
 func (r *run[T, C]) failAt(cursor C, items int, v verdict) {
-	r.mu.Lock()
-	skipped := r.skipping
-	r.mu.Unlock()
-	r.fail(&ItemError[C]{cursor, items, skipped, v.err}, v.final)
+	r.fail(&ItemError[C]{cursor, items, v.err}, v.final)
 }

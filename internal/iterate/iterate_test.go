@@ -78,11 +78,11 @@ func TestOneRunAfterTheOther(t *testing.T) {
 			calls: "[1 2 3 4] 1 2 3 4", saved: `{"iteration":1,"cursor":4,"done":3,"skipped":[{"cursor":2,"error":"bad item"}],"finished":true}`,
 			result: Result[int]{Done: 3, Skipped: []Skipped[int]{{2, "bad item"}}}},
 		"one more fails than may be skipped": {items: 5, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad, 4: errBad},
-			calls: "1 2 3 4 | 4 5", err: "item at cursor 4 (1 skipped before): bad item",
+			calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
 			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
 			result: Result[int]{Done: 4, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
 		"the limit is for all runs together": {items: 5, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad, 4: errBad}, again: map[int]error{4: errBad},
-			calls: "1 2 3 4 | 4", err: "item at cursor 4 (1 skipped before): bad item",
+			calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
 			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
 			result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
 		"an error that does not permit to skip": {items: 5, fails: map[int]error{2: errors.New("no connection")},
@@ -599,9 +599,8 @@ func TestSkipsOfSeveralAtOnceKeepTheLimit(t *testing.T) {
 	hooks.Skipped = func(int, error) { told.Add(1) }
 	var saved memo
 	result, err := Run(t.Context(), w, &saved, hooks)
-	item, ok := errors.AsType[*ItemError[int]](err)
+	_, ok := errors.AsType[*ItemError[int]](err)
 	require.True(t, ok, err)
-	require.Equal(t, 10, item.Skipped)
 	require.EqualValues(t, 10, told.Load())
 	require.LessOrEqual(t, len(result.Skipped), 10)
 	require.Zero(t, result.Done)

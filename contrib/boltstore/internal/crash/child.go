@@ -186,7 +186,7 @@ func (c *child) watch(ctx context.Context) {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, batch.ErrShutdown):
 			c.problem(fmt.Errorf("watch: %w", err))
 		case err != nil:
-		case change.Type == batch.Deleted:
+		case change.Deleted:
 			c.ledger.write(line{Kind: gone, Job: change.Status.Name, UID: change.Status.UID})
 		default:
 			c.tell(change.Status)

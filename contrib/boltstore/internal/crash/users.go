@@ -98,8 +98,8 @@ func (u *user) evictOne(ctx context.Context) {
 }
 
 func (u *user) delete(ctx context.Context, uid string) {
-	how := []batch.Propagation{batch.Background, batch.Foreground}[u.rng.IntN(2)]
-	if u.ask(ctx, remove, 0, func() error { return u.controller.Delete(ctx, u.task.job.Name, how) }) && how == batch.Background {
+	how := []string{batch.DeleteBackground, batch.DeleteForeground}[u.rng.IntN(2)]
+	if u.ask(ctx, remove, 0, func() error { return u.controller.Delete(ctx, u.task.job.Name, how) }) && how == batch.DeleteBackground {
 		u.ledger.write(line{Kind: gone, Job: u.task.job.Name, UID: uid})
 	}
 }

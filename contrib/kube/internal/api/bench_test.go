@@ -220,7 +220,7 @@ func TestWatchersLoseNothing(t *testing.T) {
 		return !slices.ContainsFunc(histories, func(h *recorder) bool { return h.count(`"type":"Finished"`) < jobs })
 	})
 	for i := range jobs / 2 {
-		require.NoError(t, w.c.Delete(t.Context(), fmt.Sprint("job-", i), batch.Background))
+		require.NoError(t, w.c.Delete(t.Context(), fmt.Sprint("job-", i), batch.DeleteBackground))
 	}
 	w.eventually(func() bool {
 		return !slices.ContainsFunc(histories, func(h *recorder) bool { return h.count(`"type":"DELETED"`) < jobs/2 })

@@ -322,9 +322,9 @@ func TestWatchCronJobs(t *testing.T) {
 	require.NoError(t, w.crons.Create(t.Context(), cron.CronJob{Name: "never", Schedule: "0 0 30 2 *",
 		Job: batch.Job{Executor: succeed}}))
 	require.Contains(t, events.until("ADDED").Object.Name, "never.")
-	require.NoError(t, w.crons.Delete(t.Context(), "a", batch.Background))
+	require.NoError(t, w.crons.Delete(t.Context(), "a", batch.DeleteBackground))
 	require.Equal(t, c.UID, watch.until("DELETED").Object.UID)
-	require.NoError(t, w.crons.Delete(t.Context(), "never", batch.Background))
+	require.NoError(t, w.crons.Delete(t.Context(), "never", batch.DeleteBackground))
 	require.Contains(t, events.until("DELETED").Object.Name, "never.")
 }
 
@@ -348,7 +348,7 @@ func TestCronJobsAfterARestart(t *testing.T) {
 		require.Equal(t, job.Spec, w.job(job.Name).Spec)
 		time.Sleep(time.Minute)
 		require.EqualValues(t, 1, w.job(job.Name).Status.Active, "it runs again")
-		require.NoError(t, w.c.Delete(t.Context(), job.Name, batch.Background))
+		require.NoError(t, w.c.Delete(t.Context(), job.Name, batch.DeleteBackground))
 		time.Sleep(time.Minute)
 		require.Len(t, w.cronJob("a").Status.Active, 1, "and so does the next one")
 	})

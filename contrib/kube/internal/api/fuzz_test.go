@@ -82,7 +82,7 @@ func fuzzWorld(f *testing.F) *world {
 func (w *world) tidy(t *testing.T) {
 	for status := range w.c.All() {
 		if status.Name != "seed" && !strings.HasPrefix(status.Name, "seed-") {
-			require.NoError(t, w.c.Delete(context.Background(), status.Name, batch.Background))
+			require.NoError(t, w.c.Delete(context.Background(), status.Name, batch.DeleteBackground))
 		}
 	}
 	if _, err := w.c.Get("seed"); err != nil {

@@ -132,8 +132,8 @@ func TestChunks(t *testing.T) {
 			first = list
 			require.Len(t, list.Items, 4)
 			require.EqualValues(t, 6, *list.RemainingItemCount)
-			require.NoError(t, w.c.Delete(t.Context(), "job-1", batch.Background))
-			require.NoError(t, w.c.Delete(t.Context(), "job-5", batch.Background))
+			require.NoError(t, w.c.Delete(t.Context(), "job-1", batch.DeleteBackground))
+			require.NoError(t, w.c.Delete(t.Context(), "job-5", batch.DeleteBackground))
 		}
 		require.Equal(t, first.ResourceVersion, list.ResourceVersion, "all parts have one version")
 		for _, job := range list.Items {

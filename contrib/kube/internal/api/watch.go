@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
@@ -173,13 +172,13 @@ func (w *watch) sendBundle(key bundleKey, changes []*watchcache.Change) bool {
 // stops matching is deleted for the watcher.
 func (w *watch) sendChange(c *watchcache.Change) bool {
 	before := w.hasCached(c.Previous)
-	now := c.Type != batch.Deleted && w.hasCached(c.Object)
+	now := c.Type != watchcache.Deleted && w.hasCached(c.Object)
 	switch {
 	case now && before:
 		return w.sendCached(c, "MODIFIED", c.Object)
 	case now:
 		return w.sendCached(c, "ADDED", c.Object)
-	case before && c.Type == batch.Deleted:
+	case before && c.Type == watchcache.Deleted:
 		return w.sendCached(c, "DELETED", c.Object)
 	case before:
 		return w.sendCached(c, "DELETED", c.Previous)

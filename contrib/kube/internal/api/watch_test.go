@@ -54,7 +54,7 @@ func TestWatchBegins(t *testing.T) {
 			w.create(batch.Job{Name: "c", Executor: wait, Suspend: true})
 			require.NoError(t, w.c.Update(t.Context(), "b", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(time.Now().UnixNano())} }))
 			require.Equal(t, test.want, <-seenAll)
-			require.NoError(t, w.c.Delete(t.Context(), "c", batch.Background))
+			require.NoError(t, w.c.Delete(t.Context(), "c", batch.DeleteBackground))
 		})
 		w.get(jobsPath, &list)
 	}
@@ -78,7 +78,7 @@ func TestWatchThroughSelector(t *testing.T) {
 	require.Equal(t, "1", gone.Object.Labels["x"], "as it was when it did")
 	require.Greater(t, gone.Object.ResourceVersion, added.Object.ResourceVersion)
 	require.Equal(t, "ADDED", watch.next().Type)
-	require.NoError(t, w.c.Delete(t.Context(), "a", batch.Background))
+	require.NoError(t, w.c.Delete(t.Context(), "a", batch.DeleteBackground))
 	require.Equal(t, "DELETED", watch.next().Type)
 }
 

@@ -21,7 +21,7 @@ func failurePolicy(spec *batchv1.JobSpec) []batch.FailureRule {
 	}
 	policy := []batch.FailureRule{}
 	for _, r := range spec.PodFailurePolicy.Rules {
-		rule := batch.FailureRule{Action: batch.FailureAction(r.Action)}
+		rule := batch.FailureRule{Action: string(r.Action)}
 		for _, c := range r.OnPodConditions {
 			rule.OnConditions = append(rule.OnConditions, batch.Condition{
 				Type: string(c.Type), Status: string(c.Status)})

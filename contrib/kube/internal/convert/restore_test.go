@@ -68,7 +68,7 @@ func TestRestoreOfWhatHasMovedOn(t *testing.T) {
 	}{
 		"it was deleted": {
 			func(t *testing.T, c *batch.Controller) {
-				require.NoError(t, c.Delete(t.Context(), "a", batch.Background))
+				require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
 			},
 			func(t *testing.T, c *batch.Controller) {
 				_, err := c.Get("a")
@@ -77,7 +77,7 @@ func TestRestoreOfWhatHasMovedOn(t *testing.T) {
 		},
 		"another took its name": {
 			func(t *testing.T, c *batch.Controller) {
-				require.NoError(t, c.Delete(t.Context(), "a", batch.Background))
+				require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
 				require.NoError(t, c.Create(t.Context(), other))
 			},
 			isOther,
@@ -130,7 +130,7 @@ func TestRestoreWhileJobsChange(t *testing.T) {
 		for i := range n {
 			var err error
 			if name := fmt.Sprint("j", i); i%2 == 0 {
-				err = c.Delete(t.Context(), name, batch.Background)
+				err = c.Delete(t.Context(), name, batch.DeleteBackground)
 			} else {
 				err = c.Update(t.Context(), name, func(j *batch.Job) { j.Labels = map[string]string{"new": "yes"} })
 			}

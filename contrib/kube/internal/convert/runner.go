@@ -100,8 +100,8 @@ func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
 		ContainerName:          template.Containers[0].Name,
 		Completions:            count(spec.Completions),
 		Parallelism:            count(spec.Parallelism),
-		CompletionMode:         batch.CompletionMode(valueOr(spec.CompletionMode, "")),
-		RestartPolicy:          batch.RestartPolicy(template.RestartPolicy),
+		CompletionMode:         string(valueOr(spec.CompletionMode, "")),
+		RestartPolicy:          string(template.RestartPolicy),
 		BackoffLimit:           count(spec.BackoffLimit),
 		BackoffLimitPerIndex:   count(spec.BackoffLimitPerIndex),
 		MaxFailedIndexes:       count(spec.MaxFailedIndexes),
@@ -110,7 +110,7 @@ func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
 		TerminationGracePeriod: gracePeriod(template.TerminationGracePeriodSeconds),
 		TTLAfterFinished:       seconds(wide(spec.TTLSecondsAfterFinished)),
 		Suspend:                valueOr(spec.Suspend, false),
-		ReplacementPolicy:      batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, "")),
+		ReplacementPolicy:      string(valueOr(spec.PodReplacementPolicy, "")),
 		FailurePolicy:          failurePolicy(spec),
 		SuccessPolicy:          successPolicy(spec.SuccessPolicy),
 		ManagedBy:              spec.ManagedBy,
@@ -218,7 +218,7 @@ func setChangeable(job *batch.Job, m *batchv1.Job) {
 	job.ActiveDeadline = unlessSame(job.ActiveDeadline, spec.ActiveDeadlineSeconds)
 	job.TTLAfterFinished = unlessSame(job.TTLAfterFinished, wide(spec.TTLSecondsAfterFinished))
 	job.Suspend = valueOr(spec.Suspend, false)
-	job.ReplacementPolicy = batch.ReplacementPolicy(valueOr(spec.PodReplacementPolicy, ""))
+	job.ReplacementPolicy = string(valueOr(spec.PodReplacementPolicy, ""))
 }
 
 // changeTemplate keeps the template of m if it is another one. Only the labels,

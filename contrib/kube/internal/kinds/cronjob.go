@@ -56,12 +56,12 @@ func (h *Host) cronJobManifest(c *watchcache.CronJob, version uint64) *batchv1.C
 // deleteCronJob removes a CronJob. It returns the CronJob if that waits for its jobs.
 func (h *Host) deleteCronJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (
 	*watchcache.Object, error) {
-	propagation, orphan := batch.Background, options.OrphanDependents //lint:ignore SA1019 older clients send it
+	propagation, orphan := batch.DeleteBackground, options.OrphanDependents //lint:ignore SA1019 older clients send it
 	switch {
 	case options.PropagationPolicy != nil:
-		propagation = batch.Propagation(*options.PropagationPolicy)
+		propagation = string(*options.PropagationPolicy)
 	case orphan != nil && *orphan:
-		propagation = batch.Orphan
+		propagation = batch.DeleteOrphan
 	}
 	if len(options.DryRun) > 0 {
 		return nil, nil

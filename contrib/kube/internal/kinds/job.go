@@ -106,18 +106,18 @@ func (h *Host) deleteJob(a *wire.Answer, o *watchcache.Object, options *metav1.D
 
 // propagationOf is what becomes of a job's pods. A cluster keeps them if the
 // client does not say; processes that nobody owns any more are no good here.
-func propagationOf(a *wire.Answer, options *metav1.DeleteOptions) batch.Propagation {
+func propagationOf(a *wire.Answer, options *metav1.DeleteOptions) string {
 	orphan := options.OrphanDependents //lint:ignore SA1019 older clients send it
 	switch {
 	case options.PropagationPolicy != nil:
-		return batch.Propagation(*options.PropagationPolicy)
+		return string(*options.PropagationPolicy)
 	case orphan != nil && *orphan:
-		return batch.Orphan
+		return batch.DeleteOrphan
 	case orphan == nil:
 		a.Warn("child pods are deleted by default when jobs are deleted on this server; " +
 			"set propagationPolicy=Orphan to preserve them or set propagationPolicy=Background to suppress this warning")
 	}
-	return batch.Background
+	return batch.DeleteBackground
 }
 
 // jobError is the answer to what the controller, or the runner, says about a job.

@@ -39,7 +39,7 @@ func run(t *testing.T, m *batchv1.Job, s Settings, change func(*batch.Job)) ran 
 	defer func() { require.NoError(t, c.Shutdown(context.WithoutCancel(t.Context()))) }()
 	job := batch.Job{
 		Name: m.Name, Executor: New(m, s), BackoffLimit: new(0), TerminationGracePeriod: new(time.Second),
-		RestartPolicy: batch.RestartPolicy(m.Spec.Template.Spec.RestartPolicy)}
+		RestartPolicy: string(m.Spec.Template.Spec.RestartPolicy)}
 	if change != nil {
 		change(&job)
 	}

@@ -97,9 +97,9 @@ func (c *Cache) podLocked(j *job, a *batch.AttemptStatus) *Object {
 	if old != nil && old.Orphan == orphan && sameAttempt(old.Pod, a) {
 		return old
 	}
-	what := batch.Modified
+	what := Modified
 	if old == nil {
-		what = batch.Added
+		what = Added
 	}
 	return c.changeLocked(Pods, what, old, &Object{Name: a.Name, Owner: j.owner, Pod: new(*a), Orphan: orphan,
 		Stays: !a.DeletedAt.IsZero() && !a.FinishedAt.IsZero()})
@@ -218,7 +218,7 @@ func (c *Cache) lookAtEventsLocked(j *job) {
 	add := func(event batch.Event, pod *batch.AttemptStatus, name string) {
 		key := keyOf(&event, pod)
 		if present[key] = j.events[key]; present[key] == nil {
-			present[key] = c.changeLocked(Events, batch.Added, nil,
+			present[key] = c.changeLocked(Events, Added, nil,
 				&Object{Name: j.eventName(name, key), Owner: j.owner, Event: &event, Pod: pod})
 		}
 	}

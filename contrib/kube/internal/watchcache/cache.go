@@ -279,7 +279,7 @@ func (c *Cache) applyLocked(status batch.Status) {
 		j.owner = &Owner{Job: state} // its template may be another one
 	}
 	if !looksSame(j.object.Job, &state) {
-		j.object = c.changeLocked(Jobs, batch.Modified, j.object, &Object{Name: j.name, Owner: j.owner, Job: &state})
+		j.object = c.changeLocked(Jobs, Modified, j.object, &Object{Name: j.name, Owner: j.owner, Job: &state})
 	}
 	c.follower.touch(j)
 }
@@ -310,7 +310,7 @@ func (c *Cache) addJobLocked(state Job) {
 		c.sorted[Jobs] = nil
 		c.count[Jobs]++
 	} else {
-		j.object = c.changeLocked(Jobs, batch.Added, nil, object)
+		j.object = c.changeLocked(Jobs, Added, nil, object)
 	}
 	c.follower.touch(j)
 }
@@ -323,7 +323,7 @@ func (c *Cache) removeLocked(j *job, last *batch.Status) {
 	if last != nil {
 		object.Job = &Job{j.object.Job.Spec, *last}
 	}
-	c.changeLocked(Jobs, batch.Deleted, j.object, &object)
+	c.changeLocked(Jobs, Deleted, j.object, &object)
 	for _, event := range sortedEvents(j.events) {
 		c.deleteLocked(Events, event, event.Pod)
 	}
@@ -333,13 +333,13 @@ func (c *Cache) removeLocked(j *job, last *batch.Status) {
 }
 
 // changeLocked gives an object the next version and records its change.
-func (c *Cache) changeLocked(kind Kind, what batch.ChangeType, previous, o *Object) *Object {
+func (c *Cache) changeLocked(kind Kind, what ChangeType, previous, o *Object) *Object {
 	c.version++
 	o.Version = c.version
 	switch what {
-	case batch.Added:
+	case Added:
 		c.count[kind]++
-	case batch.Deleted:
+	case Deleted:
 		c.count[kind]--
 	}
 	c.logs[kind].add(&Change{Version: c.version, Type: what, Object: o, Previous: previous}, c.count[kind])
@@ -353,7 +353,7 @@ func (c *Cache) changeLocked(kind Kind, what batch.ChangeType, previous, o *Obje
 func (c *Cache) deleteLocked(kind Kind, o *Object, last *batch.AttemptStatus) {
 	gone := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: last, Event: o.Event, Orphan: o.Orphan,
 		CronJob: o.CronJob, CronEvent: o.CronEvent}
-	c.changeLocked(kind, batch.Deleted, o, gone)
+	c.changeLocked(kind, Deleted, o, gone)
 }
 
 // sortedLocked returns the objects of a kind in order of name.

@@ -52,7 +52,7 @@ func (w *world) create(job batch.Job) {
 	require.NoError(w, w.c.Create(w.Context(), job))
 }
 
-func (w *world) delete(name string, p batch.Propagation) {
+func (w *world) delete(name string, p string) {
 	w.Helper()
 	require.NoError(w, w.c.Delete(w.Context(), name, p))
 }
@@ -67,7 +67,7 @@ func names(objects []*Object) []string {
 
 // A step is a change as tests want to see it.
 type step struct {
-	Type batch.ChangeType
+	Type ChangeType
 	Name string
 }
 
@@ -100,9 +100,9 @@ func (v *view) follow() {
 		v.version = c.Version
 		require.Equal(v, c.Version, c.Object.Version)
 		require.Same(v, v.objects[c.Object.Name], c.Previous, "%s of %s", c.Type, c.Object.Name)
-		require.Equal(v, c.Type == batch.Added, c.Previous == nil)
+		require.Equal(v, c.Type == Added, c.Previous == nil)
 		v.objects[c.Object.Name] = c.Object
-		if c.Type == batch.Deleted {
+		if c.Type == Deleted {
 			delete(v.objects, c.Object.Name)
 		}
 		v.steps = append(v.steps, step{c.Type, c.Object.Name})
@@ -119,7 +119,7 @@ func TestListIsFresh(t *testing.T) {
 		require.Len(w, w.cache.List(Pods, "").Objects, 3)
 		require.Len(w, w.cache.List(Pods, "a").Objects, 2)
 		require.Len(w, w.cache.List(Events, "a").Objects, 4, "two of the job and one of each pod")
-		w.delete("b", batch.Background)
+		w.delete("b", batch.DeleteBackground)
 		require.Equal(w, []string{"a"}, names(w.cache.List(Jobs, "").Objects))
 		require.Nil(w, w.cache.Job("b"))
 	})
@@ -146,7 +146,7 @@ func TestFallsIdle(t *testing.T) {
 		synctest.Wait()
 		w.cache.List(Pods, "")
 		a := w.cache.Job("a").Version
-		w.delete("b", batch.Background)
+		w.delete("b", batch.DeleteBackground)
 		time.Sleep(2 * idleTime)
 		w.cache.mu.Lock()
 		require.Empty(w, w.cache.jobs)
@@ -173,7 +173,7 @@ func TestWatchFollows(t *testing.T) {
 				v.follow()
 				require.NoError(w, w.c.Resume(w.Context(), "new"))
 				v.follow()
-				w.delete("old", batch.Background)
+				w.delete("old", batch.DeleteBackground)
 				w.create(batch.Job{Name: "old", Executor: succeed})
 				v.follow()
 				require.ElementsMatch(w, names(w.cache.List(kind, "").Objects), names(values(v.objects)))
@@ -199,7 +199,7 @@ func TestWatchFromVersion(t *testing.T) {
 		synctest.Wait()
 		list := w.cache.List(Jobs, "")
 		w.create(batch.Job{Name: "b", Executor: wait})
-		w.delete("a", batch.Background)
+		w.delete("a", batch.DeleteBackground)
 		watcher, err := w.cache.Watch(Jobs, list.Version)
 		require.NoError(w, err)
 		defer watcher.Close()
@@ -210,7 +210,7 @@ func TestWatchFromVersion(t *testing.T) {
 		for _, c := range changes {
 			steps = append(steps, step{c.Type, c.Object.Name})
 		}
-		require.ElementsMatch(w, []step{{batch.Added, "b"}, {batch.Deleted, "a"}}, steps)
+		require.ElementsMatch(w, []step{{Added, "b"}, {Deleted, "a"}}, steps)
 		for _, version := range []uint64{1, w.cache.Version() + 1} {
 			_, err := w.cache.Watch(Jobs, version)
 			require.ErrorIs(w, err, ErrTooOld)
@@ -228,7 +228,7 @@ func TestPodsOfDeletedJobLinger(t *testing.T) {
 		synctest.Wait()
 		v := w.view(Pods)
 		defer v.watcher.Close()
-		w.delete("a", batch.Background)
+		w.delete("a", batch.DeleteBackground)
 		time.Sleep(time.Second)
 		pods := w.cache.List(Pods, "").Objects
 		require.Len(w, pods, 1, "an attempt that has not ended is still a pod")
@@ -247,7 +247,7 @@ func TestStoppedAttemptsVanish(t *testing.T) {
 		"its job has shrunk": func(w *world, _ *Object) error {
 			return w.c.Update(w.Context(), "a", func(j *batch.Job) { j.Parallelism = new(0) })
 		},
-		"deleted with its job": func(w *world, _ *Object) error { return w.c.Delete(w.Context(), "a", batch.Background) },
+		"deleted with its job": func(w *world, _ *Object) error { return w.c.Delete(w.Context(), "a", batch.DeleteBackground) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -262,7 +262,7 @@ func TestStoppedAttemptsVanish(t *testing.T) {
 				time.Sleep(time.Minute)
 				changes, _, err := watcher.Changes()
 				require.NoError(w, err)
-				i := slices.IndexFunc(changes, func(c *Change) bool { return c.Type == batch.Deleted && c.Object.Name == pod.Name })
+				i := slices.IndexFunc(changes, func(c *Change) bool { return c.Type == Deleted && c.Object.Name == pod.Name })
 				require.GreaterOrEqual(w, i, 0)
 				if _, err := w.c.Get("a"); err == nil {
 					last := changes[i].Object.Pod
@@ -284,7 +284,7 @@ func TestDismiss(t *testing.T) {
 		require.Nil(w, w.cache.Object(Pods, pods[0].Name))
 		time.Sleep(2 * idleTime)
 		require.Equal(w, []string{pods[1].Name}, names(w.cache.List(Pods, "").Objects), "also after it was idle")
-		w.delete("a", batch.Background)
+		w.delete("a", batch.DeleteBackground)
 		require.Empty(w, w.cache.List(Pods, "").Objects)
 		require.Empty(w, w.cache.jobs)
 	})
@@ -404,7 +404,7 @@ func TestHotJobIsCoalesced(t *testing.T) {
 		time.Sleep(time.Second)
 		v.follow()
 		jobs.follow()
-		require.Equal(w, batch.Deleted, v.steps[len(v.steps)-1].Type)
+		require.Equal(w, Deleted, v.steps[len(v.steps)-1].Type)
 		require.Less(w, len(v.steps), 2_000, "at most about a thousand a second")
 		require.Less(w, len(jobs.steps), 150, "at most a hundred a second")
 		require.Equal(w, 200_000, jobs.objects["hot"].Job.Status.Succeeded)

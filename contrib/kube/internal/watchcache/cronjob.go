@@ -103,12 +103,12 @@ func (c *Cache) applyCronJobLocked(status cron.Status) {
 	state := &CronJob{Spec: spec, Status: status}
 	if known == nil {
 		c.cronJobs[status.Name] = &cronJob{revision: status.Revision,
-			object: c.changeLocked(CronJobs, batch.Added, nil, &Object{Name: status.Name, CronJob: state.since(nil)})}
+			object: c.changeLocked(CronJobs, Added, nil, &Object{Name: status.Name, CronJob: state.since(nil)})}
 		return
 	}
 	known.revision = status.Revision
 	if before := known.object.CronJob; !before.looksLike(state.since(before)) {
-		known.object = c.changeLocked(CronJobs, batch.Modified, known.object, &Object{Name: status.Name, CronJob: state})
+		known.object = c.changeLocked(CronJobs, Modified, known.object, &Object{Name: status.Name, CronJob: state})
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *Cache) removeCronJobLocked(known *cronJob, last cron.Status) {
 	old := known.object
 	delete(c.cronJobs, old.Name)
 	state := &CronJob{Spec: old.CronJob.Spec, Status: last}
-	c.changeLocked(CronJobs, batch.Deleted, old, &Object{Name: old.Name, CronJob: state.since(old.CronJob)})
+	c.changeLocked(CronJobs, Deleted, old, &Object{Name: old.Name, CronJob: state.since(old.CronJob)})
 	for _, event := range known.events {
 		c.deleteLocked(Events, event, nil)
 	}
@@ -193,12 +193,12 @@ func (c *Cache) lookAtCronEventsLocked(known *cronJob) {
 			Event: &batch.Event{Type: e.Type, Reason: e.Reason, Message: e.Message, At: e.Time}}
 		if i < len(old) {
 			next.Name, next.CronEvent.First = old[i].Name, old[i].CronEvent.First
-			known.events = append(known.events, c.changeLocked(Events, batch.Modified, old[i], next))
+			known.events = append(known.events, c.changeLocked(Events, Modified, old[i], next))
 			continue
 		}
 		known.named++
 		next.Name = fmt.Sprintf("%s.%016x%08x", known.object.Name, e.Time.UnixNano(), known.named)
-		known.events = append(known.events, c.changeLocked(Events, batch.Added, nil, next))
+		known.events = append(known.events, c.changeLocked(Events, Added, nil, next))
 	}
 }
 
@@ -242,7 +242,7 @@ func (c *Cache) takeCronJob(change cron.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	name := change.Status.Name
-	if change.Type == batch.Deleted {
+	if change.Deleted {
 		if known := c.cronJobs[name]; known != nil && known.object.CronJob.Status.UID == change.Status.UID {
 			c.removeCronJobLocked(known, change.Status)
 		}

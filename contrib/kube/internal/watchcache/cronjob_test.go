@@ -44,8 +44,8 @@ func follow(t *testing.T, cache *Cache, kind Kind, d time.Duration) map[string]*
 		changes, _, err := watcher.Changes()
 		require.NoError(t, err)
 		for _, c := range changes {
-			require.Equal(t, c.Type == batch.Added, known[c.Object.Name] == nil)
-			if known[c.Object.Name] = c.Object; c.Type == batch.Deleted {
+			require.Equal(t, c.Type == Added, known[c.Object.Name] == nil)
+			if known[c.Object.Name] = c.Object; c.Type == Deleted {
 				delete(known, c.Object.Name)
 			}
 		}
@@ -112,7 +112,7 @@ func TestADeletionIsStampedOnce(t *testing.T) {
 		}))
 		time.Sleep(61 * time.Second)
 		begun := time.Now()
-		require.NoError(t, crons.Delete(t.Context(), "a", batch.Foreground))
+		require.NoError(t, crons.Delete(t.Context(), "a", batch.DeleteForeground))
 		require.Equal(t, begun, cache.CronJob("a").CronJob.DeletedAt)
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, begun, cache.CronJob("a").CronJob.DeletedAt)

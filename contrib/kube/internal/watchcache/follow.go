@@ -239,7 +239,7 @@ func (c *Cache) end() {
 func (c *Cache) take(change batch.Change) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if change.Type == batch.Deleted {
+	if change.Deleted {
 		if j := c.jobs[change.Status.Name]; j != nil && j.uid == change.Status.UID {
 			c.removeLocked(j, &change.Status)
 		}

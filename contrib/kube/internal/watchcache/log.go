@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-
-	"github.com/runtocompletion/batch"
 )
 
 // ErrTooOld: changes since that version are no longer known.
@@ -19,10 +17,19 @@ const (
 	encodedChanges = 4096
 )
 
+// A ChangeType is what happened to an object, in the words of the wire.
+type ChangeType string
+
+const (
+	Added    ChangeType = "ADDED"
+	Modified ChangeType = "MODIFIED"
+	Deleted  ChangeType = "DELETED"
+)
+
 // A Change is an object that was added, changed or removed.
 type Change struct {
 	Version   uint64
-	Type      batch.ChangeType
+	Type      ChangeType
 	Object    *Object // as it is now, or was last
 	Previous  *Object // as it was before; nil if it was added
 	Encodings Encodings
