@@ -704,7 +704,7 @@ func Run(ctx context.Context, job Job) (Status, error) {
 	_, ended := c.wait(ctx, j)
 	abandoned := c.Shutdown(ctx)
 	status, err := c.status(j), ended
-	if e, ok := ended.(*JobError); ok && e.Reason == "" {
+	if e, ok := ended.(*unfinishedError); ok {
 		err = unfinished(status, e.Err, j) // with what has failed meanwhile
 	}
 	if abandoned != nil {
@@ -743,6 +743,13 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	status, err := Run(ctx, job)
 	if _, ok := err.(*ValidationError); ok {
 		return nil, err
+	}
+	if e, ok := errors.AsType[*unfinishedError](err); ok {
+		stopped := error(&e.JobError)
+		if left, ok := errors.AsType[*AbandonedError](err); ok {
+			stopped = errors.Join(stopped, left)
+		}
+		err = stopped
 	}
 	return m.take(status.CompletedIndexes), err
 }

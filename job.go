@@ -84,7 +84,7 @@
 //     [FieldError] with path, kind and value for each mistake
 //   - [ErrExists], [ErrNotFound]: there is a job of that name already; there is
 //     no such job or attempt
-//   - [JobError]: the job failed, or waiting ended before it did; it has the last
+//   - [JobError]: the job failed, or a [Map] ended before its job; it has the last
 //     status, the reason, and an [AttemptError] for each failed attempt that is kept
 //   - [ErrDeleted]: the job was deleted before it finished
 //   - [ErrStoreInUse]: another controller has claimed the store; see [Claimer]

@@ -540,7 +540,7 @@ const (
 // of the executor, and is left out.
 func inOwnChain(err error, match func(error) bool) bool {
 	switch err.(type) {
-	case nil, *JobError, *AttemptError:
+	case nil, *JobError, *unfinishedError, *AttemptError:
 		return false
 	}
 	if match(err) {

@@ -436,16 +436,15 @@ type Event struct {
 	At      time.Time `json:"at"` // when it happened, or last happened
 }
 
-// A JobError reports a job that has not completed: it has failed, or the wait for it
-// has ended before. [Controller.Wait], [Run] and [Map] return it; errors.Is and errors.As
-// look through it into Err and into the errors of the failed attempts' executors.
+// A JobError reports a job that has failed. [Controller.Wait], [Run] and [Map] return it,
+// and Map also if its context has ended before its job. errors.Is and errors.As look
+// through it into Err and into the errors of the failed attempts' executors.
 type JobError struct {
 	Status Status // the last one
 	// Reason is why the job failed, such as [ReasonBackoffLimitExceeded], and Message
-	// that of the condition. They are empty if the job had not finished.
+	// that of the condition. They are empty if the job of a Map had not finished.
 	Reason, Message string
-	// Err is why the wait ended: the cause of the context, or [ErrShutdown]. It is nil
-	// if the job has failed.
+	// Err is nil if the job has failed, and otherwise the cause of the context.
 	Err error
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
@@ -697,9 +696,12 @@ func failed(s Status, f *runner.Failure) *JobError {
 	return e
 }
 
-// unfinished is the error of a wait that has ended with err.
-func unfinished(s Status, err error, j *runner.Job) *JobError {
-	e := &JobError{Status: s, Err: err}
+// An unfinishedError is the error of a wait that has ended before its job. It says what
+// the job failed with last.
+type unfinishedError struct{ JobError }
+
+func unfinished(s Status, err error, j *runner.Job) error {
+	e := &unfinishedError{JobError{Status: s, Err: err}}
 	if s.FailedIndexes != nil {
 		e.failed = *s.FailedIndexes
 	}

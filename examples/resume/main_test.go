@@ -417,9 +417,9 @@ func TestBadFilesAreSkippedUpToALimit(t *testing.T) {
 		return importTree(t.Context(), cfg, hostile{os.DirFS(p.src)}, &out, slog.New(slog.DiscardHandler))
 	}
 
-	require.EqualError(t, importBad(), "batch: item at cursor b/latin1.go (1 skipped before): read b/latin1.go: not UTF-8")
+	require.EqualError(t, importBad(), "batch: item at cursor b/latin1.go: read b/latin1.go: not UTF-8")
 	require.Contains(t, out.String(), "starting: 7 files to import\n")
-	require.EqualError(t, importBad(), "batch: item at cursor b/latin1.go (1 skipped before): read b/latin1.go: not UTF-8")
+	require.EqualError(t, importBad(), "batch: item at cursor b/latin1.go: read b/latin1.go: not UTF-8")
 	require.Equal(t, "resuming behind b/empty.go: 5 of 7 files done\n", out.String())
 
 	cfg.skip = 2
