@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -186,6 +187,9 @@ func (s *session) find(status batch.Status) *seenJob {
 	j.Name, j.At, j.By = status.Name, s.since(status.CreatedAt), "user"
 	j.Scheduled = job.Annotations[ScheduledAnnotation]
 	j.Owned = job.Annotations[OwnerAnnotation] != ""
+	j.Labels, j.Annotations = job.Labels, maps.Clone(job.Annotations)
+	delete(j.Annotations, ScheduledAnnotation) // it is compared by itself
+	delete(j.Annotations, OwnerAnnotation)     // it stands for an owner reference
 	j.ttl = job.TTLAfterFinished != nil
 	switch {
 	case job.Annotations[InstantiateAnnotation] != "":

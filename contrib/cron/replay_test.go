@@ -3,10 +3,8 @@ package cron
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,36 +27,33 @@ func TestMain(m *testing.M) {
 //
 //	BATCH_CORPUS=/tmp/more.json go test -v -run TestCorpus .
 func TestCorpus(t *testing.T) {
-	files := []string{"testdata/validation.json", "testdata/named.json", "testdata/random.json"}
-	if file := os.Getenv("BATCH_CORPUS"); file != "" {
-		files = []string{file}
-	}
+	files, err := corpus.Files("testdata/validation.json", "testdata/named.json", "testdata/random.json")
+	require.NoError(t, err)
 	for _, file := range files {
 		cases, err := corpus.Load(file)
 		require.NoError(t, err)
-		var mu sync.Mutex
-		agreed, excused := 0, make(map[string]int)
+		var tally corpus.Tally
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			for _, c := range cases {
 				t.Run(c.Name, func(t *testing.T) {
 					t.Parallel()
-					synctest.Test(t, func(t *testing.T) {
-						differences, excuse := judge(c, play(t, c))
-						mu.Lock()
-						defer mu.Unlock()
-						switch {
-						case len(differences) == 0:
-							agreed++
-						case excuse != "":
-							excused[excuse]++
-						default:
-							t.Error(strings.Join(differences, "\n"))
-						}
-					})
+					synctest.Test(t, func(t *testing.T) { replay(t, c, &tally) })
 				})
 			}
 		})
-		fmt.Printf("%s: cron agree %d of %d, excused %v\n", filepath.Base(file), agreed, len(cases), excused)
+		fmt.Printf("%s: api %v\n", filepath.Base(file), &tally)
+	}
+}
+
+func replay(t *testing.T, c *corpus.Case, tally *corpus.Tally) {
+	switch differences, excuse := judge(c, play(t, c)); {
+	case len(differences) == 0:
+		tally.Agreed()
+	case excuse != "":
+		tally.Excused(excuse)
+	default:
+		tally.Failed()
+		t.Error(strings.Join(differences, "\n"))
 	}
 }
 
@@ -78,7 +73,7 @@ func judge(c *corpus.Case, got *corpus.Outcome) (differences []string, excuse st
 		return differences, ""
 	}
 	mended := *c
-	mended.Outcome, mended.Ideal = *world.Replay(c, world.Defects{}), nil
+	mended.Outcome, mended.Ideal = *world.Replay(c, 0), nil
 	if more := corpus.Compare(&mended, got); len(more) > 0 {
 		return append(append(differences, "and from the bare engine:"), more...), ""
 	}

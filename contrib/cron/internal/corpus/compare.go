@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -167,12 +168,30 @@ func (d *differ) job(path string, got, want Job) {
 	d.equal(path+"by", got.By, want.By)
 	d.equal(path+"scheduled", got.Scheduled, want.Scheduled)
 	d.equal(path+"owned", got.Owned, want.Owned)
+	d.equal(path+"labels", fmt.Sprint(got.Labels), fmt.Sprint(want.ownLabels()))
+	d.equal(path+"annotations", fmt.Sprint(got.Annotations), fmt.Sprint(want.Annotations))
 	d.equal(path+"result", got.Result, want.Result)
 	d.equal(path+"reason", got.Reason, want.Reason)
 	d.equal(path+"deletedBy", got.DeletedBy, want.DeletedBy)
 	d.time(path+"at", got.At, want.At, d.slack)
 	d.optionalTime(path+"end", got.End, want.End, d.slack)
 	d.optionalTime(path+"deletedAt", got.DeletedAt, want.DeletedAt, d.slack)
+}
+
+// ownLabels are those of the job, without the four that a job without any shows of
+// its pod template: those are for whoever shows it to kubectl.
+func (j *Job) ownLabels() map[string]string {
+	own := maps.Clone(j.Labels)
+	maps.DeleteFunc(own, func(key, value string) bool {
+		switch strings.TrimPrefix(key, "batch.kubernetes.io/") {
+		case "job-name":
+			return value == j.Name
+		case "controller-uid":
+			return value == "{uid}"
+		}
+		return false
+	})
+	return own
 }
 
 // lastSuccess names the job whose end is the last successful time: the time itself

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,36 +22,56 @@ type recorded struct {
 	Error    string      `json:"error"`
 	Next     []time.Time `json:"next"`
 	Loops    bool        `json:"loops"`
+
+	Scenario json.RawMessage `json:"scenario"` // of a recorded CronJob
 }
 
 // TestCorpus compares with the recordings. Where they differ because of a change of
-// half an hour, a minute that does not exist or a day left out, all but what the
-// search of the real parser goes wrong on must be the same: see disagrees.
+// half an hour, a minute that does not exist or a day left out (C47 to C49), all but
+// what the search of the real parser goes wrong on must be the same: see
+// requireDecision.
+//
+//	BATCH_CORPUS=/tmp/more.json go test -v -run TestCorpus ./internal/schedule
 func TestCorpus(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/schedules.json")
+	file := cmp.Or(os.Getenv("BATCH_CORPUS"), "../../testdata/schedules.json")
+	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var cases []recorded
 	require.NoError(t, json.Unmarshal(text, &cases))
+	if cases[0].Scenario != nil {
+		return // a file for the engine and the API
+	}
 	agreed, excused := 0, 0
 	for _, c := range cases {
 		t.Run(c.Schedule+" "+c.TimeZone, func(t *testing.T) {
-			got, err := timesOf(c)
-			switch {
-			case c.Error != "":
-				require.EqualError(t, err, c.Error)
+			if agrees(t, c) {
 				agreed++
-			case c.Loops || !equalTimes(got, c.Next):
-				require.NoError(t, err)
-				requireDecision(t, c, got)
+			} else {
 				excused++
-			default:
-				require.NoError(t, err)
-				agreed++
 			}
 		})
 	}
-	fmt.Printf("%s: schedule agree %d of %d, excused %d\n", filepath.Base("schedules.json"), agreed, len(cases), excused)
-	require.Equal(t, len(cases), agreed+excused)
+	text = fmt.Appendf(nil, "%s: schedule agree %d of %d", filepath.Base(file), agreed, len(cases))
+	if excused > 0 {
+		text = fmt.Appendf(text, ", excused %d: C47-C49 %[1]d", excused)
+	}
+	fmt.Println(string(text))
+}
+
+// agrees reports whether a case is answered as recorded. Otherwise it must be by a
+// decision.
+func agrees(t *testing.T, c recorded) bool {
+	got, err := timesOf(c)
+	if c.Error != "" {
+		require.EqualError(t, err, c.Error)
+		return true
+	}
+	require.NoError(t, err)
+	if !c.Loops && equalTimes(got, c.Next) {
+		return true
+	}
+	requireDecision(t, c, got)
+	return false
 }
 
 func timesOf(c recorded) ([]time.Time, error) {

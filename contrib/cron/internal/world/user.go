@@ -2,6 +2,7 @@ package world
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/runtocompletion/batch/contrib/cron/internal/corpus"
@@ -160,11 +161,15 @@ func (w *world) createByHand(a corpus.Action) bool {
 	if w.find(a.CreateJob.Name) != nil || a.CreateJob.From && w.cron == nil {
 		return false
 	}
-	by := "user"
+	seen := corpus.Job{Name: a.CreateJob.Name, By: "user", Owned: a.CreateJob.From}
 	if a.CreateJob.From {
-		by = "kubectl"
+		seen.By = "kubectl"
+		var annotations map[string]string
+		seen.Labels, annotations = w.templateMeta()
+		seen.Annotations = map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}
+		maps.Copy(seen.Annotations, annotations)
 	}
-	j := w.addJob(corpus.Job{Name: a.CreateJob.Name, By: by, Owned: a.CreateJob.From}, w.script(by, a.CreateJob.Name))
+	j := w.addJob(seen, w.script(seen.By, seen.Name))
 	j.Manual = a.CreateJob.From
 	w.tell(j)
 	return true
@@ -227,7 +232,7 @@ func (w *world) patch(patch json.RawMessage) bool {
 	}
 	_, schedule := changes["schedule"]
 	_, zone := changes["timeZone"]
-	if !w.defects.Deafness || !schedule && !zone || w.down {
+	if w.defects&Deafness == 0 || !schedule && !zone || w.down {
 		w.step(engine.Input{Kind: engine.Respecified, Spec: &spec})
 		w.setSpecWhileDown(spec)
 		return true
@@ -292,8 +297,8 @@ func (w *world) engineSpec() engine.Spec {
 		return s
 	}
 	s.Schedule = parsed
-	if w.defects.Search {
-		s.Schedule = realSearch(spec, zone)
+	if w.defects&searching != 0 {
+		s.Schedule = defectiveSearch(spec, zone, parsed, w.defects)
 	}
 	return s
 }

@@ -152,7 +152,7 @@ func (w *world) setTimer() {
 	case due != w.armed || w.wake.IsZero():
 		w.armed = due
 		wait := time.Duration(max(0, due-w.clock())) + reaction
-		if !w.defects.Patience {
+		if w.defects&Patience == 0 {
 			wait = min(wait, recheck)
 		}
 		w.wake = w.now.Add(wait)
@@ -247,10 +247,23 @@ func (w *world) createOwned(a engine.Action) engine.Input {
 		return engine.Input{Kind: engine.Refused, Text: err}
 	}
 	zone, _ := location(w.spec)
-	seen := corpus.Job{Name: a.Job.Name, By: "controller", Scheduled: time.Unix(a.Time, 0).In(zone).Format(time.RFC3339), Owned: true}
+	labels, annotations := w.templateMeta()
+	seen := corpus.Job{
+		Name: a.Job.Name, By: "controller", Owned: true, Labels: labels, Annotations: annotations,
+		Scheduled: time.Unix(a.Time, 0).In(zone).Format(time.RFC3339),
+	}
 	j := w.addJob(seen, w.script("controller", a.Job.Name))
 	j.Scheduled = a.Time
 	return engine.Input{Kind: engine.Created, Job: j.Job}
+}
+
+// templateMeta is what a job that is made now has of its template.
+func (w *world) templateMeta() (labels, annotations map[string]string) {
+	spec, err := corpus.ParseSpec(w.spec)
+	if err != nil {
+		panic(err)
+	}
+	return spec.JobTemplate.Metadata.Labels, spec.JobTemplate.Metadata.Annotations
 }
 
 // invalid says what the API server finds wrong with a job.
