@@ -3,7 +3,6 @@ package cron
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -19,8 +18,6 @@ func (r *run) carryOut(a engine.Action) *engine.Input {
 	case engine.Create:
 		return r.createJob(a)
 	case engine.Remove:
-		r.c.mu.Lock()
-		defer r.c.mu.Unlock()
 		r.removing, r.unsaved = true, true
 		return nil
 	case engine.Delete:
@@ -67,9 +64,9 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	if status, err := r.c.batch.Get(a.Job.Name); err == nil {
 		created = jobOf(status, job.Annotations)
 	}
+	r.gates = append(r.gates, gate)
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	r.gates = append(r.gates, gate)
 	if created.UID != "" {
 		r.c.owners[created.UID] = r
 	} else { // it is gone already: that will be missed
@@ -90,13 +87,12 @@ func (r *run) replaceSpec(v *revision) (*engine.Spec, error) {
 	if !sameSpec(r.spec, v.spec) {
 		next.generation++
 	}
-	jobs := slices.Clone(r.engine.Owned())
 	r.c.mu.Unlock()
 	if err := r.c.batch.SaveRecord(context.Background(), specKey(v.spec.Name), next.saveSpec()); err != nil {
 		return nil, storeError(err)
 	}
 	if declares {
-		for _, j := range jobs {
+		for _, j := range r.engine.Owned() {
 			if err := declareJob(context.Background(), r.c.batch, &v.spec, j.Name); err != nil {
 				return nil, storeError(err)
 			}
@@ -109,5 +105,6 @@ func (r *run) replaceSpec(v *revision) (*engine.Spec, error) {
 	r.version++
 	r.specChanged = true
 	r.engine.Held = v.spec.Job.Executor == nil
+	r.shown.Spec, r.shown.Held = &spec, r.engine.Held
 	return &spec, nil
 }

@@ -70,12 +70,10 @@ func undeclaredExecutor(context.Context, batch.Attempt) error {
 // newJob makes a job from the template. It is owned, and does not run before
 // recorded is closed.
 func newJob(c *CronJob, owner, name string, at time.Time, recorded chan struct{}) batch.Job {
-	job := cloneJob(&c.Job)
+	job := c.Job // whoever creates it copies what it points to
 	job.Name = name
-	annotations := maps.Clone(job.Annotations)
-	if annotations == nil {
-		annotations = make(map[string]string)
-	}
+	annotations := make(map[string]string, len(job.Annotations)+2)
+	maps.Copy(annotations, job.Annotations)
 	annotations[OwnerAnnotation] = owner
 	if at.IsZero() {
 		annotations[InstantiateAnnotation] = "manual"

@@ -41,11 +41,7 @@ func (c *Controller) listJobs() (since uint64) {
 	defer c.mu.Unlock()
 	for uid, r := range missing {
 		delete(c.owners, uid)
-		for _, j := range r.engine.Owned() {
-			if j.UID == uid {
-				r.post(input{Input: engine.Input{Kind: engine.Gone, Job: *j}})
-			}
-		}
+		r.post(input{Input: engine.Input{Kind: engine.Gone, Job: engine.Job{Ref: engine.Ref{UID: uid}}}})
 	}
 	return since
 }
@@ -53,54 +49,28 @@ func (c *Controller) listJobs() (since uint64) {
 func (c *Controller) jobChanged(change batch.Change) {
 	status := change.Status
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	r := c.owners[status.UID]
-	c.mu.Unlock()
 	if r == nil && change.Added {
-		r = c.findOwner(status)
+		c.mu.Unlock()
+		job, err := c.batch.Job(status.Name)
+		c.mu.Lock()
+		if r = c.byUID[job.Annotations[OwnerAnnotation]]; err != nil || r == nil {
+			return
+		}
+		c.owners[status.UID] = r
+		r.post(input{Input: engine.Input{Kind: engine.Changed, Job: jobOf(status, job.Annotations)}})
+		return
 	}
 	if r == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	in := engine.Input{Kind: engine.Changed, Job: r.known(status)}
+	in := engine.Input{Kind: engine.Changed, Job: jobOf(status, nil)}
 	if change.Deleted {
 		in.Kind = engine.Gone
 		delete(c.owners, status.UID)
 	}
 	r.post(input{Input: in})
-}
-
-// findOwner finds the CronJob of a new job, by its annotation.
-func (c *Controller) findOwner(status batch.Status) *run {
-	job, err := c.batch.Job(status.Name)
-	if err != nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := c.byUID[job.Annotations[OwnerAnnotation]]
-	if r == nil || r.gone {
-		return nil
-	}
-	c.owners[status.UID] = r
-	r.post(input{Input: engine.Input{Kind: engine.Changed, Job: jobOf(status, job.Annotations)}})
-	return r
-}
-
-// known is a job as it is now, with what its annotations said. It needs c.mu.
-func (r *run) known(status batch.Status) engine.Job {
-	for i := len(r.inbox) - 1; i >= 0; i-- {
-		if j := r.inbox[i].Job; j.UID == status.UID {
-			return withProgress(j, status)
-		}
-	}
-	for _, j := range r.engine.Owned() {
-		if j.UID == status.UID {
-			return withProgress(*j, status)
-		}
-	}
-	return withProgress(engine.Job{Ref: engine.Ref{Name: status.Name, UID: status.UID}, Created: status.CreatedAt.UnixNano()}, status)
 }
 
 // recheck is how often the clock on the wall is read at least: timers know neither

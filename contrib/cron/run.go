@@ -13,29 +13,31 @@ import (
 )
 
 // A run is a CronJob under a controller: the engine that decides, and what the
-// engine has yet to be told. One worker at a time carries out what it wants. All
-// fields are guarded by Controller.mu.
+// engine has yet to be told. One worker at a time carries out what it wants.
 type run struct {
 	c     *Controller
 	uid   string
 	entry feed.Entry[*run]
-	place duequeue.Place // in Controller.due
 
-	spec        CronJob  // with its defaults
-	declared    *CronJob // what Create or Apply was given last; nil if spec is
-	version     int64    // of the spec
+	// The worker's, which busy stands for.
+	engine   *engine.CronJob
+	removing bool            // the records are to be removed
+	unsaved  bool            // the state is to be stored
+	gates    []chan struct{} // of jobs that may run once the state is stored
+
+	// What follows is guarded by Controller.mu.
+	place       duequeue.Place // in Controller.due
+	spec        CronJob        // with its defaults
+	declared    *CronJob       // what Create or Apply was given last; nil if spec is
+	version     int64          // of the spec
 	generation  int64
-	engine      *engine.CronJob
 	inbox       []input
 	busy        bool // it has a worker, or is in Controller.ready
 	creating    bool // it is not stored yet
-	removing    bool // its records are to be removed
 	gone        bool
 	specChanged bool // since it was last shown
-	unsaved     bool // the state is to be stored
 	failures    int  // of the store, in a row
 	retryAt     engine.Time
-	gates       []chan struct{} // of jobs that may run once the state is stored
 	shown       shown
 }
 
@@ -168,8 +170,10 @@ func (r *run) next() (input, bool) {
 // handle lets the engine take in an input, and does what it wants. Nothing is done
 // before what was decided earlier is stored.
 func (r *run) handle(in input) error {
-	if err := r.save(); err != nil {
-		return err
+	if r.unsaved {
+		if err := r.save(); err != nil {
+			return err
+		}
 	}
 	if in.change != nil {
 		spec, err := r.replaceSpec(in.change)
@@ -201,8 +205,6 @@ func (r *run) handle(in input) error {
 
 // step gives the engine an input, with the time.
 func (r *run) step(in engine.Input) []engine.Action {
-	r.c.mu.Lock()
-	defer r.c.mu.Unlock()
 	in.At = r.c.now()
 	s := r.engine.Step(in)
 	r.unsaved = r.unsaved || s.Changed
@@ -215,7 +217,7 @@ func (r *run) leave() {
 	if r.gone {
 		return
 	}
-	r.gone, r.removing = true, false
+	r.gone = true
 	r.show()
 	c.due.Remove(r)
 	delete(c.runs, r.spec.Name)
@@ -232,7 +234,7 @@ func (r *run) leave() {
 // on to anything.
 func (r *run) last() *run {
 	last := &run{c: r.c, uid: r.uid, spec: r.spec, version: r.version, generation: r.generation,
-		engine: r.engine, gone: true, shown: r.shown}
+		gone: true, shown: r.shown}
 	last.spec.Job.Executor = nil
 	last.spec.Job.Backoff, last.spec.Job.RestartBackoff, last.spec.Job.FailurePolicy = nil, nil, nil
 	return last

@@ -11,6 +11,8 @@ import (
 // shown is what has been stored and may be told.
 type shown struct {
 	engine.State
+	Spec             *engine.Spec
+	Held             bool
 	Due              engine.Time
 	Events           []engine.Event
 	Blocked, Refused string
@@ -20,41 +22,35 @@ type shown struct {
 // needs c.mu.
 func (r *run) show() bool {
 	e := r.engine
-	before, sameEvents := &r.shown, sameEvents(r.shown.Events, e.Events)
+	before, seen := &r.shown, lastSeq(r.shown.Events)
 	same := before.LastSchedule == e.LastSchedule && before.LastSuccess == e.LastSuccess && before.Deleting == e.Deleting &&
 		before.Last == e.Last && before.Due == e.Due && before.Blocked == e.Blocked && before.Refused == e.Refused &&
 		slices.Equal(before.Active, e.Active)
-	if same && sameEvents && !r.specChanged {
+	if same && lastSeq(e.Events) == seen && !r.specChanged {
 		return false
 	}
-	next := shown{State: e.State, Due: e.Due, Events: before.Events, Blocked: e.Blocked, Refused: e.Refused}
+	next := shown{State: e.State, Spec: e.Spec, Held: e.Held, Due: e.Due, Events: e.Events,
+		Blocked: e.Blocked, Refused: e.Refused}
 	next.Active = slices.Clone(e.Active)
-	if !sameEvents {
-		next.Events = slices.Clone(e.Events)
-		r.logNew(next.Events)
-	}
+	r.logNew(e.Events, seen)
 	r.shown, r.specChanged = next, false
 	return true
 }
 
-func sameEvents(a, b []engine.Event) bool {
-	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0] && a[len(a)-1] == b[len(b)-1])
+func lastSeq(events []engine.Event) uint64 {
+	if len(events) == 0 {
+		return 0
+	}
+	return events[len(events)-1].Seq
 }
 
-// logNew logs the events that have not been shown.
-func (r *run) logNew(events []engine.Event) {
+// logNew logs the events after the one of that number.
+func (r *run) logNew(events []engine.Event, seen uint64) {
 	for _, e := range events {
-		count := e.Count
-		for _, old := range r.shown.Events {
-			if old.At == e.At && old.Count == e.Count && old == e {
-				count = 0
-			} else if old.Kind == e.Kind && old.Job == e.Job && old.Detail == e.Detail && old.Count < e.Count {
-				count = e.Count - old.Count
-			}
-		}
-		if count == 0 {
+		if e.Seq <= seen {
 			continue
 		}
+		count := min(e.Count, int(e.Seq-seen))
 		level := slog.LevelInfo
 		if e.IsWarning() {
 			level = slog.LevelWarn

@@ -123,8 +123,9 @@ func (r *run) base() int64 {
 }
 
 func (r *run) dueTime() time.Time {
-	parsed, ok := r.engine.Spec.Schedule.(*schedule.Schedule)
-	if !ok || r.engine.Spec.Suspend || r.engine.Deleting || r.engine.Spec.BadZone {
+	spec := r.shown.Spec
+	parsed, ok := spec.Schedule.(*schedule.Schedule)
+	if !ok || spec.Suspend || r.shown.Deleting || spec.BadZone {
 		return time.Time{}
 	}
 	at, ok := parsed.After(r.base())
@@ -136,8 +137,9 @@ func (r *run) dueTime() time.Time {
 }
 
 func (r *run) nextTimes() (times []time.Time) {
-	parsed, ok := r.engine.Spec.Schedule.(*schedule.Schedule)
-	if !ok || r.engine.Held || r.engine.Spec.Suspend || r.engine.Deleting || r.engine.Spec.BadZone {
+	spec := r.shown.Spec
+	parsed, ok := spec.Schedule.(*schedule.Schedule)
+	if !ok || r.shown.Held || spec.Suspend || r.shown.Deleting || spec.BadZone {
 		return nil
 	}
 	zone, _ := r.spec.location()
@@ -148,7 +150,7 @@ func (r *run) nextTimes() (times []time.Time) {
 }
 
 func (r *run) words() string {
-	if parsed, ok := r.engine.Spec.Schedule.(*schedule.Schedule); ok {
+	if parsed, ok := r.shown.Spec.Schedule.(*schedule.Schedule); ok {
 		return strings.TrimSpace(parsed.Words() + " " + r.spec.TimeZone)
 	}
 	return r.spec.Schedule
@@ -156,9 +158,9 @@ func (r *run) words() string {
 
 // problem says why nothing is started. It needs c.mu.
 func (r *run) problem() string {
-	spec := &r.engine.Spec
+	spec := r.shown.Spec
 	switch {
-	case r.engine.Held:
+	case r.shown.Held:
 		return "waits for Apply to declare its executor"
 	case spec.BadZone:
 		return "unknown time zone " + spec.Zone

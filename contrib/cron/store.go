@@ -83,21 +83,14 @@ func (c *Controller) addLoaded(l *loading) {
 // save stores the state, if it has changed, and then lets everybody see it.
 func (r *run) save() error {
 	c := r.c
-	c.mu.Lock()
-	unsaved, removing := r.unsaved, r.removing
-	var record []byte
-	if unsaved && !removing {
-		record = r.saveState()
-	}
-	c.mu.Unlock()
 	var err error
 	switch {
-	case removing:
+	case r.removing:
 		if err = c.batch.SaveRecord(context.Background(), specKey(r.spec.Name), nil); err == nil {
 			err = c.batch.SaveRecord(context.Background(), stateKey(r.spec.Name), nil)
 		}
-	case unsaved:
-		err = c.batch.SaveRecord(context.Background(), stateKey(r.spec.Name), record)
+	case r.unsaved:
+		err = c.batch.SaveRecord(context.Background(), stateKey(r.spec.Name), r.saveState())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,12 +98,12 @@ func (r *run) save() error {
 		r.saveLater(err)
 		return storeError(err)
 	}
-	r.unsaved, r.failures, r.retryAt = false, 0, engine.Never
 	for _, gate := range r.gates {
 		close(gate)
 	}
-	r.gates = nil
-	if removing {
+	r.unsaved, r.gates, r.failures, r.retryAt = false, nil, 0, engine.Never
+	if r.removing {
+		r.removing = false
 		r.leave()
 	} else if r.show() {
 		c.feed.Changed(&r.entry)

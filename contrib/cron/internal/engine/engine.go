@@ -102,7 +102,7 @@ const (
 // A CronJob is the state machine. It is for one goroutine at a time.
 type CronJob struct {
 	State
-	Spec Spec
+	Spec *Spec // is replaced, not changed
 	// Held keeps it from looking: what happens to jobs is only noted.
 	Held bool
 	// Due is when to look again if nothing happens before.
@@ -110,7 +110,8 @@ type CronJob struct {
 	// Blocked is the name that is due and belongs to somebody else; Refused is why
 	// the latest job could not be created.
 	Blocked, Refused string
-	// Events are the newest, oldest first.
+	// Events are the newest, oldest first. Neither they nor a slice of them that was
+	// copied out change: what is new comes behind, or in another slice.
 	Events []Event
 
 	jobs     []*Job // owned ones there are, in order of name
@@ -118,13 +119,14 @@ type CronJob struct {
 	failures int    // looks in a row
 	pending  int    // actions that have not been answered
 	told     []told
-	changed  bool // State has changed since that was last said
+	emitted  uint64 // events so far
+	changed  bool   // State has changed since that was last said
 }
 
 // New returns a CronJob with jobs that it owns. Those that were created, but not
 // stored as started before a crash, are taken for started.
 func New(spec Spec, state State, jobs []Job) *CronJob {
-	c := &CronJob{State: state, Spec: spec, Due: Never}
+	c := &CronJob{State: state, Spec: &spec, Due: Never}
 	slices.SortFunc(jobs, func(a, b Job) int { return cmp.Compare(a.Scheduled, b.Scheduled) })
 	for _, j := range jobs {
 		c.note(j)

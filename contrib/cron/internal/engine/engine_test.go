@@ -46,7 +46,7 @@ func create(t *testing.T, c *CronJob, s Step, now Time) Job {
 // start is a missed one (C53, C54).
 func TestChangeOfTheSchedule_IsLookedAtAtOnce(t *testing.T) {
 	c := newDaily(t)
-	spec := c.Spec
+	spec := *c.Spec
 	spec.Schedule = parse(t, "30 10 * * *")
 	s := c.Step(Input{Kind: Respecified, At: at("11:00:00"), Spec: &spec})
 	create(t, c, s, at("11:00:00"))

@@ -13,7 +13,8 @@ type Event struct {
 	Job    string // its name, where there is one
 	Failed bool   // of SawCompletedJob
 	Detail string
-	Count  int // how often it came in a row, the last time At
+	Count  int    // how often it came in a row, the last time At
+	Seq    uint64 // of all events, this was the last of that number
 }
 
 // EventKind is the kind of an [Event].
@@ -62,20 +63,19 @@ func (c *CronJob) tell(at Time, e Event) {
 }
 
 func (c *CronJob) add(at Time, e Event) {
-	e.At, e.Count = at, 1
+	c.emitted++
+	e.At, e.Count, e.Seq = at, 1, c.emitted
 	if n := len(c.Events); n > 0 {
 		last := c.Events[n-1]
-		last.At, last.Count = at, 1
+		e.Count += last.Count
+		last.At, last.Count, last.Seq = e.At, e.Count, e.Seq
 		if last == e {
-			e.Count += c.Events[n-1].Count
-			c.Events[n-1] = e
+			c.Events = append(slices.Clone(c.Events[:n-1]), e)
 			return
 		}
+		e.Count = 1
 	}
-	if len(c.Events) == keptEvents {
-		c.Events = slices.Delete(c.Events, 0, 1)
-	}
-	c.Events = append(c.Events, e)
+	c.Events = append(c.Events[max(0, len(c.Events)-keptEvents+1):], e)
 }
 
 // Reason is the event's reason, in Kubernetes' word.

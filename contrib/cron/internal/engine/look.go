@@ -63,6 +63,9 @@ func (c *CronJob) trimHistory(now Time) (actions []Action) {
 		phase Phase
 		limit int
 	}{{Complete, c.Spec.Successful}, {Failed, c.Spec.Failed}} {
+		if len(c.jobs) <= kept.limit {
+			continue
+		}
 		var finished []*Job
 		for _, j := range c.jobs {
 			if j.Phase == kept.phase && !j.removed {
@@ -114,10 +117,12 @@ func (c *CronJob) checkJobs(now Time) {
 			c.tell(now, Event{Kind: UnexpectedJob, Job: j.Name})
 		}
 	}
-	for _, r := range slices.Clone(c.Active) {
-		if c.find(r.UID) == nil {
+	for i := 0; i < len(c.Active); {
+		if r := c.Active[i]; c.find(r.UID) == nil {
 			c.deactivate(r.UID)
 			c.emit(now, Event{Kind: MissingJob, Job: r.Name})
+		} else {
+			i++
 		}
 	}
 }

@@ -22,7 +22,7 @@ type Kind uint8
 const (
 	Look        Kind = iota // it is time to look
 	Changed                 // an owned job is new, or has changed
-	Gone                    // an owned job is gone; Job is as it was last
+	Gone                    // an owned job is gone; Job is as it was last, if that is known
 	Respecified             // the spec has changed
 	Deleted                 // the CronJob is to be deleted
 
@@ -107,7 +107,7 @@ func (c *CronJob) take(in Input) {
 	case Gone:
 		c.gone(in.Job, in.At)
 	case Respecified:
-		c.Spec = *in.Spec
+		c.Spec = in.Spec
 	case Deleted:
 		c.Deleting, c.How, c.changed = true, in.How, true
 	case Created, Taken, Refused, Done, NotDone:
@@ -143,14 +143,16 @@ func (c *CronJob) answer(in Input) {
 	}
 }
 
-// note takes in what an owned job is like.
+// note takes in what an owned job is like. What it was made for is as it was first
+// said to be.
 func (c *CronJob) note(j Job) {
 	i, found := slices.BinarySearchFunc(c.jobs, &j, compareJobs)
 	if !found {
 		c.jobs = slices.Insert(c.jobs, i, &j)
 	} else {
-		j.removed, j.fromActive = c.jobs[i].removed, c.jobs[i].fromActive
-		*c.jobs[i] = j
+		known := c.jobs[i]
+		j.Manual, j.Scheduled, j.removed, j.fromActive = known.Manual, known.Scheduled, known.removed, known.fromActive
+		*known = j
 	}
 	if j.Phase == Complete && j.Finished > c.LastSuccess {
 		c.LastSuccess, c.changed = j.Finished, true
@@ -172,6 +174,8 @@ func (c *CronJob) gone(last Job, at Time) {
 	}
 	if last.Phase != Unfinished {
 		c.note(last)
+	}
+	if j.Phase != Unfinished {
 		c.sawCompleted(j, at)
 	}
 	c.jobs = slices.DeleteFunc(c.jobs, func(other *Job) bool { return other == j })

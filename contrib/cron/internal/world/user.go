@@ -237,7 +237,7 @@ func (w *world) patch(patch json.RawMessage) bool {
 		w.setSpecWhileDown(spec)
 		return true
 	}
-	w.cron.Spec = spec
+	w.cron.Spec = &spec
 	if w.armed != 0 { // the timer of the old schedule stays
 		w.later(w.now.Add(time.Duration(max(0, w.armed-w.clock()))+reaction), 0, func() { w.step(engine.Input{Kind: engine.Look}) })
 	}
@@ -256,7 +256,7 @@ func (w *world) patch(patch json.RawMessage) bool {
 
 func (w *world) setSpecWhileDown(spec engine.Spec) {
 	if w.down {
-		w.cron.Spec = spec
+		w.cron.Spec = &spec
 	}
 }
 
