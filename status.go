@@ -394,6 +394,9 @@ type AttemptStatus struct {
 	Err error `json:"-"`
 	// Restarts is how often the attempt was restarted in place.
 	Restarts int `json:"restarts"`
+	// Runs are the latest 20 runs of an attempt that was restarted in place, or waits
+	// for that, in order; nil for another.
+	Runs []AttemptRun `json:"runs,omitempty"`
 	// Failures and IgnoredFailures are how often the same index had failed,
 	// counted and ignored, when the attempt was created. Both are 0 unless the
 	// job has a per-index back-off limit.
@@ -423,6 +426,14 @@ type AttemptStatus struct {
 	Output string `json:"output,omitempty"`
 	// Progress is what the executor last reported. It is not stored.
 	Progress Progress `json:"progress,omitzero"`
+}
+
+// AttemptRun is one run of the executor within an attempt.
+type AttemptRun struct {
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero while it goes on
+	// ExitCode is nil while there is none; see [ExitCode].
+	ExitCode *int `json:"exitCode,omitempty"`
 }
 
 // An Event is one thing that happened to a job, with Kubernetes' texts.
@@ -665,10 +676,14 @@ var (
 
 // attemptOf is a view of an attempt with the public types.
 func attemptOf(v runner.AttemptView) AttemptStatus {
+	var runs []AttemptRun
+	for _, run := range v.Runs {
+		runs = append(runs, AttemptRun(run))
+	}
 	return AttemptStatus{
 		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), Index: v.Index, Number: v.Number,
 		Phase: attemptPhases[v.Phase], Reason: v.Reason, Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
-		Restarts: v.Restarts, Failures: v.Failures, IgnoredFailures: v.Ignored,
+		Restarts: v.Restarts, Runs: runs, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
 		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
 		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: Progress{Done: v.Progress.Done, Total: v.Progress.Total, Phase: v.Progress.Phase},

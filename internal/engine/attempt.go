@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch/internal/duequeue"
@@ -76,9 +77,31 @@ type Attempt struct {
 	permanent   bool           // see Result.Permanent
 	retryAfter  time.Duration  // see Result.RetryAfter
 	restartNo   int            // restarts since the restart delay began anew
+	runs        []Run          // the latest, if there was more than one
 	touched     bool           // since the job was saved
 	saved       bool           // there is a record of it
 	next        *Attempt       // in the history
+}
+
+// A Run is one run of an attempt's executor.
+type Run struct {
+	StartedAt Time
+	EndedAt   Time `json:",omitzero"` // 0 while it goes on
+	ExitCode  int  `json:",omitzero"`
+	HasExit   bool `json:",omitzero"`
+}
+
+// keptRuns is how many runs of an attempt are kept.
+const keptRuns = 20
+
+// Runs returns the latest runs of an attempt that was restarted in place, or waits for
+// that, in order. It returns none of another attempt.
+func (a *Attempt) Runs() []Run {
+	runs := slices.Clone(a.runs)
+	if n := len(runs); n > 0 && runs[n-1].EndedAt == 0 && a.terminal() {
+		runs[n-1] = Run{runs[n-1].StartedAt, a.FinishedAt, a.ExitCode, a.HasExit}
+	}
+	return runs
 }
 
 // Phase is how far an attempt has come.
@@ -196,6 +219,7 @@ func (j *Job) started(a *Attempt, now Time) {
 		a.waiting, a.HasExit = false, false
 		a.Restarts++
 		j.restarts++
+		a.runs = append(a.runs[max(0, len(a.runs)-keptRuns+1):], Run{StartedAt: now})
 	}
 	if a.Phase == Pending {
 		a.Phase = Running
@@ -267,6 +291,12 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.setReady(a, false, now)
 	j.touch(a)
 	a.waiting, a.runEndAt = true, now
+	run := Run{a.runAt, now, a.ExitCode, true}
+	if n := len(a.runs); n > 0 {
+		a.runs[n-1] = run
+	} else {
+		a.runs = []Run{run}
+	}
 	j.noteFailure(a, a.Restarts+1, now)
 	switch {
 	case a.retryAfter > 0:

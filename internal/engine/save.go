@@ -321,6 +321,7 @@ type savedAttempt struct {
 	ErrorRule                                            int
 	Permanent                                            bool   `json:",omitzero"`
 	RestartNo                                            int    `json:",omitzero"`
+	Runs                                                 []Run  `json:",omitempty"`
 	Owner                                                []byte `json:",omitempty"` // see Job.Track
 }
 
@@ -340,7 +341,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		Interrupted: a.interrupted, Exited: a.exited,
 		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut,
 		Waiting: a.waiting, Pinned: a.Pinned,
-		ErrorRule: a.errorRule, Permanent: a.permanent, RestartNo: a.restartNo,
+		ErrorRule: a.errorRule, Permanent: a.permanent, RestartNo: a.restartNo, Runs: slices.Clone(a.runs),
 		Owner: t.describe(a),
 	}
 }
@@ -359,7 +360,7 @@ func (s *savedAttempt) attempt() *Attempt {
 		interrupted: s.Interrupted, exited: s.Exited,
 		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut,
 		waiting: s.Waiting, Pinned: s.Pinned,
-		errorRule: s.ErrorRule, permanent: s.Permanent, restartNo: s.RestartNo,
+		errorRule: s.ErrorRule, permanent: s.Permanent, restartNo: s.RestartNo, runs: s.Runs,
 		saved: true,
 	}
 }

@@ -146,6 +146,13 @@ type AttemptView struct {
 	Abandoned, Ready                           bool
 	Conditions                                 []Condition
 	Progress                                   Progress
+	Runs                                       []Run
+}
+
+// A Run is one run of an attempt that was restarted in place.
+type Run struct {
+	StartedAt, FinishedAt time.Time
+	ExitCode              *int // nil while there is none
 }
 
 // Attempts returns every attempt that is live or, as long as the job is there,
@@ -174,6 +181,12 @@ func (j *Job) attemptLocked(a *engine.Attempt) AttemptView {
 	}
 	if a.HasExit {
 		v.ExitCode = new(a.ExitCode)
+	}
+	for _, run := range a.Runs() {
+		v.Runs = append(v.Runs, Run{StartedAt: r.date(run.StartedAt), FinishedAt: r.date(run.EndedAt)})
+		if run.HasExit {
+			v.Runs[len(v.Runs)-1].ExitCode = new(run.ExitCode)
+		}
 	}
 	if x, ok := a.Owner.(*run); ok {
 		v.Err, v.Text = x.err, x.text
