@@ -745,6 +745,33 @@ func TestMaxActive(t *testing.T) {
 	})
 }
 
+// TestWaited: an attempt knows how long it was in line for its slot, also one that is
+// restarted in place, whose back-off is not part of it.
+func TestWaited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{MaxActive: 1})
+		waits := make(chan time.Duration, 10)
+		minute := batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			waits <- a.Waited()
+			time.Sleep(time.Minute)
+			if a.Job == "b" && a.Restarts == 0 {
+				return errDisk
+			}
+			return nil
+		})
+		mustCreate(t, c, batch.Job{Name: "a", Executor: minute})
+		mustCreate(t, c, batch.Job{Name: "b", Executor: minute, RestartPolicy: batch.RestartOnFailure,
+			RestartBackoff: batch.ConstantBackoff(20 * time.Second)})
+		mustCreate(t, c, batch.Job{Name: "c", Executor: minute})
+		for _, want := range []time.Duration{0, time.Minute, 2 * time.Minute, 40 * time.Second} { // a, b, c, b again
+			require.Equal(t, want, <-waits)
+		}
+		_, err := c.Wait(t.Context(), "b")
+		require.NoError(t, err)
+		require.Zero(t, batch.Attempt{}.Waited())
+	})
+}
+
 func TestMaxActiveIsFair(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{MaxActive: 2})

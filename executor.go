@@ -175,6 +175,10 @@ func (a Attempt) writer(stream logtail.Stream) io.Writer {
 	return endedWriter{}
 }
 
+// Waited is how long the attempt waited for a free slot of [Options.MaxActive] before
+// this run of its executor; zero without a limit.
+func (a Attempt) Waited() time.Duration { return a.live.Waited() }
+
 // Progress reports that done of total units are done; a total of zero is
 // unknown. Phase names what is being done and may be empty.
 func (a Attempt) Progress(done, total int64, phase string) {

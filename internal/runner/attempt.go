@@ -71,6 +71,12 @@ func (a Attempt) Log() (log *logtail.Log) {
 	return log
 }
 
+// Waited is how long the attempt waited for a slot before this execution.
+func (a Attempt) Waited() (d time.Duration) {
+	a.with(func(x *run) { d = x.waited })
+	return d
+}
+
 // SetProgress keeps how far the attempt has come.
 func (a Attempt) SetProgress(p Progress) {
 	a.with(func(x *run) {

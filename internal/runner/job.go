@@ -187,7 +187,7 @@ func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
 func (j *Job) startLocked(e *effects, a *engine.Attempt) {
 	r := j.ownLocked(a)
 	if j.r.slots.isLimited() {
-		j.line = append(j.line, waiting{a, a.Seq})
+		j.line = append(j.line, waiting{a, a.Seq, j.r.now()})
 		j.r.slots.turns.Join(&j.turn)
 		return
 	}

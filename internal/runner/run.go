@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/runtocompletion/batch/internal/checkpoint"
 	"github.com/runtocompletion/batch/internal/delay"
@@ -27,11 +28,12 @@ type run struct {
 	revision uint64       // of the job; once that has been seen, others are to see what happens in the lane
 
 	// The fields below are guarded by job.mu.
-	seq  int64  // of the attempt that they belong to
-	err  error  // of the last call of the executor
-	text string // of err: a method Error is user code, not to be called under a lock
-	slot slot   // while the executor runs
-	kept *kept  // what the executor has left; nil if nothing
+	seq    int64         // of the attempt that they belong to
+	err    error         // of the last call of the executor
+	text   string        // of err: a method Error is user code, not to be called under a lock
+	slot   slot          // while the executor runs
+	waited time.Duration // for the slot; 0 if there is no limit
+	kept   *kept         // what the executor has left; nil if nothing
 }
 
 // kept is what an attempt leaves besides its outcome.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/turns"
@@ -30,6 +31,7 @@ type slot struct {
 type waiting struct {
 	attempt *engine.Attempt
 	seq     int64
+	since   engine.Time
 }
 
 func newSlots(limit int) *slots {
@@ -91,6 +93,7 @@ func (j *Job) takeTurn(e *effects, s slot) bool {
 		if len(j.line) > 0 {
 			j.r.slots.turns.Join(&j.turn)
 		}
+		runOf(w.attempt).waited = time.Duration(j.r.now() - w.since)
 		j.beginLocked(e, w.attempt, s)
 		return true
 	}
