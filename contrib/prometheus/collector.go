@@ -78,12 +78,14 @@ func (c *collector) collectWhole(ch chan<- client.Metric) []batch.Status {
 
 func (x *executions) describe(ch chan<- *client.Desc) {
 	x.durations.Describe(ch)
+	x.waits.Describe(ch)
 	x.retries.Describe(ch)
 	x.running.Describe(ch)
 }
 
 func (x *executions) collect(ch chan<- client.Metric) {
 	x.durations.Collect(ch)
+	x.waits.Collect(ch)
 	x.retries.Collect(ch)
 	x.running.Collect(ch)
 }

@@ -24,6 +24,8 @@
 // come and whatever becomes of the job:
 //
 //   - batch_attempt_duration_seconds: how long executions took, by outcome
+//   - batch_attempt_wait_seconds: how long they waited in line for a free slot
+//     before; 0 without a limit
 //   - batch_attempt_retries_total: executions that repeat an earlier one
 //   - batch_executors_running: how many are at work
 //
@@ -38,9 +40,7 @@
 // These count all jobs there are:
 //
 //   - batch_jobs: by state
-//   - batch_attempts: by phase; those pending are in line. Their mean time there is
-//     avg_over_time(batch_attempts{phase="pending"}[5m]), summed and divided by
-//     the rate of batch_attempt_duration_seconds_count
+//   - batch_attempts: by phase; those pending are in line
 //   - batch_completions: counted successes and failures
 //   - batch_jobs_backing_off, batch_jobs_stalled: those that wait for a retry
 //     delay, for their executor, or for the store

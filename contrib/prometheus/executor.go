@@ -29,6 +29,7 @@ const (
 // executions are what is measured of executors.
 type executions struct {
 	durations *client.HistogramVec
+	waits     *client.HistogramVec
 	retries   *client.CounterVec
 	running   *client.GaugeVec
 	debts     debts
@@ -44,6 +45,11 @@ func newExecutions(buckets []float64) *executions {
 			Help:    "How long executions of attempts took, by outcome.",
 			Buckets: buckets,
 		}, []string{"executor", "outcome"}),
+		waits: client.NewHistogramVec(client.HistogramOpts{
+			Name:    "batch_attempt_wait_seconds",
+			Help:    "How long executions waited in line for a free slot before.",
+			Buckets: buckets,
+		}, []string{"executor"}),
 		retries: client.NewCounterVec(client.CounterOpts{
 			Name: "batch_attempt_retries_total",
 			Help: "Executions that repeat an earlier one: new attempts, and restarts in place.",
@@ -101,6 +107,7 @@ func (e executor) Execute(ctx context.Context, a batch.Attempt) (err error) {
 	x := e.executions
 	running := x.running.WithLabelValues(e.name)
 	running.Inc()
+	x.waits.WithLabelValues(e.name).Observe(a.Waited().Seconds())
 	if kind := x.debts.kindOf(a); kind != "" {
 		x.retries.WithLabelValues(e.name, kind).Inc()
 	}

@@ -107,6 +107,20 @@ func outcome(short string) string {
 	return kind + "{outcome=" + value
 }
 
+// TestTimeInLine: of three attempts for one slot the second waits a second and the
+// third two.
+func TestTimeInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMetrics(t, prometheus.Options{MaxActive: 1})
+		controller := batchtest.NewController(t, batch.Options{MaxActive: 1})
+		create(t, controller, batch.Job{Name: "j", Completions: new(3), Parallelism: new(3), Executor: m.Executor("x", second)})
+		time.Sleep(time.Minute)
+		all := samples(t, registry(t, m.Collector(controller)))
+		want := map[string]float64{"_count{executor=x}": 3, "_sum{executor=x}": 3}
+		require.Equal(t, want, with(all, "batch_attempt_wait_seconds"))
+	})
+}
+
 func TestRetriesAreTold(t *testing.T) {
 	fails := func(times int) batchtest.Script {
 		return batchtest.Script{batchtest.Exit(1).Times(times), batchtest.Succeed()}

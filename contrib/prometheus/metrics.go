@@ -34,8 +34,8 @@ type Options struct {
 	Owner func(job batch.Job) Owner
 	// CronJobs are shown as kube_cronjob_*. Nil means none.
 	CronJobs CronJobs
-	// Buckets are the upper bounds of the buckets for the durations of attempts,
-	// in seconds, ascending. Nil means 12 of them from 10 milliseconds to a day.
+	// Buckets are the upper bounds of the buckets for how long attempts take, and
+	// how long they wait in line, in seconds, ascending. Nil means 12 of them from 10 milliseconds to a day.
 	Buckets []float64
 }
 
