@@ -93,7 +93,7 @@ func (a *attemptContent) parts() ([]part, error) {
 		return nil, err
 	}
 	list := []part{notice(p.Notice)}
-	for _, name := range []string{"attempt-summary", "attempt-facts", "errors"} {
+	for _, name := range []string{"attempt-summary", "attempt-facts", "errors", "runs"} {
 		list = append(list, part{ID: name, HTML: execute(name, p)})
 	}
 	return append(list, a.followers.parts([]attemptLog{{UID: p.UID}})...), nil

@@ -318,3 +318,16 @@ func standHere(ctx context.Context, standing chan<- struct{}) error {
 	<-ctx.Done()
 	return nil
 }
+
+// TestWhatAJobWaitsFor: the page of a job says what its status does.
+func TestWhatAJobWaitsFor(t *testing.T) {
+	w := &world{t: t, controller: newController(t, batch.Options{MaxActive: 1})}
+	w.create(batch.Job{Name: "first", Executor: blocks}, batch.Job{Name: "second"})
+	status, err := w.controller.Get("second")
+	require.NoError(t, err)
+	require.NotEmpty(t, status.WaitsFor)
+	h := page.Handler(w.controller, page.Options{})
+	t.Cleanup(h.Close)
+	require.Contains(t, get(h, "/job/second").Body.String(), "<dt>Waits for</dt><dd>"+status.WaitsFor+"</dd>")
+	require.NotContains(t, get(h, "/job/first").Body.String(), "Waits for")
+}

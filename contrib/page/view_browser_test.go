@@ -354,3 +354,34 @@ func TestBrowserReadsTheReport(t *testing.T) {
 	require.Contains(t, eval[string](b, text("main")), "no such <table>")
 	b.accessible()
 }
+
+// TestBrowserRestarts: each run of an attempt that is restarted in place is a piece of
+// its lane, with its outcome, and the back-off is between them.
+func TestBrowserRestarts(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "flaky", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9),
+		RestartBackoff: batch.ConstantBackoff(40 * time.Millisecond),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Restarts == 3 {
+				return nil
+			}
+			return errors.Join(work(20*time.Millisecond).Execute(ctx, a), errors.New("not yet"))
+		})})
+	w.finish("flaky")
+	b.open(w.url + "job/flaky")
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 4`)
+	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.box.failed").length`))
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.box.succeeded").length`))
+	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`))
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`))
+	ends := `[...document.querySelectorAll("#timeline svg.box, #timeline svg.wait")]
+		.map(e => [e.x.baseVal.value, e.x.baseVal.value + e.width.baseVal.value]).sort((a, b) => a[0] - b[0])`
+	gaps := ends + `.reduce((worst, e, i, all) => i ? Math.max(worst, Math.abs(e[0] - all[i - 1][1])) : 0, 0)`
+	require.Less(t, eval[float64](b, gaps), 4.0, "runs and back-offs follow each other without gaps or overlaps")
+	require.Contains(t, eval[string](b, `document.querySelector("#timeline svg.box.failed title").textContent`), "exit code 1")
+	b.accessible()
+	b.run(chromedp.Click("#attempts a", chromedp.AtLeast(1)))
+	b.until(`document.querySelectorAll("#runs li").length === 4 && ` + text("runs") + `.includes("exit code 1")`)
+	b.accessible()
+}

@@ -24,6 +24,7 @@ function read() {
 		return {
 			id: row.id, a: Number(d.a), b: d.b ? Number(d.b) : Infinity, again: d.again ? Number(d.again) : 0, is: d.is.toLowerCase(),
 			index: Number(d.index), number: Number(d.number), restarts: Number(d.restarts), name: link.textContent, href: link.getAttribute("href"),
+			runs: (d.runs ?? "").split(" ").filter(Boolean).map(run => run.split("/")),
 			text: [...row.cells].slice(2).map(cell => cell.textContent.trim()).filter(Boolean).join(" · "),
 		};
 	});
@@ -55,11 +56,31 @@ function indexes(attempts) {
 	return latest.map(index => String(index));
 }
 
+// pieces are an attempt's runs, if it was restarted in place, or the attempt as a whole.
+// Of many runs the server has the latest.
+function pieces(attempt) {
+	const last = attempt.runs.length - 1;
+	return last < 0 ? [attempt] : attempt.runs.map(([a, b, exit], i) => ({
+		...attempt, a: Number(a), b: b ? Number(b) : attempt.b, again: 0, restarts: attempt.restarts - (last - i),
+		id: attempt.id + "r" + (attempt.restarts - (last - i)), is: i < last || attempt.is === "waiting" ? "failed" : attempt.is,
+		text: i < last ? `run ${attempt.restarts - (last - i) + 1} · exit code ${exit}` : attempt.text,
+	}));
+}
+
+// restarts are the times between the runs of an attempt, and before the first of them
+// that is known.
+function restarts(attempt) {
+	const ends = [attempt.a, ...attempt.runs.map(run => Number(run[1]))];
+	const starts = [...attempt.runs.map(run => Number(run[0])), attempt.again];
+	return ends.map((a, i) => ({ id: `w${attempt.id}r${attempt.restarts - attempt.runs.length + i}`, lane: attempt.lane, a, b: starts[i] }))
+		.filter(wait => wait.a && wait.b > wait.a);
+}
+
 // waits are the times between a failed attempt and the next of its index.
 function waits(attempts, retry) {
 	const list = [];
 	for (const [i, attempt] of attempts.entries()) {
-		if (attempt.again) list.push({ id: "w" + attempt.id, lane: attempt.lane, a: attempt.b, b: attempt.again });
+		if (attempt.runs.length) list.push(...restarts(attempt));
 		if (!["failed", "disrupted"].includes(attempt.is)) continue;
 		const next = attempts.slice(i + 1).find(other => attempt.index < 0 ? other.a >= attempt.b : other.index === attempt.index);
 		const blocked = attempts.slice(i + 1).find(other => other.lane === attempt.lane)?.a ?? Infinity;
@@ -117,7 +138,7 @@ class Timeline {
 		this.last = Math.max(this.end, ...attempts.map(attempt => attempt.b === Infinity ? 0 : attempt.b));
 		this.running = attempts.some(attempt => attempt.b === Infinity);
 		this.drawLanes(labels.slice(0, mostLanes));
-		this.drawBoxes(drawn, waits(drawn, this.retry));
+		this.drawBoxes(drawn.flatMap(pieces), waits(drawn, this.retry));
 		this.drawMarks();
 		this.place();
 		this.run();
