@@ -2,13 +2,13 @@ package api
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
+	"github.com/runtocompletion/batch/internal/hostname"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -27,7 +27,7 @@ func (a *answer) guard() error {
 		return nil
 	case len(r.URL.Path)+len(r.URL.RawQuery) > longestURI:
 		return wire.Error(http.StatusRequestURITooLong, "RequestURITooLong", "the request's URI is too long")
-	case !a.server.isNamed(r.Host):
+	case !hostname.Allowed(r.Host, a.server.config.Hosts):
 		return forbid("the server does not answer to the host name of this request")
 	case len(r.Header["Origin"]) > 0 && r.Header.Get("Upgrade") != "": // Python's client says so when it wants to exec
 		return wire.Error(http.StatusNotImplemented, "NotImplemented",
@@ -38,23 +38,6 @@ func (a *answer) guard() error {
 		return forbid("the server does not allow impersonation")
 	}
 	return a.authenticate()
-}
-
-// isNamed reports whether host, with or without a port, is a name of the server.
-// A web page whose own name was made to lead here is refused by that.
-func (s *Server) isNamed(host string) bool {
-	if slices.Contains(s.config.Hosts, "*") {
-		return true
-	}
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
-	if ip := net.ParseIP(name); name == "localhost" || ip != nil && ip.IsLoopback() {
-		return true
-	}
-	return slices.ContainsFunc(s.config.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 func isCrossSite(site string) bool { return site == "cross-site" || site == "same-site" }
