@@ -31,3 +31,25 @@ func TestDue(t *testing.T) {
 		require.NoError(t, f.Delete(t.Context(), "a", batch.DeleteBackground)) // and the job, which does not end by itself
 	})
 }
+
+// TestSummary: it is what package page asks of what it lists.
+func TestSummary(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		var summary interface {
+			Summary() (name, sentence string, next []time.Time, last string)
+		}
+		require.NoError(t, f.Create(t.Context(), f.cronJob("a", "0 * * * *")))
+		status, err := f.Get("a")
+		require.NoError(t, err)
+		summary = status
+		name, sentence, next, last := summary.Summary()
+		require.Equal(t, []any{"a", status.Explain(), status.Next, ""}, []any{name, sentence, next, last})
+		require.Len(t, next, 5)
+		time.Sleep(time.Until(next[0].Add(time.Minute)))
+		status, err = f.Get("a")
+		require.NoError(t, err)
+		_, _, _, last = status.Summary()
+		require.Equal(t, status.Last.Job, last)
+		require.NotEmpty(t, last)
+	})
+}

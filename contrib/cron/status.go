@@ -201,3 +201,12 @@ func (s Status) Explain() string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// Summary is what a list shows of the CronJob: its name, what [Status.Explain] says, the
+// next times, and the job that ended last, if one has.
+func (s Status) Summary() (name, sentence string, next []time.Time, last string) {
+	if s.Last != nil {
+		last = s.Last.Job
+	}
+	return s.Name, s.Explain(), s.Next, last
+}
