@@ -22,20 +22,17 @@ func BenchmarkPage(b *testing.B) {
 	for i := range 10_000 {
 		require.NoError(b, c.Create(b.Context(), batch.Job{Name: fmt.Sprint("job-", i), Suspend: true, Executor: noop}))
 	}
-	b.Run("job", func(b *testing.B) {
-		for b.Loop() {
-			content := newJobContent(c, "done", nil, func() {})
-			_, err := content.parts()
-			require.NoError(b, err)
-			content.close()
-		}
-	})
-	b.Run("list", func(b *testing.B) {
-		content := newListContent(c, nil)
-		for b.Loop() {
-			_, err := content.parts()
-			require.NoError(b, err)
-		}
-	})
+	s := Handler(c, Options{})
+	for name, address := range map[string]string{"job": "job/done", "list": ""} {
+		content, err := s.content(address)
+		require.NoError(b, err)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				page, err := content.look()
+				require.NoError(b, err)
+				page.parts(&kept{now: make(map[string]part)})
+			}
+		})
+	}
 	require.NoError(b, c.Shutdown(b.Context()))
 }

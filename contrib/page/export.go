@@ -2,7 +2,6 @@ package page
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -55,7 +54,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	e := newExported(r.Context(), s.controller, p)
+	e := newExported(s.controller, p)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+job+"-"+name+`"`)
 	var b bytes.Buffer
 	if name == "report.html" {
@@ -71,10 +70,10 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-func newExported(ctx context.Context, c *batch.Controller, p *jobPage) *exported {
+func newExported(c *batch.Controller, p *jobPage) *exported {
 	e := &exported{jobPage: p}
-	p.Base = ""
-	var slots []time.Time // when each gets free
+	p.Base, p.Logs = "", nil // each attempt has its whole log
+	var slots []time.Time    // when each gets free
 	for _, a := range slices.Backward(p.Attempts) {
 		row := exportedRow{attemptRow: a, Errors: errorChain(a.Err, 0, nil), End: a.FinishedAt}
 		switch {
@@ -91,7 +90,7 @@ func newExported(ctx context.Context, c *batch.Controller, p *jobPage) *exported
 			slots = append(slots, time.Time{})
 		}
 		slots[row.Slot] = row.End
-		row.Log = readLog(ctx, c, attemptLog{UID: a.UID}, p.Name, logLines)
+		row.Log = readLog(c, attemptLog{UID: a.UID, Most: logLines}, p.Name)
 		row.Runtime = row.End.Sub(a.CreatedAt)
 		row.Exit, row.Signal = exitOf(a.AttemptStatus)
 		e.Took = max(e.Took, row.End.Sub(p.CreatedAt))

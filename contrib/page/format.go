@@ -19,6 +19,7 @@ var templateFuncs = template.FuncMap{
 	"since":   func(t time.Time) string { return formatDuration(time.Since(t)) },
 	"span":    func(from, to time.Time) string { return formatDuration(to.Sub(from)) },
 	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05.000") },
+	"day":     func(t time.Time) string { return t.Format("Mon 2 Jan 15:04 MST") },
 	"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"percent": formatPercent,
 	"ms":      func(t time.Time) string { return strconv.FormatFloat(milliseconds(t), 'f', 3, 64) },

@@ -24,19 +24,17 @@ const (
 // share a view, so that its updates are made once.
 type hub struct {
 	controller *batch.Controller
+	content    func(address string) (*content, error)
 	runs       sync.WaitGroup // the goroutines
 
-	mu    sync.Mutex // guards the fields below; not held while a view is made
-	shut  bool       // no page may open
-	open  int        // pages
+	mu    sync.Mutex       // guards the fields below; not held while a view is made
+	shut  bool             // no page may open
+	views map[string]*view // by address; none while no page is open
 	end   context.CancelFunc
-	ended <-chan struct{}  // closed when what runs ends
-	views map[string]*view // by address
-	wake  chan struct{}    // has room for one: a view is to be made anew
-	made  chan struct{}    // closed, and replaced, when views have been
+	ended <-chan struct{} // closed when what runs ends
+	wake  chan struct{}   // has room for one: a view is to be made anew
+	made  chan struct{}   // closed, and replaced, when views have been
 }
-
-func newHub(c *batch.Controller) *hub { return &hub{controller: c} }
 
 // close lets no further pages open, and returns when the last one has left.
 func (h *hub) close() {
@@ -48,68 +46,56 @@ func (h *hub) close() {
 
 var errShut = errors.New("page: the handler is closed")
 
-// A session is one page's hold on the hub.
-type session struct {
-	hub   *hub
-	ended <-chan struct{}
-	views []*view
-}
-
 // join makes a page one of those that are open, and makes its views.
-func (h *hub) join(addresses []string) (*session, error) {
-	h.mu.Lock()
-	if h.shut {
-		h.mu.Unlock()
-		return nil, errShut
-	}
-	if h.open == 0 {
-		h.begin()
-	}
-	h.open++
-	s := &session{hub: h, ended: h.ended}
-	err := h.showLocked(s, addresses)
-	h.mu.Unlock()
+func (h *hub) join(addresses []string) ([]*view, error) {
+	views, err := h.find(addresses)
 	if err != nil {
-		s.leave()
+		h.leave(views)
 		return nil, err
 	}
-	for _, v := range s.views {
+	for _, v := range views {
 		v.make(false)
 	}
-	return s, nil
+	return views, nil
 }
 
-// showLocked adds the views of the addresses to a session. It needs h.mu.
-func (h *hub) showLocked(s *session, addresses []string) error {
-	wake := h.wake
+// find finds the views of a page. With an error it has found some.
+func (h *hub) find(addresses []string) (views []*view, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.shut {
+		return nil, errShut
+	}
+	if len(h.views) == 0 {
+		h.begin()
+	}
 	for _, address := range addresses {
 		v := h.views[address]
 		if v == nil {
-			var err error
-			if v, err = newView(h.controller, address, func() { signal(wake) }); err != nil {
-				return err
+			c, err := h.content(address)
+			if err != nil {
+				return views, err
 			}
+			v = &view{address: address, content: c, controller: h.controller, wake: h.wake, ended: h.ended}
 			h.views[address] = v
 		}
 		v.pages++
-		s.views = append(s.views, v)
+		views = append(views, v)
 	}
-	return nil
+	return views, nil
 }
 
-// leave takes the page off the hub; with the last one the hub comes to rest.
-func (s *session) leave() {
-	h := s.hub
+// leave takes a page off its views; with the last page the hub comes to rest.
+func (h *hub) leave(views []*view) {
 	var last []*view // that nobody shows any more
 	h.mu.Lock()
-	for _, v := range s.views {
+	for _, v := range views {
 		if v.pages--; v.pages == 0 {
 			delete(h.views, v.address)
 			last = append(last, v)
 		}
 	}
-	h.open--
-	if h.open == 0 {
+	if len(h.views) == 0 && h.end != nil {
 		h.end()
 	}
 	h.mu.Unlock()
@@ -123,21 +109,12 @@ func (h *hub) begin() {
 	ctx, end := context.WithCancel(context.Background())
 	h.end, h.ended = end, ctx.Done()
 	h.views, h.wake, h.made = make(map[string]*view), make(chan struct{}, 1), make(chan struct{})
-	since, wake := h.revision(), h.wake
+	since, wake := h.controller.Revision(), h.wake
 	h.runs.Go(func() {
-		defer end() // the controller is shut down: so is this session
+		defer end() // the controller is shut down: so are the pages
 		h.follow(ctx, since)
 	})
 	h.runs.Go(func() { h.update(ctx, wake) })
-}
-
-// revision is one that the controller has given out; views made later show at
-// least what there was then.
-func (h *hub) revision() (newest uint64) {
-	for s := range h.controller.All() {
-		newest = max(newest, s.Revision)
-	}
-	return newest
 }
 
 // follow takes in the changes of jobs. A job that comes a second time makes it
@@ -147,7 +124,7 @@ func (h *hub) follow(ctx context.Context, since uint64) {
 	begin := time.Now()
 	for change, err := range h.controller.Watch(ctx, since) {
 		if errors.Is(err, batch.ErrTooOld) { // list again
-			since = h.revision()
+			since = h.controller.Revision()
 			h.touch(func(*view) bool { return true })
 			h.follow(ctx, since)
 		}
@@ -163,7 +140,7 @@ func (h *hub) follow(ctx context.Context, since uint64) {
 			begin = time.Now()
 		}
 		seen[change.Status.Name] = struct{}{}
-		h.touch(func(v *view) bool { return v.content.shows(change.Status.Name) })
+		h.touch(func(v *view) bool { return v.content.job == "" || v.content.job == change.Status.Name })
 	}
 }
 

@@ -205,9 +205,8 @@ func TestWhatALaterControllerCan(t *testing.T) {
 func TestTooOldMeansListAgain(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
-	h := newHub(c)
-	v, err := newView(c, "", func() {})
-	require.NoError(t, err)
+	h := &hub{controller: c}
+	v := &view{content: &content{}}
 	h.views, h.wake = map[string]*view{"": v}, make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -233,13 +232,8 @@ func TestTooOldMeansListAgain(t *testing.T) {
 	require.NoError(t, c.Shutdown(t.Context()))
 }
 
-// A wildContent cannot be made.
-type wildContent struct{ content }
-
-func (wildContent) parts() ([]part, error) { panic("oops") }
-
 func TestAContentThatPanicsSaysSo(t *testing.T) {
-	v := &view{content: wildContent{}}
+	v := &view{content: &content{look: func() (shown, error) { panic("oops") }}}
 	v.make(true)
 	require.Len(t, v.now().list, 1)
 	require.Contains(t, v.now().list[0].HTML, "page: panic: oops")

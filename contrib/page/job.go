@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -33,8 +32,6 @@ type jobPage struct {
 	Logs     []attemptLog
 	Deadline time.Time // zero if there is none
 	Now      time.Time
-	Write    bool
-	Can      map[string]bool // see Server.can
 }
 
 // An attemptRow is an attempt as the page of its job shows it.
@@ -82,6 +79,9 @@ func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobP
 		p.Map = newIndexMap(status, attempts, q)
 	}
 	p.choose(attempts, most)
+	for _, a := range logged(p.Attempts) {
+		p.Logs = append(p.Logs, readLog(c, attemptLog{Address: a.Address(), Name: a.Name, UID: a.UID, Most: tailLines}, name))
+	}
 	return p, nil
 }
 
@@ -133,47 +133,26 @@ func outcomeOf(a batch.AttemptStatus) string {
 	return a.Phase
 }
 
-// jobContent is the page of a job as a view.
-type jobContent struct {
-	controller *batch.Controller
-	name       string
-	query      url.Values
-	rows       map[string]part // of attempts that have ended, by UID
-	followers  followers
+func (p *jobPage) logs() []attemptLog { return p.Logs }
+
+func (p *jobPage) json() any {
+	return map[string]any{"status": p.jobRow, "spec": p.Job, "attempts": p.Attempts, "events": p.Events}
 }
 
-func newJobContent(c *batch.Controller, name string, q url.Values, changed func()) *jobContent {
-	return &jobContent{controller: c, name: name, query: q, followers: newFollowers(c, name, tailLines, changed)}
-}
-
-func (j *jobContent) shows(job string) bool { return job == j.name }
-func (j *jobContent) close()                { j.followers.keep(nil) }
-
-func (j *jobContent) parts() ([]part, error) {
-	p, err := newJobPage(j.controller, j.name, j.query, attemptsOf(j.query))
-	if err != nil {
-		return nil, err
-	}
-	list := []part{notice(p.Notice)}
-	for _, name := range []string{"summary", "facts", "scale", "map", "conditions", "others"} {
-		list = append(list, part{ID: name, HTML: execute(name, p)})
-	}
-	rows := make(map[string]part)
+func (p *jobPage) parts(k *kept) []part {
+	list := newParts(p.Notice, p, "summary", "facts", "scale", "map", "conditions", "others")
 	for _, a := range p.Attempts {
-		row, ok := j.rows[a.UID]
-		if !ok {
-			row = part{ID: "a-" + a.UID, In: "attempts", HTML: execute("attempt", a)}
+		row := func() part { return newPart("a-"+a.UID, "attempts", "attempt", a) }
+		if a.FinishedAt.IsZero() {
+			list = append(list, row())
+		} else {
+			list = append(list, k.part(a.UID, row))
 		}
-		if !a.FinishedAt.IsZero() {
-			rows[a.UID] = row
-		}
-		list = append(list, row)
 	}
-	j.rows = rows
 	for _, e := range p.Events {
-		list = append(list, part{ID: eventID(e), In: "events", HTML: execute("event", e)})
+		list = append(list, newPart(eventID(e), "events", "event", e))
 	}
-	return append(list, j.followers.parts(logged(p.Attempts))...), nil
+	return append(list, logParts(p.Logs)...)
 }
 
 // eventID tells an event from the others of its job.
@@ -183,31 +162,9 @@ func eventID(e batch.Event) string {
 
 // logged chooses the attempts whose logs the page of a job shows: those that run,
 // before those that failed, before others, the newest of each.
-func logged(list []attemptRow) (logs []attemptLog) {
-	chosen := make(map[string]bool)
-	for _, outcome := range []string{"Running", "Failed", ""} {
-		for _, a := range list {
-			if len(logs) < mostTails && !chosen[a.UID] && (outcome == "" || a.Outcome == outcome) {
-				chosen[a.UID] = true
-				logs = append(logs, attemptLog{Address: a.Address(), Name: a.Name, UID: a.UID})
-			}
-		}
-	}
-	return logs
-}
-
-// showJob answers with the page of a job.
-func (s *Server) showJob(w http.ResponseWriter, r *http.Request) {
-	p, err := newJobPage(s.controller, r.PathValue("job"), r.URL.Query(), attemptsOf(r.URL.Query()))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	p.Write, p.Can = s.options.Write, s.can()
-	for _, log := range logged(p.Attempts) {
-		p.Logs = append(p.Logs, readLog(r.Context(), s.controller, log, p.Name, tailLines))
-	}
-	s.answer(w, r, "job-page", p, map[string]any{
-		"status": p.jobRow, "spec": p.Job, "attempts": p.Attempts, "events": p.Events,
-	})
+func logged(list []attemptRow) []attemptRow {
+	rank := func(a attemptRow) int { return slices.Index([]string{"Failed", "Running"}, a.Outcome) }
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b attemptRow) int { return rank(b) - rank(a) })
+	return list[:min(mostTails, len(list))]
 }

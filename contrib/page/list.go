@@ -3,7 +3,7 @@ package page
 import (
 	"cmp"
 	"fmt"
-	"net/http"
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -57,10 +57,12 @@ type listPage struct {
 	Rows             []jobRow
 	First, Last, All int // numbers of jobs, from 1
 	Previous, Next   int // numbers of pages, from 1; 0: none
+	CronJobs         []CronJob
 }
 
 // newListPage chooses among all jobs, the newest first.
-func newListPage(c *batch.Controller, f filter) *listPage {
+func newListPage(c *batch.Controller, cronJobs iter.Seq[CronJob], q url.Values) *listPage {
+	f := parseFilter(q)
 	counts := map[string]int{"Running": 0, "Suspended": 0, "Complete": 0, "Failed": 0}
 	var shown []batch.Status
 	for s := range c.All() {
@@ -85,7 +87,26 @@ func newListPage(c *batch.Controller, f filter) *listPage {
 	for _, s := range shown[first:last] {
 		p.Rows = append(p.Rows, newJobRow(p.Base, s, labelsOf(c, s.Name)))
 	}
+	if cronJobs != nil {
+		p.CronJobs = slices.Collect(cronJobs)
+	}
 	return p
+}
+
+func (p *listPage) logs() []attemptLog { return nil }
+
+func (p *listPage) json() any {
+	return map[string]any{"jobs": p.Rows, "count": p.All, "next": p.Next, "cronJobs": p.CronJobs}
+}
+
+func (p *listPage) parts(k *kept) []part {
+	list := newParts(nil, p, "states", "cronjobs", "pager")
+	for _, r := range p.Rows {
+		list = append(list, k.part(fmt.Sprint(r.UID, r.Revision), func() part {
+			return newPart("j-"+r.UID, "jobs", "row", r)
+		}))
+	}
+	return list
 }
 
 // labelsOf are the labels of a job, or nil if it is gone.
@@ -128,41 +149,4 @@ func rateOf(s batch.Status) string {
 		return ""
 	}
 	return formatRate(float64(done) / took.Seconds())
-}
-
-// listContent is the list as a view.
-type listContent struct {
-	controller *batch.Controller
-	filter     filter
-	rows       map[string]part // of the last making, by UID and revision
-}
-
-func newListContent(c *batch.Controller, q url.Values) *listContent {
-	return &listContent{controller: c, filter: parseFilter(q)}
-}
-
-func (l *listContent) shows(string) bool { return true }
-func (l *listContent) close()            {}
-
-func (l *listContent) parts() ([]part, error) {
-	p := newListPage(l.controller, l.filter)
-	list := []part{notice(nil), {ID: "states", HTML: execute("states", p)}, {ID: "pager", HTML: execute("pager", p)}}
-	rows := make(map[string]part, len(p.Rows))
-	for _, r := range p.Rows {
-		key := fmt.Sprint(r.UID, r.Revision)
-		row, ok := l.rows[key]
-		if !ok {
-			row = part{ID: "j-" + r.UID, In: "jobs", HTML: execute("row", r)}
-		}
-		rows[key] = row
-		list = append(list, row)
-	}
-	l.rows = rows
-	return list, nil
-}
-
-// showList answers with the list.
-func (s *Server) showList(w http.ResponseWriter, r *http.Request) {
-	p := newListPage(s.controller, parseFilter(r.URL.Query()))
-	s.answer(w, r, "list-page", p, map[string]any{"jobs": p.Rows, "count": p.All, "next": p.Next})
 }

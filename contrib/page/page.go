@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"html/template"
+	"iter"
 	"net/http"
 	"sync/atomic"
 	text "text/template"
@@ -33,6 +34,9 @@ type Options struct {
 	// browser. Further ones are answered 429 Too Many Requests, and their pages
 	// do not move. Zero means 1000. A negative value means none.
 	MaxStreams int
+	// CronJobs are shown above the list, which walks over them each time that it is
+	// made, also by several goroutines at once: see [CronJobsOf]. Nil means none.
+	CronJobs iter.Seq[CronJob]
 }
 
 //go:embed assets
@@ -76,8 +80,9 @@ func Handler(c *batch.Controller, o Options) *Server {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
 	s := &Server{
 		controller: c, options: o,
-		token: rand.Text(), hub: newHub(c), able: c,
+		token: rand.Text(), able: c,
 	}
+	s.hub = &hub{controller: c, content: s.content}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.routes = s.newRoutes()
 	return s

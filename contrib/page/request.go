@@ -8,16 +8,15 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/hostname"
 )
 
 // setHeaders sets what holds for every answer: nothing runs, and nothing is loaded.
@@ -33,7 +32,7 @@ func setHeaders(h http.Header) {
 
 // guard refuses what no page of this handler sends. A status of 0 lets it in.
 func (s *Server) guard(r *http.Request) (status int, text string) {
-	if !s.isNamed(r.Host) {
+	if !hostname.Allowed(r.Host, s.options.Hosts) {
 		return http.StatusForbidden, "This page does not answer to the host name of the request. " +
 			"Names other than localhost belong in page.Options.Hosts."
 	}
@@ -51,23 +50,6 @@ func (s *Server) guard(r *http.Request) (status int, text string) {
 		return http.StatusForbidden, "The form is older than this process. Load its page again."
 	}
 	return 0, ""
-}
-
-// isNamed reports whether host, with or without a port, is a name of the server.
-// A web page whose own name was made to lead here is refused by that.
-func (s *Server) isNamed(host string) bool {
-	if slices.Contains(s.options.Hosts, "*") {
-		return true
-	}
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
-	if ip := net.ParseIP(name); strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback() {
-		return true
-	}
-	return slices.ContainsFunc(s.options.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 // below returns the path of a request below the handler's own prefix. That is
@@ -105,11 +87,11 @@ func baseOf(r *http.Request) string {
 
 func (s *Server) newRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.showList)
+	mux.HandleFunc("GET /{$}", s.show)
 	mux.HandleFunc("GET /stream", s.stream)
 	mux.HandleFunc("GET /assets/{file}", s.asset)
-	mux.HandleFunc("GET /job/{job}", s.showJob)
-	mux.HandleFunc("GET /job/{job}/attempt/{attempt}", s.showAttempt)
+	mux.HandleFunc("GET /job/{job}", s.show)
+	mux.HandleFunc("GET /job/{job}/attempt/{attempt}", s.show)
 	mux.HandleFunc("GET /job/{job}/file/{file}", s.export)
 	mux.HandleFunc("GET /job/{job}/change/{change}", s.ask)
 	mux.HandleFunc("POST /job/{job}/change/{change}", s.change)
@@ -122,26 +104,18 @@ type frame struct {
 	Name               string // of the page
 	View               string // the address of the page's view
 	Live               bool   // it has one
+	Write              bool
+	Can                map[string]bool // see Server.can
 	Style              template.CSS
 	Script             template.JS // of a file that has all of it; empty in a page
 	Page               any
-}
-
-// answer answers with a page that has a view, or with JSON if that is asked for.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, name string, page, data any) {
-	if wantsJSON(r) {
-		writeJSON(w, http.StatusOK, data)
-		return
-	}
-	view := strings.TrimSuffix(r.URL.Path[1:]+"?"+r.URL.RawQuery, "?")
-	f := frame{Name: cmp.Or(r.PathValue("attempt"), r.PathValue("job")), View: view, Live: true, Page: page}
-	s.render(w, r, http.StatusOK, name, f)
 }
 
 // render answers with a page. Only its own scripts and styles run, which have its
 // nonce, and nothing is loaded from elsewhere.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, f frame) {
 	f.Base, f.Nonce, f.Title = baseOf(r), rand.Text(), s.options.Title
+	f.Write, f.Can = s.options.Write, s.can()
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+f.Nonce+"'; style-src 'nonce-"+
 		f.Nonce+"'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "+
 		"require-trusted-types-for 'script'; trusted-types page")

@@ -117,7 +117,7 @@ func TestStreamBeginsWithAllAndGoesOnWithChanges(t *testing.T) {
 	s := w.stream("", "")
 	first, _ := s.next()
 	require.True(t, first.updates[0].All)
-	require.Len(t, first.ids(), 33, "notice, states, pager and the rows")
+	require.Len(t, first.ids(), 34, "notice, CronJobs, states, pager and the rows")
 	require.Equal(t, "text/event-stream", s.answer.Header.Get("Content-Type"))
 
 	status, err := w.controller.Get("job-7")

@@ -385,3 +385,43 @@ func TestBrowserRestarts(t *testing.T) {
 	b.until(`document.querySelectorAll("#runs li").length === 4 && ` + text("runs") + `.includes("exit code 1")`)
 	b.accessible()
 }
+
+// A schedule says of itself what the CronJobs of package cron do.
+type schedule struct {
+	name, sentence string
+	next           []time.Time
+	last           string
+}
+
+func (s schedule) Summary() (name, sentence string, next []time.Time, last string) {
+	return s.name, s.sentence, s.next, s.last
+}
+
+// TestBrowserCronJobs: the list shows CronJobs with their next times, in their zone, and
+// the job that ended last; a change shows with the next change of a job.
+func TestBrowserCronJobs(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	at := time.Date(2026, 3, 30, 2, 30, 0, 0, time.FixedZone("CEST", 7200))
+	var crons atomic.Pointer[[]schedule]
+	crons.Store(&[]schedule{{"backup", "every day at 02:30 <b>", []time.Time{at, at.AddDate(0, 0, 1)}, "first"}})
+	w := newWorld(t, page.Options{CronJobs: page.CronJobsOf(func(yield func(schedule) bool) {
+		for _, s := range *crons.Load() {
+			if !yield(s) {
+				return
+			}
+		}
+	})})
+	w.create(batch.Job{Name: "first"})
+	b.open(w.url)
+	b.until(isLive)
+	require.Equal(t, "CronJobs\nbackup every day at 02:30 <b>\n\nNext Mon 30 Mar 02:30 CEST Tue 31 Mar 02:30 CEST Last first",
+		eval[string](b, text("cronjobs")))
+	b.accessible()
+	crons.Store(&[]schedule{{"backup", "suspended", nil, ""}, {"report", "@hourly", nil, ""}})
+	w.create(batch.Job{Name: "second"})
+	b.until(text("cronjobs") + `.includes("report @hourly") && !` + text("cronjobs") + `.includes("Next")`)
+	crons.Store(new([]schedule))
+	w.create(batch.Job{Name: "third"})
+	b.until(`document.getElementById("cronjobs").hidden`)
+	b.accessible()
+}

@@ -1,0 +1,247 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A part is an element of a page that is updated by itself.
+type part struct {
+	ID     string `json:"id"`
+	In     string `json:"in,omitempty"` // the id of the element that holds it, if it may come and go
+	HTML   string `json:"html"`
+	digest uint64
+}
+
+// passing is what a browser writes anew by itself as time passes, or what only says in
+// other words when something comes.
+var passing = regexp.MustCompile(` data-now="[^"]*"|\bdata-(age|left|said)>[^<]*`)
+
+// newPart makes a part with a template.
+func newPart(id, in, template string, data any) part {
+	html := execute(template, data)
+	return part{id, in, html, digest(id + "\x00" + in + "\x00" + passing.ReplaceAllString(html, ""))}
+}
+
+// newParts makes the parts that a page always has, with the templates of their names.
+// The first one says what is wrong, if something is.
+func newParts(notice error, data any, names ...string) []part {
+	list := []part{newPart("notice", "", "notice", notice)}
+	for _, name := range names {
+		list = append(list, newPart(name, "", name, data))
+	}
+	return list
+}
+
+func digest(text string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(text))
+	return h.Sum64()
+}
+
+// A kept has parts of what does not change any more, from one making of a view to the
+// next.
+type kept struct{ before, now map[string]part }
+
+func (k *kept) part(key string, make func() part) part {
+	p, ok := k.before[key]
+	if !ok {
+		p = make()
+	}
+	k.now[key] = p
+	return p
+}
+
+// A shown is what a page shows at one moment.
+type shown interface {
+	parts(k *kept) []part // those in one element are in order
+	json() any
+	logs() []attemptLog // that are to be followed
+}
+
+// A content is what an address shows.
+type content struct {
+	job      string // whose changes may change it; empty: any
+	template string // of the page
+	look     func() (shown, error)
+}
+
+var errAddress = errors.New("page: no such view")
+
+// content finds what an address such as "job/name?query" shows.
+func (s *Server) content(address string) (*content, error) {
+	where, query, _ := strings.Cut(address, "?")
+	q, err := url.ParseQuery(query)
+	at := strings.Split(where, "/")
+	switch c := s.controller; {
+	case err != nil:
+	case where == "":
+		return &content{"", "list-page", func() (shown, error) { return newListPage(c, s.options.CronJobs, q), nil }}, nil
+	case len(at) == 2 && at[0] == "job":
+		return &content{at[1], "job-page", func() (shown, error) { return newJobPage(c, at[1], q, attemptsOf(q)) }}, nil
+	case len(at) == 4 && at[0] == "job" && at[2] == "attempt":
+		return &content{at[1], "attempt-page", func() (shown, error) { return newAttemptPage(c, at[1], at[3]) }}, nil
+	}
+	return nil, errAddress
+}
+
+// show answers with what the address of a request shows, or with JSON if that is asked
+// for.
+func (s *Server) show(w http.ResponseWriter, r *http.Request) {
+	address := strings.TrimSuffix(r.URL.Path[1:]+"?"+r.URL.RawQuery, "?")
+	c, err := s.content(address)
+	var page shown
+	if err == nil {
+		page, err = c.look()
+	}
+	if a, ok := page.(*attemptPage); ok && err == nil && r.URL.Query().Has("stack") {
+		a.standing(s.controller)
+	}
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case wantsJSON(r):
+		writeJSON(w, http.StatusOK, page.json())
+	default:
+		name := r.PathValue("attempt") + r.PathValue("job")
+		s.render(w, r, http.StatusOK, c.template, frame{Name: name, View: address, Live: true, Page: page})
+	}
+}
+
+// A view is a content that pages show. It is made anew when it is stale.
+type view struct {
+	address    string // as pages name it
+	content    *content
+	controller *batch.Controller
+	wake       chan<- struct{} // who makes views anew
+	ended      <-chan struct{} // closed when that ends
+	stale      atomic.Bool
+	pages      int // that show it; guarded by the hub
+
+	mu        sync.Mutex // guards the fields below
+	closed    bool
+	made      *made // nil if it was not made
+	kept      map[string]part
+	following map[string]func() // stops to follow the log of an attempt
+}
+
+// A made is a view as it was made once. It is not changed.
+type made struct {
+	list    []part
+	digests map[string]uint64 // by id
+	version string            // differs for different parts
+}
+
+func (v *view) touch() {
+	v.stale.Store(true)
+	signal(v.wake)
+}
+
+// make makes the view anew, or only if it has not been made.
+func (v *view) make(anew bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed || v.made != nil && !anew {
+		return
+	}
+	list, err := v.parts()
+	if err != nil { // what was shown last stays
+		list = newParts(err, nil)
+		if v.made != nil {
+			list = append(list, v.made.list[1:]...)
+		}
+	}
+	m := &made{list: list, digests: make(map[string]uint64, len(list))}
+	all := fnv.New64a()
+	for _, p := range list {
+		m.digests[p.ID] = p.digest
+		all.Write(strconv.AppendUint(nil, p.digest, 36))
+	}
+	m.version = strconv.FormatUint(all.Sum64(), 36)
+	v.made = m
+}
+
+// parts makes the content. One that panics says so, and harms no other.
+func (v *view) parts() (list []part, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("page: panic: %v", p)
+		}
+	}()
+	page, err := v.content.look()
+	if err != nil {
+		return nil, err
+	}
+	k := &kept{v.kept, make(map[string]part)}
+	list = page.parts(k)
+	v.kept = k.now
+	v.follow(page.logs())
+	return list, nil
+}
+
+// follow follows these logs, and no others.
+func (v *view) follow(logs []attemptLog) {
+	for uid, stop := range v.following {
+		if !slices.ContainsFunc(logs, func(l attemptLog) bool { return l.UID == uid }) {
+			stop()
+			delete(v.following, uid)
+		}
+	}
+	for _, log := range logs {
+		if v.following == nil {
+			v.following = make(map[string]func())
+		}
+		if v.following[log.UID] == nil {
+			v.following[log.UID] = v.followLog(log)
+		}
+	}
+}
+
+// followLog has the view made anew when a log grows, and returns what ends that.
+func (v *view) followLog(log attemptLog) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		begin, taken := time.Now(), 0
+		o := batch.LogOptions{Follow: true, Tail: new(1)} // the last one may be newer than the page
+		for _, err := range v.controller.Logs(ctx, v.content.job, log.UID, o) {
+			if err != nil {
+				return // it is no longer kept, or nobody looks
+			}
+			v.touch()
+			if taken++; taken > log.Most {
+				pause(ctx, updateTime-time.Since(begin)) // more than a page can show
+				begin, taken = time.Now(), 0
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (v *view) now() *made {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.made
+}
+
+// close lets go of what the view follows.
+func (v *view) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = true
+	v.follow(nil)
+}
