@@ -15,7 +15,7 @@ import (
 const (
 	gatherTime = 20 * time.Millisecond  // from a change to its update, for what comes with it
 	updateTime = 250 * time.Millisecond // between updates
-	shareTime  = 20                     // an update is followed by a pause so many times as long,
+	shareTime  = 40                     // an update is followed by a pause so many times as long,
 	mostTime   = 3 * time.Second        // but not longer than this
 )
 

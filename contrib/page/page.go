@@ -74,7 +74,7 @@ type Server struct {
 // The same addresses answer with JSON if ?format=json or the header Accept asks
 // for it. It costs nothing while no page is open. Open pages share one
 // [batch.Controller.Watch] and are updated four times a second at most; an update
-// that takes long is followed by a pause twenty times as long, or of three seconds.
+// that takes long is followed by a pause forty times as long, or of three seconds.
 func Handler(c *batch.Controller, o Options) *Server {
 	o.Title = cmp.Or(o.Title, "Jobs")
 	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)

@@ -2,7 +2,6 @@ package page
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -93,24 +92,18 @@ func (s *Server) send(ctx context.Context, w http.ResponseWriter, views []*view,
 
 // event is the event that updates what is shown of each view.
 func event(views []*view, shown []*made) string {
-	var updates []update
-	var ids []string
+	var updates, ids []string
 	for i, v := range views {
-		now := v.now()
-		if u := newUpdate(v.address, now, shown[i]); u.All || len(u.Ops)+len(u.Gone) > 0 {
-			updates = append(updates, u)
+		var text string
+		if shown[i], text = v.update(shown[i]); text != "" {
+			updates = append(updates, text)
 		}
-		shown[i] = now
-		ids = append(ids, now.version)
+		ids = append(ids, shown[i].version)
 	}
 	if len(updates) == 0 {
 		return ""
 	}
-	data, err := json.Marshal(updates)
-	if err != nil {
-		panic(err) // strings and numbers
-	}
-	return "id: " + strings.Join(ids, ".") + "\ndata: " + string(data) + "\n\n"
+	return "id: " + strings.Join(ids, ".") + "\ndata: [" + strings.Join(updates, ",") + "]\n\n"
 }
 
 func newUpdate(address string, now, shown *made) update {

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -260,60 +258,3 @@ func TestAFastJobIsSentSeldom(t *testing.T) {
 	require.Less(t, size/events, 1<<20)
 	require.NoError(t, w.controller.Delete(t.Context(), "fast", batch.DeleteBackground))
 }
-
-// BenchmarkOpenPages tells what a completion costs while nobody looks, and while a
-// hundred pages are open on a thousand jobs.
-func BenchmarkOpenPages(b *testing.B) {
-	for _, pages := range []int{0, 1, 100} {
-		b.Run(fmt.Sprint(pages), func(b *testing.B) { benchmarkPages(b, pages) })
-	}
-}
-
-func benchmarkPages(b *testing.B, pages int) {
-	c, err := batch.New(context.Background(), batch.Options{MaxActive: 2})
-	require.NoError(b, err)
-	h := page.Handler(c, page.Options{})
-	var completions atomic.Int64
-	begin := make(chan struct{})
-	done := make(chan struct{})
-	executor := batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
-		<-begin
-		if completions.Add(1) == int64(b.N) {
-			close(done)
-		}
-		return nil
-	})
-	for i := range 1000 {
-		job := batch.Job{Name: fmt.Sprint("job-", i), Completions: new(1 << 30), Executor: executor}
-		require.NoError(b, c.Create(b.Context(), job))
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var opened sync.WaitGroup
-	for i := range pages {
-		view := [...]string{"", fmt.Sprint("job/job-", i%10)}[i%2]
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/stream?v="+view, nil)
-		require.NoError(b, err)
-		r.RequestURI = r.URL.RequestURI()
-		opened.Add(1)
-		go h.ServeHTTP(discard{make(http.Header), sync.OnceFunc(opened.Done)}, r)
-	}
-	opened.Wait()
-	b.ResetTimer()
-	close(begin)
-	<-done
-	b.StopTimer()
-	cancel()
-	h.Close()
-	require.NoError(b, c.Shutdown(ctx))
-}
-
-// A discard is a connection whose other side reads everything at once.
-type discard struct {
-	header http.Header
-	opened func() // called at the first write
-}
-
-func (d discard) Header() http.Header         { return d.header }
-func (d discard) Write(p []byte) (int, error) { d.opened(); return len(p), nil }
-func (d discard) WriteHeader(int)             {}
-func (d discard) Flush()                      {}

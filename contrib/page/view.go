@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -27,8 +28,8 @@ type part struct {
 }
 
 // passing is what a browser writes anew by itself as time passes, or what only says in
-// other words when something comes.
-var passing = regexp.MustCompile(` data-now="[^"]*"|\bdata-(age|left|said)>[^<]*`)
+// other words when something comes. It begins with what can be found fast.
+var passing = regexp.MustCompile(`data-(now="[^"]*"|(age|left|said)>[^<]*)`)
 
 // newPart makes a part with a template.
 func newPart(id, in, template string, data any) part {
@@ -133,7 +134,8 @@ type view struct {
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
-	made      *made // nil if it was not made
+	made      *made            // nil if it was not made
+	updates   map[*made]string // to what was made, from what a page shows; most show the same
 	kept      map[string]part
 	following map[string]func() // stops to follow the log of an attempt
 }
@@ -171,7 +173,7 @@ func (v *view) make(anew bool) {
 		all.Write(strconv.AppendUint(nil, p.digest, 36))
 	}
 	m.version = strconv.FormatUint(all.Sum64(), 36)
-	v.made = m
+	v.made, v.updates = m, make(map[*made]string)
 }
 
 // parts makes the content. One that panics says so, and harms no other.
@@ -236,6 +238,25 @@ func (v *view) now() *made {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.made
+}
+
+// update returns the view as it is now, and the update that makes a page show it, as
+// JSON; empty if the page does already. Shown is nil if nothing is known of the page.
+func (v *view) update(shown *made) (now *made, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	text, known := v.updates[shown]
+	if !known {
+		if u := newUpdate(v.address, v.made, shown); u.All || len(u.Ops)+len(u.Gone) > 0 {
+			data, err := json.Marshal(u)
+			if err != nil {
+				panic(err) // strings and numbers
+			}
+			text = string(data)
+		}
+		v.updates[shown] = text
+	}
+	return v.made, text
 }
 
 // close lets go of what the view follows.
