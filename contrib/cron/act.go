@@ -45,7 +45,9 @@ func (r *run) stillIs(j engine.Ref) bool {
 
 // createJob creates the job for a time. It does not run before the state is stored.
 func (r *run) createJob(a engine.Action) *engine.Input {
-	gate := make(chan struct{})
+	if r.gate == nil {
+		r.gate = make(chan struct{})
+	}
 	r.c.mu.Lock()
 	spec := r.spec
 	r.c.mu.Unlock()
@@ -53,7 +55,7 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	if zone, err := spec.location(); err == nil && spec.TimeZone != "" {
 		at = at.In(zone)
 	}
-	job := newJob(&spec, r.uid, a.Job.Name, at, gate)
+	job := newJob(&spec, r.uid, a.Job.Name, at, r.gate)
 	switch err := r.c.batch.Create(context.Background(), job); {
 	case errors.Is(err, batch.ErrExists):
 		return &engine.Input{Kind: engine.Taken, Job: engine.Job{Ref: a.Job}}
@@ -64,7 +66,6 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	if status, err := r.c.batch.Get(a.Job.Name); err == nil {
 		created = jobOf(status, job.Annotations)
 	}
-	r.gates = append(r.gates, gate)
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	if created.UID != "" {
@@ -105,6 +106,6 @@ func (r *run) replaceSpec(v *revision) (*engine.Spec, error) {
 	r.version++
 	r.specChanged = true
 	r.engine.Held = v.spec.Job.Executor == nil
-	r.shown.Spec, r.shown.Held = &spec, r.engine.Held
+	r.shown.Spec = &spec
 	return &spec, nil
 }

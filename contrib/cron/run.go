@@ -21,9 +21,9 @@ type run struct {
 
 	// The worker's, which busy stands for.
 	engine   *engine.CronJob
-	removing bool            // the records are to be removed
-	unsaved  bool            // the state is to be stored
-	gates    []chan struct{} // of jobs that may run once the state is stored
+	gate     chan struct{} // of jobs that may run once the state is stored; nil without any
+	removing bool          // the records are to be removed
+	unsaved  bool          // the state is to be stored
 
 	// What follows is guarded by Controller.mu.
 	place       duequeue.Place // in Controller.due
@@ -35,8 +35,8 @@ type run struct {
 	busy        bool // it has a worker, or is in Controller.ready
 	creating    bool // it is not stored yet
 	gone        bool
-	specChanged bool // since it was last shown
-	failures    int  // of the store, in a row
+	specChanged bool  // since it was last shown
+	failures    int32 // of the store, in a row
 	retryAt     engine.Time
 	shown       shown
 }

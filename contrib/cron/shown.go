@@ -12,7 +12,6 @@ import (
 type shown struct {
 	engine.State
 	Spec             *engine.Spec
-	Held             bool
 	Due              engine.Time
 	Events           []engine.Event
 	Blocked, Refused string
@@ -29,7 +28,7 @@ func (r *run) show() bool {
 	if same && lastSeq(e.Events) == seen && !r.specChanged {
 		return false
 	}
-	next := shown{State: e.State, Spec: e.Spec, Held: e.Held, Due: e.Due, Events: e.Events,
+	next := shown{State: e.State, Spec: e.Spec, Due: e.Due, Events: e.Events,
 		Blocked: e.Blocked, Refused: e.Refused}
 	next.Active = slices.Clone(e.Active)
 	r.logNew(e.Events, seen)

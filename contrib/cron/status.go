@@ -114,6 +114,9 @@ func (r *run) status(revision uint64) Status {
 	return s
 }
 
+// isDeclared reports whether it has an executor, or needs none any more.
+func (r *run) isDeclared() bool { return r.spec.Job.Executor != nil || r.gone }
+
 // base is the time, in seconds, after which the next one is due.
 func (r *run) base() int64 {
 	if r.shown.LastSchedule != 0 {
@@ -139,7 +142,7 @@ func (r *run) dueTime() time.Time {
 func (r *run) nextTimes() (times []time.Time) {
 	spec := r.shown.Spec
 	parsed, ok := spec.Schedule.(*schedule.Schedule)
-	if !ok || r.shown.Held || spec.Suspend || r.shown.Deleting || spec.BadZone {
+	if !ok || !r.isDeclared() || spec.Suspend || r.shown.Deleting || spec.BadZone {
 		return nil
 	}
 	zone, _ := r.spec.location()
@@ -160,7 +163,7 @@ func (r *run) words() string {
 func (r *run) problem() string {
 	spec := r.shown.Spec
 	switch {
-	case r.shown.Held:
+	case !r.isDeclared():
 		return "waits for Apply to declare its executor"
 	case spec.BadZone:
 		return "unknown time zone " + spec.Zone

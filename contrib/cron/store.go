@@ -98,10 +98,10 @@ func (r *run) save() error {
 		r.saveLater(err)
 		return storeError(err)
 	}
-	for _, gate := range r.gates {
-		close(gate)
+	if r.gate != nil {
+		close(r.gate)
 	}
-	r.unsaved, r.gates, r.failures, r.retryAt = false, nil, 0, engine.Never
+	r.unsaved, r.gate, r.failures, r.retryAt = false, nil, 0, engine.Never
 	if r.removing {
 		r.removing = false
 		r.leave()
