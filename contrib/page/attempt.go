@@ -14,7 +14,6 @@ import (
 type attemptPage struct {
 	attemptRow
 	Notice error
-	Errors []errorRow
 	Log    attemptLog
 	Stack  string // empty if it was not asked for, or there is none
 	Now    bool   // it was asked for
@@ -29,8 +28,12 @@ type errorRow struct {
 // mostErrors is how many errors of a chain a page shows.
 const mostErrors = 50
 
-// errorChain lists err and what it wraps. What user code says of itself may panic.
-func errorChain(err error, depth int, list []errorRow) (chain []errorRow) {
+// errorChain lists err and what it wraps.
+func errorChain(err error) []errorRow { return addErrors(nil, err, 0) }
+
+// addErrors adds an error, and one deeper those that it wraps. What user code says of
+// itself may panic.
+func addErrors(list []errorRow, err error, depth int) (chain []errorRow) {
 	chain = list
 	defer func() {
 		if p := recover(); p != nil {
@@ -47,10 +50,10 @@ func errorChain(err error, depth int, list []errorRow) (chain []errorRow) {
 	chain = append(list, row)
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return errorChain(e.Unwrap(), depth+1, chain)
+		return addErrors(chain, e.Unwrap(), depth+1)
 	case interface{ Unwrap() []error }:
 		for _, err := range e.Unwrap() {
-			chain = errorChain(err, depth+1, chain)
+			chain = addErrors(chain, err, depth+1)
 		}
 	}
 	return chain
@@ -65,7 +68,7 @@ func newAttemptPage(c *batch.Controller, job, attempt string) (*attemptPage, err
 	}
 	a := list[i]
 	return &attemptPage{
-		attemptRow: attemptRow{a, "../../../", job, outcomeOf(a)}, Notice: err, Errors: errorChain(a.Err, 0, nil),
+		attemptRow: attemptRow{a, "../../../", job, outcomeOf(a)}, Notice: err,
 		Log: readLog(c, attemptLog{UID: a.UID, Most: logLines}, job),
 	}, nil
 }
@@ -81,7 +84,7 @@ func (p *attemptPage) standing(c *batch.Controller) {
 func (p *attemptPage) logs() []attemptLog { return []attemptLog{p.Log} }
 
 func (p *attemptPage) json() any {
-	return map[string]any{"status": p.attemptRow, "errors": p.Errors, "log": p.Log.Lines, "stack": p.Stack}
+	return map[string]any{"status": p.attemptRow, "errors": errorChain(p.Err), "log": p.Log.Lines, "stack": p.Stack}
 }
 
 func (p *attemptPage) parts(*kept) []part {

@@ -27,11 +27,9 @@ type exported struct {
 // An exportedRow is one attempt.
 type exportedRow struct {
 	attemptRow
-	Errors       []errorRow
 	Log          attemptLog
 	Slot         int // the first that was free when it was created, from 0
 	End          time.Time
-	Runtime      time.Duration
 	Exit, Signal int // of a program that was ended by a signal, the exit code is 0
 }
 
@@ -75,7 +73,7 @@ func newExported(c *batch.Controller, p *jobPage) *exported {
 	p.Base, p.Logs = "", nil // each attempt has its whole log
 	var slots []time.Time    // when each gets free
 	for _, a := range slices.Backward(p.Attempts) {
-		row := exportedRow{attemptRow: a, Errors: errorChain(a.Err, 0, nil), End: a.FinishedAt}
+		row := exportedRow{attemptRow: a, End: a.FinishedAt}
 		switch {
 		case a.FinishedAt.IsZero():
 			row.End = p.Now
@@ -91,7 +89,6 @@ func newExported(c *batch.Controller, p *jobPage) *exported {
 		}
 		slots[row.Slot] = row.End
 		row.Log = readLog(c, attemptLog{UID: a.UID, Most: logLines}, p.Name)
-		row.Runtime = row.End.Sub(a.CreatedAt)
 		row.Exit, row.Signal = exitOf(a.AttemptStatus)
 		e.Took = max(e.Took, row.End.Sub(p.CreatedAt))
 		e.Rows = append(e.Rows, row)

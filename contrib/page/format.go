@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // templateFuncs are what templates may call.
 var templateFuncs = template.FuncMap{
 	"clean":   clean,
-	"count":   formatCount,
+	"count":   func(n any) string { return formatCount(number(n)) },
 	"since":   func(t time.Time) string { return formatDuration(time.Since(t)) },
 	"span":    func(from, to time.Time) string { return formatDuration(to.Sub(from)) },
 	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05.000") },
@@ -26,15 +27,18 @@ var templateFuncs = template.FuncMap{
 	"tone":    func(value any) string { return "is-" + strings.ToLower(fmt.Sprint(value)) },
 	"until":   func(t time.Time) string { return formatDuration(max(0, time.Until(t))) },
 	"seconds": func(t time.Time) float64 { return milliseconds(t) / 1000 },
-	"add":     func(a, b int) int { return a + b },
+	"add":     func(a, b any) int { return number(a) + number(b) },
 	"mul":     func(a, b int) int { return a * b },
-	"count64": func(n int64) string { return formatCount(int(n)) },
 	"event":   eventID,
-	"share":   func(n, of int) float64 { return min(1, float64(n)/float64(max(of, 1))) },
+	"chain":   errorChain,
+	"share":   func(n, of any) float64 { return min(1, float64(number(n))/float64(max(number(of), 1))) },
 	"less":    func(share float64) float64 { return 1 - share },
 	"xml":     escapeXML,
 	"json":    escapeJSON,
 }
+
+// number is an integer of any size, as templates come by them.
+func number(n any) int { return int(reflect.ValueOf(n).Int()) }
 
 // milliseconds is the time of a browser.
 func milliseconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1000 }

@@ -125,7 +125,7 @@ func (h *hub) follow(ctx context.Context, since uint64) {
 	for change, err := range h.controller.Watch(ctx, since) {
 		if errors.Is(err, batch.ErrTooOld) { // list again
 			since = h.controller.Revision()
-			h.touch(func(*view) bool { return true })
+			h.touch("")
 			h.follow(ctx, since)
 		}
 		if err != nil {
@@ -140,23 +140,19 @@ func (h *hub) follow(ctx context.Context, since uint64) {
 			begin = time.Now()
 		}
 		seen[change.Status.Name] = struct{}{}
-		h.touch(func(v *view) bool { return v.content.job == "" || v.content.job == change.Status.Name })
+		h.touch(change.Status.Name)
 	}
 }
 
-// touch notes that some views are to be made anew.
-func (h *hub) touch(some func(*view) bool) {
+// touch notes that the views which show a job are to be made anew, or all views if job
+// is empty.
+func (h *hub) touch(job string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	stale := false
 	for _, v := range h.views {
-		if some(v) {
-			v.stale.Store(true)
-			stale = true
+		if job == "" || v.content.job == "" || v.content.job == job {
+			v.touch()
 		}
-	}
-	if stale {
-		signal(h.wake)
 	}
 }
 

@@ -119,16 +119,16 @@ func (loop) Unwrap() error { return loop{} }
 
 func TestErrorChain(t *testing.T) {
 	inner := errors.New("inner")
-	chain := errorChain(fmt.Errorf("outer: %w", errors.Join(inner, &batch.PanicError{Value: 1, Stack: []byte("stack")})), 0, nil)
+	chain := errorChain(fmt.Errorf("outer: %w", errors.Join(inner, &batch.PanicError{Value: 1, Stack: []byte("stack")})))
 	var depths []int
 	for _, row := range chain {
 		depths = append(depths, row.Depth)
 	}
 	require.Equal(t, []int{0, 1, 2, 2}, depths)
 	require.Equal(t, "stack", chain[3].Stack)
-	require.Contains(t, errorChain(wild{}, 0, nil)[0].Text, "panic: no text")
-	require.Len(t, errorChain(loop{}, 0, nil), mostErrors)
-	require.Empty(t, errorChain(nil, 0, nil))
+	require.Contains(t, errorChain(wild{})[0].Text, "panic: no text")
+	require.Len(t, errorChain(loop{}), mostErrors)
+	require.Empty(t, errorChain(nil))
 }
 
 func TestOutcomes(t *testing.T) {
@@ -206,8 +206,9 @@ func TestTooOldMeansListAgain(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
 	h := &hub{controller: c}
-	v := &view{content: &content{}}
-	h.views, h.wake = map[string]*view{"": v}, make(chan struct{}, 1)
+	h.wake = make(chan struct{}, 1)
+	v := &view{content: &content{}, wake: h.wake}
+	h.views = map[string]*view{"": v}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
