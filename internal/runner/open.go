@@ -44,7 +44,7 @@ type SavedJob struct {
 // The records of the store as a whole.
 const (
 	formatKey    = "format" // how all others are written
-	format       = "batch/1"
+	format       = "batch/2"
 	clockKey     = "clock" // a savedClock
 	extensionKey = "x/"    // and the key that an extension has given; see SaveRecord
 )
