@@ -78,7 +78,7 @@ func (j *Job) removeDirLocked(dir string) {
 		defer j.r.leave()
 		err := os.RemoveAll(dir)
 		j.lock()
-		defer j.mu.Unlock()
+		defer j.unlock()
 		if err != nil {
 			j.logLocked(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
 		}

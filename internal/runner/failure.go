@@ -37,8 +37,11 @@ type FailedAttempt struct {
 
 // Failure returns why the job has failed; nil if it has not.
 func (j *Job) Failure() *Failure {
+	if j.restsAfter(engine.JobComplete) {
+		return nil
+	}
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	if j.failure != nil {
 		return j.failure
 	}
@@ -172,7 +175,7 @@ func (j *Job) loadIndexFailures(records map[string][]byte) error {
 // none has failed.
 func (j *Job) LastFailed() *FailedAttempt {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	return j.lastFailedLocked()
 }
 

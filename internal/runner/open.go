@@ -1,9 +1,10 @@
 package runner
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +13,13 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch/internal/clock"
 	"github.com/runtocompletion/batch/internal/engine"
@@ -28,13 +32,10 @@ type Store struct {
 	Commit func(ctx context.Context, records []journal.Record) error
 	// Release is called when the runner does not use the store any more.
 	Release func()
-	// Decode returns what a definition was stored as, without its functions.
-	Decode func(data []byte) (SavedJob, error)
 }
 
 // A SavedJob is what [Definition.Encode] has written.
 type SavedJob struct {
-	UID        [16]byte
 	Name       string
 	Definition *Definition
 	Generation int64
@@ -69,9 +70,13 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 	if err := j.Put(ctx, first, nil, func() {}); err != nil {
 		return r.giveUp(ctx, err)
 	}
-	for _, job := range jobs {
-		r.enroll(job)
-		job.goOnAfterLoad()
+	for _, l := range jobs {
+		r.enroll(l.job)
+		if l.finished == 0 {
+			l.job.do(engine.Event{Kind: engine.Recovered})
+		} else {
+			r.alarm.Set(&l.job.alarm, int64(l.due))
+		}
 	}
 	r.keepAllFinished(jobs)
 	if err := j.Sync(ctx); err != nil {
@@ -95,11 +100,12 @@ func (r *Runner) reportUndeclared() {
 	r.launch(func() {
 		defer r.leave()
 		var waiting []string
-		for _, j := range r.All() {
+		for _, j := range r.Everything() {
 			if j.isUndeclared() {
 				waiting = append(waiting, j.id.Job)
 			}
 		}
+		slices.Sort(waiting)
 		const most = 20
 		if n := len(waiting); n > 0 {
 			r.Log(slog.LevelWarn, "stored jobs wait to be declared",
@@ -111,7 +117,7 @@ func (r *Runner) reportUndeclared() {
 func (j *Job) isUndeclared() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.holds&undeclaredHold != 0 && j.engine.FinishedAt == 0
+	return j.body != nil && j.holds&undeclaredHold != 0 && j.engine.FinishedAt == 0
 }
 
 // giveUp lets go of a store that cannot be written to.
@@ -132,7 +138,14 @@ type loading struct {
 	jobs   map[string]map[string][]byte // by UID
 }
 
-func (r *Runner) load(ctx context.Context, store Store) (jobs []*Job, doubles []journal.Record, err error) {
+// A loadedJob is a job with what matters of it before it goes on, as it may rest.
+type loadedJob struct {
+	job                            *Job
+	uid                            string
+	created, finished, latest, due engine.Time
+}
+
+func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doubles []journal.Record, err error) {
 	l := loading{jobs: make(map[string]map[string][]byte)}
 	for record, err := range store.Load(ctx) {
 		if err == nil {
@@ -148,12 +161,8 @@ func (r *Runner) load(ctx context.Context, store Store) (jobs []*Job, doubles []
 	case l.other != "":
 		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
 	}
-	for uid, records := range l.jobs {
-		j, err := r.loadJob(uid, records, store.Decode)
-		if err != nil {
-			return nil, nil, r.storeError(ctx, fmt.Errorf("job %s: %w", uid, err))
-		}
-		jobs = append(jobs, j)
+	if jobs, err = r.loadJobs(l.jobs); err != nil {
+		return nil, nil, r.storeError(ctx, err)
 	}
 	r.continueClock(l.clock, jobs)
 	jobs, doubles = r.withoutDoubles(jobs)
@@ -166,7 +175,7 @@ func (r *Runner) take(l *loading, record journal.Record) error {
 		if l.jobs[record.Job] == nil {
 			l.jobs[record.Job] = make(map[string][]byte)
 		}
-		l.jobs[record.Job][record.Key] = bytes.Clone(record.Value)
+		l.jobs[record.Job][record.Key] = record.Value
 	case record.Key == formatKey:
 		l.format = string(record.Value)
 	case record.Key == clockKey:
@@ -174,7 +183,7 @@ func (r *Runner) take(l *loading, record journal.Record) error {
 			return fmt.Errorf("record %q: %w", clockKey, err)
 		}
 	case strings.HasPrefix(record.Key, extensionKey):
-		r.records[record.Key] = bytes.Clone(record.Value)
+		r.records[record.Key] = record.Value
 	default:
 		l.other = record.Key
 	}
@@ -182,10 +191,10 @@ func (r *Runner) take(l *loading, record journal.Record) error {
 }
 
 // continueClock has time and revisions go on from where an earlier process was.
-func (r *Runner) continueClock(saved *savedClock, jobs []*Job) {
+func (r *Runner) continueClock(saved *savedClock, jobs []*loadedJob) {
 	floor := engine.Time(0)
-	for _, j := range jobs {
-		floor = max(floor, j.engine.Latest())
+	for _, l := range jobs {
+		floor = max(floor, l.latest)
 	}
 	revision := uint64(0)
 	if saved != nil {
@@ -200,58 +209,100 @@ func (r *Runner) continueClock(saved *savedClock, jobs []*Job) {
 
 // withoutDoubles returns the jobs in order of name. Of two with one name, which only
 // a store has that two controllers have used, the older one stays.
-func (r *Runner) withoutDoubles(jobs []*Job) (kept []*Job, removals []journal.Record) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
-		return cmp.Or(strings.Compare(a.id.Job, b.id.Job), cmp.Compare(a.created, b.created), strings.Compare(a.uid, b.uid))
+func (r *Runner) withoutDoubles(jobs []*loadedJob) (kept []*loadedJob, removals []journal.Record) {
+	slices.SortFunc(jobs, func(a, b *loadedJob) int {
+		if order := strings.Compare(a.job.id.Job, b.job.id.Job); order != 0 {
+			return order
+		}
+		return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.uid, b.uid))
 	})
-	for _, j := range jobs {
-		if len(kept) == 0 || kept[len(kept)-1].id.Job != j.id.Job {
-			kept = append(kept, j)
+	for _, l := range jobs {
+		name := l.job.id.Job
+		if len(kept) == 0 || kept[len(kept)-1].job.id.Job != name {
+			kept = append(kept, l)
 			continue
 		}
 		r.Log(slog.LevelError, "two jobs in the store have one name: the younger one is removed",
-			slog.String("job", j.id.Job), slog.String("kept", kept[len(kept)-1].uid), slog.String("removed", j.uid))
-		removals = append(removals, journal.Record{Job: j.uid})
+			slog.String("job", name), slog.String("kept", kept[len(kept)-1].uid), slog.String("removed", l.uid))
+		removals = append(removals, journal.Record{Job: l.uid})
 	}
 	return kept, removals
 }
 
+// loadJobs makes jobs of their records, on all processors.
+func (r *Runner) loadJobs(records map[string]map[string][]byte) ([]*loadedJob, error) {
+	jobs := make([]*loadedJob, 0, len(records))
+	for uid := range records {
+		jobs = append(jobs, &loadedJob{uid: uid})
+	}
+	var group errgroup.Group
+	for part := range slices.Chunk(jobs, len(jobs)/runtime.GOMAXPROCS(0)+1) {
+		group.Go(func() error {
+			for _, l := range part {
+				if err := r.loadJob(l, records[l.uid]); err != nil {
+					return fmt.Errorf("job %s: %w", l.uid, err)
+				}
+			}
+			return nil
+		})
+	}
+	return jobs, group.Wait()
+}
+
 // loadJob makes a job of its records.
-func (r *Runner) loadJob(uid string, records map[string][]byte, decode func([]byte) (SavedJob, error)) (*Job, error) {
-	saved, err := decode(records[definitionKey])
+func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
+	definition := records[definitionKey]
+	saved, err := r.decode(definition, nil)
 	if err != nil {
-		return nil, fmt.Errorf("record %q: %w", definitionKey, err)
+		return fmt.Errorf("record %q: %w", definitionKey, err)
 	}
 	delete(records, definitionKey)
-	j := r.newJob(engine.Identity{Job: saved.Name, UID: saved.UID}, saved.Definition)
-	if j.uid != uid {
-		return nil, fmt.Errorf("record %q: it is of job %s", definitionKey, j.uid)
+	uid, err := parseUID(l.uid)
+	if err != nil {
+		return err
 	}
-	j.generation, j.holds = saved.Generation, undeclaredHold
-	if err := errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records)); err != nil {
-		return nil, err
+	j := r.newJob(engine.Identity{Job: saved.Name, UID: uid}, saved.Definition)
+	j.generation, j.holds, j.stored.defChanged = saved.Generation, undeclaredHold, false
+	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records))
+	if err != nil {
+		return err
 	}
 	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	j.created, j.stored.defChanged = j.engine.CreatedAt, false
-	return j, nil
+	j.created = j.engine.CreatedAt
+	*l = loadedJob{j, l.uid, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
+	if l.finished != 0 {
+		j.restAfterLoad(records, definition)
+	}
+	return nil
 }
 
-// goOnAfterLoad takes up a job where it was left, as far as that is possible
-// without its functions.
-func (j *Job) goOnAfterLoad() {
-	if j.engine.FinishedAt == 0 {
-		j.do(engine.Event{Kind: engine.Recovered})
-		return
-	}
-	j.lock()
+// restAfterLoad takes up a job that has finished.
+func (j *Job) restAfterLoad(records map[string][]byte, definition []byte) {
+	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.stored.told, j.hasEnded = j.presentLocked(), true
-	j.closeIfClearedLocked()
-	j.due = j.engine.Due()
-	j.r.alarm.Set(&j.alarm, int64(j.due))
+	j.resting = j.newRestLocked(j.engine.RestAfterLoad(records), definition)
+	j.fallAsleepLocked()
+}
+
+// newUID returns a random (version 4) UUID.
+func newUID() (uid [16]byte) {
+	rand.Read(uid[:]) // never fails
+	uid[6] = uid[6]&0x0f | 0x40
+	uid[8] = uid[8]&0x3f | 0x80
+	return uid
+}
+
+// parseUID undoes engine.Identity.String.
+func parseUID(text string) (uid [16]byte, err error) {
+	digits, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	copy(uid[:], digits)
+	if err != nil || (engine.Identity{UID: uid}).String() != text {
+		return uid, errors.New("no UID of a job")
+	}
+	return uid, nil
 }
 
 // storeTrouble holds all jobs back while the store fails.
@@ -283,7 +334,7 @@ func (j *Job) holdForStore(on bool) {
 			j.r.feed.Changed(&j.entry)
 		}
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 

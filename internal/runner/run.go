@@ -187,7 +187,7 @@ func (r *Runner) isInside(ctx context.Context) bool {
 
 func (j *Job) isOnStack(stack string) bool {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	return slices.ContainsFunc(j.executingLocked(), func(a *engine.Attempt) bool {
 		return strings.Contains(stack, runOf(a).mark())
 	})

@@ -18,6 +18,8 @@ const (
 
 // stored is what a job knows of its records in a store.
 type stored struct {
+	isChanged       bool // since it was collected
+	isCollected     bool // and not stored yet
 	defChanged      bool
 	failure         savedFailure
 	collected, told View  // as of the latest commit, begun and done
@@ -28,8 +30,9 @@ type stored struct {
 // Collect puts what has to be stored.
 func (j *Job) Collect(put func(journal.Record)) {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	j.place.Taken()
+	j.stored.isChanged, j.stored.isCollected = false, true
 	j.collectLocked(put)
 }
 
@@ -46,10 +49,10 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
 	if s.defChanged {
 		s.defChanged = false
-		record(definitionKey, j.def.Load().Encode(j.id, j.generation))
+		record(definitionKey, j.def.Load().Encode(j.generation))
 	}
 	j.checkpoints.Changed(record)
-	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
+	if failure := j.lastText.saved(); failure != s.failure {
 		s.failure = failure
 		record(failureKey, encode(failure))
 	}
@@ -66,7 +69,7 @@ func encode(value any) []byte {
 // Stored is called when what Collect has put is durable.
 func (j *Job) Stored() {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	j.StoredLocked()
 }
 
@@ -82,7 +85,7 @@ func (j *Job) Stuck(err error) {
 	}
 	j.holdLocked(&e, stuckHold, err != nil)
 	j.r.feed.Changed(&j.entry)
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
@@ -92,6 +95,8 @@ type savedFailure struct {
 	Text    string
 	Failed  bool // with an error, whose text may be empty
 }
+
+func (t *failureText) saved() savedFailure { return savedFailure{t.seq, t.text, t.err != nil} }
 
 // loadFailure takes the record of the latest failure out of the records.
 func (j *Job) loadFailure(records map[string][]byte) error {

@@ -3,6 +3,7 @@ package runner
 import (
 	"runtime/debug"
 
+	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 )
 
@@ -96,11 +97,14 @@ func (j *Job) hasSucceeded(x *run) *run {
 	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	j.settleFailureLocked(index)
-	over := failed > 0 && j.indexIsOverLocked(index)
+	var over *delay.Sequences
+	if failed > 0 {
+		over = j.overLocked(index)
+	}
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
 		j.checkpoints.Drop(int64(index))
 	}
-	j.mu.Unlock()
+	j.unlock()
 	return j.goOn(&e, slot, index, over)
 }
 
@@ -182,7 +186,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.changedLocked()
 		x = j.ownLocked(next)
 		j.logFailureLocked(len(j.log.entries), a, v.Text, stack)
-		j.mu.Unlock()
+		j.unlock()
 		return x
 	}
 	at := len(j.log.entries)
@@ -194,23 +198,27 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.logFailureLocked(at, a, v.Text, stack)
 	}
 	j.settleFailureLocked(a.Index)
-	over := j.indexIsOverLocked(a.Index)
-	j.mu.Unlock()
+	over := j.overLocked(a.Index)
+	j.unlock()
 	return j.goOn(&e, slot, a.Index, over)
 }
 
-// goOn gives back what an execution had, and returns the next one.
-func (j *Job) goOn(e *effects, s slot, index int, over bool) *run {
-	if over {
-		j.retries.Drop(index)
+// goOn gives back what an execution had, and returns the next one. If its index is
+// over, so are the delays of that; see overLocked.
+func (j *Job) goOn(e *effects, s slot, index int, over *delay.Sequences) *run {
+	if over != nil {
+		over.Drop(index)
 	}
 	s.release()
 	return j.r.performFor(e)
 }
 
-// indexIsOverLocked reports whether an index needs no more delays from a back-off
-// of its own.
-func (j *Job) indexIsOverLocked(index int) bool {
+// overLocked returns the delays of which an index needs no more; nil if it may, or has
+// none of its own.
+func (j *Job) overLocked(index int) *delay.Sequences {
 	e := j.engine
-	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
+	if index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index)) {
+		return j.retries
+	}
+	return nil
 }
