@@ -168,5 +168,5 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 	}
 	all.Wait()
 	require.NoError(t, c.Shutdown(t.Context()))
-	require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
+	require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -256,6 +255,7 @@ func (a Attempt) Dir() (dir string, err error) {
 // restarted in place; otherwise it is what an execution left whose process died
 // before anything of it was stored.
 func (a Attempt) makeDir() (string, error) {
+	a.run.job.r.renaming.Wait()
 	dir := a.run.job.dirOf(a.seq())
 	if !a.isRestart() {
 		if err := os.RemoveAll(dir); err != nil {
@@ -267,8 +267,4 @@ func (a Attempt) makeDir() (string, error) {
 		return dir, nil
 	}
 	return dir, err
-}
-
-func (j *Job) dirOf(seq int64) string {
-	return filepath.Join(os.TempDir(), "batch-"+j.id.Job+"-"+j.id.AttemptUID(seq))
 }

@@ -67,9 +67,17 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 		return err
 	}
 	first := append(doubles, written, r.clockRecord())
+	first = append(first, journal.Record{Key: dirsKey, Value: []byte(r.dirsID)})
 	if err := j.Put(ctx, first, nil, func() {}); err != nil {
 		return r.giveUp(ctx, err)
 	}
+	used := make(map[string]bool)
+	for _, l := range jobs {
+		if l.finished == 0 {
+			l.job.addDirs(used)
+		}
+	}
+	r.removeLeftDirs(used)
 	for _, l := range jobs {
 		r.enroll(l.job)
 		if l.finished == 0 {
@@ -134,6 +142,7 @@ func (r *Runner) giveUp(ctx context.Context, err error) error {
 type loading struct {
 	format string
 	other  string // the key of a record that is not known
+	dirs   string // see Runner.dirsID
 	clock  *savedClock
 	jobs   map[string]map[string][]byte // by UID
 }
@@ -161,6 +170,7 @@ func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doub
 	case l.other != "":
 		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
 	}
+	r.dirsID = cmp.Or(l.dirs, newDirsID())
 	if jobs, err = r.loadJobs(l.jobs); err != nil {
 		return nil, nil, r.storeError(ctx, err)
 	}
@@ -181,6 +191,10 @@ func (r *Runner) take(l *loading, record journal.Record) error {
 	case record.Key == clockKey:
 		if err := json.Unmarshal(record.Value, &l.clock); err != nil {
 			return fmt.Errorf("record %q: %w", clockKey, err)
+		}
+	case record.Key == dirsKey:
+		if l.dirs = string(record.Value); !isDirsID(l.dirs) {
+			return fmt.Errorf("record %q: %q", dirsKey, l.dirs)
 		}
 	case strings.HasPrefix(record.Key, extensionKey):
 		r.records[record.Key] = record.Value

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,9 @@ type Runner struct {
 	release     func() // of the store
 	trouble     atomic.Pointer[Trouble]
 	start       time.Time
+	dirsID      string             // of the store; empty without one
+	removeAll   func(string) error // os.RemoveAll
+	renaming    sync.WaitGroup     // see removeLeftDirs
 
 	group   errgroup.Group // every goroutine that runs user code
 	running atomic.Int64   // how many those are, or will be; see enter
@@ -111,6 +115,7 @@ func New(o Options) *Runner {
 		release:   func() {},
 		finished:  finished{limit: o.FinishedJobs},
 		start:     time.Now(),
+		removeAll: os.RemoveAll,
 		jobs:      make(map[string]*Job),
 		creating:  make(map[string]struct{}),
 		awake:     make(map[*Job]struct{}),
