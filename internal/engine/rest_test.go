@@ -11,7 +11,7 @@ import (
 func TestRest(t *testing.T) {
 	rested, isSaved := 0, false
 	for seed := uint64(1); seed <= 300; seed++ {
-		s := newSimulation(seed)
+		s, saved := newSimulation(seed), disk{}
 		if isSaved = !isSaved; isSaved {
 			s.job.Track(describe)
 		}
@@ -21,7 +21,7 @@ func TestRest(t *testing.T) {
 			}
 			rested++
 			if isSaved {
-				disk{}.save(s.job)
+				saved.save(s.job)
 			}
 			s.job.Release()
 			want := essence(s.job)
@@ -43,4 +43,34 @@ func TestRest(t *testing.T) {
 		require.NoError(t, s.run(), "seed %d", seed)
 	}
 	require.Greater(t, rested, 100)
+}
+
+// TestLoadRest wants what LoadRest returns to be what Load would have come to.
+func TestLoadRest(t *testing.T) {
+	rested := 0
+	for seed := uint64(1); seed <= 300; seed++ {
+		s, saved := newSimulation(seed), disk{}
+		s.job.Track(describe)
+		s.after = func() {
+			if s.job.gone {
+				return
+			}
+			saved.save(s.job)
+			short := disk{keyHead: saved[keyHead], keyEvents: saved[keyEvents]} // as if no history was kept
+			got, latest, ok := LoadRest(short)
+			require.Equal(t, s.job.FinishedAt != 0, ok, "seed %d", seed)
+			if !ok {
+				return
+			}
+			rested++
+			loaded, err := short.load(s.job.ID, s.job.Spec)
+			require.NoError(t, err, "seed %d", seed)
+			o := got.Outcome()
+			require.Equal(t, loaded.Due(), o.Due(s.job.Spec.TTL), "seed %d", seed)
+			require.Equal(t, loaded.Latest(), latest, "seed %d", seed)
+			require.Equal(t, loaded.RestAfterLoad(short), got, "seed %d", seed)
+		}
+		require.NoError(t, s.run(), "seed %d", seed)
+	}
+	require.NotZero(t, rested)
 }

@@ -108,13 +108,20 @@ func (r *Runner) renameLeftDirs(used map[string]bool) (left []string, err error)
 	return left, err
 }
 
-// addDirs adds the directories that attempts of the job have.
-func (j *Job) addDirs(used map[string]bool) {
+// findDirs adds the directories that attempts of a job have which was just loaded. One
+// that was made before it was stored is found by its name.
+func (j *Job) findDirs(used map[string]bool) {
 	j.lock()
 	defer j.unlock()
 	for _, a := range j.engine.Live() {
-		if x, ok := a.Owner.(*run); ok && x.kept != nil && x.kept.dir != "" {
+		x, ok := a.Owner.(*run)
+		if ok && x.kept != nil && x.kept.dir != "" {
 			used[x.kept.dir] = true
+			continue
+		}
+		if dir := j.dirOf(a.Seq); a.StartedAt != 0 && exists(dir) {
+			j.ownLocked(a).keepLocked().dir = dir
+			used[dir] = true
 		}
 	}
 }

@@ -4,22 +4,15 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch/internal/clock"
 	"github.com/runtocompletion/batch/internal/engine"
@@ -74,7 +67,7 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 	used := make(map[string]bool)
 	for _, l := range jobs {
 		if l.finished == 0 {
-			l.job.addDirs(used)
+			l.job.findDirs(used)
 		}
 	}
 	r.removeLeftDirs(used)
@@ -138,72 +131,6 @@ func (r *Runner) giveUp(ctx context.Context, err error) error {
 	return r.storeError(ctx, err)
 }
 
-// A loading is what is read of a store.
-type loading struct {
-	format string
-	other  string // the key of a record that is not known
-	dirs   string // see Runner.dirsID
-	clock  *savedClock
-	jobs   map[string]map[string][]byte // by UID
-}
-
-// A loadedJob is a job with what matters of it before it goes on, as it may rest.
-type loadedJob struct {
-	job                            *Job
-	uid                            string
-	created, finished, latest, due engine.Time
-}
-
-func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doubles []journal.Record, err error) {
-	l := loading{jobs: make(map[string]map[string][]byte)}
-	for record, err := range store.Load(ctx) {
-		if err == nil {
-			err = r.take(&l, record)
-		}
-		if err != nil {
-			return nil, nil, r.storeError(ctx, err)
-		}
-	}
-	switch {
-	case l.format != format && (l.format != "" || l.other != "" || len(l.jobs)+len(r.records) > 0):
-		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
-	case l.other != "":
-		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
-	}
-	r.dirsID = cmp.Or(l.dirs, newDirsID())
-	if jobs, err = r.loadJobs(l.jobs); err != nil {
-		return nil, nil, r.storeError(ctx, err)
-	}
-	r.continueClock(l.clock, jobs)
-	jobs, doubles = r.withoutDoubles(jobs)
-	return jobs, doubles, nil
-}
-
-func (r *Runner) take(l *loading, record journal.Record) error {
-	switch {
-	case record.Job != "":
-		if l.jobs[record.Job] == nil {
-			l.jobs[record.Job] = make(map[string][]byte)
-		}
-		l.jobs[record.Job][record.Key] = record.Value
-	case record.Key == formatKey:
-		l.format = string(record.Value)
-	case record.Key == clockKey:
-		if err := json.Unmarshal(record.Value, &l.clock); err != nil {
-			return fmt.Errorf("record %q: %w", clockKey, err)
-		}
-	case record.Key == dirsKey:
-		if l.dirs = string(record.Value); !isDirsID(l.dirs) {
-			return fmt.Errorf("record %q: %q", dirsKey, l.dirs)
-		}
-	case strings.HasPrefix(record.Key, extensionKey):
-		r.records[record.Key] = record.Value
-	default:
-		l.other = record.Key
-	}
-	return nil
-}
-
 // continueClock has time and revisions go on from where an earlier process was.
 func (r *Runner) continueClock(saved *savedClock, jobs []*loadedJob) {
 	floor := engine.Time(0)
@@ -243,80 +170,12 @@ func (r *Runner) withoutDoubles(jobs []*loadedJob) (kept []*loadedJob, removals 
 	return kept, removals
 }
 
-// loadJobs makes jobs of their records, on all processors.
-func (r *Runner) loadJobs(records map[string]map[string][]byte) ([]*loadedJob, error) {
-	jobs := make([]*loadedJob, 0, len(records))
-	for uid := range records {
-		jobs = append(jobs, &loadedJob{uid: uid})
-	}
-	var group errgroup.Group
-	for part := range slices.Chunk(jobs, len(jobs)/runtime.GOMAXPROCS(0)+1) {
-		group.Go(func() error {
-			for _, l := range part {
-				if err := r.loadJob(l, records[l.uid]); err != nil {
-					return fmt.Errorf("job %s: %w", l.uid, err)
-				}
-			}
-			return nil
-		})
-	}
-	return jobs, group.Wait()
-}
-
-// loadJob makes a job of its records.
-func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
-	definition := records[definitionKey]
-	saved, err := r.decode(definition, nil)
-	if err != nil {
-		return fmt.Errorf("record %q: %w", definitionKey, err)
-	}
-	delete(records, definitionKey)
-	uid, err := parseUID(l.uid)
-	if err != nil {
-		return err
-	}
-	j := r.newJob(engine.Identity{Job: saved.Name, UID: uid}, saved.Definition)
-	j.generation, j.holds, j.stored.defChanged = saved.Generation, undeclaredHold, false
-	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records))
-	if err != nil {
-		return err
-	}
-	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)
-	if err != nil {
-		return err
-	}
-	j.created = j.engine.CreatedAt
-	*l = loadedJob{j, l.uid, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
-	if l.finished != 0 {
-		j.restAfterLoad(records, definition)
-	}
-	return nil
-}
-
-// restAfterLoad takes up a job that has finished.
-func (j *Job) restAfterLoad(records map[string][]byte, definition []byte) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.resting = j.newRestLocked(j.engine.RestAfterLoad(records), definition)
-	j.fallAsleepLocked()
-}
-
 // newUID returns a random (version 4) UUID.
 func newUID() (uid [16]byte) {
 	rand.Read(uid[:]) // never fails
 	uid[6] = uid[6]&0x0f | 0x40
 	uid[8] = uid[8]&0x3f | 0x80
 	return uid
-}
-
-// parseUID undoes engine.Identity.String.
-func parseUID(text string) (uid [16]byte, err error) {
-	digits, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	copy(uid[:], digits)
-	if err != nil || (engine.Identity{UID: uid}).String() != text {
-		return uid, errors.New("no UID of a job")
-	}
-	return uid, nil
 }
 
 // storeTrouble holds all jobs back while the store fails.

@@ -78,19 +78,23 @@ func (j *Job) hasSettledLocked() bool {
 }
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
-	spec, def := &j.engine.Spec, j.def.Load()
+	r := newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
+	if j.lastText != (failureText{}) || len(j.lastOf) > 0 {
+		r.errors = &restErrors{j.lastText, j.lastOf}
+	}
+	return r
+}
+
+// newRest returns a rest without errors.
+func newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64, definition []byte) *rest {
 	record := restRecord{
-		generation: j.generation, parallelism: spec.Parallelism, completions: spec.Completions,
+		generation: generation, parallelism: spec.Parallelism, completions: spec.Completions,
 		suspend: spec.Suspend, hasLimit: hasLimit(spec), managedBy: def.ManagedBy,
 		head: e.Head, events: e.Events, definition: string(definition),
 	}
 	c := compact.Writer()
 	record.code(c)
-	r := &rest{data: string(c.Bytes()), functions: def.Functions, kept: e.Kept}
-	if j.lastText != (failureText{}) || len(j.lastOf) > 0 {
-		r.errors = &restErrors{j.lastText, j.lastOf}
-	}
-	return r
+	return &rest{data: string(c.Bytes()), functions: def.Functions, kept: e.Kept}
 }
 
 // wakeLocked makes the body of a job that rests.

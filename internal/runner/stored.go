@@ -142,17 +142,13 @@ func describeAttempt(a *engine.Attempt) []byte {
 	return encode(saved)
 }
 
-// restoreRun gives an attempt back what describeAttempt returned. What was made of a
-// directory before it was stored is found by its name.
+// restoreRun gives an attempt back what describeAttempt returned.
 func (j *Job) restoreRun(a *engine.Attempt, data []byte) {
 	var saved savedRun
 	if data != nil && json.Unmarshal(data, &saved) != nil {
 		return
 	}
 	live := a.Phase < engine.Succeeded
-	if live && saved.Dir == "" && a.StartedAt != 0 && exists(j.dirOf(a.Seq)) {
-		saved.Dir = j.dirOf(a.Seq)
-	}
 	if saved == (savedRun{}) {
 		return
 	}
