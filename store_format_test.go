@@ -130,6 +130,11 @@ func TestBrokenRecords(t *testing.T) {
 		_, err := batch.New(t.Context(), batch.Options{Store: copied})
 		require.ErrorContains(t, err, `job x: record "job": `)
 		copied = copyOf(t, store)
+		put(t, copied, "", "dirs", []byte("../../home")) // it says what is to be removed
+		_, err = batch.New(t.Context(), batch.Options{Store: copied})
+		isStoreError(t, err)
+		require.ErrorContains(t, err, `record "dirs": "../../home"`)
+		copied = copyOf(t, store)
 		put(t, copied, "", "what", []byte("ever"))
 		_, err = batch.New(t.Context(), batch.Options{Store: copied})
 		isStoreError(t, err)

@@ -52,6 +52,8 @@ func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doub
 		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
 	case l.other != "":
 		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
+	case l.dirs != "" && !isDirsID(l.dirs):
+		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: %q", dirsKey, l.dirs))
 	case broken != nil:
 		return nil, nil, r.storeError(ctx, broken)
 	}
@@ -94,9 +96,7 @@ func (l *loading) take(record journal.Record) error {
 			return fmt.Errorf("record %q: %w", clockKey, err)
 		}
 	case record.Key == dirsKey:
-		if l.dirs = string(record.Value); !isDirsID(l.dirs) {
-			return fmt.Errorf("record %q: %q", dirsKey, l.dirs)
-		}
+		l.dirs = string(record.Value)
 	case strings.HasPrefix(record.Key, extensionKey):
 		l.r.records[record.Key] = record.Value
 	default:
