@@ -83,7 +83,9 @@ func TestTimeIsNoChange(t *testing.T) {
 	saved := disk{}
 	job.Step(Event{Kind: Created, At: 1})
 	saved.save(job)
-	events := []Event{{Kind: Paused, Pause: true}, {Kind: Paused}, {Kind: Tick}, {Kind: Halted}, {Kind: Interrupted, Keep: true}}
+	events := []Event{
+		{Kind: Paused, Pause: true}, {Kind: Paused}, {Kind: Tick}, {Kind: Halted}, {Kind: Interrupted, Keep: true},
+	}
 	for _, ev := range events {
 		ev.At = job.now + 1000
 		job.Step(ev)

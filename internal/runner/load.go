@@ -176,7 +176,8 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 }
 
 // loadRest makes a job that rests.
-func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest engine.Time, definition []byte) loadedJob {
+func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest engine.Time,
+	definition []byte) loadedJob {
 	j := &Job{r: r, id: id, holds: undeclaredHold}
 	j.entry.Item, j.alarm.Item = j, j
 	spec := r.spec(s.Definition)
