@@ -20,6 +20,8 @@ const maxRetryDelay = 600 * time.Second
 // doubling is 10 s after the first failure and twice as long after each
 // further one, up to limit.
 func doubling(n int, limit time.Duration) time.Duration {
+	// The shift below would overflow for a job that fails for days: from the eleventh
+	// failure on it is past any limit anyway.
 	const first = 10 * time.Second
 	if n <= 0 {
 		return 0
@@ -81,7 +83,9 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		a.account = exempted
 		return
 	}
-	if a.Phase == Succeeded && (a.account == open || a.retained) {
+	if a.succeeded && (a.account == open || a.retained) {
+		// It was counted as failed when it was asked to stop, and has succeeded after all.
+		// Its index is not to be tried again.
 		if a.retained && !a.holding {
 			j.indexes.take(a.Index) // it was to be tried again
 		}
@@ -89,7 +93,7 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		j.countSuccess(a)
 	}
 	switch {
-	case a.Phase != Failed:
+	case a.succeeded:
 	case a.account == open:
 		j.countFailure(a, now)
 	case a.retained:
@@ -100,6 +104,7 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 // recount moves the retry delay of an index whose attempt was counted when it was
 // asked to stop: now its end is known, and the delay counts from there.
 func (j *Job) recount(a *Attempt, now Time) {
+	// The delay is never made shorter: somebody may have been told when it ends.
 	end := a.failedAt(now)
 	if end <= a.countedAt {
 		return
@@ -120,12 +125,16 @@ func (j *Job) inRange(a *Attempt) bool {
 // attempts succeed: the set of completed indexes is what counts.
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
-	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten
+	// A success ends the series of failures from which the delay follows, and with it
+	// the delay that runs: so does the reference.
+	j.retry = retry{wake: Never, success: a.FinishedAt}
 	j.exits = 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
 		return
 	}
+	// With the replacement policy TerminatingOrFailed an attempt that is stopping and the
+	// one in its place may both succeed.
 	if j.Completed.Add(a.Index) {
 		j.Succeeded++
 	}
@@ -144,8 +153,11 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 	action := Count
 	switch {
 	case rule != None:
+		// A rule goes before everything else that is known of the failure, also before the
+		// exit of the process: that lets users decide what an exit means.
 		action, a.exited = j.Spec.FailureRules[rule].Action, false
 	case a.exited:
+		// It is the process that has failed. countExit counts that.
 		action = Ignore
 	case a.permanent:
 		action = j.permanentAction()
@@ -160,6 +172,7 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 		j.addFailed(action)
 		j.failOnce(a, now)
 	}
+	// The first one decides: its message is part of a condition, which never changes.
 	if action == FailJob && j.failJob == nil {
 		j.failJob = j.failJobTarget(a, rule)
 	}
@@ -184,15 +197,13 @@ func (j *Job) addFailed(action FailureAction) {
 // failedAt is the time from which the retry delay counts: the end of the
 // container if it has ended, otherwise when the attempt stopped being ready, and
 // for one that is ready to the last, or never was, when it was asked to stop. It is
-// called while Ready and waiting still are as they were when the attempt ended.
+// called while Ready still is as it was when the attempt ended.
 func (a *Attempt) failedAt(now Time) Time {
 	switch {
-	case a.Phase == Failed && a.DeletedAt == 0:
+	case a.failed() && a.DeletedAt == 0:
 		return now
-	case a.waiting:
+	case a.failed() && a.runEndAt != 0:
 		return a.runEndAt
-	case a.Phase == Failed && a.HasExit:
-		return now
 	case a.StartedAt != 0 && !a.Ready && a.readyAt > a.StartedAt:
 		return a.readyAt
 	}
@@ -207,6 +218,8 @@ func (j *Job) failOnce(a *Attempt, now Time) {
 	}
 	j.noteFailure(a, j.retry.n, a.countedAt)
 	if a.retryAfter > 0 {
+		// The failure is one of the series nevertheless: if the next one says nothing, its
+		// delay is that of so many failures in a row.
 		j.retry.until = j.retry.last.Add(a.retryAfter)
 		return
 	}
@@ -216,6 +229,8 @@ func (j *Job) failOnce(a *Attempt, now Time) {
 // delayRetry sets the delay after the latest of the failures in a row, or asks for it.
 func (j *Job) delayRetry() {
 	if j.Spec.CustomDelay {
+		// Nothing starts before the answer is there. It may take long: it is user code, and
+		// runs without the lock of the job.
 		j.retry.until = Never
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
 		return
@@ -273,6 +288,8 @@ func (j *Job) retain(a *Attempt, counts bool) {
 func (j *Job) retryIndexAt(a *Attempt, t Time) {
 	j.touch(a)
 	a.retryAt = t
+	// An index whose delay is over is ready at once and not at the next tick: a delay of
+	// zero is to cost nothing.
 	if t > j.now {
 		j.indexes.ready.Remove(a.Index)
 		j.retries.Set(a, int64(t))
@@ -331,8 +348,9 @@ func (j *Job) delayKnown(index int, n int, delay time.Duration) {
 		j.indexDelayKnown(index, n, delay)
 		return
 	}
+	// A success or a further failure came in between, and the question is no longer open.
 	if j.retry.n != n {
-		return // a success or a further failure came in between
+		return
 	}
 	if delay < 0 {
 		j.exhausted = true
@@ -360,6 +378,7 @@ func (j *Job) indexDelayKnown(index, n int, delay time.Duration) {
 // noteFailure remembers the latest failure for the status. One that counts only
 // now may be older: that of an attempt that waited for its restart.
 func (j *Job) noteFailure(a *Attempt, n int, at Time) {
+	// The status shows one failure, and never an older one than it has shown.
 	if at < j.LastFailure.At {
 		return
 	}

@@ -90,12 +90,12 @@ func (c *checker) checkActions(actions []Action) {
 		switch act.Kind {
 		case Start:
 			started[a.Seq]++
-			c.want(!c.before.decided || a.Restarts > 0 || a.waiting, "attempt %d starts when all is decided", a.Seq)
-			c.want(!c.gone || a.Restarts > 0 || a.waiting, "attempt %d starts when the job is gone", a.Seq)
+			c.want(!c.before.decided || a.Restarts > 0 || a.runEndAt != 0, "attempt %d starts when all is decided", a.Seq)
+			c.want(!c.gone || a.Restarts > 0 || a.runEndAt != 0, "attempt %d starts when the job is gone", a.Seq)
 		case Stop, Abandon:
 			c.want(a != nil, "action %v without attempt", act.Kind)
 		case Close:
-			c.want(a.Notify || a.Phase < Succeeded, "attempt %d is closed that did not want it", a.Seq)
+			c.want(a.Notify || !a.HasEnded(), "attempt %d is closed that did not want it", a.Seq)
 		case Finished:
 			c.want(!c.finished && c.job.FinishedAt != 0, "finished again")
 			c.finished = true
@@ -181,11 +181,11 @@ func (c *checker) checkAttempts(ev Event) {
 			continue
 		}
 		c.follow(t)
-		if switched && t.a.terminating() && !t.a.holding {
+		if switched && t.a.State == StateStopping && !t.a.holding {
 			t.exempt = true
 		}
 		t.was = *t.a
-		if !c.exact && t.a.terminal() && !t.a.Pinned && !t.a.retained {
+		if !c.exact && t.a.HasEnded() && !t.a.Pinned && !t.a.retained {
 			delete(c.attempts, seq)
 		}
 	}
@@ -200,25 +200,25 @@ func (c *checker) follow(t *tracked) {
 	now, was := t.a, &t.was
 	c.want(now.Index == was.Index && now.Number == was.Number && now.CreatedAt == was.CreatedAt &&
 		(now.Failures == was.Failures && now.Ignored == was.Ignored || was.StartedAt == 0), "attempt %d becomes another", now.Seq)
-	c.want(now.Phase >= was.Phase, "attempt %d goes from phase %d to %d", now.Seq, was.Phase, now.Phase)
+	c.want(now.Phase() >= was.Phase(), "attempt %d goes from phase %d to %d", now.Seq, was.Phase(), now.Phase())
 	c.want(now.Restarts >= was.Restarts && now.Restarts <= was.Restarts+1, "attempt %d: restarts go from %d to %d", now.Seq, was.Restarts, now.Restarts)
 	c.want(was.DeletedAt == 0 || now.DeletedAt == was.DeletedAt && now.DeletedBy == was.DeletedBy,
 		"attempt %d is deleted again", now.Seq)
-	c.want(!was.terminal() || now.Phase == was.Phase && now.FinishedAt == was.FinishedAt &&
+	c.want(!was.HasEnded() || now.Phase() == was.Phase() && now.FinishedAt == was.FinishedAt &&
 		now.ExitCode == was.ExitCode && now.HasExit == was.HasExit && now.Reason == was.Reason,
 		"attempt %d has ended as %+v and becomes %+v", now.Seq, *was, *now)
-	c.want(!now.terminal() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
-	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.terminal()
+	c.want(!now.HasEnded() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
+	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.HasEnded()
 	c.want(was.account == open || now.account == was.account || was.retained && now.account != open || uncounted ||
 		!c.job.inRange(now), "attempt %d is counted again", now.Seq)
-	if was.account != open || was.terminal() {
+	if was.account != open || was.HasEnded() {
 		return
 	}
 	rule := c.job.Spec.match(now)
 	ignored := rule != None && c.job.Spec.FailureRules[rule].Action == Ignore
 	switch now.account {
 	case counted:
-		if now.Phase == Succeeded {
+		if now.Phase() == Succeeded {
 			c.succeeded++
 		} else if !ignored {
 			c.failed++
@@ -238,7 +238,7 @@ func (c *checker) follow(t *tracked) {
 // exempted reports whether the attempt, which was open before the step in which
 // its job failed, was counted as one of those that had not ended (R170).
 func (a *Attempt) exempted(j *Job) bool {
-	return !a.terminal() || a.DeletedAt == j.now && a.FinishedAt == j.now
+	return !a.HasEnded() || a.DeletedAt == j.now && a.FinishedAt == j.now
 }
 
 // checkNew looks at the attempts that the step has created.

@@ -24,6 +24,8 @@ const Never Time = 1<<63 - 1
 
 // Add returns the instant d after t.
 func (t Time) Add(d time.Duration) Time {
+	// Durations come from users and may be as long as the type allows: time must not wrap
+	// around into the past.
 	if t == Never || Time(d) > Never-t {
 		return Never
 	}
@@ -120,6 +122,7 @@ func New(id Identity, spec Spec) *Job {
 	j := &Job{ID: id, Spec: spec}
 	j.emptyQueues()
 	j.history.limit = spec.History
+	// Zero would say that the job is due now.
 	j.retry.wake = Never
 	return j
 }
@@ -216,6 +219,7 @@ func (j *Job) Step(ev Event) []Action {
 	}
 	ev.At = j.advance(ev.At)
 	j.begin()
+	// Whatever happens to an attempt may change what is stored of it.
 	if ev.Attempt != nil {
 		j.touch(ev.Attempt)
 		j.takeOfAttempt(ev)
@@ -270,11 +274,12 @@ func (j *Job) take(ev Event) {
 // Ended is Step for an event of that kind. It is a function of its own because
 // it is called for every attempt: an Event costs more to pass than to handle.
 func (j *Job) Ended(a *Attempt, r Result, now Time) []Action {
-	if a.terminal() {
-		return nil // it was lost before, and has been counted
+	if a.HasEnded() || a.State == StateBackoff {
+		return nil // it was lost before and has been counted, or this run has ended already
 	}
 	now = j.advance(now)
 	j.begin()
+	// Only then: to look at all that is due costs more than most attempts.
 	if j.Due() <= now {
 		j.actBefore(a, now)
 	}
@@ -302,13 +307,14 @@ func (j *Job) advance(now Time) Time {
 
 // conclude does what is due, and what the event has made necessary.
 func (j *Job) conclude(now Time) []Action {
+	// Most jobs never wait for anything: they do not pay for the queues.
 	if j.wakes.Len()+j.retries.Len() > 0 {
 		j.tick(now)
 	}
 	deciding := j.decideAt != 0
 	j.reconcile(now)
-	if deciding && j.decideAt == 0 && first(&j.wakes) <= now {
-		j.tick(now) // restarts that the decision had held back
+	if deciding && j.decideAt == 0 && !j.startsNothing() && first(&j.restarting) <= now {
+		j.restartHeldBack(now)
 		j.reconcile(now)
 	}
 	j.steadyUntil = j.steady()
@@ -318,6 +324,7 @@ func (j *Job) conclude(now Time) []Action {
 // Due is when the job is to be given a Tick, or [Never].
 func (j *Job) Due() Time {
 	due := first(&j.wakes)
+	// Attempts of a job that was removed still have their grace periods.
 	if j.gone {
 		return due
 	}
@@ -327,6 +334,7 @@ func (j *Job) Due() Time {
 		}
 		return due
 	}
+	// A decided job has nothing to wait for but its attempts. Their times are in wakes.
 	if j.target != nil || j.Spec.Unmanaged {
 		return due
 	}
@@ -336,6 +344,7 @@ func (j *Job) Due() Time {
 	if j.StartTime != 0 && !j.Spec.Suspend && j.Spec.ActiveDeadline >= 0 {
 		due = min(due, j.StartTime.Add(j.Spec.ActiveDeadline))
 	}
+	// The end of the job's delay counts only if something waits for it, which wake says.
 	return min(due, j.retry.wake, first(&j.retries))
 }
 
@@ -354,6 +363,7 @@ func (j *Job) NextRetry() Time {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries), first(&j.restarting))
+	// Its delay is being asked for: nobody knows yet.
 	if next == Never {
 		return 0
 	}

@@ -316,7 +316,7 @@ func (s scriptLine) attemptFact(name string, seq int64) string {
 		}
 		switch name {
 		case "phase":
-			return []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase]
+			return []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase()]
 		case "exit":
 			if !a.HasExit {
 				return "none"

@@ -82,6 +82,8 @@ type Result struct {
 func (s *Spec) match(a *Attempt) int {
 	for i := range s.FailureRules {
 		r := &s.FailureRules[i]
+		// The first that matches decides, whatever it matches by: so the order of rules is in
+		// the hands of the user.
 		if i == a.errorRule || r.matchesCode(a) || r.matchesCondition(a) {
 			return i
 		}
@@ -109,6 +111,7 @@ func (r *FailureRule) matchesCondition(a *Attempt) bool {
 
 // successRule finds the first success rule that is met, or None.
 func (j *Job) successRule() int {
+	// No rule is met by nothing, not even one whose count is zero.
 	if j.Completed.Len() == 0 {
 		return None
 	}
@@ -127,6 +130,7 @@ func (j *Job) meets(r *SuccessRule) bool {
 		return j.Completed.Len() >= r.Count
 	}
 	size, done := 0, 0
+	// By intervals: a rule may name ten million indexes in one.
 	for first, last := range r.Indexes.Intervals() {
 		last = min(last, j.Spec.Completions-1)
 		if first > last {

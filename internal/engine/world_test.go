@@ -109,7 +109,7 @@ func (w *world) do(act Action) {
 }
 
 func (w *world) execute(a *Attempt) {
-	a.Pinned = true
+	w.job.Pin(a)
 	w.executing[a.Seq] = a
 	delete(w.line, a.Seq)
 }
@@ -118,11 +118,12 @@ func (w *world) execute(a *Attempt) {
 func (w *world) begin(seq int64) {
 	a := w.line[seq]
 	delete(w.line, seq)
-	if a == nil || a.Seq != seq || a.Pinned || !a.AwaitsStart() {
+	if a == nil || a.Seq != seq || a.State != StateQueued {
 		return // it was stopped meanwhile
 	}
+	restart := a.IsRestart()
 	w.execute(a)
-	if a.Phase == Running || !w.job.Spec.HoldsPending {
+	if restart || !w.job.Spec.HoldsPending {
 		w.step(Event{Kind: Started, Attempt: a})
 	}
 }

@@ -58,10 +58,10 @@ func (j *Job) failureLocked() *Failure {
 	ended, failed := 0, 0
 	isKept := make(map[int64]bool)
 	for a := range e.All() {
-		if a.Phase >= engine.Succeeded {
+		if a.HasEnded() {
 			ended++
 		}
-		if a.Phase != engine.Failed {
+		if a.Phase() != engine.Failed {
 			continue
 		}
 		failed++
@@ -106,7 +106,7 @@ func (j *Job) failedIndexesLocked(failed []FailedAttempt) []int {
 // one of its index: nothing else may remember it.
 func (j *Job) noteFailureLocked(x *run, err error, text string, code int) {
 	a := x.attempt
-	if j.engine.Spec.BackoffLimitPerIndex < 0 || a.Phase >= engine.Succeeded {
+	if j.engine.Spec.BackoffLimitPerIndex < 0 || a.HasEnded() {
 		return
 	}
 	if j.lastOf == nil {

@@ -235,7 +235,7 @@ func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
 	if live := r.ctx.stopLocked(j.stopForLocked(why)); live != nil {
 		e.list = append(e.list, effect{live: live, stop: r.ctx.stop})
 	}
-	if a.Phase >= engine.Succeeded { // it was lost, and nothing waits for it
+	if a.HasEnded() { // it was lost, and nothing waits for it
 		if j.zombies == nil {
 			j.zombies = make(map[*run]struct{})
 		}

@@ -115,7 +115,7 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 	j.lock()
 	a := j.engine.Find(attempt)
 	found = a != nil
-	if found && a.Phase >= engine.Succeeded {
+	if found && a.HasEnded() {
 		err = finishedError(attempt)
 	} else if found {
 		ev.Attempt = a

@@ -94,7 +94,7 @@ func (x *run) closeLocked() (dir string) {
 // runsLocked reports whether a is the execution that is going on.
 func (x *run) runsLocked(a Attempt) bool {
 	e := x.attempt
-	return e.Pinned && keyOf(e.Seq, e.Restarts) == a.key && e.Phase < engine.Succeeded
+	return e.Pinned && keyOf(e.Seq, e.Restarts) == a.key && !e.HasEnded()
 }
 
 // view is the attempt as its executor sees it. It needs job.mu, or that the
@@ -144,7 +144,7 @@ func (x *run) stopCause() error {
 // writeStackLocked leaves the stack of a panic in the attempt's log, as a program
 // that panics does.
 func (x *run) writeStackLocked(stack []byte) {
-	if x.attempt.Phase < engine.Succeeded {
+	if !x.attempt.HasEnded() {
 		_, _ = x.keepLocked().log.Writer(logtail.Stderr).Write(stack) // it cannot fail before the log is closed
 	}
 }

@@ -176,7 +176,7 @@ func (j *Job) Attempts() []AttemptView {
 	j.lock()
 	var list []AttemptView
 	for a := range j.engine.All() {
-		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
+		if !a.HasEnded() || !j.engine.IsGone() {
 			list = append(list, j.attemptLocked(a))
 		}
 	}
@@ -190,7 +190,7 @@ func (j *Job) attemptLocked(a *engine.Attempt) AttemptView {
 	v := AttemptView{
 		Name: j.id.Name(a.Seq, a.Index), UID: j.id.AttemptUID(a.Seq), JobUID: j.uid, Seq: a.Seq,
 		Index: a.Index, Number: a.Number, Restarts: a.Restarts, Failures: a.Failures, Ignored: a.Ignored,
-		Phase: a.Phase, Reason: a.Reason, CreatedAt: r.date(a.CreatedAt), StartedAt: r.date(a.StartedAt),
+		Phase: a.Phase(), Reason: a.Reason, CreatedAt: r.date(a.CreatedAt), StartedAt: r.date(a.StartedAt),
 		FinishedAt: r.date(a.FinishedAt), RestartAt: r.date(a.RestartAt), DeletedAt: r.date(a.DeletedAt),
 		DeletedBy: a.DeletedBy, Abandoned: a.Abandoned, Ready: a.Ready, Conditions: r.conditions(a.Conditions),
 	}
@@ -251,7 +251,7 @@ func (j *Job) attemptLog(attempt string) *logtail.Log {
 		return nil
 	}
 	x, ok := a.Owner.(*run)
-	if !ok || a.Phase >= engine.Succeeded && x.kept == nil {
+	if !ok || a.HasEnded() && x.kept == nil {
 		log := new(logtail.Log) // it has printed nothing, and never will
 		log.Close()
 		return log
@@ -288,7 +288,7 @@ func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 		return nil, false, nil
 	case a.Pinned:
 		return runOf(a), true, nil
-	case a.Phase >= engine.Succeeded:
+	case a.HasEnded():
 		return nil, true, finishedError(attempt)
 	}
 	return nil, true, nil

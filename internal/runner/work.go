@@ -111,7 +111,7 @@ func (j *Job) hasSucceeded(x *run) *run {
 // endLocked gives the engine the result of an execution. That of an attempt that was
 // lost changes nothing that others see, unless it was the last of a job that is gone.
 func (j *Job) endLocked(e *effects, x *run, result engine.Result, now engine.Time) {
-	wasLost := x.attempt.Phase >= engine.Succeeded && !j.engine.IsGone()
+	wasLost := x.attempt.HasEnded() && !j.engine.IsGone()
 	acts := j.engine.Ended(x.attempt, result, now)
 	if len(acts) > 0 || !wasLost {
 		j.applyLocked(e, acts)
@@ -176,7 +176,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	}
 	slot := x.putDownLocked()
 	before := j.lastText
-	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
+	if !x.attempt.HasEnded() { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
 		j.noteFailureLocked(x, err, v.Text, v.Result.Code)
 		j.lastText = failureText{a.seq(), err, v.Text}
