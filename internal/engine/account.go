@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -13,68 +14,6 @@ import (
 // kinds of delay. A job without a limit per index has one for all its attempts, which
 // grows with each failure and is forgotten at the next success. With such a limit
 // each index has its own, which follows from how often that index has failed.
-
-// maxRetryDelay is the longest delay before a failed attempt is replaced.
-const maxRetryDelay = 600 * time.Second
-
-// doubling is 10 s after the first failure and twice as long after each
-// further one, up to limit.
-func doubling(n int, limit time.Duration) time.Duration {
-	// The shift below would overflow for a job that fails for days: from the eleventh
-	// failure on it is past any limit anyway.
-	const first = 10 * time.Second
-	if n <= 0 {
-		return 0
-	}
-	if n > 10 {
-		return limit
-	}
-	return min(first<<(n-1), limit)
-}
-
-// RetryDelay is Kubernetes' delay after the n-th failure in a row.
-func RetryDelay(n int) time.Duration { return doubling(n, maxRetryDelay) }
-
-// retryDelay is the delay after the n-th failure in a row, if the engine knows.
-func (s *Spec) retryDelay(n int) time.Duration {
-	if s.FixedDelay {
-		return s.Delay
-	}
-	return RetryDelay(n)
-}
-
-// A retry is the delay that holds back all new attempts of a job without a
-// per-index limit.
-type retry struct {
-	n       int  // failures since the last success
-	success Time // when that was
-	last    Time // end of the latest attempt that failed in the latest look
-	seen    Time // when that look began: failures within settleTime are of one look
-	until   Time // when attempts may be created again; Never while not known
-	wake    Time // until, if something waits for it; Never otherwise
-}
-
-// delayed reports whether creation has to wait.
-func (r *retry) delayed(now Time) bool { return r.n > 0 && now < r.until }
-
-// note takes in one more failure, seen now, of an attempt that ended at end. It
-// reports false if the failure does not count, because a success of the same look
-// ended no earlier. A failure that is seen later counts, however old it is: so does
-// the reference, which compares only what it sees in one look. For the same reason
-// the delay counts from the latest end within the latest look, which may be earlier
-// than that of a look before.
-func (r *retry) note(end, now Time) bool {
-	if end <= r.success && now < r.success.Add(settleTime) {
-		return false
-	}
-	if r.n > 0 && now < r.seen.Add(settleTime) {
-		r.last = max(r.last, end)
-	} else {
-		r.last, r.seen = end, now
-	}
-	r.n++
-	return true
-}
 
 // accountFor counts an attempt that has just ended, if it counts.
 func (j *Job) accountFor(a *Attempt, now Time) {
@@ -128,7 +67,7 @@ func (j *Job) countSuccess(a *Attempt) {
 	// A success ends the series of failures from which the delay follows, and with it
 	// the delay that runs: so does the reference.
 	j.retry = retry{wake: Never, success: a.FinishedAt}
-	j.exits = 0
+	j.exits, j.snoozes = 0, 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
 		return
@@ -155,12 +94,14 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 	case rule != None:
 		// A rule goes before everything else that is known of the failure, also before the
 		// exit of the process: that lets users decide what an exit means.
-		action, a.exited = j.Spec.FailureRules[rule].Action, false
+		action, a.exited, a.snoozed = j.Spec.FailureRules[rule].Action, false, false
 	case a.exited:
 		// It is the process that has failed. countExit counts that.
 		action = Ignore
 	case a.permanent:
 		action = j.permanentAction()
+	case a.snoozed:
+		action = Ignore
 	}
 	a.countedAt = a.failedAt(now)
 	switch {
@@ -168,6 +109,8 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 		j.failIndexOnce(a, action)
 	case a.exited:
 		j.noteFailure(a, 1, a.countedAt) // the exit lengthens the delay, once
+	case a.snoozed:
+		j.snooze(a)
 	default:
 		j.addFailed(action)
 		j.failOnce(a, now)
@@ -212,6 +155,7 @@ func (a *Attempt) failedAt(now Time) Time {
 
 // failOnce lengthens the job's retry delay; failures that are ignored do too.
 func (j *Job) failOnce(a *Attempt, now Time) {
+	j.snoozes = 0
 	if !j.retry.note(a.countedAt, now) {
 		j.noteFailure(a, 1, a.countedAt)
 		return
@@ -353,7 +297,7 @@ func (j *Job) delayKnown(index int, n int, delay time.Duration) {
 		return
 	}
 	if delay < 0 {
-		j.exhausted = true
+		j.failJob = cmp.Or(j.failJob, &backoffLimitExceeded)
 		return
 	}
 	j.retry.until = j.retry.last.Add(delay)

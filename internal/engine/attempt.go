@@ -35,6 +35,9 @@ type Attempt struct {
 	// Exits is how often in a row the process has ended under an attempt of the
 	// same index.
 	Exits int
+	// Snoozes is how often in a row an attempt of the same index, or run of this one,
+	// has ended with a snooze; see Result.Snooze.
+	Snoozes int
 
 	State      State
 	CreatedAt  Time
@@ -58,6 +61,7 @@ type Attempt struct {
 	settleAt    Time // when a requested stop begins to count
 	graceAt     Time
 	timeoutAt   Time
+	stallAt     Time // when its latest sign of life is looked for
 	retryAt     Time // while retained: when its index may be tried again
 
 	account     account        // how it was counted
@@ -67,6 +71,7 @@ type Attempt struct {
 	holding     bool           // its index cannot be given to another
 	interrupted bool           // by a shutdown
 	exited      bool           // its process has ended under it, which is not its failure
+	snoozed     bool           // its last run has ended with a snooze, which does not count
 	succeeded   bool           // it has ended, with exit code 0
 	slot        int32          // its place among the live attempts
 	wake        duequeue.Place // in Job.wakes
@@ -94,8 +99,9 @@ const keptRuns = 20
 
 // A past is what is known of the earlier runs of an attempt.
 type past struct {
-	delays int   // restarts since the restart delay began anew
-	runs   []Run // the latest, with the present one
+	delays  int   // restarts since the restart delay began anew
+	snoozed int   // restarts that do not count towards the limit
+	runs    []Run // the latest, with the present one
 }
 
 // keepPast returns the attempt's past, to be added to.
@@ -200,6 +206,9 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 	a.CreatedAt = now
 	a.holding = index >= 0
 	a.errorRule = None
+	if index < 0 {
+		a.Snoozes = int(j.snoozes)
+	}
 	a.slot = int32(len(j.live))
 	j.live = append(j.live, a)
 	j.created++
@@ -221,11 +230,7 @@ func (j *Job) started(a *Attempt, now Time) {
 		return // it has ended, has started, or is not to start yet
 	}
 	if a.runEndAt != 0 {
-		a.HasExit = false
-		a.Restarts++
-		j.restarts++
-		p := a.keepPast()
-		p.runs = append(p.runs[max(0, len(p.runs)-keptRuns+1):], Run{StartedAt: now})
+		j.countRestart(a, now)
 	}
 	if a.StartedAt == 0 {
 		a.StartedAt = now
@@ -238,6 +243,10 @@ func (j *Job) started(a *Attempt, now Time) {
 		}
 	}
 	a.runAt = now
+	if j.Spec.ProgressDeadline > 0 && a.State == StateRunning {
+		a.stallAt = now.Add(j.Spec.ProgressDeadline)
+		j.rearm(a)
+	}
 	j.setReady(a, true, now)
 }
 
@@ -275,6 +284,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	// They are kept because an attempt may be counted later than it ends.
 	a.permanent, a.retryAfter = r.Permanent, r.RetryAfter
 	a.errorRule = r.ErrorRule
+	a.snoozed = r.Snooze && r.RetryAfter > 0 && !r.Permanent && a.Snoozes < j.Spec.snoozeLimit()
 	switch {
 	case a.State == StateStopping && a.StartedAt == 0:
 		j.endIdle(a, now)
@@ -294,81 +304,6 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	}
 }
 
-// awaitRestart lets a failed run be followed by another in the same attempt.
-func (j *Job) awaitRestart(a *Attempt, now Time) {
-	// Before the state changes: what waits is not ready, but when it last was matters
-	// for the order of removal and for the retry delay.
-	j.setReady(a, false, now)
-	j.touch(a)
-	a.State, a.runEndAt = StateBackoff, now
-	run := Run{a.runAt, now, a.ExitCode, true}
-	if p := a.keepPast(); len(p.runs) > 0 {
-		p.runs[len(p.runs)-1] = run
-	} else {
-		p.runs = []Run{run}
-	}
-	// A failed run is a failure to show, although it is never counted: the attempt may
-	// succeed yet.
-	j.noteFailure(a, a.Restarts+1, now)
-	switch {
-	case a.retryAfter > 0:
-		j.restartIn(a, a.retryAfter, now)
-	case j.Spec.CustomRestartDelay:
-		// Until the answer is there. Never, and not zero, tells it from a run that is due.
-		a.RestartAt = Never
-		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
-	default:
-		j.restartIn(a, a.kubeletDelay(now), now)
-	}
-}
-
-// restartIn sets when a waiting attempt runs again, counted from the end of
-// its last run; a negative delay means that it does not.
-func (j *Job) restartIn(a *Attempt, delay time.Duration, now Time) {
-	switch {
-	case a.State != StateBackoff:
-	case delay < 0:
-		j.end(a, false, now)
-	default:
-		// The delay counts from the end of the run, however long the answer took.
-		a.RestartAt = a.runEndAt.Add(delay)
-		j.restarting.Set(a, int64(a.RestartAt))
-		j.rearm(a)
-	}
-}
-
-// restart runs the executor again. The restart counts when it has started.
-func (j *Job) restart(a *Attempt, now Time) {
-	a.State, a.RestartAt = StateQueued, 0
-	j.restarting.Remove(a)
-	j.start(a, now)
-}
-
-// restartHeldBack makes the restarts that a decision had held back which has been taken
-// back. Nothing else is done that is due: attempts that were created in the same step
-// are to have their time, however short it is.
-func (j *Job) restartHeldBack(now Time) {
-	for a, ok := j.restarting.Pop(int64(now)); ok; a, ok = j.restarting.Pop(int64(now)) {
-		j.touch(a)
-		j.restart(a, now)
-		j.rearm(a)
-	}
-}
-
-// kubeletDelay is the kubelet's back-off: nothing, then 10 s doubling to 300 s,
-// beginning anew after a run of more than ten minutes.
-func (a *Attempt) kubeletDelay(now Time) time.Duration {
-	p := a.keepPast()
-	if p.delays > 0 && now-a.runAt > Time(10*time.Minute) {
-		p.delays = 0
-	}
-	p.delays++
-	if p.delays == 1 {
-		return 0
-	}
-	return doubling(p.delays-1, 300*time.Second)
-}
-
 // rearm sets when something is next due for a live attempt.
 func (j *Job) rearm(a *Attempt) {
 	due := Never
@@ -378,7 +313,7 @@ func (j *Job) rearm(a *Attempt) {
 	if !j.mayRestart(a) {
 		restartAt = 0
 	}
-	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
+	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, a.stallAt, restartAt} {
 		if t != 0 {
 			due = min(due, t)
 		}
@@ -436,6 +371,9 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	}
 	if due(&a.timeoutAt, now) && a.Reason == "" {
 		j.timeOut(a, now)
+	}
+	if due(&a.stallAt, now) && a.State == StateRunning && a.Reason == "" {
+		j.emit(NeedSign, a)
 	}
 	if a.State == StateBackoff && a.RestartAt != 0 && a.RestartAt <= now && j.mayRestart(a) {
 		j.restart(a, now)

@@ -53,7 +53,7 @@ func (c *checkup) checkCounters() {
 	var want counters
 	uncounted := c.unrecorded
 	for _, a := range c.live {
-		want.restarts += a.Restarts
+		want.restarts += a.countedRestarts()
 		addIf(&want.Pending, a.StartedAt == 0)
 		addIf(&want.Active, a.active())
 		addIf(&want.Ready, a.active() && a.Ready)
@@ -64,9 +64,11 @@ func (c *checkup) checkCounters() {
 		// for good.
 		addIf(&uncounted, a.account == open)
 	}
-	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, c.settling}
+	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, int(c.settling)}
 	c.want(have == want, "counters are %+v, want %+v", have, want)
 	c.want(c.exits >= 0 && (c.exits == 0 || !c.Spec.Indexed), "%d exits", c.exits)
+	c.want(c.snoozes >= 0 && (c.snoozes == 0 || !c.Spec.Indexed), "%d snoozes", c.snoozes)
+	c.want(len(c.runStarts()) < c.Run(), "%d runs begin, and this is run %d", len(c.runStarts()), c.Run())
 	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
 	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // each is counted once at most
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
@@ -132,7 +134,7 @@ func (c *checkup) checkDue() {
 		if !c.mayRestart(a) {
 			restartAt = 0
 		}
-		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
+		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, a.stallAt, restartAt} {
 			if t != 0 {
 				next = min(next, t)
 			}
@@ -183,7 +185,6 @@ func (c *checkup) checkIndexes() {
 		return
 	}
 	c.want(c.Succeeded == c.Completed.Len(), "%d succeeded, %d completed", c.Succeeded, c.Completed.Len())
-	c.want(c.Spec.perIndex() || c.GivenUp.Len() == 0, "indexes are given up without a limit per index")
 	for i := range c.GivenUp.All() {
 		c.want(!c.Completed.Contains(i), "index %d is completed and given up", i)
 	}
@@ -314,7 +315,8 @@ func (c *checkup) checkHistory() {
 		c.want(a.Phase() == Succeeded && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a success", a.Seq)
 	}
 	for _, a := range h.failed.all() {
-		c.want(a.Phase() == Failed && !a.retained && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a failure", a.Seq)
+		c.want(a.Phase() == Failed && !a.retained && a.wake == 0 && a.wakeRetry == 0,
+			"attempt %d is kept as a failure", a.Seq)
 	}
 	for _, l := range []*list{&h.succeeded, &h.failed} {
 		all := l.all()

@@ -123,15 +123,16 @@ func (j *Job) decide(now Time) *target {
 	switch {
 	case j.failJob != nil:
 		return j.failJob
-	case j.exhausted, j.Failed+j.unrecorded > s.BackoffLimit, s.OnFailure && j.restartsExceeded():
+	case j.Failed+j.unrecorded > s.BackoffLimit, s.OnFailure && j.restartsExceeded():
 		return &backoffLimitExceeded
 	case s.ActiveDeadline >= 0 && !s.Suspend && j.StartTime != 0 && now >= j.StartTime.Add(s.ActiveDeadline):
 		// A suspended job does not age: its start time is set anew when it is resumed.
 		return &deadlineExceeded
 	}
-	if s.perIndex() {
+	if s.Indexed {
 		// Failed indexes end the job only when no other can still succeed, unless there is a
-		// limit for them: the rest of the work is worth doing.
+		// limit for them: the rest of the work is worth doing. Without a limit per index
+		// they are those that were cancelled.
 		if failed := j.GivenUp.Len(); s.MaxFailedIndexes >= 0 && failed > s.MaxFailedIndexes {
 			return &maxFailedIndexesExceeded
 		} else if failed > 0 && failed+j.Succeeded >= s.Completions {
@@ -216,14 +217,17 @@ func (j *Job) pursue(now Time) {
 
 // mayFinish reports whether the terminal condition may follow: a job that is decided
 // while it is suspended waits until it is resumed, as only a job with a start time
-// can have finished. The exception is one that has nothing to do.
+// can have finished. The exceptions are one that has nothing to do, and one that was
+// cancelled: whoever does that does not want to resume it.
 func (j *Job) mayFinish() bool {
-	return j.StartTime != 0 || j.Spec.Suspend && j.Spec.Completions == 0
+	return j.StartTime != 0 || j.isCancelled() || j.Spec.Suspend && j.Spec.Completions == 0
 }
 
 // finish adds the terminal condition, after which nothing changes any more.
 func (j *Job) finish(condition string, now Time) {
 	j.FinishedAt = now
+	j.indexes.dropNumbers() // nothing is tried any more
+	j.indexes.failures = nil
 	j.addTarget(condition, now)
 	j.addEndEvents(now)
 	j.emit(Finished, nil)
@@ -242,6 +246,10 @@ func (j *Job) addTarget(condition string, now Time) {
 // failed, unless a rule ignores it; when it succeeded, none is counted.
 func (j *Job) endAttempts(condition string, now Time) {
 	j.addTarget(condition, now)
+	cause := CauseFinished
+	if j.isCancelled() {
+		cause = CauseCancelled
+	}
 	// From here on nothing is tried again, so that nothing is left to take over the counts
 	// of what was retained.
 	j.recordAll()
@@ -252,7 +260,7 @@ func (j *Job) endAttempts(condition string, now Time) {
 			j.countUnfinished(a)
 		}
 		if a.active() {
-			j.askToStop(a, DeletedByController, CauseFinished, now)
+			j.askToStop(a, DeletedByController, cause, now)
 		}
 	}
 }

@@ -344,7 +344,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 
 // renew makes a running attempt one that starts now, but for what numbers it.
 func (a *Attempt) renew(now Time) {
-	a.FinishedAt, a.Failures, a.Ignored, a.Exits = 0, 0, 0, 0
+	a.FinishedAt, a.Failures, a.Ignored, a.Exits, a.Snoozes = 0, 0, 0, 0, 0
 	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
 }
 

@@ -210,6 +210,7 @@ func (h *history) merge() {
 // trim gives up the oldest attempts above the limit, failed ones last.
 func (h *history) trim(limit int) {
 	h.settle()
+	// A lower limit takes effect at once, and a higher one with what ends from now on.
 	h.limit = limit
 	for h.plain.n+h.succeeded.n+h.failed.n > limit {
 		h.dropOldest()
@@ -248,6 +249,7 @@ func (h *history) reuse() *Attempt {
 	if a == nil {
 		return new(Attempt)
 	}
+	// The last that was freed comes first: it is most likely in the processor's cache.
 	h.free = a.next
 	return a
 }

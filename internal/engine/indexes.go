@@ -40,19 +40,27 @@ type indexes struct {
 // of the process in a row it has had.
 type failures struct {
 	Counted, Ignored int
-	Exits            int
+	Exits, Snoozes   int
 }
 
 // keepFailures remembers what an attempt knows of the failures of its index.
 func (x *indexes) keepFailures(a *Attempt) {
 	// The zero value is what is assumed of every index that is not there.
-	if a.Failures+a.Ignored == 0 {
+	if a.Failures+a.Ignored+a.Snoozes == 0 {
 		return
 	}
 	if x.failures == nil {
 		x.failures = make(map[int]failures)
 	}
-	x.failures[a.Index] = failures{a.Failures, a.Ignored, a.Exits}
+	x.failures[a.Index] = failures{a.Failures, a.Ignored, a.Exits, a.Snoozes}
+}
+
+// dropNumbers forgets the numbers of all indexes, and has their records removed.
+func (x *indexes) dropNumbers() {
+	for i := range x.numbers {
+		x.touch(i)
+	}
+	x.numbers = nil
 }
 
 // giveBack makes index i pending again.
@@ -129,7 +137,7 @@ func (j *Job) freeIndex(a *Attempt) {
 		j.indexes.giveBack(a.Index, a.retained && j.delays(a))
 		if !a.retained { // of one that is, its successor takes these over
 			j.indexes.count(a.Index, a.Number+1)
-			j.indexes.keepExits(a)
+			j.indexes.keepSeries(a)
 		}
 	}
 }

@@ -180,9 +180,12 @@ func (l *loader) takeHead() {
 	j.FinishedAt, j.DeletedAt, j.Conditions = h.FinishedAt, h.DeletedAt, h.Conditions
 	j.Succeeded, j.Failed, j.LastFailure, j.created = h.Succeeded, h.Failed, h.LastFailure, h.Attempts
 	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil,
-		seen: h.FailuresSeen, wake: Never}
+		seen: h.FailuresSeen, asleep: h.Asleep, wake: Never}
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
-	j.exhausted, j.outOfRange, j.exits = h.Exhausted, h.OutOfRange, h.Exits
+	j.outOfRange, j.exits, j.snoozes = h.OutOfRange, int32(h.Exits), int32(h.Snoozes)
+	if h.Run > 1 {
+		j.reruns = &reruns{h.Run, h.Runs}
+	}
 	x := &j.indexes
 	x.failures = h.IndexFailures
 	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
@@ -216,12 +219,15 @@ func (l *loader) takeAttempt(a *Attempt) {
 	if a.HasEnded() {
 		return
 	}
+	// Its place means nothing, and may be another than before.
 	a.slot = int32(len(l.live))
 	l.live = append(l.live, a)
-	l.restarts += a.Restarts
+	// Counters of live attempts are not stored: what is told twice could differ.
+	l.restarts += a.countedRestarts()
 	if a.settleAt != 0 {
 		l.settling++
 	}
+	// One whose delay is still being asked for is in no queue.
 	if a.RestartAt != 0 && a.RestartAt != Never {
 		l.restarting.Set(a, int64(a.RestartAt))
 	}
@@ -240,21 +246,21 @@ func (l *loader) takeAttempt(a *Attempt) {
 }
 
 // findReturned finds the indexes below indexes.next that are nowhere else.
-func (l *loader) findReturned() {
-	x := &l.indexes
-	end := min(x.next, l.Spec.Completions)
+func (j *Job) findReturned() {
+	x := &j.indexes
+	end := min(x.next, j.Spec.Completions)
 	// What lies between completed indexes is found by their intervals: there may be ten
 	// million indexes, but few gaps.
 	from := 0
-	for first, last := range l.Completed.Intervals() {
+	for first, last := range j.Completed.Intervals() {
 		x.returned.AddRange(from, min(first, end)-1)
 		from = last + 1
 	}
 	x.returned.AddRange(from, end-1)
-	for i := range l.GivenUp.All() {
+	for i := range j.GivenUp.All() {
 		x.returned.Remove(i)
 	}
-	for _, a := range l.live {
+	for _, a := range j.live {
 		if a.holding {
 			x.returned.Remove(a.Index)
 		}
@@ -262,8 +268,8 @@ func (l *loader) findReturned() {
 	x.waiting = x.returned.Len()
 	x.ready = x.returned.Snapshot()
 	// Their delays go on as if nothing had been in between.
-	for i, a := range l.retained {
-		if l.delays(a) {
+	for i, a := range j.retained {
+		if j.delays(a) {
 			x.ready.Remove(i)
 		}
 	}

@@ -31,7 +31,7 @@ func (j *Job) manage(now Time) {
 	}
 	// What settles may yet turn out to have succeeded: its place is not given away before
 	// that is known.
-	missing := wanted - j.Active - j.settling
+	missing := wanted - j.Active - int(j.settling)
 	if j.Spec.ReplaceFailed {
 		missing = wanted - j.Active - j.Terminating // those that settle among them
 	}
@@ -56,8 +56,8 @@ func (j *Job) wanted() int {
 // startSome starts up to n attempts. The delay of a job without a limit per index holds
 // back all of them, also those of indexes that never failed.
 func (j *Job) startSome(n int, now Time) {
-	if !j.Spec.perIndex() && j.retry.delayed(now) {
-		j.retry.wake = j.retry.until
+	if until := j.retry.heldUntil(); !j.Spec.perIndex() && now < until {
+		j.retry.wake = until
 		return
 	}
 	if !j.Spec.Indexed {
@@ -81,7 +81,7 @@ func (j *Job) startSome(n int, now Time) {
 func (j *Job) createIndex(i int, now Time) {
 	a := j.create(i, j.indexes.take(i), now)
 	if f, ok := j.indexes.failures[i]; ok {
-		a.Failures, a.Ignored, a.Exits = f.Counted, f.Ignored, f.Exits
+		a.Failures, a.Ignored, a.Exits, a.Snoozes = f.Counted, f.Ignored, f.Exits, f.Snoozes
 		delete(j.indexes.failures, i)
 	}
 	// A map that is empty is not worth a look for each of ten million indexes.
@@ -92,7 +92,8 @@ func (j *Job) createIndex(i int, now Time) {
 		// The number of the retained one is not in numbers: it was still to be recorded.
 		a.Number = max(a.Number, old.Number+1)
 		j.indexes.highest = max(j.indexes.highest, a.Number)
-		a.Failures, a.Ignored, a.Exits = old.Failures, old.Ignored, old.exitsAfter()
+		a.Failures, a.Ignored = old.Failures, old.Ignored
+		a.Exits, a.Snoozes = old.exitsAfter(), old.snoozesAfter()
 		if old.counts {
 			a.Failures++
 		} else {

@@ -82,7 +82,7 @@ func (j *Job) lose(a *Attempt, now Time) {
 	}
 	j.end(a, false, now)
 	if a.exited && a.interrupted && a.Index >= 0 {
-		j.indexes.keepExits(a)
+		j.indexes.keepSeries(a)
 	}
 }
 
@@ -97,7 +97,7 @@ func (j *Job) countExit(now Time) {
 	if j.Spec.Indexed {
 		return
 	}
-	if j.exits++; j.exits > j.Spec.exitLimit() {
+	if j.exits++; int(j.exits) > j.Spec.exitLimit() {
 		j.exceedExits(nil)
 	}
 }
@@ -119,10 +119,11 @@ func (a *Attempt) exitsAfter() int {
 	return a.Exits
 }
 
-// keepExits hands on to the next attempt of an index how many exits it has had.
-func (x *indexes) keepExits(a *Attempt) {
-	exits := a.exitsAfter()
-	if exits == 0 {
+// keepSeries hands on to the next attempt of an index how many exits, and how many
+// snoozes, it has had in a row.
+func (x *indexes) keepSeries(a *Attempt) {
+	exits, snoozes := a.exitsAfter(), a.snoozesAfter()
+	if exits+snoozes == 0 {
 		return
 	}
 	if x.failures == nil {
@@ -130,7 +131,7 @@ func (x *indexes) keepExits(a *Attempt) {
 	}
 	// Failures that were kept for another reason stay.
 	f := x.failures[a.Index]
-	f.Exits = exits
+	f.Exits, f.Snoozes = exits, snoozes
 	x.failures[a.Index] = f
 }
 

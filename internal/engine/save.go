@@ -164,6 +164,7 @@ func (j *Job) saveAttempts(put func(string, []byte)) {
 			put(numbered(keyAttempt, a.Seq), asJSON(t.saved(a)))
 		}
 	}
+	// The records of attempts are used again: nothing may refer to them.
 	clear(t.attempts)
 	t.attempts, t.ended = t.attempts[:0], t.ended[:0]
 }
@@ -210,6 +211,7 @@ func (r *runs) advance(put func(string, []byte), pushed int64, n int) (fresh run
 		put(numbered(r.kind, r.list[0].first), nil)
 		r.list = r.list[1:]
 	}
+	// What came and went between two saves has never had a record.
 	fresh = run{oldest, pushed}
 	if last := len(r.list) - 1; last >= 0 {
 		fresh.first = max(oldest, r.list[last].end)
@@ -265,6 +267,7 @@ type Outcome struct {
 	Conditions                                  []Condition
 	Succeeded, Failed                           int
 	LastFailure                                 Failure
+	Run                                         int
 }
 
 // head is the record of that key.
@@ -274,13 +277,14 @@ type head struct {
 
 	Retries                int // since the last success
 	LastSuccess            Time
-	FailuresSeen           Time
+	FailuresSeen, Asleep   Time
 	RetryAfter, RetryUntil Time
 
-	Target, FailJob       *savedTarget
-	DecideAt              Time
-	Exhausted, OutOfRange bool
-	Exits                 int
+	Target, FailJob *savedTarget
+	DecideAt        Time
+	OutOfRange      bool
+	Exits, Snoozes  int
+	Runs            []runStart
 
 	NextIndex, AgainIndex, AgainFrom, HighestNumber int
 	IndexFailures                                   map[int]failures
@@ -306,44 +310,44 @@ func (j *Job) head() *head {
 	x, h := &j.indexes, &j.history
 	return &head{
 		Outcome: Outcome{CreatedAt: j.CreatedAt, StartTime: j.StartTime, FinishedAt: j.FinishedAt, DeletedAt: j.DeletedAt,
-			Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure},
+			Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure, Run: j.Run()},
 		Attempts: j.created,
 		Retries:  j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
-		FailuresSeen: j.retry.seen,
-		Target:       j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
-		Exhausted: j.exhausted, OutOfRange: j.outOfRange, Exits: j.exits,
+		FailuresSeen: j.retry.seen, Asleep: j.retry.asleep,
+		Target: j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
+		OutOfRange: j.outOfRange, Exits: int(j.exits), Snoozes: int(j.snoozes), Runs: j.runStarts(),
 		NextIndex: x.next, AgainIndex: x.again, AgainFrom: x.againFrom, HighestNumber: x.highest,
 		IndexFailures:   x.failures,
 		OldestPlain:     h.plain.pushed - int64(h.plain.n),
-		OldestSucceeded: h.succeeded.pushed - int64(h.succeeded.n),
-		OldestFailed:    h.failed.pushed - int64(h.failed.n),
+		OldestSucceeded: h.succeeded.pushed - int64(h.succeeded.n), OldestFailed: h.failed.pushed - int64(h.failed.n),
 	}
 }
 
 // A savedAttempt is an attempt as it is saved.
 type savedAttempt struct {
-	Seq                                         int64
-	Index, Number                               int
-	Restarts, Failures, Ignored, Exits          int `json:",omitzero"`
-	State                                       State
-	CreatedAt                                   Time
-	StartedAt, FinishedAt, RestartAt, DeletedAt Time        `json:",omitzero"`
-	DeletedBy                                   Deleter     `json:",omitzero"`
-	Reason                                      string      `json:",omitzero"`
-	ExitCode                                    int         `json:",omitzero"`
-	HasExit, Ready, Abandoned                   bool        `json:",omitzero"`
-	Conditions                                  []Condition `json:",omitempty"`
-	ReadyAt, ReadyBefore, RunAt, RunEndAt       Time        `json:",omitzero"`
-	SettleAt, GraceAt, TimeoutAt, RetryAt       Time        `json:",omitzero"`
-	Account                                     account     `json:",omitzero"`
-	CountedAt                                   Time        `json:",omitzero"`
-	Retained, Counts, Holding, Succeeded        bool        `json:",omitzero"`
-	Interrupted, Exited                         bool        `json:",omitzero"`
-	ErrorRule                                   int
-	Permanent                                   bool   `json:",omitzero"`
-	RestartNo                                   int    `json:",omitzero"`
-	Runs                                        []Run  `json:",omitempty"`
-	Owner                                       []byte `json:",omitempty"` // see Job.Track
+	Seq                                            int64
+	Index, Number                                  int
+	Restarts, Failures, Ignored, Exits             int `json:",omitzero"`
+	Snoozes, SnoozedRestarts                       int `json:",omitzero"`
+	State                                          State
+	CreatedAt                                      Time
+	StartedAt, FinishedAt, RestartAt, DeletedAt    Time        `json:",omitzero"`
+	DeletedBy                                      Deleter     `json:",omitzero"`
+	Reason                                         string      `json:",omitzero"`
+	ExitCode                                       int         `json:",omitzero"`
+	HasExit, Ready, Abandoned                      bool        `json:",omitzero"`
+	Conditions                                     []Condition `json:",omitempty"`
+	ReadyAt, ReadyBefore, RunAt, RunEndAt          Time        `json:",omitzero"`
+	SettleAt, GraceAt, TimeoutAt, RetryAt, StallAt Time        `json:",omitzero"`
+	Account                                        account     `json:",omitzero"`
+	CountedAt                                      Time        `json:",omitzero"`
+	Retained, Counts, Holding, Succeeded           bool        `json:",omitzero"`
+	Interrupted, Exited, Snoozed                   bool        `json:",omitzero"`
+	ErrorRule                                      int
+	Permanent                                      bool   `json:",omitzero"`
+	RestartNo                                      int    `json:",omitzero"`
+	Runs                                           []Run  `json:",omitempty"`
+	Owner                                          []byte `json:",omitempty"` // see Job.Track
 }
 
 // saved is the form in which an attempt is stored. The conditions are copied: the record
@@ -352,6 +356,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 	s := savedAttempt{
 		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts,
 		Failures: a.Failures, Ignored: a.Ignored, Exits: a.Exits,
+		Snoozes: a.Snoozes, Snoozed: a.snoozed, StallAt: a.stallAt,
 		State: a.State, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
 		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt, DeletedBy: a.DeletedBy, Reason: a.Reason,
 		ExitCode: a.ExitCode, HasExit: a.HasExit, Ready: a.Ready, Abandoned: a.Abandoned,
@@ -365,7 +370,7 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		Owner: t.describe(a),
 	}
 	if p := a.past; p != nil {
-		s.RestartNo, s.Runs = p.delays, slices.Clone(p.runs)
+		s.RestartNo, s.SnoozedRestarts, s.Runs = p.delays, p.snoozed, slices.Clone(p.runs)
 	}
 	return s
 }
@@ -375,6 +380,7 @@ func (s *savedAttempt) attempt() *Attempt {
 	a := &Attempt{
 		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts,
 		Failures: s.Failures, Ignored: s.Ignored, Exits: s.Exits,
+		Snoozes: s.Snoozes, snoozed: s.Snoozed, stallAt: s.StallAt,
 		State: s.State, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		RestartAt: s.RestartAt, DeletedAt: s.DeletedAt, DeletedBy: s.DeletedBy, Reason: s.Reason,
 		ExitCode: s.ExitCode, HasExit: s.HasExit, Ready: s.Ready, Abandoned: s.Abandoned, Conditions: s.Conditions,
@@ -387,7 +393,7 @@ func (s *savedAttempt) attempt() *Attempt {
 		saved: true,
 	}
 	if s.RestartNo > 0 || len(s.Runs) > 0 {
-		a.past = &past{s.RestartNo, s.Runs}
+		a.past = &past{s.RestartNo, s.SnoozedRestarts, s.Runs}
 	}
 	return a
 }

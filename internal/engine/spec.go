@@ -21,6 +21,7 @@ type Spec struct {
 	MaxFailedIndexes     int           // one more failed index than that fails the job; or None
 	ActiveDeadline       time.Duration // from the start, or the latest resume, of the job; or None
 	AttemptTimeout       time.Duration // from the start of an attempt; or None
+	ProgressDeadline     time.Duration // between two signs of life of an attempt; zero: none
 	Grace                time.Duration // that an attempt has to stop
 	TTL                  time.Duration // from the end of the job to its removal; or None
 	Suspend              bool          // nothing runs
@@ -75,6 +76,9 @@ type Result struct {
 	// RetryAfter is the delay before the next try, in place of any other; zero if the
 	// result has none to say.
 	RetryAfter time.Duration
+	// Snooze is set if the result is no failure, only that it is too early: with
+	// RetryAfter, which it needs, it does not count. See Spec.snoozeLimit.
+	Snooze bool
 }
 
 // match finds the first rule that matches a failed attempt, or None. An attempt

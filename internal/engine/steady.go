@@ -24,10 +24,11 @@ func (a *Attempt) renewable() bool {
 func (j *Job) steady() Time {
 	s := &j.Spec
 	switch {
-	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil, j.exhausted,
+	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil,
 		j.DeletedAt != 0, j.startsNothing(), j.StartTime == 0, s.Suspend, s.Unmanaged,
-		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.HoldsPending, s.QueuesStarts,
-		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.exits > 0, len(j.indexes.failures) > 0, j.outOfRange,
+		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.ProgressDeadline > 0,
+		s.HoldsPending, s.QueuesStarts, j.Active != s.Parallelism, j.Terminating > 0,
+		j.retry.n > 0, j.retry.asleep > 0, j.exits > 0, len(j.indexes.failures) > 0, j.outOfRange,
 		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:
 		return 0
 	case s.ActiveDeadline >= 0:

@@ -74,6 +74,7 @@ func (j *Job) stop(a *Attempt, why Cause, now Time) {
 	if a.graceAt == 0 {
 		a.graceAt = now.Add(j.Spec.Grace).Add(a.Slack)
 	}
+	a.stallAt = 0
 	j.out = append(j.out, Action{Kind: Stop, Attempt: a, Cause: why})
 }
 
@@ -145,9 +146,9 @@ func (j *Job) end(a *Attempt, succeeded bool, now Time) {
 	if a.StartedAt == 0 {
 		j.Pending--
 	}
-	j.restarts -= a.Restarts
+	j.restarts -= a.countedRestarts()
 	a.State, a.succeeded, a.FinishedAt = StateEnded, succeeded, now
-	a.graceAt, a.timeoutAt = 0, 0
+	a.graceAt, a.timeoutAt, a.stallAt = 0, 0, 0
 	j.settled(a)
 	// Most attempts are in no queue, and end by the million.
 	if a.wake != 0 {
@@ -158,7 +159,7 @@ func (j *Job) end(a *Attempt, succeeded bool, now Time) {
 	}
 	j.drop(a)
 	j.accountFor(a, now)
-	a.Ready, a.RestartAt = false, 0
+	a.Ready, a.RestartAt, a.retryAfter = false, 0, 0
 	j.freeIndex(a)
 	// After all that has changed, so that the caller sees it as it stays.
 	if a.Notify {

@@ -16,6 +16,7 @@ import (
 // A Failure is why a job has failed.
 type Failure struct {
 	Reason, Message string
+	Cause           error // of a job that was cancelled
 	// Attempts are those that are kept, and the last one of each index that was given
 	// up, oldest first, without those that were merely stopped.
 	Attempts []FailedAttempt
@@ -29,23 +30,10 @@ type FailedAttempt struct {
 	Seq             int64
 	Index, ExitCode int // ExitCode: -1 if there is none
 	Err             error
-	TimedOut        bool
+	Overdue         error          // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 	Log             []logtail.Line // the last lines
 
 	text string // of Err, of one in lastOf
-}
-
-// Failure returns why the job has failed; nil if it has not.
-func (j *Job) Failure() *Failure {
-	if j.restsAfter(engine.JobComplete) {
-		return nil
-	}
-	j.lock()
-	defer j.unlock()
-	if j.failure != nil {
-		return j.failure
-	}
-	return j.failureLocked()
 }
 
 func (j *Job) failureLocked() *Failure {
@@ -54,7 +42,7 @@ func (j *Job) failureLocked() *Failure {
 		return nil
 	}
 	last := e.Conditions[len(e.Conditions)-1]
-	f := &Failure{Reason: last.Reason, Message: last.Message}
+	f := &Failure{Reason: last.Reason, Message: last.Message, Cause: j.cancelCauseLocked(last)}
 	ended, failed := 0, 0
 	isKept := make(map[int64]bool)
 	for a := range e.All() {
@@ -72,21 +60,39 @@ func (j *Job) failureLocked() *Failure {
 	}
 	for index, last := range j.lastOf {
 		if e.GivenUp.Contains(index) && !isKept[last.Seq] {
-			failed++
-			last.Name = j.id.Name(last.Seq, index)
-			f.Attempts = append(f.Attempts, last)
+			f.Attempts = append(f.Attempts, j.namedLocked(last))
+			if last.Seq != noAttempt {
+				failed++
+			}
 		}
 	}
 	if last := j.lastFailedLocked(); len(f.Attempts) == 0 && last != nil { // there is no history
 		f.Attempts = []FailedAttempt{*last}
 		failed++
 	}
-	slices.SortFunc(f.Attempts, func(a, b FailedAttempt) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(f.Attempts, FailedAttempt.compare)
 	if ended >= e.Spec.History { // some may have left it
 		f.Omitted = max(0, e.Failed-failed)
 	}
 	f.Indexes = j.failedIndexesLocked(f.Attempts)
 	return f
+}
+
+// namedLocked is a failure with the name of its attempt, if there was one.
+func (j *Job) namedLocked(f FailedAttempt) FailedAttempt {
+	if f.Seq != noAttempt {
+		f.Name = j.id.Name(f.Seq, f.Index)
+	}
+	return f
+}
+
+// compare puts the older one first. That an index was cancelled is the last that has
+// happened to it.
+func (a FailedAttempt) compare(b FailedAttempt) int {
+	if a.Seq == noAttempt || b.Seq == noAttempt {
+		return cmp.Or(-cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Index, b.Index))
+	}
+	return cmp.Compare(a.Seq, b.Seq)
 }
 
 // failedIndexesLocked returns the indexes that were given up, or that some attempts
@@ -106,14 +112,18 @@ func (j *Job) failedIndexesLocked(failed []FailedAttempt) []int {
 // one of its index: nothing else may remember it.
 func (j *Job) noteFailureLocked(x *run, err error, text string, code int) {
 	a := x.attempt
-	if j.engine.Spec.BackoffLimitPerIndex < 0 || a.HasEnded() {
+	if j.engine.Spec.BackoffLimitPerIndex < 0 || a.HasEnded() || j.engine.GivenUp.Contains(a.Index) {
 		return
 	}
+	j.keepLastOfLocked(FailedAttempt{Seq: a.Seq, Index: a.Index, // the name is made when it is asked for
+		ExitCode: code, Err: err, Overdue: overdueOf(a), text: text})
+}
+
+func (j *Job) keepLastOfLocked(f FailedAttempt) {
 	if j.lastOf == nil {
 		j.lastOf = make(map[int]FailedAttempt)
 	}
-	j.lastOf[a.Index] = FailedAttempt{Seq: a.Seq, Index: a.Index, // the name is made when it is asked for
-		ExitCode: code, Err: err, TimedOut: a.DeletedBy == engine.DeletedByTimeout, text: text}
+	j.lastOf[f.Index] = f
 }
 
 // settleFailureLocked forgets the error of an index that has succeeded, and has the
@@ -134,7 +144,7 @@ type savedIndexFailure struct {
 	Attempt  int64
 	ExitCode int
 	Text     string
-	TimedOut bool `json:",omitzero"`
+	Reason   string `json:",omitzero"` // that it was overdue for
 }
 
 // indexFailureKey, and the index, is the key of such a record.
@@ -142,8 +152,12 @@ const indexFailureKey = "failure/"
 
 func (j *Job) saveIndexFailuresLocked(put func(key string, value []byte)) {
 	for _, index := range j.stored.newFailures {
-		f := j.lastOf[index]
-		saved := savedIndexFailure{f.Seq, f.ExitCode, f.text, f.TimedOut}
+		f, ok := j.lastOf[index]
+		if !ok || !j.engine.GivenUp.Contains(index) { // of an earlier run
+			put(indexFailureKey+strconv.Itoa(index), nil)
+			continue
+		}
+		saved := savedIndexFailure{Attempt: f.Seq, ExitCode: f.ExitCode, Text: f.text, Reason: reasonOf(f.Overdue)}
 		put(indexFailureKey+strconv.Itoa(index), encode(saved))
 	}
 	j.stored.newFailures = nil
@@ -162,11 +176,8 @@ func (j *Job) loadIndexFailures(records map[string][]byte) error {
 		if err = cmp.Or(err, json.Unmarshal(data, &saved)); err != nil {
 			return fmt.Errorf("record %q: %w", key, err)
 		}
-		if j.lastOf == nil {
-			j.lastOf = make(map[int]FailedAttempt)
-		}
-		j.lastOf[index] = FailedAttempt{Name: j.id.Name(saved.Attempt, index), Seq: saved.Attempt, Index: index,
-			ExitCode: saved.ExitCode, Err: errors.New(saved.Text), TimedOut: saved.TimedOut, text: saved.Text}
+		j.keepLastOfLocked(FailedAttempt{Seq: saved.Attempt, Index: index, ExitCode: saved.ExitCode,
+			Err: errors.New(saved.Text), Overdue: overdueNamed(saved.Reason), text: saved.Text})
 	}
 	return nil
 }
@@ -196,7 +207,7 @@ func wasMerelyStopped(a *engine.Attempt) bool {
 
 func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
 	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Seq: a.Seq, Index: a.Index, ExitCode: -1, Err: ErrDisrupted,
-		TimedOut: a.Reason == engine.DeadlineExceeded}
+		Overdue: overdueOf(a)}
 	if a.HasExit {
 		f.ExitCode = a.ExitCode
 	}

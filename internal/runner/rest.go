@@ -23,6 +23,8 @@ type rest struct {
 type restErrors struct {
 	last   failureText
 	lastOf map[int]FailedAttempt
+	// cancelled is why the job was cancelled; nil if it was not.
+	cancelled *stop
 }
 
 // A restRecord is the part of a rest that is text. What a View needs comes first.
@@ -79,8 +81,8 @@ func (j *Job) hasSettledLocked() bool {
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
 	r := newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
-	if j.lastText != (failureText{}) || len(j.lastOf) > 0 {
-		r.errors = &restErrors{j.lastText, j.lastOf}
+	if j.lastText != (failureText{}) || len(j.lastOf) > 0 || j.cancelled != nil {
+		r.errors = &restErrors{j.lastText, j.lastOf, j.cancelled}
 	}
 	return r
 }
@@ -108,7 +110,7 @@ func (j *Job) wakeLocked() {
 	b := j.newBody()
 	b.generation, b.hasEnded = saved.Generation, true
 	if r.errors != nil {
-		b.lastText, b.lastOf = r.errors.last, r.errors.lastOf
+		b.lastText, b.lastOf, b.cancelled = r.errors.last, r.errors.lastOf, r.errors.cancelled
 	}
 	var describe func(*engine.Attempt) []byte
 	if b.stored != nil {
@@ -117,7 +119,7 @@ func (j *Job) wakeLocked() {
 	e := engine.Rest{Head: record.head, Events: record.events, Kept: r.kept}
 	b.engine = e.Wake(j.id, j.r.spec(saved.Definition), describe)
 	b.created, b.due = b.engine.CreatedAt, b.engine.Due()
-	close(b.done)
+	close(b.end.reached)
 	j.body = b
 	j.def.Store(saved.Definition)
 	if b.stored != nil {
@@ -144,27 +146,15 @@ func (j *Job) viewAtRestLocked() View {
 		Name: j.id.Job, UID: j.id.String(), ManagedBy: r.managedBy, Generation: r.generation,
 		CreatedAt: date(o.CreatedAt), DeletedAt: date(o.DeletedAt), StartTime: date(o.StartTime),
 		FinishedAt: date(o.FinishedAt), Parallelism: r.parallelism, Completions: r.completions,
-		Suspend: r.suspend, HasLimit: r.hasLimit, Succeeded: o.Succeeded, Failed: o.Failed,
+		Run: max(1, o.Run), Suspend: r.suspend, Succeeded: o.Succeeded, Failed: o.Failed,
 		Conditions: j.r.conditions(o.Conditions), LastFailure: j.r.lastFailure(j.id, o.LastFailure),
 	}
 	v.Completed, v.GivenUp = e.Sets()
+	v.FailsIndexes = r.hasLimit || v.GivenUp.Len() > 0
 	if errors := j.resting.errors; errors != nil {
 		errors.last.describe(v.LastFailure)
 	}
 	return v
-}
-
-// restsAfter reports whether the job rests and has ended with that condition, at less
-// cost than to wake it.
-func (j *Job) restsAfter(condition string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.body != nil {
-		return false
-	}
-	e := engine.Rest{Head: j.resting.record().head}
-	conditions := e.Outcome().Conditions
-	return conditions[len(conditions)-1].Type == condition
 }
 
 // setAwake notes whether a job rests, unless it is gone.

@@ -65,6 +65,23 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 	return true
 }
 
+// Redeclare gives a finished job other functions, for when it is run again. It changes
+// nothing that others see. It reports false if there was an update meanwhile, or the job
+// is gone or runs again.
+func (j *Job) Redeclare(before Revision, def *Definition) bool {
+	var e effects
+	j.lock()
+	defer j.unlock()
+	if j.updates != before.updates || j.engine.IsGone() || j.engine.FinishedAt == 0 {
+		return false
+	}
+	j.rouseLocked() // it rests again with the new definition
+	j.def.Store(def)
+	j.updates++
+	j.holdLocked(&e, undeclaredHold, !def.isDeclared()) // nothing starts: there are no effects
+	return true
+}
+
 // Delete has the job removed. Its attempts run on if it orphans them, and it
 // lingers until they have ended if it is to.
 func (j *Job) Delete(orphan, linger bool) error {

@@ -34,6 +34,7 @@ type run struct {
 	slot   slot          // while the executor runs
 	waited time.Duration // for the slot; 0 if there is no limit
 	kept   *kept         // what the executor has left; nil if nothing
+	sign   engine.Time   // when it has last reported something
 }
 
 // kept is what an attempt leaves besides its outcome.

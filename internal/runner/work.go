@@ -92,8 +92,8 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	if x.attempt.DeletedBy == engine.DeletedByTimeout {
-		j.noteFailureLocked(x, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
+	if overdue := overdueOf(x.attempt); overdue != nil {
+		j.noteFailureLocked(x, overdue, overdue.Error(), 0)
 	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	j.settleFailureLocked(index)
