@@ -34,8 +34,10 @@ var (
 	// ErrDeleted: the job that was waited for was deleted before it finished. It is also
 	// the cause with which attempts are cancelled that a user has deleted, or whose job.
 	ErrDeleted = runner.ErrDeleted
-	// ErrStoreInUse: another controller has claimed the store; see [Claimer].
-	ErrStoreInUse = errors.New("batch: store is in use by another controller")
+	// ErrStoreInUse: another controller has the store, and the text says which; or it
+	// may have it, as the claim is lost. It is also the cause with which attempts are
+	// cancelled then. See [Claimer] and Options.Standby.
+	ErrStoreInUse = runner.ErrStoreInUse
 	// ErrStore: the [Store] failed, with an error that is in the chain as well. What was
 	// called for may have been done, but it is not known to be durable.
 	ErrStore = runner.ErrStore
@@ -68,6 +70,13 @@ type Options struct {
 	// keeps them in memory only, at no cost. A store serves one controller at a
 	// time; whoever opened it closes it, after Shutdown.
 	Store Store
+	// Standby has [New] not fail with [ErrStoreInUse]: the controller works once the
+	// store is free. Until then, and again if its claim is lost, it shows what the store
+	// has, without logs; changes are refused with ErrStoreInUse, which names the process
+	// that works. But [Controller.Apply] keeps a declaration for when this controller
+	// works. See [Controller.Claimed]. False means that a claim that is lost ends the
+	// controller.
+	Standby bool
 }
 
 // A Store keeps the jobs of a [Controller], so that they survive the process. What
@@ -94,14 +103,26 @@ type Store interface {
 	Commit(ctx context.Context, records []Record) error
 }
 
-// A Claimer is a [Store] that one controller at a time can claim. [New] claims it
+// A Claimer is a [Store] that one controller at a time can claim: [New] claims it
 // before anything else, and [Controller.Shutdown] releases it after the last commit.
-// Without it, whoever gives one store to two controllers at once has jobs run twice.
+//
+// A store that is no Claimer is claimed by a record in it, under the key "claim". A
+// second controller is refused if the process of the first one is alive on this machine.
+// Otherwise it begins to work, and the first one finds that out, at the latest with its
+// first commit that comes five seconds or more after the one before.
 type Claimer interface {
 	Store
-	// Claim returns [ErrStoreInUse] at once if the store is claimed, or an error of
-	// ctx. Release is called once.
-	Claim(ctx context.Context) (release func(), err error)
+	// Claim makes the store that of one controller until release is called, once. If
+	// another one has it, and wait is nil, the error is [ErrStoreInUse] at once, with
+	// who it is in the text. Otherwise Claim waits until the store is free, or ctx ends.
+	// Meanwhile it calls wait with the name of who has the store: at first, when somebody
+	// else has it, and some time after the records have changed. Load shows them then, or
+	// its error is ErrStoreInUse.
+	//
+	// The contexts of the controller's commits are made of held, so its values say whose
+	// commit it is. It ends, with a cause, when another controller may have the store. From
+	// then on commits with it are refused, with ErrStoreInUse, whatever else they are.
+	Claim(ctx context.Context, wait func(holder string)) (held context.Context, release func(), err error)
 }
 
 // A Record is a value in a [Store].
@@ -113,7 +134,13 @@ type Record struct {
 
 // A Controller runs jobs. Its methods may be called by several goroutines at
 // once, also by executors. What they return are copies.
-type Controller struct{ runner *runner.Runner }
+type Controller struct {
+	runners  runner.Succession
+	declared *declarations // nil unless it may have to wait for its store
+}
+
+// current is the runner that answers now.
+func (c *Controller) current() *runner.Runner { return c.runners.Current() }
 
 // New returns a controller. It has no goroutine until a job runs, but call
 // [Controller.Shutdown] when done with it. The error names a bad option, or is
@@ -123,15 +150,21 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	if o.MaxActive < 0 {
 		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
 	}
-	c := newController(context.Background(), o, false)
+	if o.Standby && o.Store == nil {
+		return nil, errors.New("batch: Options.Standby: true: needs Options.Store")
+	}
+	c := new(Controller)
 	if o.Store == nil {
+		c.runners.Begin(runner.New(c.runnerOptions(context.Background(), o, false)))
 		return c, nil
 	}
-	store, err := storeOf(ctx, o.Store, c)
-	if err != nil {
-		return nil, err
+	var declare func(context.Context, *runner.Runner, func())
+	if o.Standby {
+		c.declared = newDeclarations()
+		declare = c.declareAll
 	}
-	if err := c.runner.Open(ctx, store); err != nil {
+	err := c.runners.Open(ctx, c.runnerOptions(context.Background(), o, false), storeOf(o.Store), declare)
+	if err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -139,48 +172,160 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 
 const defaultFinishedJobs = 10_000
 
-// newController returns a controller without its store. A brief one is for one job.
-func newController(parent context.Context, o Options, brief bool) *Controller {
-	c := new(Controller)
-	c.runner = runner.New(runner.Options{
+func (c *Controller) runnerOptions(parent context.Context, o Options, brief bool) runner.Options {
+	return runner.Options{
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
 		Brief: brief, Decode: c.decode,
 		Panicked: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
-	})
-	return c
+	}
 }
 
-// storeOf is a store as the runner wants it, claimed if it can be.
-func storeOf(ctx context.Context, s Store, c *Controller) (runner.Store, error) {
-	release := func() {}
-	if claimer, ok := s.(Claimer); ok {
-		var err error
-		if release, err = claimer.Claim(ctx); err != nil {
-			return runner.Store{}, err
-		}
+// storeOf is a store as the runner wants it.
+func storeOf(s Store) runner.Store {
+	store := runner.Store{Load: loadOf(s)}
+	claimer, ok := s.(Claimer)
+	if !ok {
+		store.Claim = runner.ClaimByRecord(loadOf(s), commitOf(s))
+		return store
 	}
-	return runner.Store{
-		Release: release,
-		Load: func(ctx context.Context) iter.Seq2[journal.Record, error] {
-			return func(yield func(journal.Record, error) bool) {
-				for r, err := range s.Load(ctx) {
-					if !yield(journal.Record(r), err) {
-						return
-					}
+	store.Claim = func(ctx context.Context, wait func(holder string)) (runner.Claim, error) {
+		held, release, err := claimer.Claim(ctx, wait)
+		if err != nil {
+			return runner.Claim{}, err
+		}
+		return runner.Claim{Load: loadOf(s), Commit: commitOf(s), Context: held, Release: release}, nil
+	}
+	return store
+}
+
+func loadOf(s Store) func(ctx context.Context) iter.Seq2[journal.Record, error] {
+	return func(ctx context.Context) iter.Seq2[journal.Record, error] {
+		return func(yield func(journal.Record, error) bool) {
+			for r, err := range s.Load(ctx) {
+				if !yield(journal.Record(r), err) {
+					return
 				}
 			}
-		},
-		Commit: func(ctx context.Context, records []journal.Record) error {
-			converted := make([]Record, len(records))
-			for i, r := range records {
-				converted[i] = Record(r)
+		}
+	}
+}
+
+func commitOf(s Store) func(ctx context.Context, records []journal.Record) error {
+	return func(ctx context.Context, records []journal.Record) error {
+		converted := make([]Record, len(records))
+		for i, r := range records {
+			converted[i] = Record(r)
+		}
+		return s.Commit(ctx, converted)
+	}
+}
+
+// Claimed waits until the controller works on its store, and returns nil: at once
+// unless it is a standby; see Options.Standby. If ctx ends before, the error has its
+// cause, and is [ErrStoreInUse] with the process that works in its text; so it is if
+// the claim of a controller that is not to wait for another one is lost. With a ctx that
+// has ended it says who works now. Other errors are those of [Controller.Shutdown].
+func (c *Controller) Claimed(ctx context.Context) error { return c.runners.Claimed(ctx) }
+
+// Declarations are what a controller was given by Apply, for when it works.
+type declarations struct {
+	mu      sync.Mutex // guards the fields below
+	jobs    map[string]*declaration
+	order   []string // of names
+	changes int
+}
+
+// A declaration was found in the store, or not: one that was there, and is not any
+// more, has been done.
+type declaration struct {
+	job      Job
+	wasThere bool
+}
+
+func newDeclarations() *declarations { return &declarations{jobs: make(map[string]*declaration)} }
+
+// keepLocked remembers a declaration.
+func (d *declarations) keepLocked(job Job, isThere bool) {
+	kept := d.jobs[job.Name]
+	if kept == nil {
+		kept = new(declaration)
+		d.jobs[job.Name] = kept
+		d.order = append(d.order, job.Name)
+	}
+	kept.job, kept.wasThere = job, kept.wasThere || isThere
+	d.changes++
+}
+
+// list returns all declarations, and how many changes there had been.
+func (d *declarations) list(r *runner.Runner) (list []Job, changes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range d.order {
+		kept := d.jobs[name]
+		if _, err := r.Find(name); err == nil || !kept.wasThere {
+			list = append(list, kept.job)
+		}
+	}
+	return list, d.changes
+}
+
+// keep remembers the declaration of a job, and reports whether that is all that can be
+// done now.
+func (c *Controller) keep(job Job) bool {
+	d := c.declared
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := c.current()
+	isThere := r.IsReader() && r.Expect(job.Name)
+	d.keepLocked(job, isThere || !r.IsReader())
+	return r.IsReader()
+}
+
+// declareAll gives a runner what has been declared, before it becomes the current one.
+func (c *Controller) declareAll(ctx context.Context, r *runner.Runner, begin func()) {
+	d := c.declared
+	reader := c.current()
+	for {
+		d.note(reader)
+		jobs, changes := d.list(r)
+		for _, job := range jobs {
+			if _, err := c.applyTo(ctx, r, job); err != nil {
+				r.Log(slog.LevelError, "declaration refused", slog.String("job", job.Name), slog.Any("error", err))
 			}
-			return s.Commit(ctx, converted)
-		},
-	}, nil
+		}
+		if d.isUnchanged(changes, begin) {
+			return
+		}
+	}
+}
+
+// note remembers which jobs were in the store while another controller worked.
+func (d *declarations) note(reader *runner.Runner) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, kept := range d.jobs {
+		kept.wasThere = kept.wasThere || reader.Expect(name)
+	}
+}
+
+// isUnchanged calls begin if nothing was declared meanwhile.
+func (d *declarations) isUnchanged(changes int, begin func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changes != changes {
+		return false
+	}
+	for _, kept := range d.jobs {
+		kept.wasThere = true
+	}
+	begin()
+	return true
 }
 
 // A source is what a definition was made of.
@@ -224,7 +369,7 @@ func executeWith(executor Executor) func(context.Context, runner.Attempt) error 
 
 // logPanic logs that user code has panicked.
 func (c *Controller) logPanic(message string, value any) {
-	c.runner.Log(slog.LevelError, message, slog.Any("panic", value))
+	c.current().Log(slog.LevelError, message, slog.Any("panic", value))
 }
 
 func sourceOf(d *runner.Definition) *source { return d.Source.(*source) }
@@ -235,16 +380,16 @@ func sourceOf(d *runner.Definition) *source { return d.Source.(*source) }
 // ends before that works again. Ctx is looked at only at the start: the job does
 // not end with it, and attempts do not see its values.
 func (c *Controller) Create(ctx context.Context, job Job) error {
-	_, err := c.create(ctx, job)
+	_, err := c.create(ctx, c.current(), job)
 	return err
 }
 
-func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
+func (c *Controller) create(ctx context.Context, r *runner.Runner, job Job) (*runner.Job, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
 		return nil, err
 	}
-	return c.runner.Create(ctx, job.Name, c.define(job, job))
+	return r.Create(ctx, job.Name, c.define(job, job))
 }
 
 // Apply creates a job, or updates the one of that name to its declaration, and
@@ -262,14 +407,26 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	if err := validationError(job.Name, job.validate()); err != nil {
 		return Status{}, err
 	}
+	if c.keep(job) {
+		s, err := c.Get(job.Name)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrStoreInUse) {
+			err = nil
+		}
+		return s, err
+	}
+	return c.applyTo(ctx, c.current(), job)
+}
+
+// applyTo is Apply for one runner, and a job with its defaults that is valid.
+func (c *Controller) applyTo(ctx context.Context, r *runner.Runner, job Job) (Status, error) {
 	for {
-		j, err := c.runner.Change(ctx, job.Name)
+		j, err := r.Change(ctx, job.Name)
 		if errors.Is(err, ErrNotFound) {
-			if j, err = c.create(ctx, job); err == nil {
-				return c.status(j), nil
+			if j, err = r.Create(ctx, job.Name, c.define(job, job)); err == nil {
+				return statusNow(j), nil
 			}
 			if errors.Is(err, ErrExists) { // somebody else was faster
-				if err = c.runner.Durable(ctx); err == nil {
+				if err = r.Durable(ctx); err == nil {
 					continue
 				}
 			}
@@ -279,10 +436,10 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 		}
 		done, err := c.declare(j, job)
 		if err != nil {
-			return c.status(j), err
+			return statusNow(j), err
 		}
-		if err := c.durable(ctx, j); done || err != nil {
-			return c.status(j), err
+		if err := j.Durable(ctx); done || err != nil {
+			return statusNow(j), err
 		}
 	}
 }
@@ -293,7 +450,7 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	before := j.Revision()
 	old := sourceOf(before.Definition)
-	if status := c.status(j); status.Finished() {
+	if status := statusNow(j); status.Finished() {
 		if before.Declared {
 			return true, nil
 		}
@@ -311,26 +468,21 @@ func (c *Controller) revise(j *runner.Job, before runner.Revision, spec, declare
 	return j.Revise(before, c.define(spec, declared), !sameSpec(*old, spec)), nil
 }
 
-// durable waits until everything of a job is stored.
-func (c *Controller) durable(ctx context.Context, j *runner.Job) error {
-	return cmp.Or(c.runner.Durable(ctx), j.Refused())
-}
-
-func (c *Controller) status(j *runner.Job) Status { return statusOf(j.View(), c.runner.Now()) }
+func statusNow(j *runner.Job) Status { return statusOf(j.View(), j.Now()) }
 
 // Get returns the status of a job, or [ErrNotFound]. It takes the same short
 // time for a job of any size.
 func (c *Controller) Get(name string) (Status, error) {
-	j, err := c.runner.Find(name)
+	j, err := c.current().Find(name)
 	if err != nil {
 		return Status{}, err
 	}
-	return c.status(j), nil
+	return statusNow(j), nil
 }
 
 // Job returns the spec of a job with its defaults resolved, or [ErrNotFound].
 func (c *Controller) Job(name string) (Job, error) {
-	j, err := c.runner.Find(name)
+	j, err := c.current().Find(name)
 	if err != nil {
 		return Job{}, err
 	}
@@ -346,8 +498,8 @@ func (c *Controller) Job(name string) (Job, error) {
 // go meanwhile may be missed; nothing waits for the walk.
 func (c *Controller) All() iter.Seq[Status] {
 	return func(yield func(Status) bool) {
-		for _, j := range c.runner.All() {
-			if !yield(c.status(j)) {
+		for _, j := range c.current().All() {
+			if !yield(statusNow(j)) {
 				return
 			}
 		}
@@ -370,7 +522,7 @@ func (c *Controller) All() iter.Seq[Status] {
 // Other errors are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	for {
-		j, err := c.runner.Change(ctx, name)
+		j, err := c.current().Change(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -378,7 +530,7 @@ func (c *Controller) Update(ctx context.Context, name string, change func(*Job))
 		if err != nil {
 			return err
 		}
-		if err := c.durable(ctx, j); done || err != nil {
+		if err := j.Durable(ctx); done || err != nil {
 			return err
 		}
 	}
@@ -432,11 +584,11 @@ func (c *Controller) Delete(ctx context.Context, name, propagation string) error
 	if !slices.Contains([]string{DeleteBackground, DeleteForeground, DeleteOrphan}, propagation) {
 		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", propagation)
 	}
-	j, err := c.runner.Change(ctx, name)
+	j, err := c.current().Change(ctx, name)
 	if err != nil {
 		return err
 	}
-	return cmp.Or(j.Delete(propagation == DeleteOrphan, propagation == DeleteForeground), c.durable(ctx, j))
+	return cmp.Or(j.Delete(propagation == DeleteOrphan, propagation == DeleteForeground), j.Durable(ctx))
 }
 
 // Cancel fails a job that has not been decided yet, with [ReasonCancelled] and the text
@@ -450,7 +602,7 @@ func (c *Controller) Delete(ctx context.Context, name, propagation string) error
 // cancelled. Other errors are [ErrJobFinished], [ErrDeleted], [ErrNotFound],
 // [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Cancel(ctx context.Context, name string, cause error, indexes ...int) error {
-	j, err := c.runner.Change(ctx, name)
+	j, err := c.current().Change(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -469,7 +621,7 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	for _, f := range faults {
 		errs = append(errs, invalid(fmt.Sprintf("indexes[%d]", f.Place), f.Index, f.Why))
 	}
-	return cmp.Or(validationError(name, errs), c.durable(ctx, j))
+	return cmp.Or(validationError(name, errs), j.Durable(ctx))
 }
 
 // AgainOptions say what [Controller.Again] runs. The zero value runs everything.
@@ -490,29 +642,29 @@ type AgainOptions struct {
 // has not finished, so that of several calls at once one succeeds; or [ErrNotFound],
 // [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Again(ctx context.Context, name string, o AgainOptions) (Status, error) {
-	j, err := c.runner.Change(ctx, name)
+	j, err := c.current().Change(ctx, name)
 	if err != nil {
 		return Status{}, err
 	}
-	if err := c.durable(ctx, j); err != nil { // its end is reported before it begins anew
-		return c.status(j), err
+	if err := j.Durable(ctx); err != nil { // its end is reported before it begins anew
+		return statusNow(j), err
 	}
 	err = j.Again(o.FailedOnly)
 	if errors.Is(err, runner.ErrUnfinished) {
-		status := c.status(j)
+		status := statusNow(j)
 		return status, &JobError{Status: status, Err: fmt.Errorf("it is %s", status.State())}
 	}
 	if err == nil {
-		err = c.durable(ctx, j)
+		err = j.Durable(ctx)
 	}
-	return c.status(j), err
+	return statusNow(j), err
 }
 
 // Run creates a job and waits for it, also if it is removed as soon as it has
 // finished: see [Controller.Create] and [Controller.Wait]. When ctx ends, the job
 // goes on.
 func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
-	j, err := c.create(ctx, job)
+	j, err := c.create(ctx, c.current(), job)
 	if err != nil {
 		return Status{}, err
 	}
@@ -524,7 +676,7 @@ func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
 // says why there is nothing to wait for: [ErrNotFound], [ErrDeleted],
 // [ErrShutdown], or the error of ctx; the status is then the last one known.
 func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
-	j, err := c.runner.Find(name)
+	j, err := c.current().Find(name)
 	if err != nil {
 		return Status{}, err
 	}
@@ -533,7 +685,12 @@ func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
 
 func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
 	outcome, err := j.Wait(ctx)
-	status := statusOf(outcome.View, c.runner.Now())
+	if errors.Is(err, ErrStoreInUse) {
+		if next := c.succeeding(ctx, j); next != nil {
+			return c.wait(ctx, next)
+		}
+	}
+	status := statusOf(outcome.View, j.Now())
 	if err != nil {
 		return status, unfinished(status, err, j)
 	}
@@ -544,6 +701,20 @@ func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
 		return status, ErrDeleted
 	}
 	return status, nil
+}
+
+// succeeding waits for the runner that comes after that of a job, and returns the job as
+// that one has it, or nil.
+func (c *Controller) succeeding(ctx context.Context, j *runner.Job) *runner.Job {
+	r := c.runners.Successor(ctx, j.Runner())
+	if r == nil {
+		return nil
+	}
+	next, err := r.Find(j.Name())
+	if err != nil || next.UID() != j.UID() {
+		return nil
+	}
+	return next
 }
 
 // A Change is one step of [Controller.Watch].
@@ -569,12 +740,16 @@ type Change struct {
 // watchers do not disturb each other.
 func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		for change, err := range c.runner.Watch(ctx, since) {
+		r := c.current()
+		for change, err := range r.Watch(ctx, since) {
+			if c.declared != nil && errors.Is(err, ErrStoreInUse) {
+				err = ErrTooOld
+			}
 			if err != nil {
 				yield(Change{}, err)
 				return
 			}
-			status := statusOf(change.View, c.runner.Now())
+			status := statusOf(change.View, r.Now())
 			if !yield(Change{status, change.Added && !change.Removed, change.Removed}, nil) {
 				return
 			}
@@ -584,7 +759,7 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 
 // Revision is that of the latest change. Who lists all jobs after it, and watches
 // from it on, misses nothing, not even deletions before the watch begins.
-func (c *Controller) Revision() uint64 { return c.runner.Revision() }
+func (c *Controller) Revision() uint64 { return c.current().Revision() }
 
 // Attempts returns what is known of the attempts of a job in order of
 // creation: those that have not ended, and the newest that have
@@ -594,24 +769,25 @@ func (c *Controller) Revision() uint64 { return c.runner.Revision() }
 // list is right, but not known to be durable.
 func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus, error) {
 	var list []AttemptStatus
-	jobs := c.runner.Named(name)
+	r := c.current()
+	jobs := r.Named(name)
 	for _, j := range jobs {
 		for _, a := range j.Attempts() {
 			list = append(list, attemptOf(a))
 		}
 	}
 	if len(jobs) == 0 {
-		_, err := c.runner.Find(name)
+		_, err := r.Find(name)
 		return nil, cmp.Or(err, fmt.Errorf("%w: job %q", ErrNotFound, name))
 	}
-	return list, c.runner.Durable(ctx)
+	return list, r.Durable(ctx)
 }
 
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound], or
 // [ErrStore] or that of ctx: then the list is right, but not known to be durable.
 func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
-	j, err := c.runner.Find(name)
+	j, err := c.current().Find(name)
 	if err != nil {
 		return nil, err
 	}
@@ -619,7 +795,7 @@ func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	for _, e := range j.Events() {
 		list = append(list, eventOf(e))
 	}
-	return list, c.durable(ctx, j)
+	return list, j.Durable(ctx)
 }
 
 // A LogLine is one line an attempt has written.
@@ -648,7 +824,7 @@ type LogOptions struct {
 // no longer kept, or that of ctx.
 func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
-		log, err := c.runner.AttemptLog(job, attempt)
+		log, err := c.current().AttemptLog(job, attempt)
 		if err != nil {
 			yield(LogLine{}, err)
 			return
@@ -688,7 +864,7 @@ func logLine(l logtail.Line) LogLine {
 // the world for as long as all stacks take to be written. The error is [ErrNotFound] or
 // [ErrAttemptEnded].
 func (c *Controller) Stack(job, attempt string) (string, error) {
-	return c.runner.Stack(job, attempt)
+	return c.current().Stack(job, attempt)
 }
 
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
@@ -696,7 +872,7 @@ func (c *Controller) Stack(job, attempt string) (string, error) {
 // failed, and when it is replaced, is for the job's policies to say. The error is [ErrNotFound], [ErrAttemptEnded], [ErrShutdown],
 // [ErrStore] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
-	return c.tellAttempt(ctx, func() error { return c.runner.DeleteAttempt(job, attempt) })
+	return c.tellAttempt(ctx, func(r *runner.Runner) error { return r.DeleteAttempt(job, attempt) })
 }
 
 // Disrupt ends one attempt, given by its name or UID, for a reason outside of
@@ -710,14 +886,15 @@ func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason st
 	if !slices.Contains(disruptions, reason) {
 		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)
 	}
-	return c.tellAttempt(ctx, func() error { return c.runner.Disrupt(job, attempt, reason) })
+	return c.tellAttempt(ctx, func(r *runner.Runner) error { return r.Disrupt(job, attempt, reason) })
 }
 
-func (c *Controller) tellAttempt(ctx context.Context, tell func() error) error {
-	if err := c.runner.MayChange(ctx); err != nil {
+func (c *Controller) tellAttempt(ctx context.Context, tell func(*runner.Runner) error) error {
+	r := c.current()
+	if err := r.MayChange(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(tell(), c.runner.Durable(ctx))
+	return cmp.Or(tell(r), r.Durable(ctx))
 }
 
 var disruptions = []string{"PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI",
@@ -734,13 +911,13 @@ func (c *Controller) SaveRecord(ctx context.Context, key string, value []byte) e
 	if key == "" || len(key) > longest {
 		return fmt.Errorf("batch: key of a record: %q: must have 1 to %d bytes", key, longest)
 	}
-	return c.runner.SaveRecord(ctx, key, value)
+	return c.current().SaveRecord(ctx, key, value)
 }
 
 // Records returns the records that [Controller.SaveRecord] has kept under keys with
 // that prefix, in order of key. The values are copies.
 func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
-	return c.runner.Records(prefix)
+	return c.current().Records(prefix)
 }
 
 // Shutdown starts no further attempt and waits for those that run. When ctx
@@ -752,7 +929,7 @@ func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
 // then it does nothing and says so. With a [Store], the error may be [ErrStore]
 // as well: then the last changes are not durable.
 func (c *Controller) Shutdown(ctx context.Context) error {
-	left, err := c.runner.Shutdown(ctx)
+	left, err := c.runners.Shutdown(ctx)
 	if left.IsZero() {
 		return err
 	}
@@ -789,14 +966,15 @@ func (e *AbandonedError) Error() string {
 // them. A job that is suspended or managed by another controller keeps Run
 // waiting until ctx ends.
 func Run(ctx context.Context, job Job) (Status, error) {
-	c := newController(ctx, Options{}, true)
-	j, err := c.create(ctx, job)
+	c := new(Controller)
+	c.runners.Begin(runner.New(c.runnerOptions(ctx, Options{}, true)))
+	j, err := c.create(ctx, c.current(), job)
 	if err != nil {
 		return Status{}, err
 	}
 	_, ended := c.wait(ctx, j)
 	abandoned := c.Shutdown(ctx)
-	status, err := c.status(j), ended
+	status, err := statusNow(j), ended
 	if e, ok := ended.(*unfinishedError); ok {
 		err = unfinished(status, e.Err, j) // with what has failed meanwhile
 	}

@@ -198,3 +198,46 @@ func ExampleIteration() {
 	// 5 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax] error: <nil>
 	// 22 <nil>
 }
+
+// Two replicas of a service have one store. One of them works; when it stops, the other
+// one goes on. They are two controllers here.
+func ExampleController_Claimed() {
+	ctx := context.Background()
+	var store batchtest.MemoryStore
+	report := batch.Job{Name: "report", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		fmt.Println("written under claim", a.Fence())
+		return nil
+	})}
+	replica := func() *batch.Controller {
+		c, err := batch.New(ctx, batch.Options{Store: &store, Standby: true})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return c
+	}
+
+	first, second := replica(), replica()
+	if _, err := second.Apply(ctx, report); err != nil { // kept until it works
+		log.Fatal(err)
+	}
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	fmt.Println(second.Claimed(now))
+
+	if err := first.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := second.Claimed(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(second.Wait(ctx, "report"))
+	if err := second.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	// Output:
+	// batch: store is in use by another controller: this process
+	// context canceled
+	// written under claim 2
+	// report: Complete, 1/1 succeeded, 0 failed <nil>
+}

@@ -147,6 +147,17 @@ func (a Attempt) Token() string {
 	return a.live.Token(a.Index, a.Number)
 }
 
+// Fence is higher than that of any attempt that began under an earlier claim of the
+// store: what the attempt writes elsewhere can be refused there once a higher one was
+// seen. It is for executors that another process may overtake, because this one was
+// suspended. Zero means that there is no [Store].
+func (a Attempt) Fence() int64 {
+	if a.live.IsZero() {
+		return 0
+	}
+	return a.live.Fence()
+}
+
 // Logger returns a logger to the controller's logger, with the attributes job,
 // attempt and index (-1 if the job is not Indexed), and to the attempt's own
 // log, there from level Info on. It is made anew at each call.

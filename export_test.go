@@ -4,7 +4,7 @@ import "time"
 
 // Check reports every invariant of a job that does not hold.
 func Check(c *Controller, name string) error {
-	j, err := c.runner.Find(name)
+	j, err := c.current().Find(name)
 	if err != nil {
 		return err
 	}
@@ -13,4 +13,4 @@ func Check(c *Controller, name string) error {
 
 // StepWall has a controller see the wall clock as if it had been set by d, or as if
 // the machine had slept for d.
-func StepWall(c *Controller, d time.Duration) { c.runner.StepWall(d) }
+func StepWall(c *Controller, d time.Duration) { c.current().StepWall(d) }

@@ -76,6 +76,22 @@
 //     tried again until it works. If it refuses the records of one job only, that
 //     job is Stalled and the others go on.
 //
+// # Several processes
+//
+// One controller works on a store; see [Claimer]. Others wait for it, with
+// Options.Standby: the next one works when the store is free.
+//
+//   - Every process declares its jobs with [Controller.Apply]. A standby keeps that for
+//     when it works, but what was done and removed meanwhile is not done again. Other
+//     changes are refused, with the process that works in the error.
+//   - A standby shows what the store has, somewhat late. [Controller.Wait] goes on when
+//     another process works; [Controller.Watch] ends with [ErrTooOld].
+//   - A process whose claim is lost, because it was suspended for longer than the lease,
+//     stores and reports nothing more. The contexts of its attempts end with
+//     [ErrStoreInUse]; with [Attempt.Fence] what they still do can be refused elsewhere.
+//   - To deploy without a loss, start the new process, and then shut the old one down
+//     and close its store. What still runs then is interrupted, and not counted.
+//
 // # Errors
 //
 // All errors are found by errors.Is and errors.As, however they are wrapped.
@@ -89,7 +105,7 @@
 //     status, the reason, and an [AttemptError] for each failed attempt that is kept
 //   - [ErrJobFinished]: the job is over, or about to be, and cannot be cancelled
 //   - [ErrDeleted]: the job was deleted before it finished
-//   - [ErrStoreInUse]: another controller has claimed the store; see [Claimer]
+//   - [ErrStoreInUse]: another controller has the store; see [Claimer]
 //   - [ErrAttemptEnded]: the attempt has ended already
 //   - [ErrTooOld]: a watch cannot continue from that revision; list the jobs
 //     and watch from there
@@ -117,6 +133,7 @@
 //   - [ErrAttemptTimeout]: [Job.AttemptTimeout] has passed
 //   - [ErrNoProgress]: [Job.ProgressDeadline] has passed without a sign of life
 //   - [ErrShutdown]: the controller was shut down
+//   - [ErrStoreInUse]: another process may have the store
 //   - [ErrAttemptEnded]: the executor has returned; it is also the error of an
 //     [Attempt] that is used after that
 //   - [PanicError]: the executor panicked, or, with the value [ErrGoexit],

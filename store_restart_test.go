@@ -255,7 +255,7 @@ func TestStoreForgets(t *testing.T) {
 				require.Greater(t, len(recorded(t, &store)), 10)
 				require.NoError(t, remove(t.Context(), c))
 				time.Sleep(time.Hour)
-				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
+				require.Equal(t, []string{"/claim", "/clock", "/dirs", "/format"}, recorded(t, &store))
 				shut(t, c)
 				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
 			})

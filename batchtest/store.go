@@ -21,7 +21,8 @@ import (
 // TestStore tests what every [batch.Store] must do. Open returns the store that
 // is kept in a folder of its own; each test begins with an empty one. A store
 // that is an [io.Closer] is closed now and then, and opened again: what was
-// committed must still be there.
+// committed must still be there. Of every store it is tested that it serves one
+// controller at a time, of a [batch.Claimer] also its claims.
 //
 //	func TestStore(t *testing.T) {
 //		batchtest.TestStore(t, func(dir string) (batch.Store, error) {
@@ -29,7 +30,7 @@ import (
 //		})
 //	}
 func TestStore(t *testing.T, open func(dir string) (batch.Store, error)) {
-	for _, c := range storeCases {
+	for _, c := range slices.Concat(storeCases, claimCases) {
 		t.Run(c.name, func(t *testing.T) {
 			if err := runStoreCase(t.Context(), t.TempDir(), open, c.check); err != nil {
 				t.Error(err)

@@ -170,3 +170,50 @@ func TestTestStore_SaysThatAStoreDoesNotOpen(t *testing.T) {
 	require.EqualError(t, err, "open an empty folder: broken")
 	require.ErrorIs(t, err, errBroken)
 }
+
+// A claimed store breaks one of the rules of claims.
+type claimed struct {
+	batchtest.MemoryStore
+	fault string
+}
+
+func (c *claimed) Claim(ctx context.Context, wait func(string)) (context.Context, func(), error) {
+	switch {
+	case c.fault == "everybody":
+		return context.Background(), func() {}, nil
+	case c.fault == "another error" && wait == nil:
+		if held, release, err := c.MemoryStore.Claim(ctx, nil); err == nil {
+			return held, release, nil
+		}
+		return nil, nil, errBroken
+	case c.fault == "no name" && wait != nil:
+		return c.MemoryStore.Claim(ctx, func(string) { wait("") })
+	}
+	held, release, err := c.MemoryStore.Claim(ctx, wait)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case c.fault == "no token":
+		held = context.Background()
+	case c.fault == "keeps it":
+		release = func() {}
+	}
+	return held, release, nil
+}
+
+func TestTestStore_FindsFaultsOfClaims(t *testing.T) {
+	for fault, want := range map[string]struct{ name, text string }{
+		"everybody":     {"one controller at a time has a store", "must be refused with ErrStoreInUse: it works as well"},
+		"another error": {"a claim is refused while another one is held", "must be refused with ErrStoreInUse, and not with broken"},
+		"no name":       {"a claim that waits gets the store when it is free", "and not with an empty one"},
+		"no token":      {"a claim that was released commits nothing", "must fail with ErrStoreInUse, and not with <nil>"},
+		"keeps it":      {"one controller at a time has a store", "after the shutdown of the one before"},
+	} {
+		t.Run(fault, func(t *testing.T) {
+			err := batchtest.StoreError(t.Context(), t.TempDir(), want.name, func(string) (batch.Store, error) {
+				return &claimed{fault: fault}, nil
+			})
+			require.ErrorContains(t, err, want.text)
+		})
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/runtocompletion/batch"
 )
 
 // ErrClosed: the store was closed. It is also [fs.ErrClosed].
@@ -36,6 +38,9 @@ func (e *InUseError) Error() string {
 	}
 	return fmt.Sprintf("boltstore: %s is in use by process %d", e.Path, e.PID)
 }
+
+// Is reports whether target is [batch.ErrStoreInUse].
+func (e *InUseError) Is(target error) bool { return target == batch.ErrStoreInUse }
 
 // A FormatError reports that a store has a format that this version of the
 // package does not know. Nothing was changed.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ type Options struct {
 	// Mode are the permissions of a file that is made, whatever the umask. Zero
 	// means 0600: what is in a store is its owner's business.
 	Mode fs.FileMode
+	// Standby has Open not fail with an [*InUseError]: the file is opened by the first
+	// call that finds it free, and until then that is the error of all. With
+	// [batch.Options.Standby] a process waits for the file, such as in a rolling deploy.
+	Standby bool
 }
 
 // A Store is a [batch.Store] in a file. Its methods may be called by several
@@ -29,10 +34,12 @@ type Options struct {
 type Store struct {
 	path     string
 	absolute string        // the same, also when the process changes its folder
-	info     fs.FileInfo   // tells the file from others
+	info     fs.FileInfo   // tells the file from others; nil before it was opened first
 	patience time.Duration // how long Close waits for a call
 
-	claimed  atomic.Bool // by a controller
+	mode     fs.FileMode           // of a file that is made
+	holder   atomic.Pointer[claim] // nil unless a controller has the store
+	commits  atomic.Uint64
 	closed   atomic.Bool
 	turn     chan struct{} // has an element while a call uses the fields below
 	file     *os.File      // locked; nil if it must be opened again
@@ -43,8 +50,6 @@ type Store struct {
 	buf      []byte        // for the next commit
 	closeErr error         // of closing the file
 }
-
-var _ batch.Claimer = (*Store)(nil)
 
 // Open opens the store in the file at path, or makes one if there is no file.
 // The folder must be there. It reads the whole file, and returns a store only
@@ -63,16 +68,12 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, ioError("open", path, err)
 	}
-	file, err := acquire(path, mode)
-	if err != nil {
-		return nil, err
+	s := &Store{path: path, absolute: absolute, mode: mode, patience: closePatience, turn: make(chan struct{}, 1)}
+	err = s.makeReady()
+	if _, inUse := errors.AsType[*InUseError](err); inUse && o.Standby {
+		return s, nil
 	}
-	info, err := file.Stat()
 	if err != nil {
-		return nil, errors.Join(ioError("open", path, err), file.Close())
-	}
-	s := &Store{path: path, absolute: absolute, info: info, patience: closePatience, turn: make(chan struct{}, 1), file: file}
-	if err := s.makeReady(); err != nil {
 		_ = s.Close() // nothing was changed
 		return nil, err
 	}
@@ -88,15 +89,6 @@ func absolutePath(path string) (string, error) {
 
 // closePatience is how long Close waits for the disk.
 const closePatience = 5 * time.Second
-
-// Claim makes the store that of one controller. The error is [batch.ErrStoreInUse].
-// Other processes are kept out by the lock of the file.
-func (s *Store) Claim(context.Context) (release func(), err error) {
-	if !s.claimed.CompareAndSwap(false, true) {
-		return nil, batch.ErrStoreInUse
-	}
-	return func() { s.claimed.Store(false) }, nil
-}
 
 // Close closes the file, for others to open. It waits for a call that is under
 // way, for five seconds at most: then it returns an [*IOError] that is an
@@ -149,7 +141,7 @@ func (s *Store) closeFile() error {
 // ends later, Commit returns its cause at once, and the records will be in the
 // file as a whole, or not at all, before anything else is.
 func (s *Store) Commit(ctx context.Context, records []batch.Record) error {
-	if err := checkRecords(records); err != nil {
+	if err := cmp.Or(checkRecords(records), s.checkClaim(ctx)); err != nil {
 		return err
 	}
 	if err := s.begin(ctx); err != nil {
@@ -198,6 +190,7 @@ func (s *Store) finish(tx *bbolt.Tx) error {
 	if err := s.checkName(); err != nil {
 		return err
 	}
+	s.commits.Add(1)
 	return writeReceipt(s.file, before.Slot, s.last)
 }
 
@@ -240,12 +233,31 @@ func (s *Store) makeReady() error {
 // openFile opens the file as it is. A bbolt.DB that there was before may hold locks
 // for ever, and is not closed.
 func (s *Store) openFile() error {
-	if s.file == nil {
+	switch {
+	case s.info == nil:
+		if err := s.openFirst(); err != nil {
+			return err
+		}
+	case s.file == nil:
 		if err := s.openSame(); err != nil {
 			return ioError("open", s.path, err)
 		}
 	}
 	return s.openBolt()
+}
+
+// openFirst opens the file, or makes one.
+func (s *Store) openFirst() error {
+	file, err := acquire(s.absolute, s.mode)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(ioError("open", s.path, err), file.Close())
+	}
+	s.file, s.info = file, info
+	return nil
 }
 
 // openSame opens the file again.

@@ -42,7 +42,11 @@ func (m *Metrics) Store(next batch.Store) batch.Store {
 	if next == nil {
 		return nil
 	}
-	return &store{next, m.commits}
+	measured := &store{next, m.commits}
+	if claimer, ok := next.(batch.Claimer); ok {
+		return &claimable{measured, claimer}
+	}
+	return measured
 }
 
 type store struct {
@@ -50,12 +54,15 @@ type store struct {
 	commits *commits
 }
 
-// Claim claims the store that is measured, if that can be.
-func (s *store) Claim(ctx context.Context) (release func(), err error) {
-	if claimer, ok := s.next.(batch.Claimer); ok {
-		return claimer.Claim(ctx)
-	}
-	return func() {}, nil
+// A claimable store is one that can be claimed.
+type claimable struct {
+	*store
+	claimer batch.Claimer
+}
+
+// Claim claims the store that is measured.
+func (s *claimable) Claim(ctx context.Context, wait func(holder string)) (context.Context, func(), error) {
+	return s.claimer.Claim(ctx, wait)
 }
 
 func (s *store) Load(ctx context.Context) iter.Seq2[batch.Record, error] { return s.next.Load(ctx) }

@@ -118,6 +118,13 @@ func (c *Clock) Continue(s State, floor int64) {
 	c.Look()
 }
 
+// Follow has dates be those of an earlier process that goes on.
+func (c *Clock) Follow(s State) {
+	if len(s.Steps) > 0 {
+		c.steps.Store(&s.Steps)
+	}
+}
+
 // StepWall makes the clock see the wall clock as if it had been set ahead by d
 // more. It is for tests.
 func (c *Clock) StepWall(d time.Duration) { c.ahead.Add(int64(d)) }

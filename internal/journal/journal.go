@@ -64,6 +64,7 @@ type Journal struct {
 	stuckError error         // of the latest parcel that is stuck
 	outage     chan struct{} // closed when commits do not fail any more, or are given up; nil unless they fail
 	dead       bool          // nothing is written any more
+	aborted    error         // see Abort
 	closing    chan struct{} // closed by Close
 	idle       chan struct{} // closed when the goroutine ends; nil if there is none
 	hang       sync.Once     // closes hung
@@ -89,10 +90,11 @@ var ErrClosed = errors.New("journal: closed")
 // New returns a journal that writes with commit, which makes all records durable
 // or none. Trouble is called with an error when commits begin to fail, and with
 // nil when they succeed again. Probe is committed to see whether a store that has
-// refused something takes anything at all: a record that it has already.
-func New(commit func(context.Context, []Record) error, trouble func(error), probe ...Record) *Journal {
+// refused something takes anything at all: a record that it has already. The contexts of
+// commits are made of ctx.
+func New(ctx context.Context, commit func(context.Context, []Record) error, trouble func(error), probe ...Record) *Journal {
 	j := &Journal{commit: commit, trouble: trouble, probe: probe, closing: make(chan struct{}), hung: make(chan struct{})}
-	j.ctx, j.cancel = context.WithCancelCause(context.Background())
+	j.ctx, j.cancel = context.WithCancelCause(ctx)
 	return j
 }
 
@@ -117,8 +119,11 @@ func (j *Journal) Changed(p *Place) {
 // ctx if that ends first.
 func (j *Journal) Sync(ctx context.Context) error {
 	j.mu.Lock()
-	if j.failed != nil || !j.running {
+	if j.aborted != nil || j.failed != nil || !j.running {
 		defer j.mu.Unlock()
+		if j.aborted != nil {
+			return j.aborted
+		}
 		if len(j.next.places) == 0 {
 			return j.failed
 		}
@@ -209,7 +214,22 @@ func (j *Journal) put(q *request) (<-chan error, error) {
 func (j *Journal) Failing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.aborted != nil {
+		return j.aborted
+	}
 	return j.failed
+}
+
+// Abort has nothing more written, but for a commit that is under way, whose context
+// ends. All who wait, and all that comes, get the error.
+func (j *Journal) Abort(err error) {
+	j.mu.Lock()
+	if j.aborted == nil {
+		j.aborted, j.dead = err, true
+	}
+	j.mu.Unlock()
+	j.close()
+	j.endContext(err)
 }
 
 // Close waits until all is durable. If commits fail, it lets one more be tried
@@ -218,10 +238,7 @@ func (j *Journal) Failing() error {
 // the error says so.
 func (j *Journal) Close(ctx context.Context) error {
 	j.close()
-	stop := context.AfterFunc(ctx, func() {
-		j.cancel(context.Cause(ctx))
-		time.AfterFunc(lastMoment, func() { j.hang.Do(func() { close(j.hung) }) })
-	})
+	stop := context.AfterFunc(ctx, func() { j.endContext(context.Cause(ctx)) })
 	defer stop()
 	for {
 		idle, err := j.end()
@@ -235,6 +252,12 @@ func (j *Journal) Close(ctx context.Context) error {
 // lastMoment is how long a store may take to return after the context of Commit
 // has ended.
 const lastMoment = 100 * time.Millisecond
+
+// endContext ends the context of commits.
+func (j *Journal) endContext(cause error) {
+	j.cancel(cause)
+	time.AfterFunc(lastMoment, func() { j.hang.Do(func() { close(j.hung) }) })
+}
 
 func (j *Journal) close() {
 	j.mu.Lock()
@@ -259,12 +282,18 @@ func (j *Journal) end() (idle chan struct{}, err error) {
 		return j.idle, nil
 	}
 	j.dead = true
+	if j.aborted != nil {
+		return nil, j.aborted
+	}
 	return nil, errors.Join(j.failed, j.stuckError)
 }
 
 // refusal is why nothing can be written now. It needs j.mu.
 func (j *Journal) refusal() error {
-	if j.failed == nil && j.dead {
+	switch {
+	case j.aborted != nil:
+		return j.aborted
+	case j.failed == nil && j.dead:
 		return ErrClosed
 	}
 	return j.failed

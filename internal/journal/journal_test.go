@@ -118,7 +118,7 @@ func inBubble(t *testing.T, test func(t *testing.T, j *Journal, d *disk, trouble
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{values: make(map[string]string)}
 		var troubles []error
-		j := New(d.commit, func(err error) { troubles = append(troubles, err) })
+		j := New(context.Background(), d.commit, func(err error) { troubles = append(troubles, err) })
 		test(t, j, d, &troubles)
 		synctest.Wait()
 	})
@@ -264,7 +264,7 @@ func TestStoreThatMisbehaves(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				j := New(func(context.Context, []Record) error { return test.commit() }, func(error) {})
+				j := New(context.Background(), func(context.Context, []Record) error { return test.commit() }, func(error) {})
 				require.EqualError(t, put(j, []Record{{"a", "b", nil}}, nil), test.want)
 				require.EqualError(t, j.Close(t.Context()), test.want)
 			})
@@ -326,7 +326,7 @@ func TestLatest(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	d := &disk{values: make(map[string]string)}
 	failures := 0
-	j := New(func(_ context.Context, records []Record) error {
+	j := New(context.Background(), func(_ context.Context, records []Record) error {
 		if failures++; failures%5 == 0 {
 			return errors.New("now and then")
 		}
@@ -375,7 +375,7 @@ func TestStoredAfterTheTroubleIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{values: map[string]string{}}
 		d.fail(errors.New("full"))
-		j := New(d.commit, func(error) {})
+		j := New(context.Background(), d.commit, func(error) {})
 		stored, failing := false, error(nil)
 		s := &told{stored: func() { stored, failing = true, j.Failing() }}
 		s.place.Source = s
@@ -387,4 +387,48 @@ func TestStoredAfterTheTroubleIsOver(t *testing.T) {
 		require.True(t, stored)
 		require.NoError(t, failing)
 	})
+}
+
+var errLost = errors.New("lost")
+
+// After Abort nothing more is written; everybody gets the error, at once and for ever.
+func TestAbort(t *testing.T) {
+	for name, fails := range map[string]bool{"while a commit is under way": false, "while commits fail": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &disk{values: make(map[string]string), gate: make(chan struct{})}
+				if fails {
+					d.fail(errors.New("full"))
+				}
+				var troubles []error
+				ctx, commit := t.Context(), d.commit
+				j := New(t.Context(), func(ctx context.Context, records []Record) error {
+					if err := commit(ctx, records); err != nil || ctx.Err() == nil {
+						return err
+					}
+					return context.Cause(ctx)
+				}, func(err error) { troubles = append(troubles, err) })
+				answers := make(chan error, 2)
+				record := []Record{{Job: "a", Key: "k", Value: []byte("1")}}
+				go func() { answers <- j.Put(ctx, record, nil, func() {}) }()
+				synctest.Wait()
+				go func() { answers <- j.Sync(ctx) }()
+				synctest.Wait()
+				j.Abort(errLost)
+				close(d.gate)
+				for range 2 {
+					require.Error(t, <-answers)
+				}
+				commits := len(d.commits)
+				require.ErrorIs(t, j.Put(ctx, record, nil, func() {}), errLost)
+				require.ErrorIs(t, j.Sync(ctx), errLost)
+				require.ErrorIs(t, j.Outlast(ctx), errLost)
+				require.ErrorIs(t, j.Failing(), errLost)
+				require.ErrorIs(t, j.Close(ctx), errLost)
+				time.Sleep(time.Hour)
+				require.Len(t, d.commits, commits)
+				require.Empty(t, troubles)
+			})
+		})
+	}
 }

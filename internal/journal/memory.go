@@ -11,6 +11,7 @@ type Keeper interface {
 	Outlast(ctx context.Context) error
 	Put(ctx context.Context, records, undo []Record, undone func()) error
 	Failing() error
+	Abort(err error)
 	Close(ctx context.Context) error
 }
 
@@ -35,6 +36,9 @@ func (Memory) Put(context.Context, []Record, []Record, func()) error { return ni
 
 // Failing returns nil.
 func (Memory) Failing() error { return nil }
+
+// Abort has nothing to end.
+func (Memory) Abort(error) {}
 
 // Close has nothing to write.
 func (Memory) Close(context.Context) error { return nil }

@@ -41,7 +41,7 @@ func withPicky(t *testing.T, test func(t *testing.T, j *Journal, d *picky)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &picky{disk: disk{values: make(map[string]string)}}
 		works := func(err error) { require.NoError(t, err, "the store works") }
-		j := New(d.commit, works, Record{Key: "format", Value: []byte("1")})
+		j := New(context.Background(), d.commit, works, Record{Key: "format", Value: []byte("1")})
 		test(t, j, d)
 		synctest.Wait()
 	})
@@ -116,7 +116,7 @@ func TestManyRefusedAreAStoreThatFails(t *testing.T) {
 		full := errors.New("disk is full")
 		commits := 0
 		var troubles []error
-		j := New(func(_ context.Context, records []Record) error {
+		j := New(context.Background(), func(_ context.Context, records []Record) error {
 			commits++
 			if len(records) == 1 && records[0].Key == "format" {
 				return nil // there is room for this one
@@ -159,7 +159,7 @@ func TestCloseOfAStoreThatHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				never := make(chan struct{})
-				j := New(func(ctx context.Context, _ []Record) error {
+				j := New(context.Background(), func(ctx context.Context, _ []Record) error {
 					if !hears {
 						<-never
 					}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -221,8 +222,9 @@ func (j *Journal) pause(b *batch, err error) bool {
 	if first {
 		j.outage = make(chan struct{})
 	}
+	aborted := j.aborted != nil
 	j.mu.Unlock()
-	if first {
+	if first && !aborted {
 		j.trouble(err)
 	}
 	again := time.NewTimer(b.delay())
@@ -244,7 +246,7 @@ func (j *Journal) pause(b *batch, err error) bool {
 func (j *Journal) giveUp() {
 	j.mu.Lock()
 	j.running, j.dead = false, true
-	r, err := j.next, j.failed
+	r, err := j.next, cmp.Or(j.aborted, j.failed)
 	j.next = round{}
 	close(j.outage)
 	j.mu.Unlock()
@@ -256,14 +258,14 @@ func (j *Journal) giveUp() {
 // recovered notes that a commit has succeeded.
 func (j *Journal) recovered() {
 	j.mu.Lock()
-	failed := j.failed
+	failed, aborted := j.failed, j.aborted != nil
 	if failed != nil {
 		j.failed = nil
 		close(j.outage)
 		j.outage = nil
 	}
 	j.mu.Unlock()
-	if failed != nil {
+	if failed != nil && !aborted {
 		j.trouble(nil)
 	}
 }

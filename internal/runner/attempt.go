@@ -64,6 +64,9 @@ func (a Attempt) Token(index, number int) string {
 	return a.run.job.id.String() + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
 }
 
+// Fence is that of the attempt's runner.
+func (a Attempt) Fence() int64 { return a.run.job.r.fence }
+
 // Handler is that of the runner's logger, or nil.
 func (a Attempt) Handler() slog.Handler { return a.run.job.r.handler }
 

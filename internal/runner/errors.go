@@ -19,6 +19,7 @@ var (
 	ErrStore        = errors.New("batch: store")
 	ErrStoreFormat  = errors.New("batch: format of the store")
 	ErrAttemptEnded = errors.New("batch: attempt ended")
+	ErrStoreInUse   = errors.New("batch: store is in use by another controller")
 	ErrZero         = errors.New("batch: the controller was not made by New")
 	ErrInside       = errors.New("batch: shutdown by an executor of the controller: it would wait for itself")
 )
@@ -67,6 +68,8 @@ func (r *Runner) storeError(ctx context.Context, err error) error {
 	case errors.Is(err, journal.ErrClosed):
 		return ErrShutdown
 	case ctx.Err() != nil && err == context.Cause(ctx):
+		return err
+	case errors.Is(err, ErrStoreInUse):
 		return err
 	}
 	return failedStore(err)

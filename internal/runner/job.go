@@ -1,7 +1,9 @@
 package runner
 
 import (
+	"cmp"
 	"container/list"
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -97,12 +99,27 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 func (j *Job) newBody() *body {
 	b := &body{uid: j.id.String(), retries: new(delay.Sequences), end: newEnding(), due: engine.Never}
 	b.place.Source, b.turn.Item = j, j
-	if j.r.journal.Keeps() {
+	if j.r.journal.Keeps() || j.r.reader != nil {
 		b.stored = new(stored)
 		b.checkpoints.IsStored = true
 	}
 	return b
 }
+
+// Runner is that of the job.
+func (j *Job) Runner() *Runner { return j.r }
+
+// Name is the job's name.
+func (j *Job) Name() string { return j.id.Job }
+
+// UID tells the job from every other one.
+func (j *Job) UID() string { return j.id.String() }
+
+// Now is the present time by the clock of the job's runner.
+func (j *Job) Now() time.Time { return j.r.Now() }
+
+// Durable waits until everything of the job is stored.
+func (j *Job) Durable(ctx context.Context) error { return cmp.Or(j.r.Durable(ctx), j.Refused()) }
 
 // lock locks j.mu, for whoever is to give the engine an event or to look at
 // attempts. A job that rests has its body until unlock.

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"iter"
 	"maps"
 	"runtime"
 	"strings"
@@ -30,6 +32,11 @@ type loading struct {
 	parts   chan []journal.Record
 	group   errgroup.Group
 	hasJobs bool
+	// extensions are the records of SaveRecord.
+	extensions map[string][]byte
+	// last are the sums of jobs by UID that need not be made again, if theirs is the
+	// same; see sumOf.
+	last map[string]uint64
 
 	mu   sync.Mutex // guards the field below
 	jobs []*loadedJob
@@ -37,35 +44,58 @@ type loading struct {
 
 // A loadedJob is a job with what matters of it before it goes on, as it may rest.
 type loadedJob struct {
-	job                            *Job
+	job                            *Job // nil if it was not made again
 	uid                            string
+	sum                            uint64 // of the records
 	created, finished, latest, due engine.Time
 }
 
-func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doubles []journal.Record, err error) {
-	l := &loading{r: r, parts: make(chan []journal.Record)}
-	broken, err := l.read(ctx, store)
-	switch {
-	case err != nil:
-		return nil, nil, r.storeError(ctx, err)
-	case l.format != format && (l.format != "" || l.other != "" || l.hasJobs || len(r.records) > 0):
-		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
-	case l.other != "":
-		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
-	case l.dirs != "" && !isDirsID(l.dirs):
-		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: %q", dirsKey, l.dirs))
-	case broken != nil:
-		return nil, nil, r.storeError(ctx, broken)
+func (r *Runner) load(ctx context.Context, load func(context.Context) iter.Seq2[journal.Record, error]) (
+	jobs []*loadedJob, doubles []journal.Record, err error) {
+	l, err := r.read(ctx, load, nil)
+	if err != nil {
+		return nil, nil, err
 	}
+	r.records = l.extensions
 	r.dirsID = cmp.Or(l.dirs, newDirsID())
 	r.continueClock(l.clock, l.jobs)
+	r.fence = l.fence() + 1
 	jobs, doubles = r.withoutDoubles(l.jobs)
 	return jobs, doubles, nil
 }
 
+// fence is that of the last controller that had the store.
+func (l *loading) fence() int64 {
+	if l.clock == nil {
+		return 0
+	}
+	return l.clock.Fence
+}
+
+// read reads a store, but for jobs whose records have a sum in last.
+func (r *Runner) read(ctx context.Context, load func(context.Context) iter.Seq2[journal.Record, error],
+	last map[string]uint64) (*loading, error) {
+	l := &loading{r: r, parts: make(chan []journal.Record), extensions: make(map[string][]byte), last: last}
+	broken, err := l.read(ctx, load)
+	switch {
+	case err != nil:
+		return nil, r.storeError(ctx, err)
+	case l.format != format && (l.format != "" || l.other != "" || l.hasJobs || len(l.extensions) > 0):
+		return nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
+	case l.other != "":
+		return nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
+	case l.dirs != "" && !isDirsID(l.dirs):
+		return nil, r.storeError(ctx, fmt.Errorf("record %q: %q", dirsKey, l.dirs))
+	case broken != nil:
+		return nil, r.storeError(ctx, broken)
+	}
+	return l, nil
+}
+
 // read reads all records. Broken is why a job cannot be made of its own, which does not
 // matter if they are of another format.
-func (l *loading) read(ctx context.Context, store Store) (broken, err error) {
+func (l *loading) read(ctx context.Context, load func(context.Context) iter.Seq2[journal.Record, error]) (
+	broken, err error) {
 	for range runtime.GOMAXPROCS(0) {
 		l.group.Go(l.makeJobs)
 	}
@@ -73,7 +103,7 @@ func (l *loading) read(ctx context.Context, store Store) (broken, err error) {
 		close(l.parts)
 		broken = l.group.Wait()
 	}()
-	for record, err := range store.Load(ctx) {
+	for record, err := range load(ctx) {
 		if err == nil {
 			err = l.take(record)
 		}
@@ -98,7 +128,8 @@ func (l *loading) take(record journal.Record) error {
 	case record.Key == dirsKey:
 		l.dirs = string(record.Value)
 	case strings.HasPrefix(record.Key, extensionKey):
-		l.r.records[record.Key] = record.Value
+		l.extensions[record.Key] = record.Value
+	case record.Key == claimKey: // of a store that has no claims itself
 	default:
 		l.other = record.Key
 	}
@@ -127,7 +158,7 @@ func (l *loading) makeJobs() (broken error) {
 				continue
 			}
 			job := &loadedJob{uid: record.Job}
-			if err := l.r.loadJob(job, records); err != nil {
+			if err := l.loadJob(job, records); err != nil {
 				broken = cmp.Or(broken, fmt.Errorf("job %s: %w", job.uid, err))
 			}
 			jobs = append(jobs, job)
@@ -138,6 +169,31 @@ func (l *loading) makeJobs() (broken error) {
 		l.mu.Unlock()
 	}
 	return broken
+}
+
+// loadJob makes a job of its records, unless it is as it was.
+func (l *loading) loadJob(job *loadedJob, records map[string][]byte) error {
+	if l.last == nil {
+		return l.r.loadJob(job, records)
+	}
+	sum := sumOf(records)
+	if last, ok := l.last[job.uid]; !ok || last != sum {
+		if err := l.r.loadJob(job, records); err != nil {
+			return err
+		}
+	}
+	job.sum = sum
+	return nil
+}
+
+var sumSeed = maphash.MakeSeed()
+
+// sumOf tells the records of a job from what they were before.
+func sumOf(records map[string][]byte) (sum uint64) {
+	for key, value := range records {
+		sum += maphash.String(sumSeed, key) ^ maphash.Bytes(sumSeed, value)*0x9E3779B97F4A7C15
+	}
+	return sum
 }
 
 // loadJob makes a job of its records.
@@ -168,7 +224,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return err
 	}
 	j.created = j.engine.CreatedAt
-	*l = loadedJob{j, l.uid, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
+	*l = loadedJob{j, l.uid, 0, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
 	if l.finished != 0 {
 		j.restAfterLoad(records, definition)
 	}
@@ -183,7 +239,7 @@ func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest
 	spec := r.spec(s.Definition)
 	j.resting = newRest(e, &spec, s.Definition, s.Generation, definition)
 	o := e.Outcome()
-	return loadedJob{j, id.String(), o.CreatedAt, o.FinishedAt, latest, o.Due(spec.TTL)}
+	return loadedJob{j, id.String(), 0, o.CreatedAt, o.FinishedAt, latest, o.Due(spec.TTL)}
 }
 
 // restAfterLoad takes up a job that has finished.

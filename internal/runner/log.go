@@ -30,16 +30,20 @@ type logEntry struct {
 	index     int
 }
 
+// isLogged reports whether what happens to the job is: a reader leaves that to whoever
+// works.
+func (j *Job) isLogged() bool { return j.r.handler != nil && j.r.reader == nil }
+
 // logLocked logs something about the job.
 func (j *Job) logLocked(level slog.Level, message string, attrs ...slog.Attr) {
-	if j.r.handler == nil {
+	if !j.isLogged() {
 		return
 	}
 	j.enqueueLocked(len(j.log.entries), logEntry{record: j.record(level, message, attrs...)})
 }
 
 func (j *Job) logAbandonedLocked(a *engine.Attempt) {
-	if j.r.handler != nil {
+	if j.isLogged() {
 		j.enqueueLocked(len(j.log.entries), logEntry{abandoned: runOf(a), seq: a.Seq, index: a.Index})
 	}
 }
@@ -156,7 +160,7 @@ func (j *Job) logFinishedLocked() {
 // logFailureLocked logs an execution that failed by itself, and was not stopped, at a
 // place in the queue: ahead of what it has led to.
 func (j *Job) logFailureLocked(at int, a Execution, text string, stack []byte) {
-	if j.r.handler == nil {
+	if !j.isLogged() {
 		return
 	}
 	attrs := []slog.Attr{slog.String("attempt", a.Name(a.Index)), slog.Int("index", a.Index),

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"slices"
@@ -18,22 +17,6 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/journal"
 )
-
-// A Store keeps records.
-type Store struct {
-	Load   func(ctx context.Context) iter.Seq2[journal.Record, error]
-	Commit func(ctx context.Context, records []journal.Record) error
-	// Release is called when the runner does not use the store any more.
-	Release func()
-}
-
-// A SavedJob is what [Definition.Encode] has written.
-type SavedJob struct {
-	Name       string
-	Definition *Definition
-	Generation int64
-	Indexed    bool
-}
 
 // The records of the store as a whole.
 const (
@@ -47,20 +30,26 @@ const (
 type savedClock struct {
 	Clock    clock.State
 	Revision uint64 // none that was given out is higher
+	Fence    int64  // see Attempt.Fence
 }
 
-// Open takes over a store: its jobs wait to be declared.
-func (r *Runner) Open(ctx context.Context, store Store) error {
+// Open takes over a store that is claimed: its jobs wait to be declared.
+func (r *Runner) Open(ctx context.Context, claim Claim) error {
 	written := journal.Record{Key: formatKey, Value: []byte(format)}
-	j := journal.New(store.Commit, r.storeTrouble, written)
-	r.journal, r.release = j, sync.OnceFunc(store.Release)
-	jobs, doubles, err := r.load(ctx, store)
+	j := journal.New(claim.Context, claim.Commit, r.storeTrouble, written)
+	r.journal, r.last = j, claim.Last
+	stop := context.AfterFunc(claim.Context, func() { r.Lose(context.Cause(claim.Context)) })
+	r.release = sync.OnceFunc(func() {
+		stop()
+		claim.Release()
+	})
+	jobs, doubles, err := r.load(ctx, claim.Load)
 	if err != nil {
-		r.release()
+		_ = r.giveUp(ctx, err)
 		return err
 	}
-	first := append(doubles, written, r.clockRecord())
-	first = append(first, journal.Record{Key: dirsKey, Value: []byte(r.dirsID)})
+	first := slices.Concat(doubles, claim.First, []journal.Record{written, r.clockRecord(),
+		{Key: dirsKey, Value: []byte(r.dirsID)}})
 	if err := j.Put(ctx, first, nil, func() {}); err != nil {
 		return r.giveUp(ctx, err)
 	}
@@ -180,14 +169,15 @@ func newUID() (uid [16]byte) {
 
 // storeTrouble holds all jobs back while the store fails.
 func (r *Runner) storeTrouble(err error) {
+	if errors.Is(err, ErrStoreInUse) {
+		r.Lose(err)
+		return
+	}
 	if err != nil {
 		r.Log(slog.LevelError, "store fails, jobs start nothing", slog.Any("error", err))
 		r.trouble.Store(&Trouble{err, r.Now()})
 		if errors.Is(err, fs.ErrClosed) {
-			r.becomeCutOff.Do(func() {
-				r.cutOffBy = err
-				close(r.cutOff)
-			})
+			r.cutOffWith(failedStore(err))
 		}
 	} else {
 		r.Log(slog.LevelInfo, "store works again")
@@ -213,14 +203,14 @@ func (j *Job) holdForStore(on bool) {
 
 // clockRecord is what the next process needs to know.
 func (r *Runner) clockRecord() journal.Record {
-	saved := savedClock{Clock: r.clock.State(), Revision: r.feed.Latest()}
+	saved := savedClock{Clock: r.clock.State(), Revision: r.feed.Latest(), Fence: r.fence}
 	return journal.Record{Key: clockKey, Value: encode(saved)}
 }
 
-// saveClock has that stored, if there is a store.
-func (r *Runner) saveClock(ctx context.Context) {
-	err := r.journal.Put(ctx, []journal.Record{r.clockRecord()}, nil, func() {})
-	if err != nil && !errors.Is(err, journal.ErrClosed) {
+// saveClock has that stored, and what else is to be, if there is a store.
+func (r *Runner) saveClock(ctx context.Context, more ...journal.Record) {
+	err := r.journal.Put(ctx, append([]journal.Record{r.clockRecord()}, more...), nil, func() {})
+	if err != nil && !errors.Is(err, journal.ErrClosed) && r.lossError() == nil {
 		r.Log(slog.LevelWarn, "clock not stored: times may differ after a restart", slog.Any("error", err))
 	}
 }

@@ -62,7 +62,13 @@ type Runner struct {
 	feed        feed.Feed[watched]
 	slots       *slots
 	journal     journal.Keeper
-	release     func() // of the store
+	release     func()                // of the store
+	last        []journal.Record      // for the last commit
+	fence       int64                 // higher than that of any runner before on the store; zero without one
+	reader      *reader               // nil unless another process works
+	loss        atomic.Pointer[error] // why nothing may be changed any more
+	claimed     context.Context       // until forget is called, as the claim is lost
+	forget      context.CancelFunc
 	trouble     atomic.Pointer[Trouble]
 	start       time.Time
 	dirsID      string             // of the store; empty without one
@@ -87,8 +93,11 @@ type Runner struct {
 	idle       chan struct{} // has one when stopping, and nothing runs
 	over       chan struct{} // closed when Shutdown has done what it can
 	undeclared *time.Timer   // until undeclared jobs are reported; nil without a store
-	cutOff     chan struct{} // closed when the store has been closed under the runner
+	cutOff     chan struct{} // closed when the runner is of no more use to those who wait
 
+	ended chan struct{} // closed when nothing changes any more
+
+	becomeEnded  sync.Once
 	becomeCutOff sync.Once
 	cutOffBy     error // written before cutOff is closed
 	becomeOver   sync.Once
@@ -125,8 +134,10 @@ func New(o Options) *Runner {
 		idle:      make(chan struct{}, 1),
 		over:      make(chan struct{}),
 		cutOff:    make(chan struct{}),
+		ended:     make(chan struct{}),
 	}
 	_, r.hasDeadline = o.Parent.Deadline()
+	r.claimed, r.forget = context.WithCancel(context.Background())
 	if o.Logger != nil {
 		r.handler = o.Logger.Handler()
 	}
@@ -218,6 +229,9 @@ func (r *Runner) reserve(name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, creating := r.creating[name]
+	if err := r.lossError(); err != nil {
+		return err
+	}
 	switch {
 	case r.isStopping():
 		return ErrShutdown
@@ -273,6 +287,9 @@ func (r *Runner) Find(name string) (*Job, error) {
 	if j := r.jobs[name]; j != nil {
 		return j, nil
 	}
+	if err := r.unreadError(); err != nil {
+		return nil, err
+	}
 	return nil, notFound("job", name)
 }
 
@@ -291,7 +308,11 @@ func (r *Runner) MayChange(ctx context.Context) error {
 		return ErrZero
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case r.isStopping():
+	}
+	if err := r.lossError(); err != nil {
+		return err
+	}
+	if r.isStopping() {
 		return ErrShutdown
 	}
 	return r.storeError(ctx, r.journal.Failing())

@@ -16,6 +16,9 @@ func (r *Runner) enter() { r.running.Add(1) }
 func (r *Runner) leave() {
 	if r.running.Add(-1) == 0 && r.isStopping() {
 		r.signalIdle()
+		if r.isOver() {
+			r.release()
+		}
 	}
 }
 
@@ -70,6 +73,16 @@ func (r *Runner) isStopping() bool {
 	}
 }
 
+// isOver reports whether Shutdown has done what it can.
+func (r *Runner) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
+}
+
 // Unreturned is what Shutdown leaves behind.
 type Unreturned struct {
 	Attempts []string // whose executors have not returned, by name, sorted
@@ -92,7 +105,9 @@ func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
 	left := r.windDown(ctx)
 	last, cancel := withLastMoment(ctx)
 	defer cancel()
-	if r.journal.Keeps() {
+	if r.journal.Keeps() && left.IsZero() {
+		r.saveClock(last, r.last...)
+	} else if r.journal.Keeps() {
 		r.saveClock(last)
 	}
 	err := r.storeError(last, r.journal.Close(last))
@@ -104,8 +119,9 @@ func (r *Runner) Shutdown(ctx context.Context) (Unreturned, error) {
 			r.waitForGroup()
 		}
 		close(r.over)
+		r.end()
 	})
-	if left.IsZero() { // otherwise something of this process may still count on the store
+	if r.running.Load() == 0 { // otherwise an executor may still count on the store, until it returns
 		r.release()
 	}
 	return left, err
@@ -173,6 +189,10 @@ func (r *Runner) stop() {
 	if !first {
 		return
 	}
+	defer r.leave()
+	if r.reader != nil {
+		return
+	}
 	if r.undeclared != nil {
 		r.undeclared.Stop()
 	}
@@ -182,11 +202,13 @@ func (r *Runner) stop() {
 		}
 		j.do(engine.Event{Kind: engine.Halted})
 	}
-	r.leave()
 }
 
 // interruptAll cancels what runs.
 func (r *Runner) interruptAll() {
+	if r.reader != nil {
+		return
+	}
 	for _, j := range r.Everything() {
 		if !j.isOver() {
 			j.do(engine.Event{Kind: engine.Interrupted, Keep: r.journal.Keeps()})
@@ -259,7 +281,9 @@ func (r *Runner) parentHasEnded() bool {
 
 // stopLocked is how contexts of attempts end for a reason of the engine's.
 func (j *Job) stopForLocked(why engine.Cause) *stop {
-	switch {
+	switch loss := j.r.loss.Load(); {
+	case why == engine.CauseShutdown && loss != nil:
+		return stopFor(*loss)
 	case why == engine.CauseShutdown && j.r.parentHasEnded():
 		cause := cmp.Or(context.Cause(j.r.parent), context.DeadlineExceeded)
 		return &stop{&parentCause{cause}, cmp.Or(j.r.parent.Err(), context.DeadlineExceeded)}

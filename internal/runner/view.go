@@ -238,6 +238,9 @@ func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
 	if r == nil {
 		return nil, ErrZero
 	}
+	if r.reader != nil {
+		return nil, r.reader.refusal()
+	}
 	for _, j := range r.Named(job) {
 		if log := j.attemptLog(attempt); log != nil {
 			return log, nil
@@ -267,6 +270,9 @@ func (j *Job) attemptLog(attempt string) *logtail.Log {
 func (r *Runner) Stack(job, attempt string) (string, error) {
 	if r == nil {
 		return "", ErrZero
+	}
+	if r.reader != nil {
+		return "", r.reader.refusal()
 	}
 	for _, j := range r.Named(job) {
 		x, found, err := j.executing(attempt)
@@ -322,7 +328,7 @@ func (r *Runner) waitFor(ctx context.Context, end *ending) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-r.cutOff:
-		return r.storeError(ctx, r.cutOffBy)
+		return r.cutOffBy
 	case <-r.over:
 		return ErrShutdown
 	}

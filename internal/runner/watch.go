@@ -57,9 +57,9 @@ func (r *Runner) Watch(ctx context.Context, since uint64) iter.Seq2[Change, erro
 		}
 		defer w.Close()
 		for {
-			changes, err := w.Next(ctx, r.over)
+			changes, err := w.Next(ctx, r.ended)
 			if err != nil || changes == nil {
-				yield(Change{}, watchError(err))
+				yield(Change{}, r.watchError(err))
 				return
 			}
 			for _, change := range changes {
@@ -77,8 +77,10 @@ func (r *Runner) Watch(ctx context.Context, since uint64) iter.Seq2[Change, erro
 	}
 }
 
-func watchError(err error) error {
-	switch {
+func (r *Runner) watchError(err error) error {
+	switch loss := r.loss.Load(); {
+	case err == nil && loss != nil:
+		return *loss
 	case err == nil:
 		return ErrShutdown
 	case errors.Is(err, feed.ErrTooOld):
