@@ -1,0 +1,48 @@
+package pgstore_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch/contrib/pgstore"
+	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+)
+
+var server *pgtest.Server
+
+func TestMain(m *testing.M) {
+	code, err := pgtest.Main(func(s *pgtest.Server) int {
+		server = s
+		return m.Run()
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// connect returns a pool of the server, as the user of that name.
+func connect(t *testing.T, user string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), strings.Replace(server.URL(), "postgres@", user+"@", 1))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// open opens a store in a schema of the test's own.
+func open(t *testing.T, pool *pgxpool.Pool, o pgstore.Options) *pgstore.Store {
+	t.Helper()
+	if o.Schema == "" {
+		o.Schema = t.Name()
+	}
+	s, err := pgstore.Open(t.Context(), pool, o)
+	require.NoError(t, err)
+	return s
+}
