@@ -68,9 +68,6 @@ type changes struct {
 	storedJobs                  [][]byte
 }
 
-// An effect is the last thing that happens to a record.
-type effect struct{ value []byte } // nil: it goes
-
 type place struct{ job, key string }
 
 func changesOf(records []batch.Record) *changes {

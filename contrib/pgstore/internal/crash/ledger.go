@@ -1,0 +1,127 @@
+//go:build unix
+
+package crash
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// The kinds of lines.
+const (
+	began = "began" // an executor
+	told  = "told"  // a status, to somebody who looks on
+	wrong = "wrong" // something that there should not be
+)
+
+// A line is an entry of the ledger.
+type line struct {
+	Kind    string
+	At      time.Time
+	Process int   // of the round; see config
+	PID     int   // of the system
+	Fence   int64 // of began
+	Job     string
+	Index   int    // of began
+	Done    string `json:",omitempty"` // of told: the completed indexes
+	Count   int    // of told: the completions
+	Over    bool   // of told: the job has finished
+	Text    string `json:",omitempty"` // of wrong
+}
+
+// A ledger is a file that processes write to one after the other. It has lines, and
+// beside it the highest fence that it has seen.
+type ledger struct {
+	process int
+	file    *os.File
+	fence   *os.File
+}
+
+func openLedger(path string, process int) (*ledger, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	fence, err := os.OpenFile(path+".fence", os.O_CREATE|os.O_RDWR, 0o600)
+	return &ledger{process, file, fence}, err
+}
+
+var errFenced = errors.New("a higher fence was seen")
+
+// write appends a line. Its time is that of the lock: lines are in order of time. The
+// error is errFenced if the line has a fence that is not the highest.
+func (l *ledger) write(entry line) error {
+	if err := lock(l.fence, syscall.LOCK_EX); err != nil {
+		return err
+	}
+	defer lock(l.fence, syscall.LOCK_UN)
+	if entry.Kind == began {
+		if err := l.checkFence(entry.Fence); err != nil {
+			return err
+		}
+	}
+	entry.At, entry.Process, entry.PID = time.Now(), l.process, os.Getpid()
+	data, err := json.Marshal(entry)
+	if err != nil {
+		return err
+	}
+	_, err = l.file.Write(append(data, '\n'))
+	return err
+}
+
+func lock(file *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(file.Fd()), how)
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+func (l *ledger) checkFence(fence int64) error {
+	text := make([]byte, 20)
+	n, err := l.fence.ReadAt(text, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var highest int64
+	if n > 0 {
+		if _, err := fmt.Sscan(string(text[:n]), &highest); err != nil {
+			return err
+		}
+	}
+	switch {
+	case fence < highest:
+		return errFenced
+	case fence > highest:
+		_, err = l.fence.WriteAt(fmt.Appendf(nil, "%020d", fence), 0)
+		return err
+	}
+	return nil
+}
+
+// readLedger returns the lines there are. A process may have been killed while it wrote
+// the last one, or any other before somebody else went on.
+func readLedger(path string) (lines []line, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	scanner := bufio.NewScanner(file)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		var l line
+		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("line %d: %w", len(lines)+1, err)
+		}
+		lines = append(lines, l)
+	}
+	return lines, scanner.Err()
+}
