@@ -30,7 +30,12 @@ func TestMain(m *testing.M) {
 // connect returns a pool of the server, as the user of that name.
 func connect(t *testing.T, user string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), strings.Replace(server.URL(), "postgres@", user+"@", 1))
+	return connectTo(t, strings.Replace(server.URL(), "postgres@", user+"@", 1))
+}
+
+func connectTo(t *testing.T, url string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool

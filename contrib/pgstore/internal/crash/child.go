@@ -38,6 +38,7 @@ type config struct {
 	Seed    uint64
 	Process int // of the round, from 1
 	Lease   time.Duration
+	Break   string // see breakages
 }
 
 // A child is one of the processes that have the store.
@@ -89,7 +90,7 @@ func (c *child) open(ctx context.Context, pool *pgxpool.Pool) bool {
 		if err != nil {
 			return err
 		}
-		c.c, err = batch.New(ctx, batch.Options{Store: store, Standby: true, MaxActive: 8})
+		c.c, err = batch.New(ctx, batch.Options{Store: breakages[c.Break](store), Standby: true, MaxActive: 8})
 		return err
 	})
 }

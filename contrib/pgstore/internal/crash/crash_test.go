@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 var (
 	faults = flag.Int("faults", 0, "how many faults; 0 for as many as fit into a test run")
+	keep   = flag.String("keep", "", "a folder in which the ledger of a failure is left")
 	seed   = flag.Uint64("seed", 0, "of the jobs and faults of the first round; 0 for any")
 )
 
@@ -44,7 +46,7 @@ const (
 // TestFaults makes as many faults as it is told to, or, without being told, as many as
 // fit into a few minutes, but no more than usualFaults.
 func TestFaults(t *testing.T) {
-	const longest = 4 * time.Minute
+	const longest = 150 * time.Second
 	first, wanted := *seed, *faults
 	if first == 0 {
 		first = rand.Uint64N(1e9)
@@ -57,13 +59,40 @@ func TestFaults(t *testing.T) {
 	for next := first; sum.faults < wanted && (*faults > 0 || time.Since(start) < longest); next++ {
 		r := &round{server: server, folder: t.TempDir(), seed: next, faults: min(faultsInARound, wanted-sum.faults),
 			lease: lease, patience: 2 * time.Minute}
+		if *keep != "" {
+			r.folder = filepath.Join(*keep, fmt.Sprint(next))
+			require.NoError(t, os.Mkdir(r.folder, 0o700))
+		}
 		j, err := r.run()
 		require.NoError(t, err, "seed %d", next)
 		require.Empty(t, j.findings, "seed %d", next)
 		sum.add(r, j)
+		if *faults > 0 {
+			t.Logf("%v", &sum)
+		}
 	}
 	t.Logf("%v (seed %d, %v)", &sum, first, time.Since(start).Round(time.Second))
 	require.Positive(t, sum.faults)
+}
+
+// TestBrokenStoresAreFoundOut shows that the judge can tell.
+func TestBrokenStoresAreFoundOut(t *testing.T) {
+	for name := range breakages {
+		if name == "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			for next := uint64(1); ; next++ {
+				require.Less(t, next, uint64(10), "nobody has found it")
+				r := &round{server: server, folder: t.TempDir(), seed: next, faults: 10, lease: lease,
+					patience: 10 * time.Second, breakage: name}
+				j, err := r.run() // which may not end
+				if t.Logf("%d findings, %v", len(j.findings), err); len(j.findings) > 0 {
+					return
+				}
+			}
+		})
+	}
 }
 
 // A summary is what came of some rounds.

@@ -74,6 +74,9 @@ func (j *judge) began(l line) {
 		j.find("fence %d is that of processes %d and %d", l.Fence, owner, l.PID)
 	}
 	j.owners[l.Fence] = l.PID
+	if l.Fence < j.fence {
+		j.find("an executor under fence %d goes on after one under %d", l.Fence, j.fence)
+	}
 	if l.Fence != j.fence {
 		j.fence = l.Fence
 		j.terms = append(j.terms, term{pid: l.PID, first: l.At})

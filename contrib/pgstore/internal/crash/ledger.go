@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -39,8 +40,10 @@ type line struct {
 // beside it the highest fence that it has seen.
 type ledger struct {
 	process int
-	file    *os.File
-	fence   *os.File
+
+	mu    sync.Mutex // guards the use of the fields below: locks are those of the process
+	file  *os.File
+	fence *os.File
 }
 
 func openLedger(path string, process int) (*ledger, error) {
@@ -49,7 +52,7 @@ func openLedger(path string, process int) (*ledger, error) {
 		return nil, err
 	}
 	fence, err := os.OpenFile(path+".fence", os.O_CREATE|os.O_RDWR, 0o600)
-	return &ledger{process, file, fence}, err
+	return &ledger{process: process, file: file, fence: fence}, err
 }
 
 var errFenced = errors.New("a higher fence was seen")
@@ -57,6 +60,8 @@ var errFenced = errors.New("a higher fence was seen")
 // write appends a line. Its time is that of the lock: lines are in order of time. The
 // error is errFenced if the line has a fence that is not the highest.
 func (l *ledger) write(entry line) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := lock(l.fence, syscall.LOCK_EX); err != nil {
 		return err
 	}

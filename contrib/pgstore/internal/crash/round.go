@@ -29,6 +29,7 @@ type round struct {
 	faults   int // at most
 	lease    time.Duration
 	patience time.Duration // for what has to come without faults
+	breakage string        // see breakages
 
 	rng     *rand.Rand
 	replica [processes]*replica
@@ -63,8 +64,8 @@ func (r *round) newReplica(number int) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(config{URL: r.server.URLAt(proxy.Port()), Name: fmt.Sprint("round-", r.seed), Ledger: r.ledger(),
-		Seed: r.seed, Process: number, Lease: r.lease})
+	text, err := json.Marshal(config{URL: r.server.URLAt(proxy.Port()), Name: fmt.Sprint("round-", r.breakage, r.seed), Ledger: r.ledger(),
+		Seed: r.seed, Process: number, Lease: r.lease, Break: r.breakage})
 	p := &replica{number: number, proxy: proxy, env: childVariable + "=" + string(text)}
 	return p, errors.Join(err, p.start())
 }
@@ -106,41 +107,43 @@ func (p *replica) hasEnded() (code int, ended bool) {
 
 func (p *replica) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it fails if it has ended
 
-// run runs the round, and returns what the judge has found.
+// run runs the round, and returns what the judge has found, also with an error, which
+// says what has kept the round from coming to its end.
 func (r *round) run() (*judge, error) {
 	r.rng, r.counts = rand.New(rand.NewPCG(r.seed, 2)), make(map[string]int)
 	defer r.close()
+	err := r.runProcesses()
+	lines, readErr := readLedger(r.ledger())
+	j := newJudge()
+	j.read(lines)
+	if err == nil {
+		j.end(plan(r.seed))
+	}
+	return j, errors.Join(err, readErr)
+}
+
+func (r *round) runProcesses() error {
 	for i := range r.replica {
 		p, err := r.newReplica(i + 1)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		r.replica[i] = p
 	}
-	for n := 0; n < r.faults; n++ {
+	for range r.faults {
 		time.Sleep(time.Duration(r.rng.IntN(int(r.lease) / 2)))
 		over, err := r.isOver()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if over {
 			break
 		}
 		if err := r.fault(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := r.finish(); err != nil {
-		return nil, err
-	}
-	lines, err := readLedger(r.ledger())
-	if err != nil {
-		return nil, err
-	}
-	j := newJudge()
-	j.read(lines)
-	j.end(plan(r.seed))
-	return j, nil
+	return r.finish()
 }
 
 func (r *round) close() {
