@@ -44,6 +44,14 @@
 // controller refuses, such as two jobs of one name, can be repaired: Load shows
 // them, and Commit removes a job by a [batch.Record] that has only its Job.
 //
+// # Several processes
+//
+// The file is that of one process. For a rolling deploy, both have Options.Standby, here
+// and in [batch.Options]: the new process is started, declares its jobs, and waits; then
+// the old one is asked to stop, calls [batch.Controller.Shutdown] with enough time for
+// what runs, and then Close. The new one works a twentieth of a second later, and nothing
+// is lost or interrupted. It cannot show jobs before.
+//
 // # What it costs
 //
 // A commit takes two syncs, however many records it has: commit many at once. It

@@ -17,7 +17,10 @@ import (
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	deployIfAsked()
+	leaktest.Main(m)
+}
 
 // A model is what a store should hold: the values by job and key.
 type model map[[2]string]string
