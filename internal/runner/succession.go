@@ -112,7 +112,7 @@ func (s *Succession) enter() bool {
 
 // standBy shows what the store has until that is free, and works then.
 func (s *Succession) standBy(reader *Runner) {
-	const first, most = time.Second, 30 * time.Second
+	const first, most = 100 * time.Millisecond, 5 * time.Second
 	for delay := first; s.ctx.Err() == nil; delay = min(2*delay, most) {
 		err := s.takeOver(reader)
 		if err == nil || s.ctx.Err() != nil {

@@ -4,6 +4,7 @@ package crash
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,22 +91,16 @@ func lock(file *os.File, how int) error {
 }
 
 func (l *ledger) checkFence(fence int64) error {
-	text := make([]byte, 20)
-	n, err := l.fence.ReadAt(text, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	text := make([]byte, 8)
+	if _, err := l.fence.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	var highest int64
-	if n > 0 {
-		if _, err := fmt.Sscan(string(text[:n]), &highest); err != nil {
-			return err
-		}
-	}
+	highest := int64(binary.BigEndian.Uint64(text)) // zero before the first one
 	switch {
 	case fence < highest:
 		return errFenced
 	case fence > highest:
-		_, err = l.fence.WriteAt(fmt.Appendf(nil, "%020d", fence), 0)
+		_, err := l.fence.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(fence)), 0)
 		return err
 	}
 	return nil
