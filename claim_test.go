@@ -24,8 +24,9 @@ import (
 type leased struct {
 	batchtest.MemoryStore
 
-	mu   sync.Mutex // guards the field below
-	lose context.CancelCauseFunc
+	mu      sync.Mutex // guards the fields below
+	lose    context.CancelCauseFunc
+	release func()
 }
 
 type leaseKey struct{}
@@ -38,9 +39,8 @@ func (l *leased) Claim(ctx context.Context, wait func(string)) (context.Context,
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	held, l.lose = context.WithCancelCause(held)
-	once := sync.OnceFunc(release)
-	context.AfterFunc(held, once)
-	return context.WithValue(held, leaseKey{}, held), once, nil
+	l.release = sync.OnceFunc(release)
+	return context.WithValue(held, leaseKey{}, held), l.release, nil
 }
 
 func (l *leased) Commit(ctx context.Context, records []batch.Record) error {
@@ -50,10 +50,14 @@ func (l *leased) Commit(ctx context.Context, records []batch.Record) error {
 	return l.MemoryStore.Commit(ctx, records)
 }
 
+// expire lets others have the store, and only then its holder know.
 func (l *leased) expire(cause error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lose(cause)
+	lose, release := l.lose, l.release
+	l.mu.Unlock()
+	release()
+	synctest.Wait()
+	lose(cause)
 }
 
 func standby(t *testing.T, store batch.Store) *batch.Controller {
@@ -190,7 +194,9 @@ func TestStandbyShows(t *testing.T) {
 		_, err = c.Get("j")
 		require.ErrorIs(t, err, batch.ErrNotFound)
 		shut(t, works)
-		require.ErrorIs(t, <-watched, batch.ErrTooOld)
+		err = <-watched
+		require.ErrorIs(t, err, batch.ErrTooOld)
+		require.ErrorIs(t, err, batch.ErrStoreInUse)
 		require.Equal(t, []int{0, 1, 2, 3, 3}, seen)
 	})
 }

@@ -743,7 +743,7 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 		r := c.current()
 		for change, err := range r.Watch(ctx, since) {
 			if c.declared != nil && errors.Is(err, ErrStoreInUse) {
-				err = ErrTooOld
+				err = fmt.Errorf("%w: %w", ErrTooOld, err)
 			}
 			if err != nil {
 				yield(Change{}, err)

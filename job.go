@@ -85,7 +85,8 @@
 //     when it works, but what was done and removed meanwhile is not done again. Other
 //     changes are refused, with the process that works in the error.
 //   - A standby shows what the store has, somewhat late. [Controller.Wait] goes on when
-//     another process works; [Controller.Watch] ends with [ErrTooOld].
+//     another process works; [Controller.Watch] ends with [ErrTooOld], which is
+//     [ErrStoreInUse] as well.
 //   - A process whose claim is lost, because it was suspended for longer than the lease,
 //     stores and reports nothing more. The contexts of its attempts end with
 //     [ErrStoreInUse]; with [Attempt.Fence] what they still do can be refused elsewhere.
