@@ -70,6 +70,10 @@ const maxWorkers = 512
 // New returns a controller of CronJobs that creates jobs with b. CronJobs found in
 // the store of b wait to be declared by [Controller.Apply]. Call Shutdown before
 // that of b. The error is that of a record which cannot be read.
+//
+// With [batch.Options.Standby], call New when b works: see [batch.Controller.Claimed].
+// Before that, the error is [batch.ErrStoreInUse]. When the claim of b is lost, this
+// controller stops, as by Shutdown; call New again when b works again.
 func New(b *batch.Controller, o Options) (*Controller, error) {
 	return newController(b, o, time.Now)
 }
@@ -82,13 +86,24 @@ func newController(b *batch.Controller, o Options, wall func() time.Time) (*Cont
 		due: duequeue.New(func(r *run) *duequeue.Place { return &r.place }),
 	}
 	c.feed.Begin(uint64(wall().UnixMicro())) // beyond what an earlier process gave out
-	since, err := c.load()
+	err := claimed(b)
+	var since uint64
+	if err == nil {
+		since, err = c.load()
+	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	c.all.Go(func() { c.watchJobs(since) })
 	return c, nil
+}
+
+// claimed returns an error if b does not work on its store.
+func claimed(b *batch.Controller) error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return b.Claimed(now)
 }
 
 // now is the time by the clock on the wall.
@@ -353,6 +368,17 @@ func (c *Controller) Trigger(ctx context.Context, name, job string) error {
 // go on: they are for [batch.Controller.Shutdown], which is to be called afterwards.
 // The error is that of ctx.
 func (c *Controller) Shutdown(ctx context.Context) error {
+	c.stop()
+	select {
+	case <-c.over:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stop lets nothing begin any more.
+func (c *Controller) stop() {
 	c.mu.Lock()
 	first := !c.stopping
 	c.stopping = true
@@ -366,11 +392,5 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 			c.all.Wait()
 			close(c.over)
 		}()
-	}
-	select {
-	case <-c.over:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

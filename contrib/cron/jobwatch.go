@@ -14,6 +14,9 @@ func (c *Controller) watchJobs(since uint64) {
 	for {
 		for change, err := range c.batch.Watch(c.ctx, since) {
 			switch {
+			case errors.Is(err, batch.ErrStoreInUse):
+				c.stop() // what is known here is not what another process does
+				return
 			case errors.Is(err, batch.ErrTooOld):
 				since = c.listJobs()
 			case err != nil:
