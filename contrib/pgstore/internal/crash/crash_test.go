@@ -18,6 +18,8 @@ import (
 
 var (
 	faults = flag.Int("faults", 0, "how many faults; 0 for as many as fit into a test run")
+	lease  = flag.Duration("lease", 400*time.Millisecond, "the lease: short, so that many faults fit into a minute")
+	only   = flag.String("only", "", "the one kind of fault to be made, such as SIGKILL; any if empty")
 	keep   = flag.String("keep", "", "a folder in which the ledger of a failure is left")
 	seed   = flag.Uint64("seed", 0, "of the jobs and faults of the first round; 0 for any")
 )
@@ -40,7 +42,6 @@ func TestMain(m *testing.M) {
 const (
 	usualFaults    = 300
 	faultsInARound = 25
-	lease          = 400 * time.Millisecond // so that many fit into a minute
 )
 
 // TestFaults makes as many faults as it is told to, or, without being told, as many as
@@ -58,7 +59,7 @@ func TestFaults(t *testing.T) {
 	start := time.Now()
 	for next := first; sum.faults < wanted && (*faults > 0 || time.Since(start) < longest); next++ {
 		r := &round{server: server, folder: t.TempDir(), seed: next, faults: min(faultsInARound, wanted-sum.faults),
-			lease: lease, patience: 2 * time.Minute}
+			lease: *lease, only: *only, patience: 2 * time.Minute}
 		if *keep != "" {
 			r.folder = filepath.Join(*keep, fmt.Sprint(next))
 			require.NoError(t, os.Mkdir(r.folder, 0o700))
@@ -84,7 +85,7 @@ func TestBrokenStoresAreFoundOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for next := uint64(1); ; next++ {
 				require.Less(t, next, uint64(10), "nobody has found it")
-				r := &round{server: server, folder: t.TempDir(), seed: next, faults: 10, lease: lease,
+				r := &round{server: server, folder: t.TempDir(), seed: next, faults: 10, lease: *lease, only: *only,
 					patience: 10 * time.Second, breakage: name}
 				j, err := r.run() // which may not end
 				if t.Logf("%d findings, %v", len(j.findings), err); len(j.findings) > 0 {

@@ -3,7 +3,7 @@
 package crash
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -106,22 +106,18 @@ func (l *ledger) checkFence(fence int64) error {
 	return nil
 }
 
-// readLedger returns the lines there are. A process may have been killed while it wrote
-// the last one, or any other before somebody else went on.
+// readLedger returns the lines there are. The last one may not be complete yet.
 func readLedger(path string) (lines []line, err error) {
-	file, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	scanner := bufio.NewScanner(file)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
+	for text := range bytes.Lines(data[:bytes.LastIndexByte(data, '\n')+1]) {
 		var l line
-		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
+		if err := json.Unmarshal(text, &l); err != nil {
 			return nil, fmt.Errorf("line %d: %w", len(lines)+1, err)
 		}
 		lines = append(lines, l)
 	}
-	return lines, scanner.Err()
+	return lines, nil
 }

@@ -30,6 +30,7 @@ type round struct {
 	lease    time.Duration
 	patience time.Duration // for what has to come without faults
 	breakage string        // see breakages
+	only     string        // the one kind of fault; any if empty
 
 	rng     *rand.Rand
 	replica [processes]*replica
@@ -228,6 +229,9 @@ func (r *round) fault() error {
 		return p.start()
 	}
 	name, do := r.choose(p)
+	for r.only != "" && name != r.only {
+		name, do = r.choose(p)
+	}
 	r.counts[name]++
 	if p == works || p == nil {
 		r.hits = append(r.hits, hit{name, p.cmd.Process.Pid, time.Now()})
