@@ -9,7 +9,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/pgstore"
-	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 // replica is one process of a service, with connections of its own.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch/contrib/pgstore"
-	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 var server *pgtest.Server

@@ -16,12 +16,12 @@ import (
 // An api answers HTTP requests about the jobs of a controller.
 type api struct {
 	jobs     *batch.Controller
-	cronJobs *cron.Controller
-	root     fs.FS // what jobs may read
+	cronJobs func() (*cron.Controller, error) // that of this process, if it works
+	root     fs.FS                            // what jobs may read
 }
 
 // newHandler returns the whole API.
-func newHandler(c *batch.Controller, cronJobs *cron.Controller, root fs.FS) http.Handler {
+func newHandler(c *batch.Controller, cronJobs func() (*cron.Controller, error), root fs.FS) http.Handler {
 	a := api{jobs: c, cronJobs: cronJobs, root: root}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
@@ -269,6 +269,7 @@ func statusOf(err error) int {
 		{batch.ErrNotFound, http.StatusNotFound},
 		{cron.ErrNotFound, http.StatusNotFound},
 		{batch.ErrExists, http.StatusConflict},
+		{batch.ErrStoreInUse, http.StatusServiceUnavailable}, // another process works
 		{batch.ErrShutdown, http.StatusServiceUnavailable},
 		{cron.ErrShutdown, http.StatusServiceUnavailable},
 		{context.Canceled, http.StatusServiceUnavailable}, // the server stops

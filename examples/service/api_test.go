@@ -126,7 +126,7 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 	req := httptest.NewRequest("POST", "/jobs", strings.NewReader(`{}`))
 	req.Header.Set("Origin", "https://other.example")
 	w := httptest.NewRecorder()
-	newHandler(s.jobs, s.cronJobs, smallTree()).ServeHTTP(w, req)
+	newHandler(s.jobs, always(s.cronJobs), smallTree()).ServeHTTP(w, req)
 	require.Equal(t, http.StatusForbidden, w.Code)
 }
 
@@ -156,7 +156,7 @@ func newTestService(t *testing.T) testService {
 	require.NoError(t, err)
 	cronJobs, err := cron.New(c, cron.Options{})
 	require.NoError(t, err)
-	server := httptest.NewServer(newHandler(c, cronJobs, smallTree()))
+	server := httptest.NewServer(newHandler(c, always(cronJobs), smallTree()))
 	t.Cleanup(func() {
 		server.Close()
 		require.NoError(t, cronJobs.Shutdown(context.Background()))
@@ -186,4 +186,8 @@ func (s testService) want(t *testing.T, code int, method, path, body string) str
 func decode(t *testing.T, text string, into any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(text), into), text)
+}
+
+func always(c *cron.Controller) func() (*cron.Controller, error) {
+	return func() (*cron.Controller, error) { return c, nil }
 }

@@ -15,8 +15,12 @@ type cronView struct {
 }
 
 func (a api) listCronJobs(w http.ResponseWriter, _ *http.Request) error {
+	cronJobs, err := a.cronJobs()
+	if err != nil {
+		return err
+	}
 	views := []cronView{}
-	for s := range a.cronJobs.All() {
+	for s := range cronJobs.All() {
 		views = append(views, cronView{s, s.Explain()})
 	}
 	return writeJSON(w, http.StatusOK, views)
@@ -24,9 +28,13 @@ func (a api) listCronJobs(w http.ResponseWriter, _ *http.Request) error {
 
 // runCronJob starts a job of a CronJob by hand.
 func (a api) runCronJob(w http.ResponseWriter, r *http.Request) error {
+	cronJobs, err := a.cronJobs()
+	if err != nil {
+		return err
+	}
 	name := r.PathValue("name")
 	job := fmt.Sprintf("%s-by-hand-%d", name, time.Now().UnixMilli())
-	if err := a.cronJobs.Trigger(r.Context(), name, job); err != nil {
+	if err := cronJobs.Trigger(r.Context(), name, job); err != nil {
 		return err
 	}
 	w.Header().Set("Location", "/jobs/"+job)

@@ -20,6 +20,10 @@
 //	curl localhost:8080/cronjobs                      # when it comes next, and how it last went
 //	curl -X POST localhost:8080/cronjobs/backup/run   # now
 //
+// With -postgres URL it is one of several that share a database: one of them works, and
+// another one goes on when that stops. Every one of them shows the jobs, but for their
+// logs; what changes a job is refused by all but the one that works.
+//
 // What it shows of package batch: one [batch.Controller] for the life of the
 // service; statuses, attempts and events that encode as JSON as they are; logs
 // that can be followed; errors by kind, each with its HTTP status; and an end
@@ -64,6 +68,7 @@ type config struct {
 	maxActive        int
 	grace            time.Duration
 	backup, at, zone string
+	postgres         string
 }
 
 // run is the program; it returns the exit code. It serves until ctx ends.
@@ -78,6 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
 	flags.StringVar(&cfg.at, "backup-at", "30 2 * * *", "the `schedule` of the backup")
 	flags.StringVar(&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one")
+	flags.StringVar(&cfg.postgres, "postgres", "", "the `URL` of a database that several of these services share; none if empty")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -104,23 +110,27 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		return err
 	}
 	defer listener.Close()
-	c, err := batch.New(ctx, batch.Options{Logger: logger, MaxActive: cfg.maxActive})
+	c, closeStore, err := newController(ctx, cfg, logger)
 	if err != nil {
 		return err
 	}
-	cronJobs, err := schedule(ctx, c, root, cfg, logger)
-	if err != nil {
-		return errors.Join(err, c.Shutdown(ctx))
+	defer closeStore()
+	w := &worker{jobs: c, root: root, cfg: cfg, logger: logger, ended: make(chan struct{})}
+	if w.works() == nil {
+		if err := w.begin(ctx); err != nil {
+			return errors.Join(err, c.Shutdown(ctx))
+		}
 	}
-	server := newServer(newHandler(c, cronJobs, root.FS()))
+	server := newServer(newHandler(c, w.current, root.FS()))
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(listener) })
+	g.Go(func() error { return w.run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		fmt.Fprintln(stdout, "stopping")
-		return stop(ctx, server, cronJobs, c, cfg.grace)
+		return stop(ctx, server, w, cfg.grace)
 	})
 	err = g.Wait()
 	fmt.Fprintln(stdout, "stopped")
@@ -163,12 +173,11 @@ func newServer(h http.Handler) *http.Server {
 // stop ends the server first, so that no job comes in any more, and then the
 // controllers, that of the CronJobs before that of their jobs: softly while grace
 // lasts, and by force after it.
-func stop(ctx context.Context, server *http.Server, cronJobs *cron.Controller, c *batch.Controller,
-	grace time.Duration) error {
+func stop(ctx context.Context, server *http.Server, w *worker, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		server.Close() // whoever still waits for an answer has waited enough
 	}
-	return errors.Join(cronJobs.Shutdown(ctx), c.Shutdown(ctx))
+	return errors.Join(w.stop(ctx), w.jobs.Shutdown(ctx))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,8 +31,13 @@ type request struct {
 // job makes the job that is asked for. What package batch finds wrong with it
 // is left to Controller.Create.
 func (r request) job(root fs.FS) (batch.Job, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return batch.Job{}, err
+	}
 	job := batch.Job{
 		Name:                   r.Name,
+		Annotations:            map[string]string{requestAnnotation: string(text)}, // for a process that finds it stored
 		Labels:                 map[string]string{"kind": r.Kind},
 		CompletionMode:         batch.Indexed,
 		Parallelism:            r.Parallelism,

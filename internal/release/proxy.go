@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,14 +18,14 @@ import (
 // the modules as they are in the checkout.
 func publish(modules []*module, folder string) error {
 	for _, m := range modules {
-		if err := m.publish(filepath.Join(folder, filepath.FromSlash(m.Path), "@v"), modules); err != nil {
+		if err := m.publish(filepath.Join(folder, filepath.FromSlash(m.Path), "@v")); err != nil {
 			return fmt.Errorf("publish %s: %w", m.Path, err)
 		}
 	}
 	return nil
 }
 
-func (m *module) publish(folder string, all []*module) error {
+func (m *module) publish(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (m *module) publish(folder string, all []*module) error {
 	if err != nil {
 		return err
 	}
-	files, err := m.files(all)
+	files, err := m.files()
 	if err != nil {
 		return err
 	}
@@ -51,29 +52,23 @@ func (m *module) publish(folder string, all []*module) error {
 
 // files are those of the module that git knows, or would add, without those of
 // modules within it.
-func (m *module) files(all []*module) ([]string, error) {
+func (m *module) files() ([]string, error) {
 	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	cmd.Dir, cmd.Stderr = m.Dir, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("git ls-files: %w", err)
 	}
-	var files []string
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		if !isOfAnother(filepath.Join(m.Dir, name), m, all) {
-			files = append(files, name)
+	names := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	var within []string // the folders of those modules, also if they are not in the workspace
+	for _, name := range names {
+		if folder, ok := strings.CutSuffix(name, "go.mod"); ok && strings.HasSuffix(folder, "/") {
+			within = append(within, folder)
 		}
 	}
-	return files, nil
-}
-
-func isOfAnother(file string, m *module, all []*module) bool {
-	for _, other := range all {
-		if len(other.Dir) > len(m.Dir) && strings.HasPrefix(file, other.Dir+string(filepath.Separator)) {
-			return true
-		}
-	}
-	return false
+	return slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(within, func(folder string) bool { return strings.HasPrefix(name, folder) })
+	}), nil
 }
 
 // pack puts files into an archive of the form that the go command wants.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 var (

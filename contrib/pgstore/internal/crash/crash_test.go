@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 var (

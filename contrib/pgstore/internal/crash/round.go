@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/runtocompletion/batch/contrib/pgstore/internal/pgtest"
+	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 // processes is how many have the store.

@@ -1,7 +1,5 @@
 //go:build unix
 
-// Package pgtest runs PostgreSQL for tests: a server of their own, on a free port, in a
-// temporary folder.
 package pgtest
 
 import (

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/cron"
+	"github.com/runtocompletion/batch/contrib/pgstore"
+)
+
+// newController returns the controller of jobs: in memory, or, with a database, as one
+// of the processes that have it. Close is to be called after its Shutdown.
+func newController(ctx context.Context, cfg config, logger *slog.Logger) (
+	c *batch.Controller, close func(), err error) {
+	options := batch.Options{Logger: logger, MaxActive: cfg.maxActive}
+	if cfg.postgres == "" {
+		c, err = batch.New(ctx, options)
+		return c, func() {}, err
+	}
+	pool, err := pgxpool.New(ctx, cfg.postgres)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := pgstore.Open(ctx, pool, pgstore.Options{Name: "service"})
+	if err == nil {
+		options.Store, options.Standby = store, true
+		c, err = batch.New(ctx, options)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return c, pool.Close, nil
+}
+
+// A worker does what only the process does that works: it has the CronJobs, and gives
+// jobs that were found in the database their executors.
+type worker struct {
+	jobs   *batch.Controller
+	root   *os.Root
+	cfg    config
+	logger *slog.Logger
+
+	cronJobs atomic.Pointer[cron.Controller] // nil while another process works
+	ended    chan struct{}                   // closed when run has returned
+}
+
+// works returns an error that says who works, if another process does.
+func (w *worker) works() error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return w.jobs.Claimed(now)
+}
+
+// current returns the controller of CronJobs.
+func (w *worker) current() (*cron.Controller, error) {
+	if c := w.cronJobs.Load(); c != nil {
+		return c, nil
+	}
+	if err := w.works(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: it begins", cron.ErrShutdown)
+}
+
+func (w *worker) begin(ctx context.Context) error {
+	cronJobs, err := schedule(ctx, w.jobs, w.root, w.cfg, w.logger)
+	if err == nil {
+		w.cronJobs.Store(cronJobs)
+	}
+	return err
+}
+
+// run works whenever it is this process's turn, until ctx ends.
+func (w *worker) run(ctx context.Context) error {
+	defer close(w.ended)
+	for {
+		err := w.jobs.Claimed(ctx)
+		if err == nil && w.cronJobs.Load() == nil {
+			err = w.begin(ctx)
+		}
+		if err == nil {
+			err = w.declare(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, batch.ErrStoreInUse):
+			return err
+		}
+		if c := w.cronJobs.Swap(nil); c != nil {
+			if err := c.Shutdown(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// declare gives jobs their executors that have none, until ctx ends or another process
+// works.
+func (w *worker) declare(ctx context.Context) error {
+	for {
+		for change, err := range w.jobs.Watch(ctx, 0) {
+			if errors.Is(err, batch.ErrTooOld) && !errors.Is(err, batch.ErrStoreInUse) {
+				break // and from the beginning
+			}
+			if err == nil && change.Status.Is(batch.ConditionStalled) {
+				err = w.giveExecutor(ctx, change.Status.Name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// requestAnnotation has the request that a job was made for.
+const requestAnnotation = "service/request"
+
+// giveExecutor makes the executor of a job from its request. Those of CronJobs have
+// none: their controller knows what they do.
+func (w *worker) giveExecutor(ctx context.Context, name string) error {
+	job, err := w.jobs.Job(name)
+	text, isRequested := job.Annotations[requestAnnotation]
+	if err != nil || job.Executor != nil || !isRequested {
+		return nil
+	}
+	var req request
+	if err := json.Unmarshal([]byte(text), &req); err != nil {
+		return err
+	}
+	made, err := req.job(w.root.FS())
+	if err != nil {
+		w.logger.Error("stored job cannot go on", "job", name, "error", err)
+		return nil
+	}
+	err = w.jobs.Update(ctx, name, func(j *batch.Job) { j.Executor, j.Backoff = made.Executor, made.Backoff })
+	if errors.Is(err, batch.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// stop ends the CronJobs, once run has returned.
+func (w *worker) stop(ctx context.Context) error {
+	<-w.ended
+	if c := w.cronJobs.Load(); c != nil {
+		return c.Shutdown(ctx)
+	}
+	return nil
+}
