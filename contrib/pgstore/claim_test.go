@@ -66,7 +66,8 @@ func TestClaim_Overtaken(t *testing.T) {
 	causes := make(chan error, 1)
 	_, err := c.Apply(t.Context(), waits(causes))
 	require.NoError(t, err)
-	_, err = pool.Exec(t.Context(), `UPDATE "TestClaim_Overtaken".claims SET token = token + 1, holder = 'process 7 elsewhere'`)
+	_, err = pool.Exec(t.Context(),
+		`UPDATE "TestClaim_Overtaken".claims SET token = token + 1, holder = 'process 7 elsewhere'`)
 	require.NoError(t, err)
 	err = c.SaveRecord(t.Context(), "key", []byte("value"))
 	require.ErrorIs(t, err, batch.ErrStoreInUse)

@@ -100,7 +100,8 @@ func (g *gaps) report(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	slices.Sort(g.list)
-	fmt.Printf("%s: from a finish to the next start %v (p50), %v (p99)\n", name, g.list[len(g.list)/2], g.list[len(g.list)*99/100])
+	fmt.Printf("%s: from a finish to the next start %v (p50), %v (p99)\n",
+		name, g.list[len(g.list)/2], g.list[len(g.list)*99/100])
 }
 
 // reportIdle prints what an idle process uses.

@@ -64,7 +64,8 @@ func measureRiver(ctx context.Context, pool *pgxpool.Pool, n int) error {
 
 // runRiver inserts jobs, and then has them done: only that is timed. Then it calls after,
 // if it is not nil, with a client that is idle.
-func runRiver(ctx context.Context, pool *pgxpool.Pool, n, workers int, g *gaps, after func() error) (time.Duration, error) {
+func runRiver(ctx context.Context, pool *pgxpool.Pool, n, workers int, g *gaps, after func() error) (
+	time.Duration, error) {
 	w := &worker{done: make(chan struct{}), gaps: g}
 	w.left.Store(int64(n))
 	registry := river.NewWorkers()
