@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
 	flags.StringVar(&cfg.at, "backup-at", "30 2 * * *", "the `schedule` of the backup")
 	flags.StringVar(&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one")
-	flags.StringVar(&cfg.postgres, "postgres", "", "the `URL` of a database that several of these services share; none if empty")
+	flags.StringVar(&cfg.postgres, "postgres", "", "the `URL` of a database that several services share; none if empty")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
