@@ -403,3 +403,30 @@ func TestStandbyNeedsAStore(t *testing.T) {
 	c := newController(t, batch.Options{})
 	require.NoError(t, c.Claimed(ended(errors.New("late"))))
 }
+
+// An expiring store has its first claim end at once.
+type expiring struct {
+	leased
+	hasExpired atomic.Bool
+}
+
+func (e *expiring) Claim(ctx context.Context, wait func(string)) (context.Context, func(), error) {
+	held, release, err := e.leased.Claim(ctx, wait)
+	if err == nil && e.hasExpired.CompareAndSwap(false, true) {
+		e.lose(batch.ErrStoreInUse)
+		release()
+	}
+	return held, release, err
+}
+
+// A machine may be so slow that a claim is lost before anything was stored under it.
+func TestClaimIsLostAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, err := batch.New(t.Context(), batch.Options{Store: new(expiring)})
+		require.ErrorIs(t, err, batch.ErrStoreInUse)
+		c := standby(t, new(expiring))
+		require.NoError(t, c.Claimed(t.Context()))
+		mustCreate(t, c, batch.Job{Name: "j", Executor: succeed})
+		complete(t, c, "j")
+	})
+}

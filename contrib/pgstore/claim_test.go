@@ -43,7 +43,7 @@ func TestClaim_Shutdown(t *testing.T) {
 	for i, c := range controllers[:9] {
 		require.NoError(t, c.Shutdown(t.Context()))
 		start := time.Now()
-		works := make(chan int, 1)
+		works := make(chan int, len(controllers))
 		for k, next := range controllers[i+1:] {
 			go func() {
 				if next.Claimed(t.Context()) == nil {
@@ -63,11 +63,11 @@ func TestClaim_Shutdown(t *testing.T) {
 func TestClaim_Overtaken(t *testing.T) {
 	pool := connect(t, "postgres")
 	c := replica(t, time.Hour)
-	causes := make(chan error, 1)
+	causes := make(chan error, 100)
 	_, err := c.Apply(t.Context(), waits(causes))
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(),
-		`UPDATE "TestClaim_Overtaken".claims SET token = token + 1, holder = 'process 7 elsewhere'`)
+		"UPDATE "+schemaOf(t)+".claims SET token = token + 1, holder = 'process 7 elsewhere'")
 	require.NoError(t, err)
 	err = c.SaveRecord(t.Context(), "key", []byte("value"))
 	require.ErrorIs(t, err, batch.ErrStoreInUse)
@@ -87,7 +87,7 @@ func TestClaim_ServerOutOfReach(t *testing.T) {
 	s := open(t, connectTo(t, server.URLAt(proxy.Port())), pgstore.Options{Lease: 300 * time.Millisecond})
 	c, err := batch.New(t.Context(), batch.Options{Store: s, Standby: true})
 	require.NoError(t, err)
-	causes := make(chan error, 2)
+	causes := make(chan error, 100)
 	_, err = c.Apply(t.Context(), waits(causes))
 	require.NoError(t, err)
 	proxy.Hold(true)
@@ -106,7 +106,9 @@ func TestClaim_ServerOutOfReach(t *testing.T) {
 // it at any time.
 func shutOnSlowMachine(t *testing.T, c *batch.Controller) {
 	t.Helper()
-	if err := c.Shutdown(context.Background()); err != nil {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.Shutdown(now); err != nil {
 		require.ErrorIs(t, err, batch.ErrStoreInUse)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -45,9 +47,17 @@ func connectTo(t *testing.T, url string) *pgxpool.Pool {
 func open(t *testing.T, pool *pgxpool.Pool, o pgstore.Options) *pgstore.Store {
 	t.Helper()
 	if o.Schema == "" {
-		o.Schema = t.Name()
+		o.Schema = schemaOf(t)
 	}
 	s, err := pgstore.Open(t.Context(), pool, o)
 	require.NoError(t, err)
 	return s
+}
+
+var schemas sync.Map // by test
+
+// schemaOf is a schema of the test's own, each time that it runs.
+func schemaOf(t *testing.T) string {
+	name, _ := schemas.LoadOrStore(t, fmt.Sprintf("%s_%d", strings.ToLower(t.Name()), time.Now().UnixNano()))
+	return name.(string)
 }

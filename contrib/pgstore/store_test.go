@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestOpen_AtOnce(t *testing.T) {
 	errs := make([]error, 8)
 	var all sync.WaitGroup
 	for i := range errs {
-		all.Go(func() { _, errs[i] = pgstore.Open(t.Context(), pool, pgstore.Options{Schema: "at once"}) })
+		all.Go(func() { _, errs[i] = pgstore.Open(t.Context(), pool, pgstore.Options{Schema: schemaOf(t)}) })
 	}
 	all.Wait()
 	require.NoError(t, errors.Join(errs...))
@@ -46,25 +47,25 @@ func TestOpen_Refuses(t *testing.T) {
 	require.EqualError(t, err, "pgstore: Options.Lease: 1ms: must be at least 100ms")
 
 	open(t, pool, pgstore.Options{})
-	_, err = pool.Exec(t.Context(), `INSERT INTO "TestOpen_Refuses".versions (version) VALUES (1000)`)
+	_, err = pool.Exec(t.Context(), "INSERT INTO "+schemaOf(t)+".versions (version) VALUES (1000)")
 	require.NoError(t, err)
-	_, err = pgstore.Open(t.Context(), pool, pgstore.Options{Schema: t.Name()})
-	require.ErrorContains(t, err, `schema "TestOpen_Refuses" has tables of version 1000, this package knows 1`)
+	_, err = pgstore.Open(t.Context(), pool, pgstore.Options{Schema: schemaOf(t)})
+	require.ErrorContains(t, err, "has tables of version 1000, this package knows 1")
 }
 
 // The rights that the package documentation lists are enough.
 func TestOpen_LeastRights(t *testing.T) {
-	owner := connect(t, "postgres")
-	open(t, owner, pgstore.Options{Schema: "rights"})
-	_, err := owner.Exec(t.Context(), `CREATE ROLE least LOGIN;
-		GRANT USAGE ON SCHEMA rights TO least;
-		GRANT SELECT ON rights.versions TO least;
-		GRANT SELECT, INSERT, UPDATE, DELETE ON rights.claims, rights.records, rights.created TO least;
-		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA rights FROM PUBLIC;
-		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA rights TO least;`)
+	owner, schema := connect(t, "postgres"), schemaOf(t)
+	open(t, owner, pgstore.Options{})
+	_, err := owner.Exec(t.Context(), strings.ReplaceAll(`CREATE ROLE {name} LOGIN;
+		GRANT USAGE ON SCHEMA {name} TO {name};
+		GRANT SELECT ON {name}.versions TO {name};
+		GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.claims, {name}.records, {name}.created TO {name};
+		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} FROM PUBLIC;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {name};`, "{name}", schema))
 	require.NoError(t, err)
-	pool := connect(t, "least")
-	s := open(t, pool, pgstore.Options{Schema: "rights"})
+	pool := connect(t, schema)
+	s := open(t, pool, pgstore.Options{})
 	c, err := batch.New(t.Context(), batch.Options{Store: s})
 	require.NoError(t, err)
 	tx, err := pool.Begin(t.Context())
@@ -100,7 +101,7 @@ func waitFor(t *testing.T, c *batch.Controller, name string) batch.Status {
 func TestStore_Names(t *testing.T) {
 	pool := connect(t, "postgres")
 	var stores []*pgstore.Store
-	for _, o := range []pgstore.Options{{}, {Name: "other"}, {Schema: "another", Name: "other"}} {
+	for _, o := range []pgstore.Options{{}, {Name: "other"}, {Schema: schemaOf(t) + "_another", Name: "other"}} {
 		stores = append(stores, open(t, pool, o))
 	}
 	for i, s := range stores {

@@ -44,18 +44,9 @@ func (s *Succession) Open(
 ) error {
 	s.options, s.store, s.declare, s.turned = o, store, declare, make(chan struct{})
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	claim, err := store.Claim(ctx, nil)
-	switch {
-	case err == nil:
-		r, err := s.open(ctx, claim)
-		if err != nil {
-			return err
-		}
-		s.current.Store(r)
-		r.whenLost(func() { s.follow(r) })
-		return nil
-	case declare == nil || !errors.Is(err, ErrStoreInUse):
-		return New(o).storeError(ctx, err)
+	err := s.work(ctx)
+	if err == nil || declare == nil || !errors.Is(err, ErrStoreInUse) {
+		return err
 	}
 	reader := newReader(o, err)
 	if err := reader.refresh(ctx, store); err != nil && !errors.Is(err, ErrStoreInUse) {
@@ -63,6 +54,21 @@ func (s *Succession) Open(
 	}
 	s.current.Store(reader)
 	s.loops.Go(func() { s.standBy(reader) })
+	return nil
+}
+
+// work begins with a runner that works. The claim may be lost already then.
+func (s *Succession) work(ctx context.Context) error {
+	claim, err := s.store.Claim(ctx, nil)
+	if err != nil {
+		return New(s.options).storeError(ctx, err)
+	}
+	r, err := s.open(ctx, claim)
+	if err != nil {
+		return err
+	}
+	s.current.Store(r)
+	r.whenLost(func() { s.follow(r) })
 	return nil
 }
 
