@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,17 +49,17 @@ func ExampleValidationError() {
 	jobs, _ := batch.New(context.Background(), batch.Options{})
 	c, _ := cron.New(jobs, cron.Options{})
 	ctx := context.Background()
-	fmt.Println(c.Create(ctx, cron.CronJob{
+	err := c.Create(ctx, cron.CronJob{
 		Name: "report", Schedule: "0 24 * * *", TimeZone: "Mars/Base",
 		StartingDeadline: new(time.Duration(0)),
 		Job:              batch.Job{Executor: batch.ExecutorFunc(backup)},
-	}))
+	})
+	fmt.Println(strings.ReplaceAll(err.Error(), "; ", "\n"))
 	fmt.Println(c.Shutdown(ctx), jobs.Shutdown(ctx))
 	// Output:
-	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24)
-	// above maximum (23): 24; spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base;
-	// spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing
-	// would ever be started
+	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24) above maximum (23): 24
+	// spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base
+	// spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing would ever be started
 	// <nil> <nil>
 }
 

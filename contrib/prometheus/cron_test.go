@@ -78,6 +78,5 @@ func ExampleCronJobsOf() {
 		log.Fatal(err)
 	}
 	// Output:
-	// kube_cronjob_info{concurrency_policy="Allow",cronjob="backup",namespace="default",schedule="30 2
-	// * * *",timezone="Europe/Berlin"} 1
+	// kube_cronjob_info{concurrency_policy="Allow",cronjob="backup",schedule="30 2 * * *",timezone="Europe/Berlin"} 1
 }

@@ -65,7 +65,6 @@ func ExampleCronJobsFunc() {
 	show(metrics, "kube_cronjob_info")
 	fmt.Println("and no jobs")
 	// Output:
-	// kube_cronjob_info{concurrency_policy="Allow",cronjob="nightly",namespace="default",schedule="0 4
-	// * * *",timezone="local"} 1
+	// kube_cronjob_info{concurrency_policy="Allow",cronjob="nightly",schedule="0 4 * * *",timezone="local"} 1
 	// and no jobs
 }
