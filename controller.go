@@ -757,6 +757,28 @@ func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, 
 	}
 }
 
+// Subscribe calls deliver for each end of a job, in order: when it becomes Complete or
+// Failed, or is deleted before (Change.Deleted). It returns when ctx or the controller
+// ends. A call has a minute; after an error or a panic it is repeated, with back-off.
+//
+// Name has 1 to 60 bytes, and one subscriber at a time. A new one begins with the finished
+// jobs, and is kept until Subscribe is called with a nil deliver. While nobody
+// subscribes to it, the newest [Options.FinishedJobs] ends are kept. Over crashes, see the
+// package documentation. Other errors are those of [Controller.SaveRecord].
+func (c *Controller) Subscribe(ctx context.Context, name string, deliver func(context.Context, Change) error) error {
+	const longest = 60
+	switch {
+	case name == "" || len(name) > longest:
+		return fmt.Errorf("batch: name of a subscription: %q: must have 1 to %d bytes", name, longest)
+	case deliver == nil:
+		return c.current().Unsubscribe(ctx, name)
+	}
+	r := c.current()
+	return r.Subscribe(ctx, name, func(ctx context.Context, change runner.Change) error {
+		return deliver(ctx, Change{Status: statusOf(change.View, r.Now()), Deleted: change.Removed})
+	})
+}
+
 // Revision is that of the latest change. Who lists all jobs after it, and watches
 // from it on, misses nothing, not even deletions before the watch begins.
 func (c *Controller) Revision() uint64 { return c.current().Revision() }

@@ -75,6 +75,10 @@
 //     return [ErrStore], and [Attempt.SaveCheckpoint] waits. The store is
 //     tried again until it works. If it refuses the records of one job only, that
 //     job is Stalled and the others go on.
+//   - The end of a job is stored together with the job, for each subscription that the
+//     store has ([Controller.Subscribe]). It is told at least once, whatever becomes of
+//     the job or of the process; what was told just before a crash may be told again.
+//     Ends come in the order in which they became durable.
 //
 // # Several processes
 //

@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,10 @@ func TestZeroController(t *testing.T) {
 		"Disrupt":       func() error { return c.Disrupt(ctx, "j", "a", "DeletionByPodGC") },
 		"SaveRecord":    func() error { return c.SaveRecord(ctx, "key", nil) },
 		"Shutdown":      func() error { return c.Shutdown(ctx) },
+		"Subscribe": func() error {
+			return c.Subscribe(ctx, "mail", func(context.Context, batch.Change) error { return nil })
+		},
+		"Subscribe with nil": func() error { return c.Subscribe(ctx, "mail", nil) },
 		"Watch": func() (last error) {
 			for _, err := range c.Watch(ctx, 0) {
 				last = err

@@ -51,6 +51,7 @@ func (r *Runner) Lose(cause error) {
 	}
 	r.journal.Abort(cause)
 	r.stop()
+	r.subscribed.stop()
 	r.interruptAll()
 	r.forget()
 }

@@ -21,7 +21,7 @@ var (
 	ErrAttemptEnded = errors.New("batch: attempt ended")
 	ErrStoreInUse   = errors.New("batch: store is in use by another controller")
 	ErrZero         = errors.New("batch: the controller was not made by New")
-	ErrInside       = errors.New("batch: shutdown by an executor of the controller: it would wait for itself")
+	ErrInside       = errors.New("batch: shutdown by an executor or receiver of the controller: it would wait for itself")
 )
 
 // The causes with which contexts of attempts are cancelled. [ErrShutdown] is one

@@ -54,6 +54,8 @@ type body struct {
 	unasked     []question  // of a job that has not been declared
 	stuck       error       // why the store refuses what the job has, if it does
 	stuckSince  time.Time
+	hasNewEnd   bool                  // it has finished in this step
+	isGone      bool                  // as noteEndLocked knows
 	removals    int                   // scratch directories that are being removed
 	hasEnded    bool                  // others may know that the job has finished
 	hasLeft     bool                  // others may know that the job is gone
@@ -61,6 +63,8 @@ type body struct {
 	cancelled   *stop                 // likewise of the job, once it was
 	failure     *Failure              // of a job that has failed and is gone
 	lastOf      map[int]FailedAttempt // of a job with a limit per index, by index; see noteFailureLocked
+	newEnds     []savedEnd            // that have not been collected
+	ends        []collectedEnd        // that are not known to be durable
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }
@@ -198,6 +202,7 @@ func (j *Job) stepLocked(e *effects, ev engine.Event) {
 // applyLocked does what the engine wants, and lets others see it.
 func (j *Job) applyLocked(e *effects, acts []engine.Action) {
 	j.carryOutLocked(e, acts)
+	j.noteEndLocked()
 	j.changedLocked()
 	if j.engine.FinishedAt != 0 {
 		j.engine.Release()
@@ -240,6 +245,7 @@ func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
 		j.askLocked(act)
 	case engine.Finished:
 		j.checkpoints.DropAll()
+		j.hasNewEnd = true
 	}
 }
 
@@ -310,9 +316,11 @@ func (j *Job) StoredLocked() {
 	}
 	switch {
 	case gone:
+		j.tellEndsLocked()
 		j.leaveLocked(finished)
 	default:
 		j.r.feed.Changed(&j.entry)
+		j.tellEndsLocked()
 	}
 	if finished && !j.hasEnded {
 		j.hasEnded = true

@@ -34,6 +34,7 @@ type loading struct {
 	hasJobs bool
 	// extensions are the records of SaveRecord.
 	extensions map[string][]byte
+	subscribed subscriptions
 	// last are the sums of jobs by UID that need not be made again, if theirs is the
 	// same; see sumOf.
 	last map[string]uint64
@@ -57,6 +58,7 @@ func (r *Runner) load(ctx context.Context, load func(context.Context) iter.Seq2[
 		return nil, nil, err
 	}
 	r.records = l.extensions
+	r.subscribed.byName, r.subscribed.latest = l.subscribed.byName, l.subscribed.latest
 	r.dirsID = cmp.Or(l.dirs, newDirsID())
 	r.continueClock(l.clock, l.jobs)
 	r.fence = l.fence() + 1
@@ -76,11 +78,12 @@ func (l *loading) fence() int64 {
 func (r *Runner) read(ctx context.Context, load func(context.Context) iter.Seq2[journal.Record, error],
 	last map[string]uint64) (*loading, error) {
 	l := &loading{r: r, parts: make(chan []journal.Record), extensions: make(map[string][]byte), last: last}
+	l.subscribed.byName = make(map[string]*subscription)
 	broken, err := l.read(ctx, load)
 	switch {
 	case err != nil:
 		return nil, r.storeError(ctx, err)
-	case l.format != format && (l.format != "" || l.other != "" || l.hasJobs || len(l.extensions) > 0):
+	case l.format != format && (l.format != "" || l.other != "" || l.hasJobs || l.hasRecords()):
 		return nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
 	case l.other != "":
 		return nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
@@ -91,6 +94,9 @@ func (r *Runner) read(ctx context.Context, load func(context.Context) iter.Seq2[
 	}
 	return l, nil
 }
+
+// hasRecords reports whether there are some that belong to no job, but to somebody.
+func (l *loading) hasRecords() bool { return len(l.extensions)+len(l.subscribed.byName) > 0 }
 
 // read reads all records. Broken is why a job cannot be made of its own, which does not
 // matter if they are of another format.
@@ -131,7 +137,11 @@ func (l *loading) take(record journal.Record) error {
 		l.extensions[record.Key] = record.Value
 	case record.Key == claimKey: // of a store that has no claims itself
 	default:
-		l.other = record.Key
+		ok, err := l.subscribed.take(record)
+		if !ok {
+			l.other = record.Key
+		}
+		return err
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (r *Runner) Open(ctx context.Context, claim Claim) error {
 		_ = r.giveUp(ctx, err)
 		return err
 	}
-	first := slices.Concat(doubles, claim.First, []journal.Record{written, r.clockRecord(),
+	first := slices.Concat(doubles, claim.First, r.subscribed.loaded(r), []journal.Record{written, r.clockRecord(),
 		{Key: dirsKey, Value: []byte(r.dirsID)}})
 	if err := j.Put(ctx, first, nil, func() {}); err != nil {
 		return r.giveUp(ctx, err)

@@ -167,7 +167,7 @@ func (x *run) stackIn(stacks string) string {
 	return "not found"
 }
 
-// isInside reports whether an executor of the runner calls, as far as can be told:
+// isInside reports whether an executor or receiver of the runner calls, as far as can be told:
 // from ctx, or because it is on the stack of this goroutine.
 func (r *Runner) isInside(ctx context.Context) bool {
 	if a, ok := AttemptFrom(ctx); ok && a.run.job.r == r && a.with(func(*run) {}) {
@@ -175,6 +175,9 @@ func (r *Runner) isInside(ctx context.Context) bool {
 	}
 	text := make([]byte, 64<<10)
 	stack := string(text[:runtime.Stack(text, false)])
+	if r.isReceiver(ctx, stack) {
+		return true
+	}
 	if !strings.Contains(stack, "(*run).call(") { // that of any runner
 		return false
 	}

@@ -62,6 +62,7 @@ type Runner struct {
 	feed        feed.Feed[watched]
 	slots       *slots
 	journal     journal.Keeper
+	subscribed  subscriptions
 	release     func()                // of the store
 	last        []journal.Record      // for the last commit
 	fence       int64                 // higher than that of any runner before on the store; zero without one
@@ -136,6 +137,7 @@ func New(o Options) *Runner {
 		cutOff:    make(chan struct{}),
 		ended:     make(chan struct{}),
 	}
+	r.subscribed.over, r.subscribed.byName = make(chan struct{}), make(map[string]*subscription)
 	_, r.hasDeadline = o.Parent.Deadline()
 	r.claimed, r.forget = context.WithCancel(context.Background())
 	if o.Logger != nil {
@@ -177,6 +179,11 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 	j.holds = creatingHold
 	records := j.create()
 	undo := []journal.Record{{Job: j.uid}}
+	for _, record := range records {
+		if record.Job == "" {
+			undo = append(undo, journal.Record{Key: record.Key})
+		}
+	}
 	if err := r.journal.Put(ctx, records, undo, func() { r.unreserve(name) }); err != nil {
 		r.alarm.Set(&j.alarm, int64(engine.Never))
 		return nil, r.storeError(ctx, err)

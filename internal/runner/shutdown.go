@@ -141,6 +141,8 @@ func withLastMoment(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *Runner) windDown(ctx context.Context) Unreturned {
 	r.stop()
 	isIdleBefore(r, ctx.Done())
+	r.deliverLast(ctx)
+	r.subscribed.stop()
 	r.interruptAll() // also what waits for its start or restart, unless it is stored
 	left := r.await(r.graceEnd())
 	if len(left.Attempts) == 0 && left.Calls > 0 {

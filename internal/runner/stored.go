@@ -42,6 +42,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		return
 	}
 	s.collected = j.presentLocked()
+	j.collectEndsLocked(put)
 	if s.gone = j.engine.IsGone(); s.gone {
 		put(journal.Record{Job: j.uid})
 		return
