@@ -241,6 +241,37 @@ func endsIn(t *testing.T, store batch.Store) (keys []string) {
 	return keys
 }
 
+// A job that is run again ends again, each time with its own status, also if nobody was
+// subscribed between.
+func TestSubscribeToRunsOfAJob(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(batchtest.MemoryStore)
+		c := newController(t, batch.Options{Store: store})
+		var runs []int
+		var told receiver
+		deliver := func(ctx context.Context, change batch.Change) error {
+			runs = append(runs, change.Status.Run)
+			return told.deliver(ctx, change)
+		}
+		stop := subscribe(t, c, "mail", deliver)
+		settle()
+		run(t, c, "j", fails(errCause))
+		settle()
+		require.ErrorIs(t, stop(), errCause)
+		for range 2 {
+			_, err := c.Again(t.Context(), "j", batch.AgainOptions{})
+			require.NoError(t, err)
+			_, err = c.Wait(t.Context(), "j")
+			require.ErrorIs(t, err, errCause)
+		}
+		c = newController(t, batch.Options{Store: crash(t, c, store)})
+		defer subscribe(t, c, "mail", deliver)()
+		settle()
+		require.Equal(t, []string{"j Failed", "j Failed", "j Failed"}, told.since())
+		require.Equal(t, []int{1, 2, 3}, runs)
+	})
+}
+
 // Told ends take no room in a store, however many there were.
 func TestSubscriptionDoesNotGrow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
