@@ -95,7 +95,7 @@ func (c *child) open() (err error) {
 	if c.store, err = boltstore.Open(c.config.storePath(), boltstore.Options{}); err != nil {
 		return err
 	}
-	store := c.config.Trap.around(breakages[c.config.Break](c.store))
+	store := c.config.Trap.around(c.noting(breakages[c.config.Break](c.store)))
 	if c.controller, err = batch.New(context.Background(), batch.Options{Store: store, MaxActive: c.plan.maxActive}); err != nil {
 		return err
 	}
@@ -109,6 +109,7 @@ func (c *child) run() int {
 	defer stop()
 	c.listAll()
 	var watchers sync.WaitGroup
+	watchers.Go(c.subscribe)
 	watchers.Go(func() { c.watch(ctx) })
 	watchers.Go(func() { c.lookAround(ctx) })
 	var jobs sync.WaitGroup
@@ -122,6 +123,8 @@ func (c *child) run() int {
 	if ctx.Err() != nil {
 		code = exitHalted
 		c.halt()
+	} else {
+		c.tellRest()
 	}
 	stop()
 	watchers.Wait()

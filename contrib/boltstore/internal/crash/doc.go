@@ -3,7 +3,7 @@
 //
 // A child process opens a store, applies random jobs, lets users suspend, scale
 // and delete them, and writes down in a ledger, a file of its own, what its
-// executors do and what it is told. It is killed with SIGKILL, or ended with
+// executors do and what it is told, also by a subscription. It is killed with SIGKILL, or ended with
 // SIGTERM, at a random instant, and started again, until all jobs have ended. A
 // judge reads the ledger along, and knows nothing but it and the plan of the
 // jobs. What it holds to be true is said beside its rules, in the files judge_*.

@@ -39,12 +39,13 @@ type judge struct {
 	halting  bool               // it is being shut down
 	listing  bool               // it is writing down what it has found
 	listed   map[string]bool    // UIDs of that
+	ends     endings
 	counts   counts
 	findings []finding
 }
 
 // counts are what the judge has read.
-type counts struct{ jobs, executions, effects, told, repeated, resumed, disrupted int }
+type counts struct{ jobs, executions, effects, told, repeated, resumed, disrupted, delivered int }
 
 // A record is what the ledger says about one job.
 type record struct {
@@ -72,6 +73,7 @@ type record struct {
 	checkpoints map[int]*saves // by index
 	walks       map[int]*walk  // by index
 	events      []batch.Event  // what was told last
+	delivery    delivery
 }
 
 func newJudge(p *plan) *judge {
@@ -93,6 +95,7 @@ func (j *judge) read(l line) {
 	switch l.Kind {
 	case began:
 		j.process, j.halting, j.listing, j.listed = l.Process, false, false, make(map[string]bool)
+		j.ends.latest = 0
 	case opened:
 		j.listing = true
 	case listed:
@@ -107,6 +110,8 @@ func (j *judge) read(l line) {
 	case halting:
 		j.readHalting()
 	case halted:
+	case subscribed:
+		j.ends.areOwed = true
 	default:
 		if r := j.record(l); r != nil {
 			r.read(l)
@@ -139,7 +144,10 @@ func (j *judge) record(l line) *record {
 
 func (r *record) read(l line) {
 	switch l.Kind {
+	case delivered:
+		r.readDelivered(l)
 	case found:
+		r.oweEnd()
 		r.listed[r.uid] = true
 		r.readFound(l.Status)
 	case told:
@@ -149,7 +157,10 @@ func (r *record) read(l line) {
 		r.readEvents(l.Events)
 	case gone:
 		r.readGone(l)
-	case started, ended:
+	case started:
+		r.oweEnd()
+		r.readExecution(l)
+	case ended:
 		r.readExecution(l)
 	case effect:
 		r.counts.effects++

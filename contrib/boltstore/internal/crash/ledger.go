@@ -40,6 +40,9 @@ const (
 	item    kind = "item"    // it has worked on an item of an iteration
 	ended   kind = "ended"   // it is about to return
 
+	subscribed kind = "subscribed" // the store has the subscription
+	delivered  kind = "delivered"  // it was told of an end
+
 	problem kind = "problem" // the process has met what should not be
 )
 

@@ -58,16 +58,18 @@ func (s *summary) add(other summary) {
 	a.repeated += b.repeated
 	a.resumed += b.resumed
 	a.disrupted += b.disrupted
+	a.delivered += b.delivered
 }
 
 // String gives the summary in one line.
 func (s *summary) String() string {
 	return fmt.Sprintf("kills %d (%d at a commit), shutdowns %d, stores %d, jobs %d, executions %d, side effects %d, "+
 		"disrupted %d, "+
-		"repeated before anybody was told %d, resumed from a checkpoint %d, statuses told %d, lost %d, duplicated "+
+		"repeated before anybody was told %d, resumed from a checkpoint %d, statuses told %d, "+
+		"ends delivered %d, lost %d, duplicated "+
 		"acknowledged %d, otherwise wrong %d",
 		s.kills, s.traps, s.shutdowns, s.rounds, s.jobs, s.executions, s.effects, s.disrupted,
-		s.repeated, s.resumed, s.told, s.count(lost), s.count(duplicated), s.count(wrong))
+		s.repeated, s.resumed, s.told, s.delivered, s.count(lost), s.count(duplicated), s.count(wrong))
 }
 
 func (s *summary) count(f fault) (n int) {
@@ -120,6 +122,9 @@ func (r *round) runProcess(process int) (bool, error) {
 		r.judge.read(l)
 	}
 	r.judge.end(code == exitHalted)
+	if code == exitDone {
+		r.judge.over()
+	}
 	return code == exitDone, r.count(code, &end, out)
 }
 
