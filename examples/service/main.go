@@ -24,6 +24,11 @@
 // another one goes on when that stops. Every one of them shows the jobs, but for their
 // logs; what changes a job is refused by all but the one that works.
 //
+// With -webhook URL it posts the status of each job that has ended there, and tries again
+// until the answer is a success:
+//
+//	go run ./examples/service -webhook http://localhost:9090/ended
+//
 // What it shows of package batch: one [batch.Controller] for the life of the
 // service; statuses, attempts and events that encode as JSON as they are; logs
 // that can be followed; errors by kind, each with its HTTP status; and an end
@@ -69,6 +74,7 @@ type config struct {
 	grace            time.Duration
 	backup, at, zone string
 	postgres         string
+	webhook          string
 }
 
 // run is the program; it returns the exit code. It serves until ctx ends.
@@ -84,6 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&cfg.at, "backup-at", "30 2 * * *", "the `schedule` of the backup")
 	flags.StringVar(&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one")
 	flags.StringVar(&cfg.postgres, "postgres", "", "the `URL` of a database that several services share; none if empty")
+	flags.StringVar(&cfg.webhook, "webhook", "", "the `URL` to which the end of each job is posted; none if empty")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -100,6 +107,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // serve runs the service until ctx ends and everything has stopped.
 func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) error {
+	hook, err := newWebhook(cfg.webhook)
+	if err != nil {
+		return err
+	}
 	root, err := os.OpenRoot(cfg.root) // no path and no link leads out of it
 	if err != nil {
 		return err
@@ -127,6 +138,9 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(listener) })
 	g.Go(func() error { return w.run(ctx) })
+	if hook != "" {
+		g.Go(func() error { return hook.serve(ctx, c) })
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		fmt.Fprintln(stdout, "stopping")

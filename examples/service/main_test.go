@@ -73,6 +73,7 @@ func TestRefusals(t *testing.T) {
 		"a negative limit":    {[]string{"-max-active", "-1"}, 1, "service: "},
 		"a bad schedule":      {append(backup, "-backup-at", "0 24 * * *"), 1, "spec.schedule"},
 		"a backup of itself":  {append(backup, "-root", os.TempDir()), 1, "-backup"},
+		"a bad webhook":       {[]string{"-webhook", "ftp://x"}, 1, "-webhook"},
 		"an unusable address": {[]string{"-addr", "localhost:-1"}, 1, "listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
