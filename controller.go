@@ -147,11 +147,8 @@ func (c *Controller) current() *runner.Runner { return c.runners.Current() }
 // that of Options.Store, such as [ErrStoreFormat], or of ctx, which limits how long
 // reading the store may take.
 func New(ctx context.Context, o Options) (*Controller, error) {
-	if o.MaxActive < 0 {
-		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
-	}
-	if o.Standby && o.Store == nil {
-		return nil, errors.New("batch: Options.Standby: true: needs Options.Store")
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
 	c := new(Controller)
 	if o.Store == nil {
@@ -168,6 +165,16 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (o Options) validate() error {
+	if o.MaxActive < 0 {
+		return fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
+	}
+	if o.Standby && o.Store == nil {
+		return errors.New("batch: Options.Standby: true: needs Options.Store")
+	}
+	return nil
 }
 
 const defaultFinishedJobs = 10_000
@@ -984,12 +991,22 @@ func (e *AbandonedError) Error() string {
 // Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
 // job's attempts are cancelled and waited for as by [Controller.Shutdown], and
 // the error is the cause of ctx. Attempts see the values of ctx. Nothing is
-// logged, and attempts, events and logs are not kept: use a [Controller] to see
-// them. A job that is suspended or managed by another controller keeps Run
+// logged, unless by [Options.Run], and attempts, events and logs are not kept: use a
+// [Controller] to see them. A job that is suspended or managed by another controller keeps Run
 // waiting until ctx ends.
-func Run(ctx context.Context, job Job) (Status, error) {
+func Run(ctx context.Context, job Job) (Status, error) { return Options{}.Run(ctx, job) }
+
+// Run is the function [Run] with options, such as a Logger. A Store is an error: a job
+// that outlasts the process is one of a [Controller].
+func (o Options) Run(ctx context.Context, job Job) (Status, error) {
+	if o.Store != nil {
+		return Status{}, errors.New("batch: Options.Store: must be nil for Run, which keeps nothing")
+	}
+	if err := o.validate(); err != nil {
+		return Status{}, err
+	}
 	c := new(Controller)
-	c.runners.Begin(runner.New(c.runnerOptions(ctx, Options{}, true)))
+	c.runners.Begin(runner.New(c.runnerOptions(ctx, o, true)))
 	j, err := c.create(ctx, c.current(), job)
 	if err != nil {
 		return Status{}, err
