@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/around"
 )
 
 // The ways in which an execution repeats an earlier one: values of the attribute
@@ -85,11 +86,11 @@ func (s *attempts) ended(a batch.Attempt, outcome string, span trace.SpanContext
 	name := a.Name()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if outcome == outcomeSucceeded || s.count >= maxUnrepeated {
+	if outcome == around.Succeeded || s.count >= maxUnrepeated {
 		delete(s.spans, name)
 		return
 	}
-	inPlace := s.restarts && (outcome == outcomeFailed || outcome == outcomePanicked)
+	inPlace := s.restarts && (outcome == around.Failed || outcome == around.Panicked)
 	s.unrepeated[a.Index] = append(s.unrepeated[a.Index], unrepeated{name, inPlace, span})
 	s.count++
 }

@@ -13,16 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/runtocompletion/batch"
-)
-
-// The values of the attribute batch.attempt.outcome.
-const (
-	outcomeSucceeded = "succeeded" // it returned nil
-	outcomeFailed    = "failed"    // it returned an error
-	outcomePanicked  = "panicked"  // it panicked, or called runtime.Goexit
-	outcomeTimedOut  = "timed_out" // it ran into batch.Job.AttemptTimeout
-	outcomeDisrupted = "disrupted" // it was evicted or lost, and did not return nil
-	outcomeStopped   = "stopped"   // it was stopped for another reason, and did not return nil
+	"github.com/runtocompletion/batch/internal/around"
 )
 
 // Executor returns an executor that runs next under a span of its own, whose
@@ -33,47 +24,24 @@ const (
 // as a [batch.PendingExecutor] is not changed. A nil next gives nil, and one that is
 // traced by t already is returned as it is.
 func (t *Telemetry) Executor(next batch.Executor) batch.Executor {
-	if e, ok := next.(executor); next == nil || ok && e.telemetry == t {
+	if e, ok := next.(executor); next == nil || ok && e.Observer.telemetry == t {
 		return next
 	}
-	return executor{t, next}
+	return executor{Next: next, Observer: observer{t}}
 }
 
-type executor struct {
-	telemetry *Telemetry
-	next      batch.Executor
-}
+type executor = around.Executor[batch.Attempt, batch.Executor, observer]
 
-// HoldsPending is next's.
-func (e executor) HoldsPending() bool {
-	p, ok := e.next.(batch.PendingExecutor)
-	return ok && p.HoldsPending()
-}
+// An observer has a span for each execution.
+type observer struct{ telemetry *Telemetry }
 
-// Unwrap returns next, for those who look for what is executed in the end.
-func (e executor) Unwrap() batch.Executor { return e.next }
-
-func (e executor) Execute(ctx context.Context, a batch.Attempt) (err error) {
-	t := e.telemetry
-	if t.ctx.Err() != nil {
-		return e.next.Execute(ctx, a)
+// Begin begins the span of an execution, unless the telemetry is shut down.
+func (o observer) Begin(ctx context.Context, a batch.Attempt) (context.Context, func(around.End)) {
+	if o.telemetry.ctx.Err() != nil {
+		return ctx, func(around.End) {}
 	}
-	x := t.execution(ctx, a)
-	returned := false
-	defer func() {
-		if returned {
-			x.end(ctx, err, nil)
-			return
-		}
-		v := recover() // nil if it was runtime.Goexit
-		x.end(ctx, nil, &batch.PanicError{Value: panicValue(v), Stack: debug.Stack()})
-		if v != nil {
-			panic(v)
-		}
-	}()
-	err = e.next.Execute(x.context(ctx), a)
-	returned = true
-	return err
+	x := o.telemetry.execution(ctx, a)
+	return x.context(ctx), x.end
 }
 
 func panicValue(v any) any {
@@ -143,22 +111,20 @@ func (x *execution) context(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, x.span)
 }
 
-// end ends it, and lets the span be ended beside. Only one of the errors is not nil.
-func (x *execution) end(ctx context.Context, err error, panicked *batch.PanicError) {
+// end ends it, and lets the span be ended beside.
+func (x *execution) end(e around.End) {
 	end := time.Now()
-	cause := context.Cause(ctx)
-	outcome := outcomeOf(cause, err, panicked)
-	x.telemetry.metrics.ended(outcome, end.Sub(x.start))
+	x.telemetry.metrics.ended(e.Outcome, end.Sub(x.start))
 	if x.job != nil {
-		x.job.attempts.ended(x.attempt, outcome, x.spanContext)
+		x.job.attempts.ended(x.attempt, e.Outcome, x.spanContext)
 	}
 	if x.span == nil {
 		return
 	}
-	if panicked != nil {
-		err = panicked
+	if !e.HasReturned {
+		e.Err = &batch.PanicError{Value: panicValue(e.Panic), Stack: debug.Stack()}
 	}
-	if !x.telemetry.ended.put(func() { x.endSpan(end, outcome, cause, err) }) {
+	if !x.telemetry.ended.put(func() { x.endSpan(end, e.Outcome, e.Cause, e.Err) }) {
 		x.telemetry.metrics.drop()
 	}
 }
@@ -170,7 +136,7 @@ func (x *execution) endSpan(end time.Time, outcome string, cause, err error) {
 		span.AddEvent("batch.attempt.stopped", trace.WithTimestamp(end),
 			trace.WithAttributes(attribute.String("batch.cause", textOf(cause))))
 	}
-	if err != nil || outcome == outcomeTimedOut {
+	if err != nil || outcome == around.TimedOut {
 		text := textOf(err)
 		span.SetStatus(codes.Error, text)
 		span.SetAttributes(semconv.ErrorTypeKey.String(errorType(outcome, err)))
@@ -189,7 +155,7 @@ func exception(text string, err error) []attribute.KeyValue {
 
 // errorType is a word for what went wrong that does not depend on data.
 func errorType(outcome string, err error) string {
-	if outcome == outcomeFailed {
+	if outcome == around.Failed {
 		return fmt.Sprintf("%T", err)
 	}
 	return outcome
@@ -205,20 +171,4 @@ func textOf(err error) string {
 		text = fmt.Sprintf("%v", err) // has a text for an error that panics
 	}
 	return valid(text[:min(len(text), maxText)])
-}
-
-func outcomeOf(cause, err error, panicked *batch.PanicError) string {
-	switch {
-	case errors.Is(cause, batch.ErrAttemptTimeout):
-		return outcomeTimedOut
-	case panicked != nil:
-		return outcomePanicked
-	case err == nil:
-		return outcomeSucceeded
-	case errors.Is(cause, batch.ErrDisrupted), errors.Is(err, batch.ErrDisrupted):
-		return outcomeDisrupted
-	case cause != nil:
-		return outcomeStopped
-	}
-	return outcomeFailed
 }

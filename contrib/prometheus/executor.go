@@ -2,23 +2,13 @@ package prometheus
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	client "github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runtocompletion/batch"
-)
-
-// The values of the label outcome of batch_attempt_duration_seconds.
-const (
-	outcomeSucceeded = "succeeded" // it returned nil
-	outcomeFailed    = "failed"    // it returned an error
-	outcomePanicked  = "panicked"  // it panicked, or called runtime.Goexit
-	outcomeTimedOut  = "timed_out" // it ran into batch.Job.AttemptTimeout
-	outcomeDisrupted = "disrupted" // it was evicted or lost, and did not return nil
-	outcomeStopped   = "stopped"   // it was stopped for another reason, and did not return nil
+	"github.com/runtocompletion/batch/internal/around"
 )
 
 const (
@@ -73,7 +63,7 @@ func (m *Metrics) Executor(name string, next batch.Executor) batch.Executor {
 	if next == nil {
 		return nil
 	}
-	return executor{m.executions, m.executions.label(name), next}
+	return executor{Next: next, Observer: observer{m.executions, m.executions.label(name)}}
 }
 
 // label is a name, or otherName if there are too many.
@@ -88,54 +78,27 @@ func (x *executions) label(name string) string {
 	return name
 }
 
-type executor struct {
+type executor = around.Executor[batch.Attempt, batch.Executor, observer]
+
+// An observer measures executions under a name.
+type observer struct {
 	executions *executions
 	name       string
-	next       batch.Executor
 }
 
-// HoldsPending is next's.
-func (e executor) HoldsPending() bool {
-	p, ok := e.next.(batch.PendingExecutor)
-	return ok && p.HoldsPending()
-}
-
-// Unwrap returns next, for those who look for what is executed in the end.
-func (e executor) Unwrap() batch.Executor { return e.next }
-
-func (e executor) Execute(ctx context.Context, a batch.Attempt) (err error) {
-	x := e.executions
-	running := x.running.WithLabelValues(e.name)
+// Begin counts an execution that begins, and measures it when it has ended.
+func (o observer) Begin(ctx context.Context, a batch.Attempt) (context.Context, func(around.End)) {
+	x := o.executions
+	running := x.running.WithLabelValues(o.name)
 	running.Inc()
-	x.waits.WithLabelValues(e.name).Observe(a.Waited().Seconds())
+	x.waits.WithLabelValues(o.name).Observe(a.Waited().Seconds())
 	if kind := x.debts.kindOf(a); kind != "" {
-		x.retries.WithLabelValues(e.name, kind).Inc()
+		x.retries.WithLabelValues(o.name, kind).Inc()
 	}
-	start, returned := time.Now(), false
-	defer func() {
-		outcome := outcomeOf(ctx, err, returned)
-		x.durations.WithLabelValues(e.name, outcome).Observe(time.Since(start).Seconds())
-		x.debts.ended(a, outcome)
+	start := time.Now()
+	return ctx, func(end around.End) {
+		x.durations.WithLabelValues(o.name, end.Outcome).Observe(time.Since(start).Seconds())
+		x.debts.ended(a, end.Outcome)
 		running.Dec()
-	}()
-	err = e.next.Execute(ctx, a)
-	returned = true
-	return err
-}
-
-func outcomeOf(ctx context.Context, err error, returned bool) string {
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, batch.ErrAttemptTimeout):
-		return outcomeTimedOut
-	case !returned:
-		return outcomePanicked
-	case err == nil:
-		return outcomeSucceeded
-	case errors.Is(cause, batch.ErrDisrupted), errors.Is(err, batch.ErrDisrupted):
-		return outcomeDisrupted
-	case cause != nil:
-		return outcomeStopped
 	}
-	return outcomeFailed
 }

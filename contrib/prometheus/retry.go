@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/around"
 )
 
 // The values of the label kind of batch_attempt_retries_total.
@@ -42,7 +43,7 @@ func (d *debts) kindOf(a batch.Attempt) string {
 
 // ended takes in how an execution has ended.
 func (d *debts) ended(a batch.Attempt, outcome string) {
-	if a.Index >= 0 || outcome == outcomeSucceeded || d.isRestarted(a, outcome) {
+	if a.Index >= 0 || outcome == around.Succeeded || d.isRestarted(a, outcome) {
 		return
 	}
 	job := jobUID(a)
@@ -62,7 +63,7 @@ func (d *debts) ended(a batch.Attempt, outcome string) {
 // restart in place, if by anything.
 func (d *debts) isRestarted(a batch.Attempt, outcome string) bool {
 	c := d.controller.Load()
-	if c == nil || outcome != outcomeFailed && outcome != outcomePanicked {
+	if c == nil || outcome != around.Failed && outcome != around.Panicked {
 		return false
 	}
 	job, err := c.Job(a.Job)
