@@ -194,7 +194,7 @@ func (c *Controller) define(spec, declared Job) *runner.Definition {
 		Spec: spec.engineSpec(), ManagedBy: spec.otherManager(), Source: s,
 		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
-		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit,
+		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, Input: spec.inputBytes(),
 	}
 	pending := d.Spec.HoldsPending
 	d.Encode = func(id engine.Identity, generation int64) []byte { return s.encode(id, generation, pending) }
@@ -238,6 +238,10 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 // changed stays. Functions are always those of the declaration, and run the attempts
 // that start from then on. The errors are those of [Controller.Create] and
 // [Controller.Update].
+//
+// A job that has not finished keeps its [Job.Input]. If the declaration has another
+// one, that is a [*ValidationError] and nothing changes, but that a job found in the
+// store goes on with its own input and the declared functions.
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
@@ -276,7 +280,22 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	}
 	before := j.Revision()
 	old := sourceOf(before.Definition)
-	return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	if job.Input == nil {
+		job.Input = old.spec.Input
+	}
+	otherInput := job.checkInputUpdate(&old.spec)
+	if len(otherInput) == 0 || before.Declared {
+		return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	}
+	job.Input = old.spec.Input // the job has waited for its functions: it goes on with what it has
+	done, err = c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	if wrong, ok := err.(*ValidationError); ok {
+		wrong.Fields = append(wrong.Fields, otherInput...)
+	}
+	if !done {
+		return false, err
+	}
+	return true, cmp.Or(err, validationError(job.Name, otherInput))
 }
 
 // revise puts a spec in place.
@@ -285,7 +304,9 @@ func (c *Controller) revise(j *runner.Job, before runner.Revision, spec, declare
 	if err := validationError(old.Name, spec.validateUpdate(old)); err != nil {
 		return true, err
 	}
-	return j.Revise(before, c.define(spec, declared), !sameSpec(*old, spec)), nil
+	same := sameSpec(*old, spec)
+	spec.Input, declared.Input = old.Input, old.Input // equal, and perhaps large: one is enough
+	return j.Revise(before, c.define(spec, declared), !same), nil
 }
 
 // durable waits until everything of a job is stored.
@@ -829,7 +850,9 @@ type savedBackoff struct {
 
 // encode calls no user code: whether the executor holds Pending was asked before.
 func (s *source) encode(id engine.Identity, generation int64, pending bool) []byte {
-	saved := savedJob{UID: id.UID, Spec: s.spec, Declared: s.declared, Generation: generation,
+	spec, declared := s.spec, s.declared
+	spec.Input, declared.Input = nil, nil // it has a record of its own
+	saved := savedJob{UID: id.UID, Spec: spec, Declared: declared, Generation: generation,
 		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
 	if s.spec.FailurePolicy != nil {
 		for i, rule := range s.spec.FailurePolicy {
@@ -838,7 +861,7 @@ func (s *source) encode(id engine.Identity, generation int64, pending bool) []by
 			}
 		}
 	}
-	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing that JSON lacks but functions
+	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing else that JSON lacks but functions
 	return data
 }
 
@@ -855,12 +878,16 @@ func saveBackoff(b Backoff) *savedBackoff {
 }
 
 // decode is the reverse of encode: stand-ins take the places of functions.
-func (c *Controller) decode(data []byte) (runner.SavedJob, error) {
+func (c *Controller) decode(definition, input []byte) (runner.SavedJob, error) {
 	var s savedJob
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := json.Unmarshal(definition, &s); err != nil {
 		return runner.SavedJob{}, err
 	}
+	if input != nil {
+		s.Spec.Input = json.RawMessage(input)
+	}
 	s.Spec, s.Declared = s.Spec.withDefaults(), s.Declared.withDefaults() // of fields that were not known then
+	s.Declared.Input = s.Spec.Input
 	s.Spec.Executor = undeclared{s.HoldsPending}
 	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
 	for _, i := range s.ErrorRules {

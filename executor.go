@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -143,6 +144,35 @@ func (a Attempt) Token() string {
 		return ""
 	}
 	return a.live.Token(a.Index, a.Number)
+}
+
+// Labels returns a copy of the labels that the job has now.
+func (a Attempt) Labels() map[string]string { return maps.Clone(a.job().Labels) }
+
+// Annotations returns a copy of the annotations that the job has now.
+func (a Attempt) Annotations() map[string]string { return maps.Clone(a.job().Annotations) }
+
+// job is the spec of the attempt's job as it is now. It is not to be changed.
+func (a Attempt) job() *Job {
+	if a.live.IsZero() {
+		return new(Job)
+	}
+	return &sourceOf(a.live.Definition()).spec
+}
+
+// Input returns [Job.Input] of an attempt's job as a value of type T. It is decoded once
+// for each type, so it costs an attempt next to nothing; all attempts have the same
+// value, which must not be modified. The error is that of [json.Unmarshal], or says that
+// the job has no input.
+func Input[T any](a Attempt) (T, error) {
+	value, ok, err := runner.DecodeInput[T](a.live.Input())
+	switch {
+	case !ok:
+		return value, fmt.Errorf("batch: job %q has no input", a.Job)
+	case err != nil:
+		return value, fmt.Errorf("batch: input of job %q: %w", a.Job, err)
+	}
+	return value, nil
 }
 
 // Logger returns a logger to the controller's logger, with the attributes job,

@@ -156,6 +156,7 @@
 //	  spec.containers[0].name           Job.ContainerName
 //	  spec.restartPolicy                Job.RestartPolicy
 //	  spec.terminationGracePeriodSeconds Job.TerminationGracePeriod
+//	-                                   Job.Input
 //	-                                   Job.Backoff
 //	-                                   Job.RestartBackoff
 //	-                                   Job.History
@@ -198,7 +199,10 @@
 package batch
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -230,6 +234,13 @@ type Job struct {
 	// Executor runs the attempts. Required. Executors and other functions are not
 	// compared: what was declared last runs the attempts that start from then on.
 	Executor Executor `json:"-"`
+	// Input is what the job works on: a value that encodes as JSON, at most 1 MiB,
+	// which [Input] gives to the attempts. It is encoded when the job is created and does
+	// not change any more: a job found in a [Store] works on its own. Nil means that
+	// there is none; to [Controller.Apply] it means that of the job there is. In a Job
+	// that a controller returns, it is a [json.RawMessage]. A controller keeps it in
+	// memory as long as the job; larger things belong elsewhere, and their names here.
+	Input any `json:",omitempty"`
 	// ContainerName is what messages of the failure policy call the executor
 	// and what [ExitCodes].ContainerName refers to; empty means "main". It
 	// must be a DNS-1123 label.
@@ -448,6 +459,9 @@ func (j *Job) clone() Job {
 	c.FailurePolicy = cloneFailureRules(j.FailurePolicy)
 	c.SuccessPolicy = cloneSuccessRules(j.SuccessPolicy)
 	c.ManagedBy = copyOf(j.ManagedBy)
+	if input, ok := j.Input.(json.RawMessage); ok {
+		c.Input = json.RawMessage(bytes.Clone(input))
+	}
 	return c
 }
 
@@ -486,6 +500,7 @@ func (j *Job) withDefaults() Job {
 	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
 	d.History = orDefault(d.History, defaultHistory)
 	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
+	d.Input = encodeInput(d.Input)
 	d.CheckpointLimit = orDefault(d.CheckpointLimit, defaultCheckpoint)
 	return d
 }
@@ -513,6 +528,7 @@ func (j *Job) validate() []FieldError {
 		j.checkReplacementPolicy(),
 		j.checkTemplate(),
 		checkExecutor(j.Executor),
+		checkInput(j.Input),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
@@ -685,7 +701,67 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
 		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
+		j.checkInputUpdate(old),
 	)
+}
+
+// largestInput is in bytes.
+const largestInput = 1 << 20
+
+// An unencodable input is one that does not encode as JSON.
+type unencodable struct {
+	value any
+	err   error
+}
+
+// encodeInput returns an input as JSON, nil as it is, or an unencodable one.
+func encodeInput(value any) any {
+	switch value.(type) {
+	case nil, unencodable:
+		return value
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return unencodable{value, err}
+	}
+	return json.RawMessage(data)
+}
+
+// inputBytes is an input that encodeInput has returned; nil if there is none.
+func (j *Job) inputBytes() []byte {
+	data, _ := j.Input.(json.RawMessage)
+	return data
+}
+
+func checkInput(input any) []FieldError {
+	const path = "spec.input"
+	switch input := input.(type) {
+	case unencodable:
+		return []FieldError{invalid(path, fmt.Sprintf("%T", input.value), input.err.Error())}
+	case json.RawMessage:
+		if len(input) > largestInput {
+			return []FieldError{{Field: path, Kind: "TooLong", Value: rawJSON(fmt.Sprintf("%d bytes", len(input))),
+				Detail: fmt.Sprintf("may not be more than %d bytes of JSON", largestInput)}}
+		}
+	}
+	return nil
+}
+
+// checkInputUpdate wants the input to stay. Inputs may be large: they are told apart by
+// their sizes and digests.
+func (j *Job) checkInputUpdate(old *Job) []FieldError {
+	now, was := j.inputBytes(), old.inputBytes()
+	if _, bad := j.Input.(unencodable); bad || bytes.Equal(now, was) {
+		return nil
+	}
+	return []FieldError{invalid("spec.input", rawJSON(digest(now)), "field is immutable: the job has "+digest(was))}
+}
+
+func digest(input []byte) string {
+	if input == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d bytes with SHA-256 %.8x", len(input), sha256.Sum256(input))
 }
 
 func (j *Job) checkCompletionsUpdate(old *Job) []FieldError {

@@ -23,11 +23,14 @@ type Definition struct {
 	Judge func(err, stopped error) Verdict
 	// Backoff and RestartBackoff make back-offs; nil means those of the engine.
 	Backoff, RestartBackoff func() backoff.BackOff
+	// Input is what the job works on, as JSON; nil if there is nothing. Only that of a
+	// job's first definition counts.
+	Input []byte
 	// LogLimit and CheckpointLimit are in bytes.
 	LogLimit, CheckpointLimit int
 	// ManagedBy names another controller that has the job; empty if it is this one.
 	ManagedBy string
-	// Encode returns the definition as it is stored.
+	// Encode returns the definition as it is stored, without its input.
 	Encode func(id engine.Identity, generation int64) []byte
 	// Source is what the definition was made of.
 	Source any

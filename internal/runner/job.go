@@ -30,7 +30,8 @@ type Job struct {
 	// asFinished is the job's place among the finished ones; guarded by Runner.mu.
 	asFinished *list.Element
 	retries    delay.Sequences // of a job with a Backoff
-	done       chan struct{}   // closed when the job has finished or is gone, as far as others may know
+	input      Input
+	done       chan struct{} // closed when the job has finished or is gone, as far as others may know
 
 	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
 	engine      *engine.Job
@@ -77,8 +78,9 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 	j := &Job{r: r, id: id, uid: id.String(), generation: 1, due: engine.Never, created: r.now(), done: make(chan struct{})}
 	j.entry.Item, j.alarm.Item, j.place.Source, j.turn.Item = j, j, j, j
 	j.def.Store(def)
+	j.input.data = def.Input
 	if r.journal.Keeps() {
-		j.stored = &stored{defChanged: true}
+		j.stored = &stored{defChanged: true, inputIsNew: def.Input != nil}
 		j.checkpoints.IsStored = true
 	}
 	return j
@@ -180,6 +182,7 @@ func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
 		j.askLocked(act)
 	case engine.Finished:
 		j.checkpoints.DropAll()
+		j.input.forget()
 	}
 }
 

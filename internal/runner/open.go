@@ -28,8 +28,9 @@ type Store struct {
 	Commit func(ctx context.Context, records []journal.Record) error
 	// Release is called when the runner does not use the store any more.
 	Release func()
-	// Decode returns what a definition was stored as, without its functions.
-	Decode func(data []byte) (SavedJob, error)
+	// Decode returns what a definition, and its input if it has one, were stored as,
+	// without its functions.
+	Decode func(definition, input []byte) (SavedJob, error)
 }
 
 // A SavedJob is what [Definition.Encode] has written.
@@ -217,12 +218,14 @@ func (r *Runner) withoutDoubles(jobs []*Job) (kept []*Job, removals []journal.Re
 }
 
 // loadJob makes a job of its records.
-func (r *Runner) loadJob(uid string, records map[string][]byte, decode func([]byte) (SavedJob, error)) (*Job, error) {
-	saved, err := decode(records[definitionKey])
+func (r *Runner) loadJob(uid string, records map[string][]byte,
+	decode func(definition, input []byte) (SavedJob, error)) (*Job, error) {
+	saved, err := decode(records[definitionKey], records[inputRecord])
 	if err != nil {
 		return nil, fmt.Errorf("record %q: %w", definitionKey, err)
 	}
 	delete(records, definitionKey)
+	delete(records, inputRecord)
 	j := r.newJob(engine.Identity{Job: saved.Name, UID: saved.UID}, saved.Definition)
 	if j.uid != uid {
 		return nil, fmt.Errorf("record %q: it is of job %s", definitionKey, j.uid)
@@ -235,7 +238,8 @@ func (r *Runner) loadJob(uid string, records map[string][]byte, decode func([]by
 	if err != nil {
 		return nil, err
 	}
-	j.created, j.stored.defChanged = j.engine.CreatedAt, false
+	j.created = j.engine.CreatedAt
+	j.stored.defChanged, j.stored.inputIsNew = false, false
 	return j, nil
 }
 

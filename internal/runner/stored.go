@@ -13,12 +13,14 @@ import (
 // The records of a job besides those of the engine and its checkpoints.
 const (
 	definitionKey = "job"     // see Definition.Encode
+	inputRecord   = "input"   // see Definition.Input
 	failureKey    = "failure" // a savedFailure
 )
 
 // stored is what a job knows of its records in a store.
 type stored struct {
 	defChanged      bool
+	inputIsNew      bool
 	failure         savedFailure
 	collected, told View  // as of the latest commit, begun and done
 	gone            bool  // the commit has removed the job
@@ -47,6 +49,10 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	if s.defChanged {
 		s.defChanged = false
 		record(definitionKey, j.def.Load().Encode(j.id, j.generation))
+	}
+	if s.inputIsNew {
+		s.inputIsNew = false
+		record(inputRecord, j.input.data)
 	}
 	j.checkpoints.Changed(record)
 	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
