@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -194,10 +193,14 @@ func (c *Controller) define(spec, declared Job) *runner.Definition {
 		Spec: spec.engineSpec(), ManagedBy: spec.otherManager(), Source: s,
 		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
-		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, Input: spec.inputBytes(),
+		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
+		Input: spec.inputBytes(),
 	}
 	pending := d.Spec.HoldsPending
 	d.Encode = func(id engine.Identity, generation int64) []byte { return s.encode(id, generation, pending) }
+	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
+		d.Keep = k.keep
+	}
 	if executor := spec.Executor; !isUndeclared(executor) {
 		d.Execute = func(ctx context.Context, x runner.Execution) error { return executor.Execute(ctx, newAttempt(x)) }
 	}
@@ -535,6 +538,45 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 	return list, c.runner.Durable(ctx)
 }
 
+// Results returns the results that the attempts of a job have set with
+// [Attempt.SetResult], in order: of an Indexed job by index, of another one by the
+// number of the completion, from 0. It may be called while the job runs. Completions
+// without a result are left out. The values are those there are now, and all are
+// decoded before it returns. A controller keeps results in memory, as their JSON, for as
+// long as the job.
+//
+// The error is that of [json.Unmarshal] for the first value that is no T, [ErrNotFound],
+// or [ErrStore] or that of ctx: then the results are right, but not known to be
+// durable. With any other error there are none.
+func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[int, T], error) {
+	type result struct {
+		index int
+		value T
+	}
+	var all []result
+	walk := func(yield func(int, T) bool) {
+		for _, r := range all {
+			if !yield(r.index, r.value) {
+				return
+			}
+		}
+	}
+	j, err := c.runner.Find(job)
+	if err != nil {
+		return walk, err
+	}
+	encoded := j.Results()
+	decoded := make([]result, len(encoded))
+	for i, r := range encoded {
+		decoded[i].index = r.Index
+		if err := json.Unmarshal(r.Value, &decoded[i].value); err != nil {
+			return walk, fmt.Errorf("batch: result %d of job %q: %w", r.Index, job, err)
+		}
+	}
+	all = decoded
+	return walk, c.durable(ctx, j)
+}
+
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound], or
 // [ErrStore] or that of ctx: then the list is right, but not known to be durable.
@@ -752,7 +794,7 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if err := checkMapped(&job, fn == nil); err != nil {
 		return nil, err
 	}
-	m := &mapped[T, R]{fn: fn, items: items, results: make([]R, len(items)), isTimed: job.AttemptTimeout != nil}
+	m := &mapped[T, R]{fn: fn, items: items, results: make([]R, len(items))}
 	job.CompletionMode, job.Completions = Indexed, new(len(items))
 	job.Executor, job.Parallelism = m, orDefault(job.Parallelism, runtime.GOMAXPROCS(0))
 	if job.Backoff == nil {
@@ -761,7 +803,7 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
 		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
 	}
-	status, err := Run(ctx, job)
+	_, err := Run(ctx, job)
 	if _, ok := err.(*ValidationError); ok {
 		return nil, err
 	}
@@ -772,17 +814,14 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 		}
 		err = stopped
 	}
-	return m.take(status.CompletedIndexes), err
+	return m.results, err
 }
 
 // A mapped is the executor of a [Map].
 type mapped[T, R any] struct {
 	fn      func(context.Context, T) (R, error)
 	items   []T
-	isTimed bool // attempts have a timeout
-
-	mu      sync.Mutex // guards the field below: attempts of an item may overlap
-	results []R
+	results []R // written by keep only
 }
 
 func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
@@ -790,25 +829,13 @@ func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
 	if err != nil {
 		return err
 	}
-	if m.isTimed && errors.Is(context.Cause(ctx), ErrAttemptTimeout) {
-		return ErrAttemptTimeout // another attempt may have succeeded
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.results[a.Index] = result
-	return nil
+	return a.live.SetResult(runner.Result{Value: result})
 }
 
-// take returns the results of the items that have succeeded. An abandoned attempt may
-// still come back.
-func (m *mapped[T, R]) take(succeeded IndexSet) []R {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	results := make([]R, len(m.results))
-	for first, last := range succeeded.Intervals() {
-		copy(results[first:], m.results[first:last+1])
-	}
-	return results
+// keep is called for each item that has succeeded, one at a time. It keeps the value as
+// it is: nothing outlasts a Map, and not every R encodes as JSON.
+func (m *mapped[T, R]) keep(index int, value any) {
+	m.results[index], _ = value.(R) // a nil interface is none
 }
 
 func checkMapped(job *Job, noFunction bool) error {

@@ -3,6 +3,7 @@ package batch
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -222,6 +223,18 @@ const maxOutput = 4096
 // it. It is kept with the attempt's status; the last call counts.
 func (a Attempt) SetOutput(message string) {
 	a.live.SetOutput(shorten(message))
+}
+
+// SetResult sets what the attempt results in, for [Results]: a value that encodes as
+// JSON, in at most [Job.ResultLimit] bytes. It counts if this execution succeeds and is
+// counted as a success, together with that; the last call counts. The error is that of
+// [json.Marshal], [ErrTooLarge], or [ErrAttemptEnded]; then what was set before stays.
+func (a Attempt) SetResult(value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("batch: result: %w", err)
+	}
+	return a.live.SetResult(runner.Result{Data: data})
 }
 
 // SetReady says whether the attempt can do its work. An attempt is ready from

@@ -96,7 +96,8 @@
 //     shutdown
 //   - [ErrStore]: the store failed; it is unknown whether the change is stored
 //   - [ErrStoreFormat]: the store was written by another version or program
-//   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit]
+//   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit], or a result than
+//     [Job.ResultLimit]
 //   - [ErrBadCheckpoint]: the checkpoint of an [Iteration] cannot be read; it is
 //     left as it is
 //   - [ItemError]: an item, or a chunk, ended an [Iteration]
@@ -162,6 +163,7 @@
 //	-                                   Job.History
 //	-                                   Job.LogLimit
 //	-                                   Job.CheckpointLimit
+//	-                                   Job.ResultLimit
 //	spec.manualSelector                 -
 //	spec.scheduling                     -
 //	spec.selector                       -
@@ -169,8 +171,8 @@
 // While a job runs, [Controller.Update] may change Parallelism, BackoffLimit,
 // MaxFailedIndexes, ActiveDeadline, TTLAfterFinished, Suspend and
 // ReplacementPolicy; Completions of an Indexed job together with Parallelism;
-// and Labels, Annotations, the back-offs, History, LogLimit and
-// CheckpointLimit.
+// and Labels, Annotations, the back-offs, History, LogLimit, CheckpointLimit and
+// ResultLimit.
 //
 // # Differences from Kubernetes
 //
@@ -340,6 +342,9 @@ type Job struct {
 	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil
 	// means 1 MiB. Zero means none.
 	CheckpointLimit *int
+	// ResultLimit is the most bytes of JSON that [Attempt.SetResult] takes. Nil means
+	// 64 KiB. Zero means none.
+	ResultLimit *int
 	// LogLimit is how many bytes of its last output each attempt keeps; a line
 	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
@@ -447,7 +452,7 @@ func (j *Job) clone() Job {
 	c.Annotations = maps.Clone(j.Annotations)
 	for _, p := range []**int{
 		&c.Completions, &c.Parallelism, &c.BackoffLimit, &c.BackoffLimitPerIndex,
-		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit,
+		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit, &c.ResultLimit,
 	} {
 		*p = copyOf(*p)
 	}
@@ -473,6 +478,7 @@ const (
 	defaultHistory      = 1000
 	defaultLogLimit     = 64 << 10
 	defaultCheckpoint   = 1 << 20
+	defaultResult       = 64 << 10
 )
 
 // withDefaults returns a copy of j that shares nothing with it (see clone) and
@@ -502,6 +508,7 @@ func (j *Job) withDefaults() Job {
 	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
 	d.Input = encodeInput(d.Input)
 	d.CheckpointLimit = orDefault(d.CheckpointLimit, defaultCheckpoint)
+	d.ResultLimit = orDefault(d.ResultLimit, defaultResult)
 	return d
 }
 
@@ -532,6 +539,7 @@ func (j *Job) validate() []FieldError {
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
+		nonNegative("spec.resultLimit", j.ResultLimit),
 	)
 }
 

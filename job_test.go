@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -70,6 +71,7 @@ func TestWithDefaults(t *testing.T) {
 				Completions: new(1), Parallelism: new(1), CompletionMode: NonIndexed, RestartPolicy: RestartNever,
 				ContainerName: "main", BackoffLimit: new(6), TerminationGracePeriod: new(30 * time.Second),
 				ReplacementPolicy: ReplaceTerminatingOrFailed, History: new(1000), LogLimit: new(65536), CheckpointLimit: new(1 << 20),
+				ResultLimit: new(65536),
 			}
 			test.want(&want)
 			got := test.job.withDefaults()
@@ -96,6 +98,7 @@ func full() *Job {
 		SuccessPolicy: []SuccessRule{{SucceededIndexes: new(set("0-2")), SucceededCount: new(1)}},
 		ManagedBy:     new("acme.io/foo"),
 		History:       new(10), LogLimit: new(100), CheckpointLimit: new(1000),
+		ResultLimit: new(1001), Input: json.RawMessage(`[1]`),
 	}
 }
 
@@ -114,6 +117,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	require.Equal(t, *full(), clone)
 
 	original.Labels["a"], original.Annotations["c"] = "x", "x"
+	original.Input.(json.RawMessage)[0] = 0
 	for _, p := range []*int{
 		original.Completions, original.Parallelism, original.BackoffLimit, original.BackoffLimitPerIndex,
 		original.MaxFailedIndexes, original.History, original.LogLimit, original.CheckpointLimit, original.SuccessPolicy[0].SucceededCount,

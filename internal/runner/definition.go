@@ -26,8 +26,11 @@ type Definition struct {
 	// Input is what the job works on, as JSON; nil if there is nothing. Only that of a
 	// job's first definition counts.
 	Input []byte
-	// LogLimit and CheckpointLimit are in bytes.
-	LogLimit, CheckpointLimit int
+	// Keep is called with the Value of each result that counts, under a lock; nil: there
+	// are none.
+	Keep func(index int, value any)
+	// LogLimit, CheckpointLimit and ResultLimit are in bytes.
+	LogLimit, CheckpointLimit, ResultLimit int
 	// ManagedBy names another controller that has the job; empty if it is this one.
 	ManagedBy string
 	// Encode returns the definition as it is stored, without its input.

@@ -13,6 +13,7 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/feed"
 	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/results"
 	"github.com/runtocompletion/batch/internal/turns"
 )
 
@@ -42,6 +43,7 @@ type Job struct {
 	line        []waiting         // attempts that wait for a slot
 	zombies     map[*run]struct{} // lost attempts whose executors still run
 	checkpoints checkpoint.Book
+	results     results.Book
 	lastText    failureText // of the latest failure
 	holds       hold
 	unasked     []question // of a job that has not been declared
@@ -81,7 +83,7 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 	j.input.data = def.Input
 	if r.journal.Keeps() {
 		j.stored = &stored{defChanged: true, inputIsNew: def.Input != nil}
-		j.checkpoints.IsStored = true
+		j.checkpoints.IsStored, j.results.IsStored = true, true
 	}
 	return j
 }
@@ -274,6 +276,7 @@ func (j *Job) leaveLocked(finished bool) {
 			j.failure = j.failureLocked()
 		}
 		j.lastOf = nil
+		j.results = results.Book{}
 		j.line = nil
 		j.r.slots.leave(j)
 	}

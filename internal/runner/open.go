@@ -231,7 +231,9 @@ func (r *Runner) loadJob(uid string, records map[string][]byte,
 		return nil, fmt.Errorf("record %q: it is of job %s", definitionKey, j.uid)
 	}
 	j.generation, j.holds = saved.Generation, undeclaredHold
-	if err := errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records)); err != nil {
+	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.results.Load(records),
+		j.loadFailure(records), j.loadIndexFailures(records))
+	if err != nil {
 		return nil, err
 	}
 	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)

@@ -34,6 +34,7 @@ type run struct {
 	slot   slot          // while the executor runs
 	waited time.Duration // for the slot; 0 if there is no limit
 	kept   *kept         // what the executor has left; nil if nothing
+	result *Result       // what counts if the execution succeeds; nil if there is none
 }
 
 // kept is what an attempt leaves besides its outcome.
@@ -61,6 +62,7 @@ func (j *Job) ownLocked(a *engine.Attempt) *run {
 	case x.seq != a.Seq && (x.err != nil || x.kept != nil):
 		x.err, x.text, x.kept = nil, "", nil
 	}
+	x.result = nil
 	x.seq = a.Seq
 	return x
 }
@@ -106,7 +108,7 @@ func (x *run) view() Execution {
 
 // putDownLocked notes that the executor has returned, and returns its slot.
 func (x *run) putDownLocked() (s slot) {
-	x.attempt.Pinned = false
+	x.attempt.Pinned, x.result = false, nil
 	x.seq = x.attempt.Seq
 	s, x.slot = x.slot, slot{}
 	if len(x.job.zombies) > 0 {

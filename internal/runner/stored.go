@@ -55,6 +55,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		record(inputRecord, j.input.data)
 	}
 	j.checkpoints.Changed(record)
+	j.results.Changed(record)
 	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
 		s.failure = failure
 		record(failureKey, encode(failure))

@@ -78,7 +78,12 @@ func (j *Job) hasSucceeded(x *run) *run {
 		return x
 	}
 	j.mu.Lock() // and the lanes of others stay open
+	result, index := x.result, x.attempt.Index
 	if x.isPlainLocked() && j.renewLocked(x, now) {
+		if result != nil {
+			x.result = nil
+			j.keepResultLocked(result, index)
+		}
 		j.changedLocked()
 		x.revision = j.entry.Revision()
 		j.mu.Unlock()
@@ -86,7 +91,7 @@ func (j *Job) hasSucceeded(x *run) *run {
 	}
 	j.catchUpLocked()
 	e := effects{spare: 1}
-	index, failed := x.attempt.Index, x.attempt.Failures+x.attempt.Ignored
+	failed, succeeded := x.attempt.Failures+x.attempt.Ignored, j.engine.Succeeded
 	slot := x.putDownLocked()
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
@@ -95,6 +100,9 @@ func (j *Job) hasSucceeded(x *run) *run {
 		j.noteFailureLocked(x, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
 	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
+	if result != nil && j.engine.Succeeded > succeeded {
+		j.keepResultLocked(result, index)
+	}
 	j.settleFailureLocked(index)
 	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
@@ -116,11 +124,14 @@ func (j *Job) endLocked(e *effects, x *run, result engine.Result, now engine.Tim
 
 // renewLocked lets a run go on with the next attempt, if nothing but that is to be
 // done, and from then on in a lane, if there is one for it. What has ended in the
-// lanes of others need not be counted before.
+// lanes of others need not be counted before. A result is kept under the lock: lanes
+// would have to be closed for each.
 func (j *Job) renewLocked(x *run, now engine.Time) bool {
-	x.lane = j.engine.Lane(x.attempt, now)
-	if x.lane != nil && x.lane.Renew(x.attempt, now) {
-		return true
+	if x.result == nil {
+		x.lane = j.engine.Lane(x.attempt, now)
+		if x.lane != nil && x.lane.Renew(x.attempt, now) {
+			return true
+		}
 	}
 	j.catchUpLocked()
 	return j.engine.Renew(x.attempt, now)
