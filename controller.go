@@ -577,6 +577,30 @@ func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[i
 	return walk, c.durable(ctx, j)
 }
 
+// Failures walks over the indexes of a job that have failed and not succeeded since, in
+// order, each with its last failure: those that were given up, and those that are tried
+// again. [Status.FailedIndexes] tells which is which. It may be called while the job
+// runs; what happens during the walk may show in it. [Job.History] makes no difference.
+// A controller keeps the last failure of each such index, up to 4 KiB of its text, for as
+// long as the job; after a restart, of their errors only the texts. A job that is not Indexed
+// has [Status].LastFailure only.
+//
+// The error is [ErrNotFound], or [ErrStore] or that of ctx: then the failures are
+// right, but not known to be durable.
+func (c *Controller) Failures(ctx context.Context, job string) (iter.Seq2[int, *AttemptError], error) {
+	j, err := c.runner.Find(job)
+	if err != nil {
+		return func(func(int, *AttemptError) bool) {}, err
+	}
+	return func(yield func(int, *AttemptError) bool) {
+		for f := range j.Failures() {
+			if !yield(f.Index, failureOf(&f)) {
+				return
+			}
+		}
+	}, c.durable(ctx, j)
+}
+
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound], or
 // [ErrStore] or that of ctx: then the list is right, but not known to be durable.

@@ -69,3 +69,33 @@ func ExampleAttempt_SetResult() {
 	// <nil>
 	// 0 from attempt 1 <nil>
 }
+
+// Which indexes have failed, and why, is known of all of them, however many there are.
+func ExampleController_Failures() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Shutdown(ctx)
+	files := []string{"a.csv", "b.csv", "c.csv"}
+	_, err = c.Run(ctx, batch.Job{
+		Name: "import", CompletionMode: batch.Indexed, Completions: new(len(files)), BackoffLimitPerIndex: new(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if file := files[a.Index]; file != "b.csv" {
+				return fmt.Errorf("%s: no header", file)
+			}
+			return nil
+		}),
+	})
+	failures, err := c.Failures(ctx, "import")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for index, f := range failures {
+		fmt.Printf("index %d: exit code %d: %s\n", index, f.ExitCode, f.Message)
+	}
+	// Output:
+	// index 0: exit code 1: a.csv: no header
+	// index 2: exit code 1: c.csv: no header
+}

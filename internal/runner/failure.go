@@ -2,12 +2,7 @@ package runner
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/logtail"
@@ -16,8 +11,8 @@ import (
 // A Failure is why a job has failed.
 type Failure struct {
 	Reason, Message string
-	// Attempts are those that are kept, and the last one of each index that was given
-	// up, oldest first, without those that were merely stopped.
+	// Attempts are those that are kept, and the last one of each index that has failed
+	// and not succeeded, oldest first, without those that were merely stopped.
 	Attempts []FailedAttempt
 	Omitted  int   // how many others have failed, as far as that is known
 	Indexes  []int // that have failed and not succeeded, ascending
@@ -31,8 +26,6 @@ type FailedAttempt struct {
 	Err             error
 	TimedOut        bool
 	Log             []logtail.Line // the last lines
-
-	text string // of Err, of one in lastOf
 }
 
 // Failure returns why the job has failed; nil if it has not.
@@ -67,11 +60,11 @@ func (j *Job) failureLocked() *Failure {
 			f.Attempts = append(f.Attempts, j.failedAttemptLocked(a))
 		}
 	}
-	for index, last := range j.lastOf {
-		if e.GivenUp.Contains(index) && !isKept[last.Seq] {
+	for index, last := range j.failures.of {
+		if !isKept[last.seq] {
 			failed++
-			last.Name = j.id.Name(last.Seq, index)
-			f.Attempts = append(f.Attempts, last)
+			f.Attempts = append(f.Attempts, FailedAttempt{Name: j.id.Name(last.seq, index), Seq: last.seq, Index: index,
+				ExitCode: last.code, Err: last.err, TimedOut: last.timedOut})
 		}
 	}
 	if last := j.lastFailedLocked(); len(f.Attempts) == 0 && last != nil { // there is no history
@@ -82,90 +75,8 @@ func (j *Job) failureLocked() *Failure {
 	if ended >= e.Spec.History { // some may have left it
 		f.Omitted = max(0, e.Failed-failed)
 	}
-	f.Indexes = j.failedIndexesLocked(f.Attempts)
+	f.Indexes = j.failures.indexes(&e.GivenUp)
 	return f
-}
-
-// failedIndexesLocked returns the indexes that were given up, or that some attempts
-// have failed without a success.
-func (j *Job) failedIndexesLocked(failed []FailedAttempt) []int {
-	indexes := slices.Collect(j.engine.GivenUp.All())
-	for _, a := range failed {
-		if a.Index >= 0 && !j.engine.Completed.Contains(a.Index) {
-			indexes = append(indexes, a.Index)
-		}
-	}
-	slices.Sort(indexes)
-	return slices.Compact(indexes)
-}
-
-// noteFailureLocked keeps the error of an attempt that is about to fail, as the last
-// one of its index: nothing else may remember it.
-func (j *Job) noteFailureLocked(x *run, err error, text string, code int) {
-	a := x.attempt
-	if j.engine.Spec.BackoffLimitPerIndex < 0 || a.Phase >= engine.Succeeded {
-		return
-	}
-	if j.lastOf == nil {
-		j.lastOf = make(map[int]FailedAttempt)
-	}
-	j.lastOf[a.Index] = FailedAttempt{Seq: a.Seq, Index: a.Index, // the name is made when it is asked for
-		ExitCode: code, Err: err, TimedOut: a.DeletedBy == engine.DeletedByTimeout, text: text}
-}
-
-// settleFailureLocked forgets the error of an index that has succeeded, and has the
-// error of one that was given up stored.
-func (j *Job) settleFailureLocked(index int) {
-	switch {
-	case j.lastOf == nil:
-	case j.engine.Completed.Contains(index):
-		delete(j.lastOf, index)
-	case j.stored != nil && j.engine.GivenUp.Contains(index):
-		j.stored.newFailures = append(j.stored.newFailures, index)
-	}
-}
-
-// A savedIndexFailure is what is stored of the last failure of an index that was
-// given up.
-type savedIndexFailure struct {
-	Attempt  int64
-	ExitCode int
-	Text     string
-	TimedOut bool `json:",omitzero"`
-}
-
-// indexFailureKey, and the index, is the key of such a record.
-const indexFailureKey = "failure/"
-
-func (j *Job) saveIndexFailuresLocked(put func(key string, value []byte)) {
-	for _, index := range j.stored.newFailures {
-		f := j.lastOf[index]
-		saved := savedIndexFailure{f.Seq, f.ExitCode, f.text, f.TimedOut}
-		put(indexFailureKey+strconv.Itoa(index), encode(saved))
-	}
-	j.stored.newFailures = nil
-}
-
-// loadIndexFailures takes the records of failed indexes out of the records.
-func (j *Job) loadIndexFailures(records map[string][]byte) error {
-	for key, data := range records {
-		number, ok := strings.CutPrefix(key, indexFailureKey)
-		if !ok {
-			continue
-		}
-		delete(records, key)
-		index, err := strconv.Atoi(number)
-		var saved savedIndexFailure
-		if err = cmp.Or(err, json.Unmarshal(data, &saved)); err != nil {
-			return fmt.Errorf("record %q: %w", key, err)
-		}
-		if j.lastOf == nil {
-			j.lastOf = make(map[int]FailedAttempt)
-		}
-		j.lastOf[index] = FailedAttempt{Name: j.id.Name(saved.Attempt, index), Seq: saved.Attempt, Index: index,
-			ExitCode: saved.ExitCode, Err: errors.New(saved.Text), TimedOut: saved.TimedOut, text: saved.Text}
-	}
-	return nil
 }
 
 // LastFailed returns the latest failed attempt, whether it is kept or not; nil if
@@ -181,14 +92,15 @@ func (j *Job) lastFailedLocked() *FailedAttempt {
 	if last.At == 0 || j.lastText.err == nil || j.lastText.seq != last.Seq {
 		return nil
 	}
-	return &FailedAttempt{Name: j.id.Name(last.Seq, last.Index), Seq: last.Seq, Index: last.Index, ExitCode: last.ExitCode, Err: j.lastText.err}
+	return &FailedAttempt{Name: j.id.Name(last.Seq, last.Index), Seq: last.Seq, Index: last.Index,
+		ExitCode: last.ExitCode, Err: j.lastText.err}
 }
 
 // wasMerelyStopped reports whether an attempt failed for no other reason than that
 // it was stopped for its job.
 func wasMerelyStopped(a *engine.Attempt) bool {
-	const killed, terminated = 137, 143
-	return a.DeletedBy == engine.DeletedByController && (!a.HasExit || a.ExitCode == terminated || a.ExitCode == killed)
+	return a.DeletedBy == engine.DeletedByController &&
+		(!a.HasExit || a.ExitCode == exitTerminated || a.ExitCode == exitKilled)
 }
 
 func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {

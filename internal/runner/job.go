@@ -49,11 +49,11 @@ type Job struct {
 	unasked     []question // of a job that has not been declared
 	stuck       error      // why the store refuses what the job has, if it does
 	stuckSince  time.Time
-	removals    int                   // scratch directories that are being removed
-	hasEnded    bool                  // others may know that the job has finished
-	hasLeft     bool                  // others may know that the job is gone
-	failure     *Failure              // of a job that has failed and is gone
-	lastOf      map[int]FailedAttempt // of a job with a limit per index, by index; see noteFailureLocked
+	removals    int      // scratch directories that are being removed
+	hasEnded    bool     // others may know that the job has finished
+	hasLeft     bool     // others may know that the job is gone
+	failure     *Failure // of a job that has failed and is gone
+	failures    failures
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }
@@ -84,6 +84,7 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 	if r.journal.Keeps() {
 		j.stored = &stored{defChanged: true, inputIsNew: def.Input != nil}
 		j.checkpoints.IsStored, j.results.IsStored = true, true
+		j.failures.changed, j.failures.saved = make(map[int]struct{}), make(map[int]struct{})
 	}
 	return j
 }
@@ -206,6 +207,9 @@ func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
 	if live := r.ctx.stopLocked(j.stopForLocked(why)); live != nil {
 		e.list = append(e.list, effect{live: live, stop: r.ctx.stop})
 	}
+	if why == engine.CauseTimeout || a.DeletedBy > engine.DeletedByController && a.DeletedBy != engine.DeletedByGC {
+		j.noteLossLocked(a.Seq, a.Index, stopCauses[why])
+	}
 	if a.Phase >= engine.Succeeded { // it was lost, and nothing waits for it
 		if j.zombies == nil {
 			j.zombies = make(map[*run]struct{})
@@ -275,7 +279,7 @@ func (j *Job) leaveLocked(finished bool) {
 		if finished {
 			j.failure = j.failureLocked()
 		}
-		j.lastOf = nil
+		j.failures = failures{}
 		j.results = results.Book{}
 		j.line = nil
 		j.r.slots.leave(j)

@@ -232,7 +232,7 @@ func (r *Runner) loadJob(uid string, records map[string][]byte,
 	}
 	j.generation, j.holds = saved.Generation, undeclaredHold
 	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.results.Load(records),
-		j.loadFailure(records), j.loadIndexFailures(records))
+		j.loadFailure(records), j.failures.load(records))
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +249,7 @@ func (r *Runner) loadJob(uid string, records map[string][]byte,
 // without its functions.
 func (j *Job) goOnAfterLoad() {
 	if j.engine.FinishedAt == 0 {
-		j.do(engine.Event{Kind: engine.Recovered})
+		j.recover()
 		return
 	}
 	j.lock()
@@ -258,6 +258,25 @@ func (j *Job) goOnAfterLoad() {
 	j.closeIfClearedLocked()
 	j.due = j.engine.Due()
 	j.r.alarm.Set(&j.alarm, int64(j.due))
+}
+
+// recover lets the engine know that what ran does not run any more.
+func (j *Job) recover() {
+	var e effects
+	j.lock()
+	ran := make(map[int64]int)
+	for _, a := range j.engine.Live() {
+		ran[a.Seq] = a.Index
+	}
+	j.stepLocked(&e, engine.Event{Kind: engine.Recovered})
+	for _, a := range j.engine.Live() {
+		delete(ran, a.Seq)
+	}
+	for seq, index := range ran {
+		j.noteLossLocked(seq, index, ErrDisrupted)
+	}
+	j.mu.Unlock()
+	j.r.perform(&e)
 }
 
 // storeTrouble holds all jobs back while the store fails.

@@ -48,6 +48,9 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 		j.stored.defChanged = true
 	}
 	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
+	if spec.Indexed {
+		j.failures.cutOff(spec.Completions)
+	}
 	if def.isDeclared() && j.holds&undeclaredHold != 0 {
 		j.holdLocked(&e, undeclaredHold, false)
 		j.askAgainLocked()
@@ -102,6 +105,14 @@ func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
 	return attemptNotFound(job, attempt)
 }
 
+// lossOf is what an attempt fails with that ends at such an event.
+func lossOf(kind engine.EventKind) error {
+	if kind == engine.AttemptDeleted {
+		return ErrDeleted
+	}
+	return ErrDisrupted
+}
+
 func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
 	var e effects
 	j.lock()
@@ -111,7 +122,11 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 		err = finishedError(attempt)
 	} else if found {
 		ev.Attempt = a
+		seq, index := a.Seq, a.Index
 		j.stepLocked(&e, ev)
+		if a.Seq != seq || a.Phase >= engine.Succeeded { // it has ended at once
+			j.noteLossLocked(seq, index, lossOf(ev.Kind))
+		}
 	}
 	j.mu.Unlock()
 	j.r.perform(&e)

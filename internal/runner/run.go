@@ -126,7 +126,7 @@ func (x *run) putDownLocked() (s slot) {
 func (x *run) isPlainLocked() bool {
 	a, j := x.attempt, x.job
 	return x.err == nil && x.kept == nil && len(j.zombies)+j.checkpoints.Len() == 0 && x.ctx.isUntouchedLocked() &&
-		(a.Failures+a.Ignored == 0 || !j.engine.Spec.CustomDelay && j.lastOf == nil)
+		(a.Failures+a.Ignored == 0 || !j.engine.Spec.CustomDelay) && !j.failures.has(a.Index)
 }
 
 // stopCause is why the attempt's context was cancelled, as far as the executor may

@@ -22,9 +22,8 @@ type stored struct {
 	defChanged      bool
 	inputIsNew      bool
 	failure         savedFailure
-	collected, told View  // as of the latest commit, begun and done
-	gone            bool  // the commit has removed the job
-	newFailures     []int // indexes whose last failure is to be stored
+	collected, told View // as of the latest commit, begun and done
+	gone            bool // the commit has removed the job
 }
 
 // Collect puts what has to be stored.
@@ -60,7 +59,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		s.failure = failure
 		record(failureKey, encode(failure))
 	}
-	j.saveIndexFailuresLocked(record)
+	j.failures.save(record)
 	j.engine.Save(record)
 }
 

@@ -41,6 +41,8 @@ type LastFailure struct {
 	Index, Failures, ExitCode int // ExitCode: -1 if there is none
 	Text                      string
 	At                        time.Time
+	Err                       error // of one of [Job.Failures]
+	TimedOut                  bool  // likewise
 }
 
 // A Stall is that a job waits for something outside of it.

@@ -96,14 +96,19 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	if x.attempt.DeletedBy == engine.DeletedByTimeout {
-		j.noteFailureLocked(x, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
-	}
+	before := j.engine.LastFailure
+	late, mayBeLate := x.failureOf(nil, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	if result != nil && j.engine.Succeeded > succeeded {
 		j.keepResultLocked(result, index)
 	}
-	j.settleFailureLocked(index)
+	if last := j.engine.LastFailure; mayBeLate && (late.timedOut || last != before && last.Seq == late.seq) {
+		late.timedOut = true
+		j.failures.note(index, late)
+	}
+	if j.engine.Completed.Contains(index) {
+		j.failures.forget(index)
+	}
 	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
 		j.checkpoints.Drop(int64(index))
@@ -177,7 +182,10 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	e := effects{spare: 1}
 	j.lock()
 	a := x.view()
-	stopped := x.ctx.stop != nil
+	var stopped error
+	if x.ctx.stop != nil {
+		stopped = x.ctx.stop.cause
+	}
 	if stack != nil {
 		x.writeStackLocked(stack)
 	}
@@ -185,7 +193,9 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	before := j.lastText
 	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
-		j.noteFailureLocked(x, err, v.Text, v.Result.Code)
+		if f, ok := x.failureOf(stopped, err, v.Text, v.Result.Code); ok {
+			j.failures.note(a.Index, f)
+		}
 		j.lastText = failureText{a.seq(), err, v.Text}
 	}
 	if next := j.engine.Retry(x.attempt, v.Result, now); next != nil {
@@ -201,10 +211,12 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq() { // it was stopped, and does not count
 		j.lastText = before
 	}
-	if !stopped {
+	if stopped == nil {
 		j.logFailureLocked(at, a, v.Text, stack)
 	}
-	j.settleFailureLocked(a.Index)
+	if j.engine.Completed.Contains(a.Index) {
+		j.failures.forget(a.Index)
+	}
 	over := j.indexIsOverLocked(a.Index)
 	j.mu.Unlock()
 	return j.goOn(&e, slot, a.Index, over)
