@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.1.0
 	github.com/runtocompletion/batch/contrib/cron v0.1.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.24.0
@@ -12,5 +13,7 @@ require (
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/robfig/cron/v3 v3.0.1 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )

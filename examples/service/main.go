@@ -5,6 +5,7 @@
 //	curl -i localhost:8080/jobs -d '{"kind":"checksum","name":"sums","path":"net","shards":4}'
 //	curl localhost:8080/jobs                          # all jobs
 //	curl localhost:8080/jobs/sums                     # one; "explain" says in a sentence how it is
+//	curl localhost:8080/jobs/sums/results             # of each shard; /failures says which have failed
 //	curl localhost:8080/jobs/sums/attempts
 //	curl localhost:8080/jobs/sums/events
 //	curl localhost:8080/jobs/sums/logs                # of the newest attempt, or ?attempt=NAME, ?tail=N
@@ -19,6 +20,9 @@
 //
 //	curl localhost:8080/cronjobs                      # when it comes next, and how it last went
 //	curl -X POST localhost:8080/cronjobs/backup/run   # now
+//
+// With -store FILE, jobs survive the service: one that is stopped in the middle of them
+// goes on when it is started again. What a job is to do is its input, and stored with it.
 //
 // What it shows of package batch: one [batch.Controller] for the life of the
 // service; statuses, attempts and events that encode as JSON as they are; logs
@@ -48,6 +52,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/boltstore"
 	"github.com/runtocompletion/batch/contrib/cron"
 )
 
@@ -61,6 +66,7 @@ func main() {
 // A config is what the flags say.
 type config struct {
 	addr, root       string
+	store            string
 	maxActive        int
 	grace            time.Duration
 	backup, at, zone string
@@ -73,6 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "the `address` to listen on")
 	flags.StringVar(&cfg.root, "root", ".", "the `folder` whose files jobs may read")
+	flags.StringVar(&cfg.store, "store", "", "the `file` that keeps jobs over a restart; none if empty")
 	flags.IntVar(&cfg.maxActive, "max-active", 8, "how many attempts may run at once over all jobs")
 	flags.DurationVar(&cfg.grace, "grace", 10*time.Second, "how long attempts may go on when the service is to stop")
 	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
@@ -93,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // serve runs the service until ctx ends and everything has stopped.
-func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) error {
+func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) (err error) {
 	root, err := os.OpenRoot(cfg.root) // no path and no link leads out of it
 	if err != nil {
 		return err
@@ -104,13 +111,17 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		return err
 	}
 	defer listener.Close()
-	c, err := batch.New(ctx, batch.Options{Logger: logger, MaxActive: cfg.maxActive})
+	c, closeStore, err := newController(ctx, cfg, logger)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, closeStore()) }()
 	cronJobs, err := schedule(ctx, c, root, cfg, logger)
 	if err != nil {
 		return errors.Join(err, c.Shutdown(ctx))
+	}
+	if err := declare(ctx, c, root.FS()); err != nil {
+		logger.Warn("jobs of the store wait for their executor", slog.Any("error", err))
 	}
 	server := newServer(newHandler(c, cronJobs, root.FS()))
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
@@ -128,6 +139,24 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		return nil
 	}
 	return err
+}
+
+// newController returns a controller of jobs, over a store if there is to be one.
+func newController(ctx context.Context, cfg config, logger *slog.Logger) (
+	c *batch.Controller, closeStore func() error, err error) {
+	options := batch.Options{Logger: logger, MaxActive: cfg.maxActive}
+	closeStore = func() error { return nil }
+	if cfg.store != "" {
+		store, err := boltstore.Open(cfg.store, boltstore.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		options.Store, closeStore = store, store.Close
+	}
+	if c, err = batch.New(ctx, options); err != nil {
+		return nil, nil, errors.Join(err, closeStore())
+	}
+	return c, closeStore, nil
 }
 
 // schedule returns a controller of CronJobs: of the backup, if there is to be one.
