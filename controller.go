@@ -242,9 +242,9 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 // that start from then on. The errors are those of [Controller.Create] and
 // [Controller.Update].
 //
-// A job that has not finished keeps its [Job.Input]. If the declaration has another
-// one, that is a [*ValidationError] and nothing changes, but that a job found in the
-// store goes on with its own input and the declared functions.
+// Another [Job.Input] for a job that has not finished is a [*ValidationError], and
+// nothing changes, but that a job found in the store gets its functions and goes on
+// with its own input.
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
@@ -538,16 +538,14 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 	return list, c.runner.Durable(ctx)
 }
 
-// Results returns the results that the attempts of a job have set with
-// [Attempt.SetResult], in order: of an Indexed job by index, of another one by the
-// number of the completion, from 0. It may be called while the job runs. Completions
-// without a result are left out. The values are those there are now, and all are
-// decoded before it returns. A controller keeps results in memory, as their JSON, for as
-// long as the job.
+// Results returns what the attempts of a job have set with [Attempt.SetResult], in
+// order: of an Indexed job by index, of another one by the number of the completion,
+// from 0. Completions without a result are left out. It may be called while the job
+// runs, and decodes the results there are then before it returns. A controller keeps
+// them in memory, as JSON, as long as the job.
 //
-// The error is that of [json.Unmarshal] for the first value that is no T, [ErrNotFound],
-// or [ErrStore] or that of ctx: then the results are right, but not known to be
-// durable. With any other error there are none.
+// The error is that of [json.Unmarshal], [ErrNotFound], or [ErrStore] or that of ctx:
+// then the results are right, but not known to be durable.
 func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[int, T], error) {
 	type result struct {
 		index int
@@ -578,12 +576,10 @@ func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[i
 }
 
 // Failures walks over the indexes of a job that have failed and not succeeded since, in
-// order, each with its last failure: those that were given up, and those that are tried
-// again. [Status.FailedIndexes] tells which is which. It may be called while the job
-// runs; what happens during the walk may show in it. [Job.History] makes no difference.
-// A controller keeps the last failure of each such index, up to 4 KiB of its text, for as
-// long as the job; after a restart, of their errors only the texts. A job that is not Indexed
-// has [Status].LastFailure only.
+// order, each with its last failure: those in [Status].FailedIndexes, and those that are
+// tried again. It may be called while the job runs; the walk shows what happens
+// meanwhile. [Job.History] makes no difference. A controller keeps these failures, each
+// with up to 4 KiB of text, as long as the job; after a restart, of errors only the texts.
 //
 // The error is [ErrNotFound], or [ErrStore] or that of ctx: then the failures are
 // right, but not known to be durable.

@@ -67,6 +67,9 @@
 //     between, of the same index in an Indexed job, begins the count anew.
 //   - A completion that has been reported is never run again. One that has not
 //     may be.
+//   - A job keeps the input that it was created with, the results of its completions,
+//     and the last failure of each index that has failed, whatever Job.History is. A
+//     result is stored together with the completion that it belongs to.
 //   - Functions are not stored. A job waits, with the condition
 //     [ConditionStalled], until [Controller.Apply] declares it. Logs are not
 //     stored either, and of errors only their texts.
@@ -236,12 +239,11 @@ type Job struct {
 	// Executor runs the attempts. Required. Executors and other functions are not
 	// compared: what was declared last runs the attempts that start from then on.
 	Executor Executor `json:"-"`
-	// Input is what the job works on: a value that encodes as JSON, at most 1 MiB,
-	// which [Input] gives to the attempts. It is encoded when the job is created and does
-	// not change any more: a job found in a [Store] works on its own. Nil means that
-	// there is none; to [Controller.Apply] it means that of the job there is. In a Job
-	// that a controller returns, it is a [json.RawMessage]. A controller keeps it in
-	// memory as long as the job; larger things belong elsewhere, and their names here.
+	// Input is what the job works on: a value that encodes as at most 1 MiB of JSON,
+	// which attempts get by [Input]. It is encoded when the job is created and does not
+	// change any more; in a Job that a controller returns it is a [json.RawMessage]. A
+	// controller keeps it in memory as long as the job: of larger things it should have
+	// the names. Nil means none; to [Controller.Apply], whatever the job has.
 	Input any `json:",omitempty"`
 	// ContainerName is what messages of the failure policy call the executor
 	// and what [ExitCodes].ContainerName refers to; empty means "main". It

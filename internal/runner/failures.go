@@ -18,9 +18,10 @@ import (
 // Failures are the indexes of a job that have failed and not succeeded since, each with
 // its last failure. They do not depend on the history, and are stored.
 type failures struct {
-	of      map[int]indexFailure
-	changed map[int]struct{} // since the latest commit; nil if nothing is stored
-	saved   map[int]struct{} // those with a record; likewise
+	isStored bool
+	of       map[int]indexFailure
+	changed  map[int]struct{} // since the latest commit, if it is stored
+	saved    map[int]struct{} // those with a record
 }
 
 // An indexFailure is the last failure of an index.
@@ -34,8 +35,6 @@ type indexFailure struct {
 	timedOut bool
 	isLoss   bool // the attempt was asked to stop, or lost: what its executor returns may follow
 }
-
-func (f *failures) isStored() bool { return f.changed != nil }
 
 // has reports whether an index has failed.
 func (f *failures) has(index int) bool {
@@ -78,9 +77,13 @@ func (f *failures) cutOff(from int) {
 }
 
 func (f *failures) change(index int) {
-	if f.isStored() {
-		f.changed[index] = struct{}{}
+	if !f.isStored {
+		return
 	}
+	if f.changed == nil {
+		f.changed = make(map[int]struct{})
+	}
+	f.changed[index] = struct{}{}
 }
 
 // indexes are those that have failed, and those that were given up, in order.
@@ -114,7 +117,7 @@ func (f *failures) save(put func(key string, value []byte)) {
 		key := indexFailureKey + strconv.Itoa(index)
 		last, ok := f.of[index]
 		if ok {
-			f.saved[index] = struct{}{}
+			f.hasRecord(index)
 			put(key, encode(last.saved()))
 		} else if _, ok := f.saved[index]; ok {
 			delete(f.saved, index)
@@ -122,6 +125,14 @@ func (f *failures) save(put func(key string, value []byte)) {
 		}
 	}
 	clear(f.changed)
+}
+
+// hasRecord notes that there is a record of an index.
+func (f *failures) hasRecord(index int) {
+	if f.saved == nil {
+		f.saved = make(map[int]struct{})
+	}
+	f.saved[index] = struct{}{}
 }
 
 // load takes the records of failed indexes out of the records.
@@ -140,7 +151,7 @@ func (f *failures) load(records map[string][]byte) error {
 		if f.of == nil {
 			f.of = make(map[int]indexFailure)
 		}
-		f.saved[index] = struct{}{}
+		f.hasRecord(index)
 		f.of[index] = indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
 			err: errorOf(s.Text), text: s.Text, timedOut: s.TimedOut, isLoss: s.IsLoss}
 	}

@@ -83,8 +83,7 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 	j.input.data = def.Input
 	if r.journal.Keeps() {
 		j.stored = &stored{defChanged: true, inputIsNew: def.Input != nil}
-		j.checkpoints.IsStored, j.results.IsStored = true, true
-		j.failures.changed, j.failures.saved = make(map[int]struct{}), make(map[int]struct{})
+		j.checkpoints.IsStored, j.results.IsStored, j.failures.isStored = true, true, true
 	}
 	return j
 }
