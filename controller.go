@@ -64,6 +64,15 @@ type Options struct {
 	// first is removed, as by its TTL. Zero means 10,000. A negative value keeps all,
 	// and a controller that runs for months then grows for ever.
 	FinishedJobs int
+	// Wrap returns what runs the attempts of a job in the place of its executor, such as
+	// one around it that begins a span, measures, or turns panics into errors. It is
+	// called whenever a job is declared or updated, and its result is used by several
+	// goroutines at once; it passes on the attempt, and its context or one made of that.
+	// Nil, or a nil result, means the executor itself.
+	Wrap func(Executor) Executor
+	// BaseContext has values that the contexts of all attempts are to have. Its end means
+	// nothing to them. Nil means that there are none.
+	BaseContext context.Context
 	// Store keeps the jobs, so that they survive the process: see [Store]. Nil
 	// keeps them in memory only, at no cost. A store serves one controller at a
 	// time; whoever opened it closes it, after Shutdown.
@@ -113,7 +122,10 @@ type Record struct {
 
 // A Controller runs jobs. Its methods may be called by several goroutines at
 // once, also by executors. What they return are copies.
-type Controller struct{ runner *runner.Runner }
+type Controller struct {
+	runner *runner.Runner
+	wrap   func(Executor) Executor // see Options.Wrap; may be nil
+}
 
 // New returns a controller. It has no goroutine until a job runs, but call
 // [Controller.Shutdown] when done with it. The error names a bad option, or is
@@ -123,7 +135,11 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	if o.MaxActive < 0 {
 		return nil, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
 	}
-	c := newController(context.Background(), o)
+	values := o.BaseContext
+	if values == nil {
+		values = context.Background()
+	}
+	c := newController(context.WithoutCancel(values), o)
 	if o.Store == nil {
 		return c, nil
 	}
@@ -140,13 +156,14 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 const defaultFinishedJobs = 10_000
 
 func newController(parent context.Context, o Options) *Controller {
-	return &Controller{runner.New(runner.Options{
+	r := runner.New(runner.Options{
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
 		Panicked: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
-	})}
+	})
+	return &Controller{r, o.Wrap}
 }
 
 // storeOf is a store as the runner wants it, claimed if it can be.
@@ -186,7 +203,19 @@ type source struct {
 	declared Job // what Create or Apply was given last, with its defaults
 }
 
-// define returns the definition of a job. It calls user code, a [PendingExecutor].
+// wrapped is what runs in the place of an executor.
+func (c *Controller) wrapped(executor Executor) Executor {
+	if c.wrap == nil || isUndeclared(executor) {
+		return executor
+	}
+	if around := c.wrap(executor); around != nil {
+		return around
+	}
+	return executor
+}
+
+// define returns the definition of a job. It calls user code: a [PendingExecutor], and
+// Options.Wrap.
 func (c *Controller) define(spec, declared Job) *runner.Definition {
 	s := &source{spec, declared}
 	d := &runner.Definition{
@@ -201,7 +230,7 @@ func (c *Controller) define(spec, declared Job) *runner.Definition {
 	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
 		d.Keep = k.keep
 	}
-	if executor := spec.Executor; !isUndeclared(executor) {
+	if executor := c.wrapped(spec.Executor); !isUndeclared(executor) {
 		d.Execute = func(ctx context.Context, x runner.Execution) error { return executor.Execute(ctx, newAttempt(x)) }
 	}
 	return d
