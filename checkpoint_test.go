@@ -48,7 +48,10 @@ func TestNextAttemptReceivesTheCheckpoint(t *testing.T) {
 			[]string{"0.0:", "0.1:0.0", "0.2:0.1"},
 		},
 		"of a job without indexes": {batch.Job{}, []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
-		"of a restart in place":    {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0)}, []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
+		"of a restart in place": {
+			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0)},
+			[]string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +76,8 @@ func TestNextAttemptReceivesTheCheckpoint(t *testing.T) {
 func TestCheckpointsGoToOneAttemptEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r relay
-		_, err := batch.Run(t.Context(), batch.Job{Name: "job", Completions: new(3), Parallelism: new(3), Backoff: batch.ConstantBackoff(time.Second),
+		_, err := batch.Run(t.Context(), batch.Job{Name: "job", Completions: new(3), Parallelism: new(3),
+			Backoff: batch.ConstantBackoff(time.Second),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Number >= 3 {
 					return r.run(a, "")
@@ -115,7 +119,9 @@ func TestCheckpointSurvivesTheController(t *testing.T) {
 				require.NoError(t, c.Shutdown(ended))
 			}
 			index := map[string]int{batch.Indexed: 0, batch.NonIndexed: -1}[mode]
-			require.Equal(t, []string{fmt.Sprintf("%d.0:", index), fmt.Sprintf("%d.1:of 0", index), fmt.Sprintf("%d.2:of 1", index)}, r.found)
+			require.Equal(
+				t, []string{fmt.Sprintf("%d.0:", index), fmt.Sprintf("%d.1:of 0", index), fmt.Sprintf("%d.2:of 1", index)}, r.found,
+			)
 			for record, err := range store.Load(t.Context()) {
 				require.NoError(t, err)
 				require.NotContains(t, record.Key, "checkpoint", "a finished job needs none")
@@ -150,14 +156,15 @@ func TestCheckpointLimits(t *testing.T) {
 }
 
 func TestCheckpointIsACopy(t *testing.T) {
-	_, err := batch.Run(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-		data := []byte("before")
-		require.NoError(t, a.SaveCheckpoint(context.Background(), data))
-		copy(data, "change")
-		copy(a.Checkpoint(), "change")
-		require.Equal(t, "before", string(a.Checkpoint()))
-		return nil
-	})})
+	_, err := batch.Run(t.Context(), batch.Job{Name: "job",
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			data := []byte("before")
+			require.NoError(t, a.SaveCheckpoint(context.Background(), data))
+			copy(data, "change")
+			copy(a.Checkpoint(), "change")
+			require.Equal(t, "before", string(a.Checkpoint()))
+			return nil
+		})})
 	require.NoError(t, err)
 }
 
@@ -167,7 +174,8 @@ func TestOldAttemptDoesNotOverwriteACheckpoint(t *testing.T) {
 		c, err := batch.New(t.Context(), batch.Options{})
 		require.NoError(t, err)
 		late := make(chan error, 1)
-		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), Backoff: batch.ConstantBackoff(0),
+		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1),
+			Backoff: batch.ConstantBackoff(0),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 				if a.Number == 0 {
 					<-ctx.Done()

@@ -15,18 +15,23 @@ import (
 // TestMachineSleeps wants deadlines and TTLs to last as long as they were to, whatever
 // the wall clock does, and stamps to be what it shows.
 func TestMachineSleeps(t *testing.T) {
-	for name, step := range map[string]time.Duration{"it slept": 8 * time.Hour, "it was set ahead": time.Minute, "it was set back": -8 * time.Hour} {
+	for name, step := range map[string]time.Duration{"it slept": 8 * time.Hour, "it was set ahead": time.Minute,
+		"it was set back": -8 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
 				batch.StepWall(c, step)
 				start := time.Now()
-				mustCreate(t, c, batch.Job{Name: "j", ActiveDeadline: new(time.Hour), TTLAfterFinished: new(time.Hour), Executor: untilDone})
+				mustCreate(t, c, batch.Job{
+					Name: "j", ActiveDeadline: new(time.Hour), TTLAfterFinished: new(time.Hour), Executor: untilDone,
+				})
 				require.WithinDuration(t, start.Add(step), get(t, c, "j").CreatedAt, time.Second)
 				status, err := c.Wait(t.Context(), "j")
 				failed(t, err, batch.ReasonDeadlineExceeded)
 				require.WithinDuration(t, start.Add(time.Hour), time.Now(), time.Second)
-				require.WithinDuration(t, start.Add(step+time.Hour), status.Conditions[len(status.Conditions)-1].LastTransitionTime, time.Second)
+				require.WithinDuration(
+					t, start.Add(step+time.Hour), status.Conditions[len(status.Conditions)-1].LastTransitionTime, time.Second,
+				)
 				time.Sleep(59 * time.Minute)
 				get(t, c, "j")
 				time.Sleep(2 * time.Minute)
@@ -80,12 +85,13 @@ func TestRestartAfterASleep(t *testing.T) {
 func TestClockSetBackBetweenProcesses(t *testing.T) {
 	store := new(batchtest.MemoryStore)
 	attempts := 0
-	job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Minute), TTLAfterFinished: new(time.Hour), Executor: fn(func(context.Context) error {
-		if attempts++; attempts < 3 {
-			return errDisk
-		}
-		return nil
-	})}
+	job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Minute), TTLAfterFinished: new(time.Hour),
+		Executor: fn(func(context.Context) error {
+			if attempts++; attempts < 3 {
+				return errDisk
+			}
+			return nil
+		})}
 	var told uint64
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour)

@@ -61,7 +61,9 @@ func (b *sharedBuffer) String() string {
 func TestCommandSaysWhyItFailed(t *testing.T) {
 	var log sharedBuffer
 	c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	status, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0), Executor: sh("echo fine; echo no space >&2; echo left >&2; exit 3")})
+	status, err := c.Run(t.Context(), batch.Job{
+		Name: "j", BackoffLimit: new(0), Executor: sh("echo fine; echo no space >&2; echo left >&2; exit 3"),
+	})
 	require.ErrorContains(t, err, `"sh": exit code 3: no space | left`)
 	program, ok := errors.AsType[*exec.ExitError](err)
 	require.True(t, ok)
@@ -81,7 +83,9 @@ func TestStdinOfACommand(t *testing.T) {
 		input.Reader = strings.NewReader("hello\n")
 		return input, nil
 	}
-	_, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: command})
+	_, err := c.Run(t.Context(), batch.Job{
+		Name: "j", BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: command,
+	})
 	require.Error(t, err)
 	attempts := attemptsOf(t, c, "j")
 	require.Len(t, attempts, 2)
@@ -124,7 +128,10 @@ func TestPanicIsFound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log sharedBuffer
 		c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		mustCreate(t, c, batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Hour), Executor: fn(func(context.Context) error { return panicHere() })})
+		mustCreate(t, c, batch.Job{
+			Name: "j", Backoff: batch.ConstantBackoff(time.Hour),
+			Executor: fn(func(context.Context) error { return panicHere() }),
+		})
 		settle()
 		require.Contains(t, log.String(), "panicHere")
 		require.Contains(t, log.String(), "next_try="+get(t, c, "j").NextRetry.Format("2006-01-02T15:04:05"))

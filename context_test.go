@@ -101,11 +101,12 @@ func TestTimeoutsAreDeadlines(t *testing.T) {
 func TestReturnAtTheDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for range 50 {
-			_, err := batch.Run(t.Context(), batch.Job{Name: "j", ActiveDeadline: new(time.Second), BackoffLimit: new(0), Executor: fn(func(ctx context.Context) error {
-				deadline, _ := ctx.Deadline()
-				time.Sleep(time.Until(deadline))
-				return context.DeadlineExceeded
-			})})
+			_, err := batch.Run(t.Context(), batch.Job{Name: "j", ActiveDeadline: new(time.Second), BackoffLimit: new(0),
+				Executor: fn(func(ctx context.Context) error {
+					deadline, _ := ctx.Deadline()
+					time.Sleep(time.Until(deadline))
+					return context.DeadlineExceeded
+				})})
 			failed(t, err, batch.ReasonDeadlineExceeded)
 		}
 	})
@@ -140,7 +141,10 @@ func TestContextEndsDuringRetries(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
 				defer cancel()
-				err := run(ctx, batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Hour)}, func(context.Context) error { return errDisk })
+				err := run(
+					ctx, batch.Job{Name: "j", Backoff: batch.ConstantBackoff(time.Hour)},
+					func(context.Context) error { return errDisk },
+				)
 				require.ErrorIs(t, err, errCause)
 				require.ErrorIs(t, err, errDisk)
 				require.ErrorContains(t, err, `job "j"`)

@@ -12,11 +12,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/runner"
@@ -139,7 +139,7 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	if values == nil {
 		values = context.Background()
 	}
-	c := newController(context.WithoutCancel(values), o)
+	c := newController(context.WithoutCancel(values), o, false)
 	if o.Store == nil {
 		return c, nil
 	}
@@ -155,15 +155,18 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 
 const defaultFinishedJobs = 10_000
 
-func newController(parent context.Context, o Options) *Controller {
-	r := runner.New(runner.Options{
+// newController returns a controller without its store. A brief one is for one job.
+func newController(parent context.Context, o Options, brief bool) *Controller {
+	c := &Controller{wrap: o.Wrap}
+	c.runner = runner.New(runner.Options{
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
+		Brief: brief, Decode: c.decode,
 		Panicked: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
 	})
-	return &Controller{r, o.Wrap}
+	return c
 }
 
 // storeOf is a store as the runner wants it, claimed if it can be.
@@ -193,7 +196,6 @@ func storeOf(ctx context.Context, s Store, c *Controller) (runner.Store, error) 
 			}
 			return s.Commit(ctx, converted)
 		},
-		Decode: c.decode,
 	}, nil
 }
 
@@ -203,34 +205,39 @@ type source struct {
 	declared Job // what Create or Apply was given last, with its defaults
 }
 
-// wrapped is what runs in the place of an executor.
-func (c *Controller) wrapped(executor Executor) Executor {
+// around is what runs in the place of an executor; nil if it is the executor itself.
+func (c *Controller) around(executor Executor) Executor {
 	if c.wrap == nil || isUndeclared(executor) {
-		return executor
+		return nil
 	}
-	if around := c.wrap(executor); around != nil {
-		return around
-	}
-	return executor
+	return c.wrap(executor)
 }
 
 // define returns the definition of a job. It calls user code: a [PendingExecutor], and
 // Options.Wrap.
 func (c *Controller) define(spec, declared Job) *runner.Definition {
+	return c.definition(spec, declared, c.around(spec.Executor), holdsPending(spec.Executor))
+}
+
+// definition calls no user code. Around is what runs in the place of the executor, or nil.
+func (c *Controller) definition(spec, declared Job, around Executor, holdsPending bool) *runner.Definition {
 	s := &source{spec, declared}
 	d := &runner.Definition{
-		Spec: spec.engineSpec(), ManagedBy: spec.otherManager(), Source: s,
+		Spec: spec.engineSpec(holdsPending), ManagedBy: spec.otherManager(), Source: s,
 		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
 		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
 		Input: spec.inputBytes(),
 	}
-	pending := d.Spec.HoldsPending
-	d.Encode = func(id engine.Identity, generation int64) []byte { return s.encode(id, generation, pending) }
+	d.Encode = func(generation int64) []byte { return s.encode(generation, holdsPending) }
 	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
 		d.Keep = k.keep
 	}
-	if executor := c.wrapped(spec.Executor); !isUndeclared(executor) {
+	if executor := spec.Executor; !isUndeclared(executor) {
+		d.Functions = functionsOf(&spec, around)
+		if around != nil {
+			executor = around
+		}
 		d.Execute = func(ctx context.Context, x runner.Execution) error { return executor.Execute(ctx, newAttempt(x)) }
 	}
 	return d
@@ -808,7 +815,7 @@ func (e *AbandonedError) Error() string {
 // them. A job that is suspended or managed by another controller keeps Run
 // waiting until ctx ends.
 func Run(ctx context.Context, job Job) (Status, error) {
-	c := newController(ctx, Options{})
+	c := newController(ctx, Options{}, true)
 	j, err := c.create(ctx, job)
 	if err != nil {
 		return Status{}, err
@@ -907,10 +914,9 @@ func checkMapped(job *Job, noFunction bool) error {
 
 // A savedJob is what a [Store] has of a job besides its state.
 type savedJob struct {
-	UID        [16]byte
-	Spec       Job // with its defaults
-	Declared   Job // as it was last declared; see Controller.Apply
-	Generation int64
+	Spec       any             // what differs from savedDefaults
+	Declared   json.RawMessage `json:",omitempty"` // as it was last declared, see Controller.Apply: what differs from Spec
+	Generation int64           `json:",omitzero"`
 
 	// Functions are not stored. These say which ones there were.
 	HoldsPending            bool          `json:",omitzero"`
@@ -924,11 +930,82 @@ type savedBackoff struct {
 	Exponential *exponentialBackoff `json:",omitempty"`
 }
 
+// savedDefaults is what a stored job has where nothing is said. It belongs to the format
+// of stores: another default of a field does not change it.
+func savedDefaults() Job {
+	return Job{CompletionMode: NonIndexed, RestartPolicy: RestartNever, ContainerName: "main",
+		Completions: new(1), Parallelism: new(1), BackoffLimit: new(6), TerminationGracePeriod: new(30 * time.Second),
+		ReplacementPolicy: ReplaceTerminatingOrFailed,
+		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20), ResultLimit: new(64 << 10)}
+}
+
+// difference returns the fields of j that are not as in base, as JSON; nil if all are.
+func (j *Job) difference(base *Job) []byte {
+	var data []byte
+	now, before := reflect.ValueOf(j).Elem(), reflect.ValueOf(base).Elem()
+	for _, i := range savedFields() {
+		if is, was := now.Field(i), before.Field(i); !isSame(is, was) {
+			value, _ := json.Marshal(is.Interface()) // cannot fail: a Job has nothing that JSON lacks but functions
+			data = append(append(append(append(data, `,"`...), now.Type().Field(i).Name...), `":`...), value...)
+		}
+	}
+	if data == nil {
+		return nil
+	}
+	data[0] = '{'
+	return append(data, '}')
+}
+
+// savedFields are the places of a Job's fields, but for functions.
+var savedFields = sync.OnceValue(func() (places []int) {
+	job := reflect.TypeFor[Job]()
+	for i := range job.NumField() {
+		if job.Field(i).Tag != `json:"-"` {
+			places = append(places, i)
+		}
+	}
+	return places
+})
+
+// isSame is reflect.DeepEqual, faster for most fields of a Job.
+func isSame(a, b reflect.Value) bool {
+	switch {
+	case a.Kind() == reflect.String:
+		return a.String() == b.String()
+	case a.IsZero() || b.IsZero():
+		return a.IsZero() && b.IsZero()
+	case a.Kind() == reflect.Pointer && a.Elem().CanInt():
+		return a.Elem().Int() == b.Elem().Int()
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+// merge undoes difference: j is the base.
+func (j *Job) merge(difference []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(difference, &fields); err != nil {
+		return err
+	}
+	for name, data := range fields {
+		field := reflect.ValueOf(j).Elem().FieldByName(name)
+		if !field.IsValid() {
+			return fmt.Errorf("no field %q", name)
+		}
+		field.SetZero()
+		if err := json.Unmarshal(data, field.Addr().Interface()); err != nil {
+			return fmt.Errorf("field %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // encode calls no user code: whether the executor holds Pending was asked before.
-func (s *source) encode(id engine.Identity, generation int64, pending bool) []byte {
+func (s *source) encode(generation int64, pending bool) []byte {
 	spec, declared := s.spec, s.declared
 	spec.Input, declared.Input = nil, nil // it has a record of its own
-	saved := savedJob{UID: id.UID, Spec: spec, Declared: declared, Generation: generation,
+	defaults := savedDefaults()
+	saved := savedJob{Spec: json.RawMessage(spec.difference(&defaults)),
+		Declared: declared.difference(&spec), Generation: generation,
 		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
 	if s.spec.FailurePolicy != nil {
 		for i, rule := range s.spec.FailurePolicy {
@@ -937,7 +1014,7 @@ func (s *source) encode(id engine.Identity, generation int64, pending bool) []by
 			}
 		}
 	}
-	data, _ := json.Marshal(saved) // cannot fail: a Job has nothing else that JSON lacks but functions
+	data, _ := json.Marshal(saved) // as in difference
 	return data
 }
 
@@ -953,28 +1030,82 @@ func saveBackoff(b Backoff) *savedBackoff {
 	return &savedBackoff{}
 }
 
-// decode is the reverse of encode: stand-ins take the places of functions.
-func (c *Controller) decode(definition, input []byte) (runner.SavedJob, error) {
-	var s savedJob
+// decode is the reverse of encode. If there are no functions, stand-ins take their
+// places.
+func (c *Controller) decode(definition, input []byte, f any) (runner.SavedJob, error) {
+	spec := savedDefaults()
+	s := savedJob{Spec: &spec}
 	if err := json.Unmarshal(definition, &s); err != nil {
 		return runner.SavedJob{}, err
 	}
-	if input != nil {
-		s.Spec.Input = json.RawMessage(input)
+	around, err := s.giveFunctions(&spec, f)
+	if err != nil {
+		return runner.SavedJob{}, err
 	}
-	s.Spec, s.Declared = s.Spec.withDefaults(), s.Declared.withDefaults() // of fields that were not known then
-	s.Declared.Input = s.Spec.Input
-	s.Spec.Executor = undeclared{s.HoldsPending}
-	s.Spec.Backoff, s.Spec.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
-	for _, i := range s.ErrorRules {
-		if s.Spec.FailurePolicy == nil || i < 0 || i >= len(s.Spec.FailurePolicy) {
-			return runner.SavedJob{}, fmt.Errorf("no failure rule %d", i)
+	declared := spec
+	if s.Declared != nil {
+		declared = spec.clone()
+		if err := declared.merge(s.Declared); err != nil {
+			return runner.SavedJob{}, err
 		}
-		s.Spec.FailurePolicy[i].OnError = undeclaredRule
 	}
-	return runner.SavedJob{UID: s.UID, Name: s.Spec.Name, Generation: s.Generation,
-		Definition: c.define(s.Spec, s.Declared), Indexed: s.Spec.CompletionMode == Indexed,
-	}, validationError(s.Spec.Name, s.Spec.validate())
+	if input != nil {
+		spec.Input = json.RawMessage(input)
+		declared.Input = spec.Input
+	}
+	saved := runner.SavedJob{Name: spec.Name, Generation: s.Generation,
+		Definition: c.definition(spec, declared, around, s.HoldsPending), Indexed: spec.CompletionMode == Indexed}
+	if f != nil { // it was valid, and executors may have changed since
+		return saved, nil
+	}
+	return saved, validationError(spec.Name, spec.validate())
+}
+
+// giveFunctions gives a job its functions, or stand-ins if f is nil, and returns what
+// runs in the place of its executor, if there is such.
+func (s *savedJob) giveFunctions(j *Job, f any) (Executor, error) {
+	if f, ok := f.(*functions); ok {
+		f.giveTo(j)
+		if f.around != nil {
+			return *f.around, nil
+		}
+		return nil, nil
+	}
+	j.Executor = undeclared{s.HoldsPending}
+	j.Backoff, j.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
+	for _, i := range s.ErrorRules {
+		if i < 0 || i >= len(j.FailurePolicy) {
+			return nil, fmt.Errorf("no failure rule %d", i)
+		}
+		j.FailurePolicy[i].OnError = undeclaredRule
+	}
+	return nil, nil
+}
+
+// Functions are what of a job JSON does not have.
+type functions struct {
+	executor                Executor
+	around                  *Executor // what Options.Wrap has returned; nil if nothing
+	backoff, restartBackoff Backoff
+	rules                   []func(error) bool // of the failure policy
+}
+
+func functionsOf(j *Job, around Executor) *functions {
+	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff}
+	if around != nil {
+		f.around = &around
+	}
+	for _, rule := range j.FailurePolicy {
+		f.rules = append(f.rules, rule.OnError)
+	}
+	return f
+}
+
+func (f *functions) giveTo(j *Job) {
+	j.Executor, j.Backoff, j.RestartBackoff = f.executor, f.backoff, f.restartBackoff
+	for i, rule := range f.rules {
+		j.FailurePolicy[i].OnError = rule
+	}
 }
 
 func (s *savedBackoff) load() Backoff {

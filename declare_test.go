@@ -20,7 +20,9 @@ import (
 func TestApplyOfAFinishedJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := new(batchtest.MemoryStore)
-		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(1), Executor: succeed}
+		job := batch.Job{
+			Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(1), Executor: succeed,
+		}
 		c := newController(t, batch.Options{Store: store})
 		_, err := c.Run(t.Context(), job)
 		require.NoError(t, err)
@@ -61,7 +63,9 @@ func TestUndeclaredJobsAreReported(t *testing.T) {
 		require.NoError(t, c.Shutdown(ended(errCause)))
 		var log sharedBuffer
 		c = newController(t, batch.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		require.Equal(t, "forgotten: Running, 0/1 succeeded, 0 failed, stalled: ExecutorNotDeclared", get(t, c, "forgotten").String())
+		require.Equal(
+			t, "forgotten: Running, 0/1 succeeded, 0 failed, stalled: ExecutorNotDeclared", get(t, c, "forgotten").String(),
+		)
 		_, err := c.Apply(t.Context(), batch.Job{Name: "known", Executor: untilDone})
 		require.NoError(t, err)
 		time.Sleep(24 * time.Hour)
@@ -77,7 +81,9 @@ func TestStoreIsClosedTooEarly(t *testing.T) {
 		store := &disk{}
 		c, err := batch.New(t.Context(), batch.Options{Store: store})
 		require.NoError(t, err)
-		mustCreate(t, c, batch.Job{Name: "j", Executor: fn(func(ctx context.Context) error { return sleepUnlessDone(ctx, time.Minute) })})
+		mustCreate(t, c, batch.Job{
+			Name: "j", Executor: fn(func(ctx context.Context) error { return sleepUnlessDone(ctx, time.Minute) }),
+		})
 		store.set(func(func() error) error { return fs.ErrClosed })
 		_, err = c.Wait(t.Context(), "j")
 		require.ErrorIs(t, err, fs.ErrClosed)

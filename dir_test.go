@@ -61,20 +61,21 @@ func TestDirectoryOfAKilledProcess(t *testing.T) {
 				kill := func() { require.NoError(t, killed.Commit(t.Context(), recordsOf(t, store))) }
 				made := make(chan string, 1)
 				var calls atomic.Int64
-				job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-					if calls.Add(1) > 1 && isStored {
-						return nil
-					}
-					dir, err := a.Dir()
-					if calls.Load() > 1 {
-						return err
-					}
-					if err := fillDir(a, 3); err != nil {
-						return err
-					}
-					made <- dir
-					return sleepUnlessDone(ctx, 24*time.Hour)
-				})}
+				job := batch.Job{Name: "j", Backoff: batch.ConstantBackoff(0),
+					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						if calls.Add(1) > 1 && isStored {
+							return nil
+						}
+						dir, err := a.Dir()
+						if calls.Load() > 1 {
+							return err
+						}
+						if err := fillDir(a, 3); err != nil {
+							return err
+						}
+						made <- dir
+						return sleepUnlessDone(ctx, 24*time.Hour)
+					})}
 				first, err := batch.New(t.Context(), batch.Options{Store: store})
 				require.NoError(t, err)
 				job.Suspend = true

@@ -80,7 +80,8 @@ func TestDocFields(t *testing.T) {
 		}
 	}
 	var kubernetes, listed []string
-	for _, row := range regexp.MustCompile(`(?m)^\t *(\S+) +(\S+)$`).FindAllStringSubmatch(packageDoc(t, "Fields of a Kubernetes Job"), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\t *(\S+) +(\S+)$`).FindAllStringSubmatch(packageDoc(t,
+		"Fields of a Kubernetes Job"), -1) {
 		kubernetes = append(kubernetes, row[1])
 		if row[2] != "-" {
 			listed = append(listed, row[2])

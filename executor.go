@@ -286,7 +286,8 @@ func (a Attempt) SaveCheckpoint(ctx context.Context, data []byte) error {
 }
 
 // Dir is a scratch directory of the attempt's own, made at the first call. It
-// survives restarts in place and is removed when the attempt has ended.
+// survives restarts in place and is removed when the attempt has ended. What a process
+// that was killed has left is removed by the next one that opens its [Store].
 func (a Attempt) Dir() (string, error) { return a.live.Dir() }
 
 // errorText is the text of err, of bounded length. It calls user code.

@@ -75,27 +75,46 @@ func TestHowExecutorsFail(t *testing.T) {
 		is      error  // what the job's error wraps
 	}
 	tests := map[string]test{
-		"an error has code 1":                    {func() error { return errDisk }, 1, "disk full", errDisk},
-		"an error with a code":                   {func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, 42, "wrapped: exit", exit(42)},
-		"the code 0 of an error is not success":  {func() error { return exit(0) }, 1, "exit", exit(0)},
-		"a negative code":                        {func() error { return exit(-3) }, -3, "exit", exit(-3)},
-		"an error that cannot be compared":       {func() error { return uncomparable{"a", "b"} }, 1, "a b", nil},
-		"a nil pointer as an error":              {func() error { return (*nilError)(nil) }, 1, "nil pointer", nil},
-		"panic with a text":                      {func() error { panic("boom") }, 2, "executor panicked: boom", nil},
-		"panic with an error":                    {func() error { panic(errDisk) }, 2, "executor panicked: disk full", errDisk},
-		"panic with nil":                         {func() error { panic(nil) }, 2, "panic called with nil", nil},
-		"a run-time error":                       {func() error { return []error{nil}[len(t.Name())] }, 2, "index out of range", nil},
-		"runtime.Goexit":                         {goexit[error], 2, "runtime.Goexit", batch.ErrGoexit},
-		"an error whose text panics":             {func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil},
-		"an error whose text exits":              {func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil},
-		"an error whose exit code panics":        {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
-		"an error whose exit code exits":         {func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil},
-		"an error whose As panics":               {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
-		"an error whose Is panics":               {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
-		"an error whose As lies":                 {func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil},
-		"a panic with an error whose As panics":  {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
-		"an error with a text without end":       {func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7, strings.Repeat("x", 4096), nil},
-		"an error whose text is cut in a letter": {func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil},
+		"an error has code 1": {func() error { return errDisk }, 1, "disk full", errDisk},
+		"an error with a code": {
+			func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, 42, "wrapped: exit", exit(42),
+		},
+		"the code 0 of an error is not success": {func() error { return exit(0) }, 1, "exit", exit(0)},
+		"a negative code":                       {func() error { return exit(-3) }, -3, "exit", exit(-3)},
+		"an error that cannot be compared":      {func() error { return uncomparable{"a", "b"} }, 1, "a b", nil},
+		"a nil pointer as an error":             {func() error { return (*nilError)(nil) }, 1, "nil pointer", nil},
+		"panic with a text":                     {func() error { panic("boom") }, 2, "executor panicked: boom", nil},
+		"panic with an error": {
+			func() error { panic(errDisk) }, 2, "executor panicked: disk full", errDisk,
+		},
+		"panic with nil": {func() error { panic(nil) }, 2, "panic called with nil", nil},
+		"a run-time error": {
+			func() error { return []error{nil}[len(t.Name())] }, 2, "index out of range", nil,
+		},
+		"runtime.Goexit": {goexit[error], 2, "runtime.Goexit", batch.ErrGoexit},
+		"an error whose text panics": {
+			func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil,
+		},
+		"an error whose text exits": {
+			func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil,
+		},
+		"an error whose exit code panics": {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
+		"an error whose exit code exits": {
+			func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil,
+		},
+		"an error whose As panics": {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
+		"an error whose Is panics": {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
+		"an error whose As lies": {
+			func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil,
+		},
+		"a panic with an error whose As panics": {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
+		"an error with a text without end": {
+			func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7,
+			strings.Repeat("x", 4096), nil,
+		},
+		"an error whose text is cut in a letter": {
+			func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +147,9 @@ func TestHowExecutorsFail(t *testing.T) {
 }
 
 func TestPanicHasItsStack(t *testing.T) {
-	_, err := batch.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error { panics[int](); return nil })})
+	_, err := batch.Run(t.Context(), batch.Job{
+		Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error { panics[int](); return nil }),
+	})
 	panicked, ok := errors.AsType[*batch.PanicError](err)
 	require.True(t, ok)
 	require.Equal(t, "gotcha", panicked.Value)
@@ -144,21 +165,78 @@ func TestHostileCallbacks(t *testing.T) {
 		job  batch.Job
 		took time.Duration // for two failures and a success
 	}{
-		"a predicate panics":              {batch.Job{FailurePolicy: rules(func(error) bool { panic("gotcha") })}, 30 * time.Second},
-		"a predicate exits":               {batch.Job{FailurePolicy: rules(func(error) bool { return goexit[bool]() })}, 30 * time.Second},
-		"a back-off factory panics":       {batch.Job{Backoff: batch.BackoffFunc(panics[backoff.BackOff])}, 30 * time.Second},
-		"a back-off factory exits":        {batch.Job{Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
-		"a back-off factory gives nil":    {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 30 * time.Second},
-		"a back-off panics":               {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(panics[time.Duration]) })}, 30 * time.Second},
-		"a back-off exits":                {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(goexit[time.Duration]) })}, 30 * time.Second},
-		"a back-off is negative":          {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) })}, 0},
-		"a back-off takes its time":       {batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) })}, 2 * time.Hour},
-		"a restart back-off panics":       {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(panics[backoff.BackOff])}, 10 * time.Second},
-		"a restart back-off exits":        {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 10 * time.Second},
-		"a restart back-off gives nil":    {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 10 * time.Second},
-		"a restart back-off is negative":  {batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) })}, 0},
-		"a back-off of an index exits":    {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
-		"a back-off of an index takes it": {batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { time.Sleep(time.Hour); return 0 }) })}, 2 * time.Hour},
+		"a predicate panics": {
+			batch.Job{FailurePolicy: rules(func(error) bool { panic("gotcha") })}, 30 * time.Second,
+		},
+		"a predicate exits": {
+			batch.Job{FailurePolicy: rules(func(error) bool { return goexit[bool]() })}, 30 * time.Second,
+		},
+		"a back-off factory panics": {batch.Job{Backoff: batch.BackoffFunc(panics[backoff.BackOff])}, 30 * time.Second},
+		"a back-off factory exits":  {batch.Job{Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
+		"a back-off factory gives nil": {
+			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 30 * time.Second,
+		},
+		"a back-off panics": {
+			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(panics[time.Duration]) })},
+			30 * time.Second,
+		},
+		"a back-off exits": {
+			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(goexit[time.Duration]) })},
+			30 * time.Second,
+		},
+		"a back-off is negative": {
+			batch.Job{
+				Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) }),
+			},
+			0,
+		},
+		"a back-off takes its time": {
+			batch.Job{
+				Backoff: batch.BackoffFunc(func() backoff.BackOff {
+					return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
+				}),
+			},
+			2 * time.Hour,
+		},
+		"a restart back-off panics": {
+			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(panics[backoff.BackOff])},
+			10 * time.Second,
+		},
+		"a restart back-off exits": {
+			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(goexit[backoff.BackOff])},
+			10 * time.Second,
+		},
+		"a restart back-off gives nil": {
+			batch.Job{
+				RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return nil }),
+			},
+			10 * time.Second,
+		},
+		"a restart back-off is negative": {
+			batch.Job{
+				RestartPolicy: batch.RestartOnFailure,
+				RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
+					return next(func() time.Duration { return -time.Hour })
+				}),
+			},
+			0,
+		},
+		"a back-off of an index exits": {
+			batch.Job{
+				CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
+				Backoff: batch.BackoffFunc(goexit[backoff.BackOff]),
+			},
+			30 * time.Second,
+		},
+		"a back-off of an index takes it": {
+			batch.Job{
+				CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
+				Backoff: batch.BackoffFunc(func() backoff.BackOff {
+					return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
+				}),
+			},
+			2 * time.Hour,
+		},
 	}
 	for name, test := range tests {
 		for _, limit := range []int{0, 1} {
@@ -200,7 +278,8 @@ func TestGoexitLosesNoSlot(t *testing.T) {
 				const jobs, size = 5, 50
 				var calls atomic.Int32
 				for i := range jobs {
-					mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", i), CompletionMode: batch.Indexed, Completions: new(size), Parallelism: new(4),
+					mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", i), CompletionMode: batch.Indexed, Completions: new(size),
+						Parallelism:          new(4),
 						BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(time.Second),
 						Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 							calls.Add(1)
@@ -218,7 +297,9 @@ func TestGoexitLosesNoSlot(t *testing.T) {
 				require.EqualValues(t, 3*jobs*size, calls.Load())
 				if limit > 0 { // every slot is still there
 					var running, most atomic.Int32
-					mustCreate(t, c, batch.Job{Name: "last", Completions: new(20), Parallelism: new(10), Executor: counted(&running, &most, takes(time.Second))})
+					mustCreate(t, c, batch.Job{
+						Name: "last", Completions: new(20), Parallelism: new(10), Executor: counted(&running, &most, takes(time.Second)),
+					})
 					_, err := c.Wait(t.Context(), "last")
 					require.NoError(t, err)
 					require.EqualValues(t, limit, most.Load())
@@ -445,18 +526,19 @@ func TestWhatIsLeftBehind(t *testing.T) {
 				var attempt batch.Attempt
 				var stdout interface{ Write([]byte) (int, error) }
 				left := make(chan error, 3)
-				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-					attempt, stdout = a, a.Stdout()
-					wg.Go(func() { time.Sleep(time.Minute); <-ctx.Done(); left <- context.Cause(ctx) })
-					wg.Go(func() { time.Sleep(time.Minute); left <- ctx.Err() })
-					wg.Go(func() {
-						time.Sleep(time.Minute)
-						child, cancel := context.WithCancel(ctx)
-						defer cancel()
-						left <- context.Cause(child)
-					})
-					return result
-				})})
+				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0),
+					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						attempt, stdout = a, a.Stdout()
+						wg.Go(func() { time.Sleep(time.Minute); <-ctx.Done(); left <- context.Cause(ctx) })
+						wg.Go(func() { time.Sleep(time.Minute); left <- ctx.Err() })
+						wg.Go(func() {
+							time.Sleep(time.Minute)
+							child, cancel := context.WithCancel(ctx)
+							defer cancel()
+							left <- context.Cause(child)
+						})
+						return result
+					})})
 				before, err := c.Wait(t.Context(), "j")
 				require.ErrorIs(t, err, result)
 				wg.Wait()
@@ -598,7 +680,8 @@ func TestAbandonedAttempt(t *testing.T) {
 		var log lockedBuffer
 		c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		release := make(chan struct{})
-		mustCreate(t, c, batch.Job{Name: "j", TerminationGracePeriod: new(time.Minute), Parallelism: new(1), Completions: new(1),
+		mustCreate(t, c, batch.Job{Name: "j", TerminationGracePeriod: new(time.Minute), Parallelism: new(1),
+			Completions: new(1),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Number == 0 {
 					stuckHere(release)
@@ -730,10 +813,11 @@ func TestUserCodeCallsTheController(t *testing.T) {
 				act()
 				return next(func() time.Duration { act(); return backoff.Stop })
 			})},
-			"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
-				act()
-				return next(func() time.Duration { act(); return backoff.Stop })
-			})},
+			"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure,
+				RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
+					act()
+					return next(func() time.Duration { act(); return backoff.Stop })
+				})},
 		}
 		for where, job := range jobs {
 			for _, limit := range []int{0, 1} {
@@ -915,20 +999,21 @@ func TestRunRemovesScratchDirectories(t *testing.T) {
 
 func TestDirIsMadeOnce(t *testing.T) {
 	var dirs sync.Map
-	status, err := batch.Run(t.Context(), batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				dir, err := a.Dir()
-				if err != nil {
-					t.Error(err)
-				}
-				dirs.Store(dir, true)
-			})
-		}
-		wg.Wait()
-		return nil
-	})})
+	status, err := batch.Run(t.Context(), batch.Job{Name: "j",
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					dir, err := a.Dir()
+					if err != nil {
+						t.Error(err)
+					}
+					dirs.Store(dir, true)
+				})
+			}
+			wg.Wait()
+			return nil
+		})})
 	require.NoError(t, err)
 	require.Equal(t, 1, status.Succeeded)
 	n := 0
@@ -948,20 +1033,35 @@ func TestAttemptTimeout(t *testing.T) {
 		code    int
 	}{
 		"it returns the context's error": {execute: untilDone.Execute, took: time.Minute, code: 143},
-		"it returns the cause":           {execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return context.Cause(ctx) }, took: time.Minute, code: 143},
-		"it says that all is well":       {execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil }, took: time.Minute, code: 0},
-		"it says something else":         {execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return exit(9) }, took: time.Minute, code: 9},
-		"it does not listen":             {execute: takes(70 * time.Second).Execute, took: 70 * time.Second, code: 0},
-		"it was restarted":               {policy: batch.RestartOnFailure, execute: func(ctx context.Context, _ batch.Attempt) error { return sleep(ctx, 20*time.Second) }, took: time.Minute, code: 143},
-		"it waits for its restart":       {policy: batch.RestartOnFailure, execute: fails(exit(3)).Execute, took: time.Minute, code: 3},
+		"it returns the cause": {
+			execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return context.Cause(ctx) },
+			took:    time.Minute, code: 143,
+		},
+		"it says that all is well": {
+			execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return nil }, took: time.Minute, code: 0,
+		},
+		"it says something else": {
+			execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return exit(9) }, took: time.Minute,
+			code: 9,
+		},
+		"it does not listen": {execute: takes(70 * time.Second).Execute, took: 70 * time.Second, code: 0},
+		"it was restarted": {
+			policy:  batch.RestartOnFailure,
+			execute: func(ctx context.Context, _ batch.Attempt) error { return sleep(ctx, 20*time.Second) }, took: time.Minute,
+			code: 143,
+		},
+		"it waits for its restart": {
+			policy: batch.RestartOnFailure, execute: fails(exit(3)).Execute, took: time.Minute, code: 3,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
 				start := time.Now()
-				mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: test.policy, BackoffLimit: new(0), AttemptTimeout: new(time.Minute),
-					Executor: batch.ExecutorFunc(test.execute)})
+				mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: test.policy, BackoffLimit: new(0),
+					AttemptTimeout: new(time.Minute),
+					Executor:       batch.ExecutorFunc(test.execute)})
 				if test.policy == batch.RestartOnFailure { // the first restart would fail the job (R173)
 					require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.BackoffLimit = new(100) }))
 					time.Sleep(time.Second)
@@ -1004,22 +1104,23 @@ func TestPendingExecutor(t *testing.T) {
 func testPending(t *testing.T, limit int) {
 	c := newController(t, batch.Options{MaxActive: limit})
 	start := time.Now()
-	mustCreate(t, c, batch.Job{Name: "j", AttemptTimeout: new(time.Hour), Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error {
-		a.SetReady(true) // has no effect yet
-		if err := sleep(ctx, 2*time.Hour); err != exit(3) {
-			return err
-		}
-		a.Started()
-		a.Started() // again changes nothing
-		if err := sleep(ctx, 30*time.Minute); err != exit(3) {
-			return err
-		}
-		a.SetReady(false)
-		if err := sleep(ctx, 10*time.Minute); err != exit(3) {
-			return err
-		}
-		return nil
-	})})
+	mustCreate(t, c, batch.Job{Name: "j", AttemptTimeout: new(time.Hour),
+		Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error {
+			a.SetReady(true) // has no effect yet
+			if err := sleep(ctx, 2*time.Hour); err != exit(3) {
+				return err
+			}
+			a.Started()
+			a.Started() // again changes nothing
+			if err := sleep(ctx, 30*time.Minute); err != exit(3) {
+				return err
+			}
+			a.SetReady(false)
+			if err := sleep(ctx, 10*time.Minute); err != exit(3) {
+				return err
+			}
+			return nil
+		})})
 	synctest.Wait()
 	status := get(t, c, "j")
 	require.Equal(t, []int{1, 1, 0}, []int{status.Active, status.Pending, status.Ready})
@@ -1115,9 +1216,15 @@ func TestSetCondition(t *testing.T) {
 		start := time.Now()
 		mustCreate(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			set := func(c batch.Condition) { require.NoError(t, a.SetCondition(c)) }
-			require.ErrorContains(t, a.SetCondition(batch.Condition{Type: "not a name", Status: "True"}), `batch: condition type "not a name"`)
-			require.ErrorContains(t, a.SetCondition(batch.Condition{Type: "ok", Status: "true"}), `must be True, False or Unknown`)
-			set(batch.Condition{Type: "example.com/warm", Status: "True", Reason: "First", LastTransitionTime: start.Add(time.Hour)})
+			require.ErrorContains(
+				t, a.SetCondition(batch.Condition{Type: "not a name", Status: "True"}), `batch: condition type "not a name"`,
+			)
+			require.ErrorContains(
+				t, a.SetCondition(batch.Condition{Type: "ok", Status: "true"}), `must be True, False or Unknown`,
+			)
+			set(batch.Condition{
+				Type: "example.com/warm", Status: "True", Reason: "First", LastTransitionTime: start.Add(time.Hour),
+			})
 			set(batch.Condition{Type: "another", Status: "Unknown"})
 			time.Sleep(time.Minute)
 			set(batch.Condition{Type: "example.com/warm", Status: "True", Reason: "Second", Message: "still"})
@@ -1138,7 +1245,9 @@ func TestFailureRules(t *testing.T) {
 	isExit := batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorAs[exit]()}
 	code3 := batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}
 	always := batch.FailureRule{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}
-	condition := batch.FailureRule{Action: batch.ActionFailJob, OnConditions: []batch.Condition{{Type: "example.com/corrupt"}}}
+	condition := batch.FailureRule{
+		Action: batch.ActionFailJob, OnConditions: []batch.Condition{{Type: "example.com/corrupt"}},
+	}
 	wrongCode := batch.FailureRule{Action: batch.ActionIgnore, OnExitCodes: &batch.ExitCodes{NotIn: []int{1, 3}}}
 	tests := map[string]struct {
 		rules   []batch.FailureRule
@@ -1147,18 +1256,40 @@ func TestFailureRules(t *testing.T) {
 		message string
 		failed  int
 	}{
-		"no rule":                             {nil, errDisk, "", "", 1},
-		"ErrorIs":                             {[]batch.FailureRule{isExit, isDisk, always}, fmt.Errorf("wrapped: %w", errDisk), "", "", 0},
-		"ErrorAs":                             {[]batch.FailureRule{isDisk, isExit}, fmt.Errorf("wrapped: %w", exit(9)), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with an error matching FailJob rule at index 1", 1},
-		"an exit code before an error":        {[]batch.FailureRule{code3, isExit}, exit(3), "", "", 1},
-		"an error before an exit code":        {[]batch.FailureRule{isExit, code3}, exit(3), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with an error matching FailJob rule at index 0", 1},
-		"a predicate":                         {[]batch.FailureRule{always}, errDisk, batch.ReasonPodFailurePolicy, "Pod default/NAME failed with an error matching FailJob rule at index 0", 1},
-		"a predicate sees a panic":            {[]batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*batch.PanicError]()}}, nil, "", "", 0},
-		"a condition, which the executor set": {[]batch.FailureRule{isDisk, condition, always}, exit(3), batch.ReasonPodFailurePolicy, "Pod default/NAME has condition example.com/corrupt matching FailJob rule at index 1", 1},
-		"a code that is not in a list":        {[]batch.FailureRule{wrongCode, always}, exit(4), "", "", 0},
-		"Permanent, and no rule matches":      {[]batch.FailureRule{isDisk}, batch.Permanent(exit(3)), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with a permanent error", 1},
-		"Permanent, and a rule matches":       {[]batch.FailureRule{isDisk}, batch.Permanent(errDisk), "", "", 0},
-		"Permanent of package backoff":        {nil, fmt.Errorf("wrapped: %w", backoff.Permanent(errDisk)), batch.ReasonPodFailurePolicy, "Pod default/NAME failed with a permanent error", 1},
+		"no rule": {nil, errDisk, "", "", 1},
+		"ErrorIs": {
+			[]batch.FailureRule{isExit, isDisk, always}, fmt.Errorf("wrapped: %w", errDisk), "", "", 0,
+		},
+		"ErrorAs": {
+			[]batch.FailureRule{isDisk, isExit}, fmt.Errorf("wrapped: %w", exit(9)), batch.ReasonPodFailurePolicy,
+			"Pod default/NAME failed with an error matching FailJob rule at index 1", 1,
+		},
+		"an exit code before an error": {[]batch.FailureRule{code3, isExit}, exit(3), "", "", 1},
+		"an error before an exit code": {
+			[]batch.FailureRule{isExit, code3}, exit(3), batch.ReasonPodFailurePolicy,
+			"Pod default/NAME failed with an error matching FailJob rule at index 0", 1,
+		},
+		"a predicate": {
+			[]batch.FailureRule{always}, errDisk, batch.ReasonPodFailurePolicy,
+			"Pod default/NAME failed with an error matching FailJob rule at index 0", 1,
+		},
+		"a predicate sees a panic": {
+			[]batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*batch.PanicError]()}}, nil, "", "", 0,
+		},
+		"a condition, which the executor set": {
+			[]batch.FailureRule{isDisk, condition, always}, exit(3), batch.ReasonPodFailurePolicy,
+			"Pod default/NAME has condition example.com/corrupt matching FailJob rule at index 1", 1,
+		},
+		"a code that is not in a list": {[]batch.FailureRule{wrongCode, always}, exit(4), "", "", 0},
+		"Permanent, and no rule matches": {
+			[]batch.FailureRule{isDisk}, batch.Permanent(exit(3)), batch.ReasonPodFailurePolicy,
+			"Pod default/NAME failed with a permanent error", 1,
+		},
+		"Permanent, and a rule matches": {[]batch.FailureRule{isDisk}, batch.Permanent(errDisk), "", "", 0},
+		"Permanent of package backoff": {
+			nil, fmt.Errorf("wrapped: %w", backoff.Permanent(errDisk)), batch.ReasonPodFailurePolicy,
+			"Pod default/NAME failed with a permanent error", 1,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -1190,7 +1321,8 @@ func TestFailureRules(t *testing.T) {
 
 func TestPermanentFailsItsIndex(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		status, err := batch.Run(t.Context(), batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), BackoffLimitPerIndex: new(5),
+		status, err := batch.Run(t.Context(), batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3),
+			BackoffLimitPerIndex: new(5),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Index == 1 {
 					return batch.Permanent(errDisk)
@@ -1207,7 +1339,9 @@ func TestPermanentFailsItsIndex(t *testing.T) {
 
 func TestPermanentIsNotRestarted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		status, err := batch.Run(t.Context(), batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, Executor: fails(batch.Permanent(errDisk))})
+		status, err := batch.Run(t.Context(), batch.Job{
+			Name: "j", RestartPolicy: batch.RestartOnFailure, Executor: fails(batch.Permanent(errDisk)),
+		})
 		failed(t, err, batch.ReasonPodFailurePolicy)
 		require.Equal(t, 1, status.Failed)
 	})
@@ -1221,14 +1355,33 @@ func TestBackoff(t *testing.T) {
 		waits   []time.Duration // before each further attempt
 		reason  string
 	}{
-		"Kubernetes' own":      {nil, []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, batch.ReasonBackoffLimitExceeded},
-		"constant":             {batch.ConstantBackoff(5 * second), []time.Duration{5 * second, 5 * second, 5 * second, 5 * second}, batch.ReasonBackoffLimitExceeded},
-		"none":                 {batch.ConstantBackoff(0), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
-		"constant, negative":   {batch.ConstantBackoff(-second), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
-		"exponential":          {batch.ExponentialBackoff(second, 3*second, 0), []time.Duration{second, 2 * second, 3 * second, 3 * second}, batch.ReasonBackoffLimitExceeded},
-		"stops at once":        {batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }), nil, batch.ReasonBackoffLimitExceeded},
-		"stops after two":      {batch.BackoffFunc(func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }), []time.Duration{second, second}, batch.ReasonBackoffLimitExceeded},
-		"ten years, all of it": {batch.ConstantBackoff(10 * 365 * 24 * time.Hour), []time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour}, batch.ReasonBackoffLimitExceeded},
+		"Kubernetes' own": {
+			nil, []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, batch.ReasonBackoffLimitExceeded,
+		},
+		"constant": {
+			batch.ConstantBackoff(5 * second), []time.Duration{5 * second, 5 * second, 5 * second, 5 * second},
+			batch.ReasonBackoffLimitExceeded,
+		},
+		"none": {batch.ConstantBackoff(0), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
+		"constant, negative": {
+			batch.ConstantBackoff(-second), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded,
+		},
+		"exponential": {
+			batch.ExponentialBackoff(second, 3*second, 0), []time.Duration{second, 2 * second, 3 * second, 3 * second},
+			batch.ReasonBackoffLimitExceeded,
+		},
+		"stops at once": {
+			batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }), nil, batch.ReasonBackoffLimitExceeded,
+		},
+		"stops after two": {
+			batch.BackoffFunc(func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }),
+			[]time.Duration{second, second}, batch.ReasonBackoffLimitExceeded,
+		},
+		"ten years, all of it": {
+			batch.ConstantBackoff(10 * 365 * 24 * time.Hour),
+			[]time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour},
+			batch.ReasonBackoffLimitExceeded,
+		},
 	}
 	for name, test := range tests {
 		for _, perIndex := range []bool{false, true} {
@@ -1264,7 +1417,10 @@ func TestBackoffBeginsAnew(t *testing.T) {
 				start, made := time.Now(), 0
 				var starts []string
 				job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimit: new(10),
-					Backoff: batch.BackoffFunc(func() backoff.BackOff { made++; return batch.ExponentialBackoff(time.Second, time.Hour, 0).BackOff() }),
+					Backoff: batch.BackoffFunc(func() backoff.BackOff {
+						made++
+						return batch.ExponentialBackoff(time.Second, time.Hour, 0).BackOff()
+					}),
 					Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 						starts = append(starts, fmt.Sprintf("%d at %v", a.Index, time.Since(start)))
 						time.Sleep(time.Second)
@@ -1289,7 +1445,8 @@ func TestRestartBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		start, made := time.Now(), 0
 		var starts []time.Duration
-		status, err := batch.Run(t.Context(), batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(5), Backoff: batch.ConstantBackoff(time.Minute),
+		status, err := batch.Run(t.Context(), batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
+			BackoffLimit: new(5), Backoff: batch.ConstantBackoff(time.Minute),
 			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				made++
 				return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2)
@@ -1316,7 +1473,8 @@ func TestSlowRestartBackoff(t *testing.T) {
 		start := time.Now()
 		var asked atomic.Int32
 		var starts []string
-		mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(5), Backoff: batch.ConstantBackoff(0), History: new(0),
+		mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(5),
+			Backoff: batch.ConstantBackoff(0), History: new(0),
 			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				return next(func() time.Duration {
 					if asked.Add(1) == 1 {
@@ -1348,8 +1506,9 @@ func TestDelayThatASuccessBringsUp(t *testing.T) {
 	for range 20 {
 		bubble(t, func(t *testing.T) {
 			c := newController(t, batch.Options{})
-			mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2), BackoffLimitPerIndex: new(5),
-				Backoff: batch.ConstantBackoff(time.Second),
+			mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2),
+				BackoffLimitPerIndex: new(5),
+				Backoff:              batch.ConstantBackoff(time.Second),
 				Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 					switch {
 					case a.Index == 1:
@@ -1374,19 +1533,20 @@ func TestLogFlood(t *testing.T) {
 	c := newController(t, batch.Options{})
 	line := append(bytes.Repeat([]byte("x"), 4095), '\n')
 	var before, after runtime.MemStats
-	mustCreate(t, c, batch.Job{Name: "j", LogLimit: new(64 << 10), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-		w := a.Stdout()
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		for range 64 << 20 / len(line) {
-			w.Write(line)
-		}
-		w.Write(bytes.Repeat([]byte("y"), 8<<20)) // one line
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		a.SetOutput(strings.Repeat("z", 1<<20))
-		return nil
-	})})
+	mustCreate(t, c, batch.Job{Name: "j", LogLimit: new(64 << 10),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			w := a.Stdout()
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for range 64 << 20 / len(line) {
+				w.Write(line)
+			}
+			w.Write(bytes.Repeat([]byte("y"), 8<<20)) // one line
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			a.SetOutput(strings.Repeat("z", 1<<20))
+			return nil
+		})})
 	_, err := c.Wait(t.Context(), "j")
 	require.NoError(t, err)
 	a := attemptsOf(t, c, "j")[0]
@@ -1403,7 +1563,9 @@ func TestLogFlood(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	run := func(n int) float64 {
 		return testing.AllocsPerRun(3, func() {
-			_, err := batch.Run(context.Background(), batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(2), Executor: succeed})
+			_, err := batch.Run(context.Background(), batch.Job{
+				Name: "j", CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(2), Executor: succeed,
+			})
 			if err != nil {
 				t.Error(err)
 			}
@@ -1419,21 +1581,22 @@ func TestAttemptIdentity(t *testing.T) {
 		var log lockedBuffer
 		c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		seen := map[string]bool{}
-		mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			for _, id := range []string{a.Name(), a.UID(), a.Token()} {
-				require.False(t, seen[id], id)
-				seen[id] = true
-			}
-			require.Regexp(t, fmt.Sprintf(`^j-%d-[bcdfghjklmnpqrstvwxz2456789]{5}$`, a.Index), a.Name(), "R117")
-			require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, a.UID())
-			require.Equal(t, fmt.Sprintf("%s/%d/%d", get(t, c, "j").UID, a.Index, a.Number), a.Token())
-			a.Logger().Info("hello", "number", a.Number)
-			a.Progress(1, 2, "half")
-			if a.Number == 0 && a.Index == 1 {
-				return errDisk
-			}
-			return nil
-		})})
+		mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				for _, id := range []string{a.Name(), a.UID(), a.Token()} {
+					require.False(t, seen[id], id)
+					seen[id] = true
+				}
+				require.Regexp(t, fmt.Sprintf(`^j-%d-[bcdfghjklmnpqrstvwxz2456789]{5}$`, a.Index), a.Name(), "R117")
+				require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, a.UID())
+				require.Equal(t, fmt.Sprintf("%s/%d/%d", get(t, c, "j").UID, a.Index, a.Number), a.Token())
+				a.Logger().Info("hello", "number", a.Number)
+				a.Progress(1, 2, "half")
+				if a.Number == 0 && a.Index == 1 {
+					return errDisk
+				}
+				return nil
+			})})
 		_, err := c.Wait(t.Context(), "j")
 		require.NoError(t, err)
 		list := attemptsOf(t, c, "j")
@@ -1445,7 +1608,9 @@ func TestAttemptIdentity(t *testing.T) {
 			require.Len(t, lines, 1)
 			require.Contains(t, lines[0], "msg=hello number=")
 			require.Equal(t, lines, logOf(t, c, "j", a.UID))
-			require.Contains(t, log.String(), fmt.Sprintf("msg=hello job=j attempt=%s index=%d number=%d", a.Name, a.Index, a.Number))
+			require.Contains(
+				t, log.String(), fmt.Sprintf("msg=hello job=j attempt=%s index=%d number=%d", a.Name, a.Index, a.Number),
+			)
 		}
 	})
 }
@@ -1487,16 +1652,22 @@ func TestCommand(t *testing.T) {
 		code    int
 		log     []string
 	}{
-		"it succeeds, and prints": {sh("echo out; echo err >&2; printf unfinished"), false, 0, []string{"stdout out", "stderr err", "stdout unfinished"}},
-		"it fails":                {sh("echo sorry >&2; exit 42"), false, 42, []string{"stderr sorry"}},
-		"it dies of a signal":     {sh("kill -TERM $$"), false, 143, nil},
-		"it does not exist":       {batch.Command{Args: []string{"/nonexistent/program"}}, false, 127, nil},
-		"it cannot be run":        {batch.Command{Args: []string{dir}}, false, 126, nil},
-		"the environment is that of the process": {with(sh("echo $BATCH_OUTER $BATCH_BOTH $BATCH_NEW"), func(c *batch.Command) { c.Env = []string{"BATCH_BOTH=inner", "BATCH_NEW=new"} }),
+		"it succeeds, and prints": {
+			sh("echo out; echo err >&2; printf unfinished"), false, 0, []string{"stdout out", "stderr err", "stdout unfinished"},
+		},
+		"it fails":            {sh("echo sorry >&2; exit 42"), false, 42, []string{"stderr sorry"}},
+		"it dies of a signal": {sh("kill -TERM $$"), false, 143, nil},
+		"it does not exist":   {batch.Command{Args: []string{"/nonexistent/program"}}, false, 127, nil},
+		"it cannot be run":    {batch.Command{Args: []string{dir}}, false, 126, nil},
+		"the environment is that of the process": {with(sh("echo $BATCH_OUTER $BATCH_BOTH $BATCH_NEW"),
+			func(c *batch.Command) { c.Env = []string{"BATCH_BOTH=inner", "BATCH_NEW=new"} }),
 			false, 0, []string{"stdout outer inner new"}},
-		"the index and the host name (R118, R120)": {sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), true, 0, []string{"stdout 0 j-0"}},
-		"no index (R124)":                          {sh("echo ${JOB_COMPLETION_INDEX-none}"), false, 0, []string{"stdout none"}},
-		"Env has the last word (R120)": {with(sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), func(c *batch.Command) { c.Env = []string{"JOB_COMPLETION_INDEX=x", "HOSTNAME=y"} }),
+		"the index and the host name (R118, R120)": {
+			sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), true, 0, []string{"stdout 0 j-0"},
+		},
+		"no index (R124)": {sh("echo ${JOB_COMPLETION_INDEX-none}"), false, 0, []string{"stdout none"}},
+		"Env has the last word (R120)": {with(sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"),
+			func(c *batch.Command) { c.Env = []string{"JOB_COMPLETION_INDEX=x", "HOSTNAME=y"} }),
 			true, 0, []string{"stdout x y"}},
 		"the directory": {with(sh("pwd -P"), func(c *batch.Command) { c.Dir = "/" }), false, 0, []string{"stdout /"}},
 	}
@@ -1542,11 +1713,15 @@ func TestCommandIsStopped(t *testing.T) {
 		code   int
 		log    []string
 	}{
-		"it ends of SIGTERM":        {"echo ready; exec sleep 60", time.Minute, 143, []string{"ready"}},
-		"it ends in its own way":    {"trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", time.Minute, 5, []string{"ready", "bye"}},
-		"its children end, too":     {"sleep 60 & echo ready; wait", time.Minute, 143, []string{"ready"}},
-		"SIGKILL follows the grace": {"trap '' TERM; echo ready; while :; do sleep 0.01; done", 50 * time.Millisecond, 137, []string{"ready"}},
-		"there is no grace":         {"trap '' TERM; echo ready; while :; do sleep 0.01; done", 0, 137, []string{"ready"}},
+		"it ends of SIGTERM": {"echo ready; exec sleep 60", time.Minute, 143, []string{"ready"}},
+		"it ends in its own way": {
+			"trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", time.Minute, 5, []string{"ready", "bye"},
+		},
+		"its children end, too": {"sleep 60 & echo ready; wait", time.Minute, 143, []string{"ready"}},
+		"SIGKILL follows the grace": {
+			"trap '' TERM; echo ready; while :; do sleep 0.01; done", 50 * time.Millisecond, 137, []string{"ready"},
+		},
+		"there is no grace": {"trap '' TERM; echo ready; while :; do sleep 0.01; done", 0, 137, []string{"ready"}},
 	}
 	for name, test := range tests {
 		for how, stop := range map[string]func(c *batch.Controller, attempt string) error{
@@ -1556,8 +1731,12 @@ func TestCommandIsStopped(t *testing.T) {
 			t.Run(name+", "+how, func(t *testing.T) {
 				t.Parallel()
 				var log lockedBuffer
-				c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))})
-				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0), TerminationGracePeriod: &test.grace, Executor: sh(test.script)})
+				c := newController(t, batch.Options{
+					Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+				})
+				mustCreate(t, c, batch.Job{
+					Name: "j", BackoffLimit: new(0), TerminationGracePeriod: &test.grace, Executor: sh(test.script),
+				})
 				attempt := attemptsOf(t, c, "j")[0].Name
 				var lines []string
 				for line, err := range c.Logs(t.Context(), "j", attempt, batch.LogOptions{Follow: true}) {

@@ -101,14 +101,15 @@ func TestIterationErrors(t *testing.T) {
 		change func(it *batch.Iteration[int, int])
 		check  func(t *testing.T, result batch.Iterated[int], err error)
 	}{
-		"an item": {func(it *batch.Iteration[int, int]) { it.Do = fails(3, broken) }, func(t *testing.T, result batch.Iterated[int], err error) {
-			failed, ok := errors.AsType[*batch.ItemError[int]](err)
-			require.True(t, ok)
-			require.ErrorIs(t, err, broken)
-			require.EqualError(t, err, "batch: item at cursor 3: broken")
-			require.Equal(t, 3, failed.Cursor)
-			require.Equal(t, 2, result.Done)
-		}},
+		"an item": {func(it *batch.Iteration[int, int]) { it.Do = fails(3, broken) },
+			func(t *testing.T, result batch.Iterated[int], err error) {
+				failed, ok := errors.AsType[*batch.ItemError[int]](err)
+				require.True(t, ok)
+				require.ErrorIs(t, err, broken)
+				require.EqualError(t, err, "batch: item at cursor 3: broken")
+				require.Equal(t, 3, failed.Cursor)
+				require.Equal(t, 2, result.Done)
+			}},
 		"too many items": {func(it *batch.Iteration[int, int]) {
 			it.Do = func(context.Context, int) error { return broken }
 			it.MaxSkipped = 2
@@ -130,12 +131,14 @@ func TestIterationErrors(t *testing.T) {
 			require.ErrorIs(t, err, broken)
 			require.Contains(t, string(panicked.Stack), "TestIterationErrors")
 		}},
-		"a field": {func(it *batch.Iteration[int, int]) { it.ChunkSize = -1 }, func(t *testing.T, _ batch.Iterated[int], err error) {
-			require.ErrorContains(t, err, "batch: iteration: Do, DoChunk: one is required")
-		}},
-		"a name that is too long": {func(it *batch.Iteration[int, int]) { it.Name = strings.Repeat("x", 51) }, func(t *testing.T, _ batch.Iterated[int], err error) {
-			require.EqualError(t, err, "batch: name of an iteration: 51 bytes: at most 50 are allowed")
-		}},
+		"a field": {func(it *batch.Iteration[int, int]) { it.ChunkSize = -1 },
+			func(t *testing.T, _ batch.Iterated[int], err error) {
+				require.ErrorContains(t, err, "batch: iteration: Do, DoChunk: one is required")
+			}},
+		"a name that is too long": {func(it *batch.Iteration[int, int]) { it.Name = strings.Repeat("x", 51) },
+			func(t *testing.T, _ batch.Iterated[int], err error) {
+				require.EqualError(t, err, "batch: name of an iteration: 51 bytes: at most 50 are allowed")
+			}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +191,8 @@ func TestIterationWhoseSourceFails(t *testing.T) {
 			}
 		}
 		attempts := 0
-		_, err := batch.Run(t.Context(), batch.Job{Name: "job", BackoffLimit: new(20), Backoff: batch.ConstantBackoff(time.Second),
+		_, err := batch.Run(t.Context(), batch.Job{Name: "job", BackoffLimit: new(20),
+			Backoff: batch.ConstantBackoff(time.Second),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 				result, err := it.Run(ctx, a)
 				attempts++

@@ -886,7 +886,7 @@ func equal[T comparable](a, b *T) bool {
 
 // engineSpec is j, with its defaults, as the engine wants it. What the
 // controller decides is left out.
-func (j *Job) engineSpec() engine.Spec {
+func (j *Job) engineSpec(holdsPending bool) engine.Spec {
 	delay, fixed := constantDelay(j.Backoff)
 	return engine.Spec{
 		Indexed:              j.CompletionMode == Indexed,
@@ -905,7 +905,7 @@ func (j *Job) engineSpec() engine.Spec {
 		FailureRules:         engineFailureRules(j.FailurePolicy),
 		SuccessRules:         engineSuccessRules(j.SuccessPolicy),
 		Unmanaged:            j.otherManager() != "",
-		HoldsPending:         holdsPending(j.Executor),
+		HoldsPending:         holdsPending,
 		CustomDelay:          j.Backoff != nil && !fixed,
 		FixedDelay:           fixed,
 		Delay:                delay,

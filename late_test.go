@@ -14,7 +14,9 @@ func TestLateErrorOfALostAttempt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
 		release := make(chan struct{})
-		mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error { <-release; return errDisk })})
+		mustCreate(t, c, batch.Job{
+			Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error { <-release; return errDisk }),
+		})
 		settle()
 		require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, "DeletionByPodGC"))
 		before, first := c.Wait(t.Context(), "j")

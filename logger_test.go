@@ -37,7 +37,9 @@ func TestHostileLogHandlers(t *testing.T) {
 				require.NoError(t, err)
 				start := time.Now()
 				for _, name := range []string{"a", "b", "c"} {
-					mustCreate(t, c, batch.Job{Name: name, BackoffLimit: new(2), Backoff: batch.ConstantBackoff(time.Minute), Executor: fails(errDisk)})
+					mustCreate(t, c, batch.Job{
+						Name: name, BackoffLimit: new(2), Backoff: batch.ConstantBackoff(time.Minute), Executor: fails(errDisk),
+					})
 				}
 				for _, name := range []string{"a", "b", "c"} {
 					_, err := c.Wait(t.Context(), name)

@@ -15,12 +15,13 @@ import (
 func TestLogsWhoseContextHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
-		_, err := c.Run(t.Context(), batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			for i := range 3 {
-				fmt.Fprintln(a.Stdout(), i)
-			}
-			return nil
-		})})
+		_, err := c.Run(t.Context(), batch.Job{Name: "j",
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				for i := range 3 {
+					fmt.Fprintln(a.Stdout(), i)
+				}
+				return nil
+			})})
 		require.NoError(t, err)
 		for _, follow := range []bool{false, true} {
 			for end := range 4 {

@@ -26,18 +26,23 @@ func mapErrorOf(t *testing.T, err error) *batch.JobError {
 // TestMapSaysWhichItemsFailed wants the last error of every failed item, also if the
 // job keeps nothing, and no item that a retry has saved.
 func TestMapSaysWhichItemsFailed(t *testing.T) {
-	for name, history := range map[string]*int{"by default": nil, "without a history": new(0), "with a short one": new(10)} {
+	for name, history := range map[string]*int{"by default": nil, "without a history": new(0),
+		"with a short one": new(10)} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				const items = 3000
-				job := batch.Job{Name: "map", Parallelism: new(8), BackoffLimitPerIndex: new(1), History: history, Backoff: batch.ConstantBackoff(0)}
-				results, err := batch.Map(t.Context(), job, make([]struct{}, items), func(ctx context.Context, _ struct{}) (int, error) {
-					a, _ := batch.AttemptFrom(ctx)
-					if a.Index%2 == 0 || a.Index%3 == 0 && a.Number > 0 {
-						return a.Index, nil
-					}
-					return 0, fmt.Errorf("item %d, attempt %d", a.Index, a.Number)
-				})
+				job := batch.Job{
+					Name: "map", Parallelism: new(8), BackoffLimitPerIndex: new(1), History: history,
+					Backoff: batch.ConstantBackoff(0),
+				}
+				results, err := batch.Map(t.Context(), job, make([]struct{}, items),
+					func(ctx context.Context, _ struct{}) (int, error) {
+						a, _ := batch.AttemptFrom(ctx)
+						if a.Index%2 == 0 || a.Index%3 == 0 && a.Number > 0 {
+							return a.Index, nil
+						}
+						return 0, fmt.Errorf("item %d, attempt %d", a.Index, a.Number)
+					})
 				e := mapErrorOf(t, err)
 				require.Equal(t, items-1000, e.Status.CompletedIndexes.Len())
 				jobErr := failed(t, err, batch.ReasonFailedIndexes)
@@ -67,7 +72,12 @@ func TestJobErrorSaysWhenItIsCut(t *testing.T) {
 			jobErr := failed(t, err, batch.ReasonBackoffLimitExceeded)
 			require.Equal(t, omitted, jobErr.Omitted, "history %d", history)
 			require.Len(t, jobErr.Attempts, 10-omitted)
-			require.Equal(t, omitted > 0, jobErr.Error() != (&batch.JobError{Status: jobErr.Status, Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts}).Error())
+			require.Equal(
+				t, omitted > 0,
+				jobErr.Error() != (&batch.JobError{
+					Status: jobErr.Status, Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts,
+				}).Error(),
+			)
 		}
 	})
 }
@@ -77,8 +87,9 @@ func TestJobErrorSaysWhenItIsCut(t *testing.T) {
 func TestFailedIndexesSurviveTheProcess(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := new(batchtest.MemoryStore)
-		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5), BackoffLimitPerIndex: new(0),
-			History: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5),
+			BackoffLimitPerIndex: new(0),
+			History:              new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Index%2 == 0 {
 					return nil
 				}
@@ -108,12 +119,13 @@ func TestCancelledMap(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
 		defer cancel()
-		results, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(4)}, []int{1, 100, 0, 2}, func(ctx context.Context, n int) (int, error) {
-			if n == 0 {
-				return 0, errDisk
-			}
-			return n, sleepUnlessDone(ctx, time.Duration(n)*time.Second)
-		})
+		results, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(4)}, []int{1, 100, 0, 2},
+			func(ctx context.Context, n int) (int, error) {
+				if n == 0 {
+					return 0, errDisk
+				}
+				return n, sleepUnlessDone(ctx, time.Duration(n)*time.Second)
+			})
 		e := mapErrorOf(t, err)
 		require.Equal(t, "0,3", e.Status.CompletedIndexes.String())
 		require.Equal(t, []int{1, 0, 0, 2}, results)
@@ -137,7 +149,9 @@ func sleepUnlessDone(ctx context.Context, d time.Duration) error {
 func TestMapOfItemsThatTimeOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for name, limit := range map[string]int{"the item has failed": 0, "another attempt has succeeded": 1} {
-			job := batch.Job{Name: "map", AttemptTimeout: new(time.Second), BackoffLimitPerIndex: new(limit), Backoff: batch.ConstantBackoff(0)}
+			job := batch.Job{
+				Name: "map", AttemptTimeout: new(time.Second), BackoffLimitPerIndex: new(limit), Backoff: batch.ConstantBackoff(0),
+			}
 			results, err := batch.Map(t.Context(), job, []int{7}, func(ctx context.Context, n int) (int, error) {
 				if a, _ := batch.AttemptFrom(ctx); a.Number == 1 {
 					return 70, nil
@@ -169,7 +183,9 @@ func TestDefaultsOfMap(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(runtime.GOMAXPROCS(0)), most.Load())
 		start := time.Now()
-		_, err = batch.Map(t.Context(), batch.Job{Name: "map"}, []int{1}, func(context.Context, int) (int, error) { return 0, errDisk })
+		_, err = batch.Map(
+			t.Context(), batch.Job{Name: "map"}, []int{1}, func(context.Context, int) (int, error) { return 0, errDisk },
+		)
 		require.ErrorIs(t, err, errDisk)
 		require.Less(t, time.Since(start), 20*time.Second) // 100 ms, doubling, six times, and half as much again
 		require.Greater(t, time.Since(start), 3*time.Second)

@@ -23,7 +23,8 @@ func TestPermanentOfAnotherJob(t *testing.T) {
 	cancelled := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errCause)
 		defer cancel()
-		job := batch.Job{Name: "inner", FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorIs(errDisk)}},
+		job := batch.Job{Name: "inner", FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore,
+			OnError: batch.ErrorIs(errDisk)}},
 			Executor: fails(batch.Permanent(errDisk))}
 		_, err := batch.Run(ctx, job)
 		return err
@@ -43,7 +44,9 @@ func TestPermanentOfAnotherJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				status, err := batch.Run(t.Context(), batch.Job{Name: "outer", BackoffLimit: new(2), Backoff: batch.ConstantBackoff(0), Executor: fn(test.f)})
+				status, err := batch.Run(t.Context(), batch.Job{
+					Name: "outer", BackoffLimit: new(2), Backoff: batch.ConstantBackoff(0), Executor: fn(test.f),
+				})
 				require.Error(t, err)
 				require.Equal(t, test.want, status.Failed)
 			})

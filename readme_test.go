@@ -106,7 +106,8 @@ func TestReadmePrograms(t *testing.T) {
 // between back quotes, to be parts of tests that run.
 func TestReadmeFragments(t *testing.T) {
 	var all strings.Builder
-	for _, folder := range []string{".", "contrib/boltstore", "contrib/cron", "contrib/kube", "contrib/page", "contrib/prometheus"} {
+	for _, folder := range []string{".", "contrib/boltstore", "contrib/cron", "contrib/kube", "contrib/page",
+		"contrib/prometheus"} {
 		files, err := filepath.Glob(folder + "/*_test.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -82,7 +82,8 @@ func removeWhileItRuns(t *testing.T, c *batch.Controller, job batch.Job, p strin
 // capturing is a job whose executor has captured a megabyte, and prints.
 func capturing(i int) batch.Job {
 	payload := make([]byte, 1<<20)
-	return batch.Job{Name: fmt.Sprint("j", i), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+	return batch.Job{Name: fmt.Sprint("j", i), Executor: batch.ExecutorFunc(func(_ context.Context,
+		a batch.Attempt) error {
 		payload[0]++
 		_, err := fmt.Fprintln(a.Stdout(), "done")
 		return err
@@ -112,7 +113,9 @@ func heapMiB() int {
 func TestJobsThatWaitForASlotAreFreed(t *testing.T) {
 	c := newController(t, batch.Options{MaxActive: 1})
 	running := make(chan struct{})
-	mustCreate(t, c, batch.Job{Name: "long", Executor: fn(func(ctx context.Context) error { close(running); <-ctx.Done(); return nil })})
+	mustCreate(t, c, batch.Job{
+		Name: "long", Executor: fn(func(ctx context.Context) error { close(running); <-ctx.Done(); return nil }),
+	})
 	<-running
 	mostGrowth(t, 8, func(i int) {
 		job := capturing(i)
@@ -126,7 +129,8 @@ func TestJobsThatWaitForASlotAreFreed(t *testing.T) {
 func TestFinishedJobKeepsLittle(t *testing.T) {
 	c := newController(t, batch.Options{})
 	mostGrowth(t, 16, func(i int) {
-		_, err := c.Run(t.Context(), batch.Job{Name: fmt.Sprint("j", i), Completions: new(2000), Parallelism: new(2000), History: new(0),
+		_, err := c.Run(t.Context(), batch.Job{Name: fmt.Sprint("j", i), Completions: new(2000), Parallelism: new(2000),
+			History:  new(0),
 			Executor: succeed})
 		require.NoError(t, err)
 	})

@@ -77,7 +77,9 @@ func ExampleAttemptRun() {
 		return nil
 	}
 	ctx := context.Background()
-	_, err = c.Apply(ctx, batch.Job{Name: "import", RestartPolicy: batch.RestartOnFailure, Executor: batch.ExecutorFunc(flaky)})
+	_, err = c.Apply(ctx, batch.Job{
+		Name: "import", RestartPolicy: batch.RestartOnFailure, Executor: batch.ExecutorFunc(flaky),
+	})
 	if err == nil {
 		_, err = c.Wait(ctx, "import")
 	}

@@ -62,7 +62,8 @@ func callAgainstShutdown(t *testing.T, job func(string, func()) batch.Job,
 			isLate.Store(true)
 		}
 	}
-	c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+	c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int,
+		error) {
 		called()
 		return len(p), nil
 	}), nil))})
@@ -105,8 +106,10 @@ func TestDeletedAttemptWithALargeDirectory(t *testing.T) {
 	failed := make(chan struct{})
 	var isDown atomic.Bool
 	var calls atomic.Int64
-	mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Hour),
-		Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+	mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
+		RestartBackoff: batch.ConstantBackoff(time.Hour),
+		Backoff:        batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context,
+			a batch.Attempt) error {
 			if isDown.Load() {
 				t.Error("an attempt has begun after Shutdown")
 			}
@@ -152,10 +155,11 @@ func TestShutdownByAnExecutor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
-				status, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(ctx context.Context) error {
-					other, err := batch.New(t.Context(), batch.Options{})
-					return errors.Join(err, other.Shutdown(ctx), c.Shutdown(with(ctx)))
-				})})
+				status, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0),
+					Executor: fn(func(ctx context.Context) error {
+						other, err := batch.New(t.Context(), batch.Options{})
+						return errors.Join(err, other.Shutdown(ctx), c.Shutdown(with(ctx)))
+					})})
 				require.ErrorContains(t, err, "batch: shutdown by an executor of the controller: it would wait for itself")
 				require.Equal(t, "Failed", status.State())
 				mustCreate(t, c, batch.Job{Name: "it-goes-on", Executor: succeed})

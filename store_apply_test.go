@@ -30,7 +30,10 @@ func TestApplyTwice(t *testing.T) {
 	eachStore(t, func(t *testing.T, o batch.Options) {
 		c := newController(t, o)
 		var starts atomic.Int32
-		job := batch.Job{Name: "j", Labels: map[string]string{}, Executor: fn(func(ctx context.Context) error { starts.Add(1); return lasts(ctx, time.Second) })}
+		job := batch.Job{
+			Name: "j", Labels: map[string]string{},
+			Executor: fn(func(ctx context.Context) error { starts.Add(1); return lasts(ctx, time.Second) }),
+		}
 		first := apply(t, c, job)
 		require.Equal(t, "Running", first.State())
 		settle()
@@ -50,7 +53,8 @@ func TestApplyIsRefused(t *testing.T) {
 		c := newController(t, o)
 		good := batch.Job{Name: "j", Suspend: true, Executor: succeed}
 		s, err := c.Apply(t.Context(), batch.Job{Name: "j", Parallelism: new(-1)})
-		require.EqualError(t, err, `batch: job "j" is invalid: Parallelism: Invalid value: -1: must be greater than or equal to 0; `+
+		require.EqualError(t, err, `batch: job "j" is invalid: Parallelism: Invalid value: -1: must be greater than or `+
+			`equal to 0; `+
 			`Executor: Required value: a job needs something to run`)
 		require.Zero(t, s)
 		_, err = c.Apply(ended(errCause), good)
@@ -75,12 +79,16 @@ func everything() batch.Job {
 		Name: "j", Labels: map[string]string{"team": "x"}, Annotations: map[string]string{"note": "y"},
 		Executor: untilDone, ContainerName: "worker",
 		Completions: new(8), Parallelism: new(4), CompletionMode: batch.Indexed, RestartPolicy: batch.RestartNever,
-		BackoffLimit: new(5), BackoffLimitPerIndex: new(2), MaxFailedIndexes: new(3), Backoff: batch.ConstantBackoff(time.Second),
+		BackoffLimit: new(5), BackoffLimitPerIndex: new(2), MaxFailedIndexes: new(3),
+		Backoff:        batch.ConstantBackoff(time.Second),
 		ActiveDeadline: new(time.Hour), AttemptTimeout: new(time.Minute), TerminationGracePeriod: new(time.Second),
 		TTLAfterFinished: new(24 * time.Hour), Suspend: true, ReplacementPolicy: batch.ReplaceFailed,
 		FailurePolicy: []batch.FailureRule{
 			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}},
-			{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True"}}},
+			{
+				Action:       batch.ActionIgnore,
+				OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True"}},
+			},
 			{Action: batch.ActionCount, OnError: batch.ErrorIs(errCause)}},
 		SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-3"), SucceededCount: new(2)}},
 		History:       new(10), LogLimit: new(1000),
@@ -199,7 +207,9 @@ func TestApplyKeepsUpdates(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
 				c := newController(t, batch.Options{Store: &store})
-				job := batch.Job{Name: "j", Completions: new(100), Parallelism: new(1), Labels: map[string]string{"a": "1"}, Executor: untilDone}
+				job := batch.Job{
+					Name: "j", Completions: new(100), Parallelism: new(1), Labels: map[string]string{"a": "1"}, Executor: untilDone,
+				}
 				apply(t, c, job)
 				require.NoError(t, c.Suspend(t.Context(), "j"))
 				require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) {
@@ -276,7 +286,9 @@ func TestApplyAtOnce(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
 				var starts atomic.Int32
-				job := batch.Job{Name: "j", Executor: fn(func(ctx context.Context) error { starts.Add(1); return lasts(ctx, time.Minute) })}
+				job := batch.Job{
+					Name: "j", Executor: fn(func(ctx context.Context) error { starts.Add(1); return lasts(ctx, time.Minute) }),
+				}
 				c := newController(t, batch.Options{Store: &store})
 				if there {
 					apply(t, c, job)
@@ -381,11 +393,13 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 	never := fn(func(context.Context) error { panic("it runs again") })
 	noise := fmt.Errorf("line 1\nline 2 <&> \"quoted\" %s", "ü\u2028\x00")
 	cases := map[string]batch.Job{
-		"complete":           {Executor: succeed, Completions: new(3), Parallelism: new(3)},
-		"nothing to do":      {Executor: never, Completions: new(0)},
-		"too many failures":  {Executor: fails(noise), BackoffLimit: new(2), Backoff: batch.ConstantBackoff(time.Second)},
-		"without history":    {Executor: fails(exit(7)), BackoffLimit: new(0), History: new(0)},
-		"a short history":    {Executor: fails(exit(7)), BackoffLimit: new(3), History: new(1), Backoff: batch.ConstantBackoff(0)},
+		"complete":          {Executor: succeed, Completions: new(3), Parallelism: new(3)},
+		"nothing to do":     {Executor: never, Completions: new(0)},
+		"too many failures": {Executor: fails(noise), BackoffLimit: new(2), Backoff: batch.ConstantBackoff(time.Second)},
+		"without history":   {Executor: fails(exit(7)), BackoffLimit: new(0), History: new(0)},
+		"a short history": {
+			Executor: fails(exit(7)), BackoffLimit: new(3), History: new(1), Backoff: batch.ConstantBackoff(0),
+		},
 		"deadline":           {Executor: untilDone, ActiveDeadline: new(time.Second)},
 		"attempt timeout":    {Executor: untilDone, BackoffLimit: new(0), AttemptTimeout: new(time.Second)},
 		"permanent":          {Executor: fails(backoff.Permanent(noise))},
@@ -395,7 +409,8 @@ func TestFinishedJobStaysFinished(t *testing.T) {
 			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}}}},
 		"an error's rule": {Executor: fails(errCause), FailurePolicy: []batch.FailureRule{
 			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errCause)}}},
-		"failed indexes": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2), BackoffLimitPerIndex: new(0),
+		"failed indexes": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2),
+			BackoffLimitPerIndex: new(0),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				a.SetOutput("wrote " + a.Token()[37:])
 				if a.Index%2 > 0 {
@@ -479,7 +494,10 @@ func TestUpdateDeclares(t *testing.T) {
 			return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: match}}
 		}
 		matches := func(error) bool { return true }
-		apply(t, c, batch.Job{Name: "j", Completions: new(3), Backoff: slowly, RestartBackoff: batch.ConstantBackoff(time.Hour), FailurePolicy: rules(matches), Executor: untilDone})
+		apply(t, c, batch.Job{
+			Name: "j", Completions: new(3), Backoff: slowly, RestartBackoff: batch.ConstantBackoff(time.Hour),
+			FailurePolicy: rules(matches), Executor: untilDone,
+		})
 		apply(t, c, batch.Job{Name: "over", Executor: succeed})
 		complete(t, c, "over")
 		shut(t, c)
@@ -496,7 +514,9 @@ func TestUpdateDeclares(t *testing.T) {
 		err := update(func(j *batch.Job) { j.Executor, j.Backoff = succeed, slowly })
 		invalid, ok := errors.AsType[*batch.ValidationError](err)
 		require.True(t, ok, "%v", err)
-		require.Equal(t, "spec.podFailurePolicy.rules[0]", invalid.Fields[0].Field, "the rule matches errors, and has no function")
+		require.Equal(
+			t, "spec.podFailurePolicy.rules[0]", invalid.Fields[0].Field, "the rule matches errors, and has no function",
+		)
 		require.True(t, get(t, c, "j").Is(batch.ConditionStalled))
 		require.NoError(t, update(func(j *batch.Job) {
 			j.Executor, j.Backoff, j.FailurePolicy = succeed, slowly, rules(matches)

@@ -31,7 +31,8 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store batchtest.MemoryStore
 		found := make(map[int]string)
-		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+		job := batch.Job{Name: "job", Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure,
+			RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Restarts == 0 {
 					return errors.Join(a.SaveCheckpoint(context.Background(), fmt.Append(nil, "of ", a.Number)), errors.New("again"))
@@ -50,7 +51,8 @@ func TestRestartInPlaceKeepsItsCheckpointOverAProcess(t *testing.T) {
 func TestRestartInPlaceOverAProcessStillLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store batchtest.MemoryStore
-		job := batch.Job{Name: "job", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+		job := batch.Job{Name: "job", RestartPolicy: batch.RestartOnFailure,
+			RestartBackoff: batch.ConstantBackoff(time.Minute),
 			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 				if a.Restarts == 0 {
 					a.SetOutput("first")
@@ -72,12 +74,13 @@ func TestCheckpointOfADeletedJobIsNotStored(t *testing.T) {
 			c, err := batch.New(t.Context(), batch.Options{Store: &store})
 			require.NoError(t, err)
 			started, goOn, saved := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-			require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job", Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				close(started)
-				<-goOn
-				saved <- a.SaveCheckpoint(context.Background(), []byte("x"))
-				return nil
-			})}))
+			require.NoError(t, c.Create(t.Context(), batch.Job{Name: "job",
+				Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+					close(started)
+					<-goOn
+					saved <- a.SaveCheckpoint(context.Background(), []byte("x"))
+					return nil
+				})}))
 			<-started
 			require.NoError(t, c.Delete(t.Context(), "job", how))
 			close(goOn)
@@ -118,15 +121,16 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 					var store batchtest.MemoryStore
 					c := newController(t, batch.Options{Store: &store})
 					var found []string
-					job := batch.Job{Name: "job", CompletionMode: mode, Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-						found = append(found, string(a.Checkpoint()))
-						if len(found) > 1 {
+					job := batch.Job{Name: "job", CompletionMode: mode,
+						Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+							found = append(found, string(a.Checkpoint()))
+							if len(found) > 1 {
+								return nil
+							}
+							require.NoError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
+							<-ctx.Done()
 							return nil
-						}
-						require.NoError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
-						<-ctx.Done()
-						return nil
-					})}
+						})}
 					apply(t, c, job)
 					time.Sleep(time.Second)
 					c = stop(t, c, &store)
@@ -157,7 +161,8 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 		all.Go(func() {
 			for n := range jobs {
 				name := fmt.Sprintf("j-%d-%d", i, n)
-				if err := c.Create(t.Context(), batch.Job{Name: name, Parallelism: new(4), Completions: new(1000), Executor: saves}); err != nil {
+				if err := c.Create(t.Context(), batch.Job{Name: name, Parallelism: new(4), Completions: new(1000),
+					Executor: saves}); err != nil {
 					t.Error(err)
 				}
 				if err := c.Delete(t.Context(), name, batch.DeleteBackground); err != nil {
@@ -168,5 +173,5 @@ func TestCheckpointsDuringDeletions(t *testing.T) {
 	}
 	all.Wait()
 	require.NoError(t, c.Shutdown(t.Context()))
-	require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
+	require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
 }

@@ -199,9 +199,12 @@ func (w *workload) checkKept(t *testing.T, told batch.Status, c *batch.Controlle
 	}
 	require.LessOrEqual(t, is.Active, told.Active)
 	require.Zero(t, is.Terminating+is.Ready)
-	is.Active, is.Pending, is.Terminating, is.Ready, is.Abandoned = told.Active, told.Pending, told.Terminating, told.Ready, told.Abandoned
-	is.Failed, is.FailedIndexes, is.Conditions, is.LastFailure = told.Failed, told.FailedIndexes, told.Conditions, told.LastFailure
-	is.CompletedIndexes, is.CompletionTime = told.CompletedIndexes, told.CompletionTime // equal, see above; what is lost may end it
+	is.Active, is.Pending, is.Terminating = told.Active, told.Pending, told.Terminating
+	is.Ready, is.Abandoned = told.Ready, told.Abandoned
+	is.Failed, is.FailedIndexes = told.Failed, told.FailedIndexes
+	is.Conditions, is.LastFailure = told.Conditions, told.LastFailure
+	// equal, see above; what is lost may end it
+	is.CompletedIndexes, is.CompletionTime = told.CompletedIndexes, told.CompletionTime
 	require.Equal(t, told, is)
 }
 
@@ -242,7 +245,9 @@ func (w *workload) checkOutcome(t *testing.T, told batch.Status, c *batch.Contro
 	require.GreaterOrEqual(t, is.Succeeded, told.Succeeded)
 	require.GreaterOrEqual(t, is.Failed, told.Failed)
 	require.LessOrEqual(t, is.Succeeded-told.Succeeded, successes, "a success that nobody has seen")
-	if is.Is(batch.ConditionComplete) && !told.Finished() && is.Completions != nil && w.job(told.Name).SuccessPolicy == nil {
+	if is.Is(
+		batch.ConditionComplete,
+	) && !told.Finished() && is.Completions != nil && w.job(told.Name).SuccessPolicy == nil {
 		require.GreaterOrEqual(t, is.Succeeded, *is.Completions)
 	}
 }
@@ -286,8 +291,9 @@ func (w *workload) job(name string) *batch.Job {
 func (w *workload) chance(percent int) bool { return w.random.IntN(100) < percent }
 
 func (w *workload) randomJob(name string) batch.Job {
-	job := batch.Job{Name: name, Completions: new(1 + w.random.IntN(8)), Parallelism: new(1 + w.random.IntN(3)), BackoffLimit: new(w.random.IntN(12)),
-		Suspend: w.chance(10), History: new(100), Executor: batch.ExecutorFunc(w.execute)}
+	job := batch.Job{Name: name, Completions: new(1 + w.random.IntN(8)), Parallelism: new(1 + w.random.IntN(3)),
+		BackoffLimit: new(w.random.IntN(12)),
+		Suspend:      w.chance(10), History: new(100), Executor: batch.ExecutorFunc(w.execute)}
 	switch w.random.IntN(4) {
 	case 0:
 		job.RestartPolicy = batch.RestartOnFailure
@@ -443,7 +449,10 @@ func (w *workload) finish(t *testing.T, c *batch.Controller) {
 		}
 		s, err := c.Wait(ctx, s.Name)
 		_, fails := errors.AsType[*batch.JobError](err)
-		require.True(t, err == nil || fails || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrDeleted), "%v: %s: %v", s, s.Explain(), err)
+		require.True(
+			t, err == nil || fails || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrDeleted), "%v: %s: %v", s,
+			s.Explain(), err,
+		)
 		w.checkAttempts(t, c, s.Name)
 	}
 }
@@ -453,7 +462,8 @@ func (w *workload) checkAttempts(t *testing.T, c *batch.Controller, name string)
 	t.Helper()
 	seen := make(map[string]bool)
 	for _, a := range attemptsIfAny(c, name) {
-		for _, id := range []string{a.UID, a.JobUID + a.Name, fmt.Sprint(a.JobUID, "#", a.Ordinal), fmt.Sprint(a.JobUID, "/", a.Index, "/", a.Number)} {
+		for _, id := range []string{a.UID, a.JobUID + a.Name, fmt.Sprint(a.JobUID, "#", a.Ordinal),
+			fmt.Sprint(a.JobUID, "/", a.Index, "/", a.Number)} {
 			require.False(t, seen[id], "two attempts are %s", id)
 			seen[id] = true
 		}

@@ -33,7 +33,8 @@ func TestStoreThatRefusesOneJob(t *testing.T) {
 		c := newController(t, batch.Options{Store: new(limited)})
 		mustCreate(t, c, batch.Job{Name: "good", Completions: new(1000), Executor: takes(10 * time.Millisecond)})
 		bad := make(chan error, 1)
-		mustCreate(t, c, batch.Job{Name: "bad", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+		mustCreate(t, c, batch.Job{Name: "bad", Executor: batch.ExecutorFunc(func(ctx context.Context,
+			a batch.Attempt) error {
 			bad <- a.SaveCheckpoint(ctx, make([]byte, 500<<10))
 			<-ctx.Done()
 			return ctx.Err()
@@ -93,7 +94,8 @@ func TestStoreThatHangs(t *testing.T) {
 				var store disk
 				c := newController(t, batch.Options{Store: &store})
 				attempt := make(chan batch.Attempt, 1)
-				mustCreate(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				mustCreate(t, c, batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(ctx context.Context,
+					a batch.Attempt) error {
 					attempt <- a
 					<-ctx.Done()
 					return ctx.Err()

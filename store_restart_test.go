@@ -274,7 +274,7 @@ func TestTTLGoesOn(t *testing.T) {
 				settle()
 				_, err := c.Get("j")
 				require.ErrorIs(t, err, batch.ErrNotFound)
-				require.Equal(t, []string{"/clock", "/format"}, recorded(t, left))
+				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, left))
 			})
 		})
 	}
@@ -309,9 +309,9 @@ func TestStoreForgets(t *testing.T) {
 				require.Greater(t, len(recorded(t, &store)), 10)
 				require.NoError(t, remove(t.Context(), c))
 				time.Sleep(time.Hour)
-				require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
+				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
 				shut(t, c)
-				require.Equal(t, []string{"/clock", "/format"}, recorded(t, &store))
+				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
 			})
 		})
 	}

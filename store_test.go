@@ -130,7 +130,9 @@ func complete(t *testing.T, c *batch.Controller, name string) batch.Status {
 // and with nothing running.
 func stored(s batch.Status) batch.Status {
 	s.Revision, s.Halted, s.NextRetry, s.Progress.ETA, s.WaitsFor = 0, false, time.Time{}, time.Time{}, ""
-	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c batch.Condition) bool { return c.Type == batch.ConditionStalled })
+	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c batch.Condition) bool {
+		return c.Type == batch.ConditionStalled
+	})
 	if len(s.Conditions) == 0 {
 		s.Conditions = nil
 	}
@@ -270,7 +272,9 @@ func TestReadsShowWhatIsStored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
 		c := newController(t, batch.Options{Store: &store})
-		mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Executor: takes(time.Second)})
+		mustCreate(t, c, batch.Job{
+			Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Executor: takes(time.Second),
+		})
 		settle()
 		first := get(t, c, "j")
 		watched := make(chan batch.Change, 100)

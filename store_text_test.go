@@ -15,7 +15,9 @@ import (
 
 // An error without a text is one, also in another process.
 func TestErrorWithoutATextSurvives(t *testing.T) {
-	job := batch.Job{Name: "job", BackoffLimit: new(0), Executor: fn(func(context.Context) error { return errors.New("") })}
+	job := batch.Job{
+		Name: "job", BackoffLimit: new(0), Executor: fn(func(context.Context) error { return errors.New("") }),
+	}
 	for name, history := range map[string]*int{"kept": nil, "no history": new(0)} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -94,7 +94,10 @@ func statusFields() []column[batch.Status] {
 		{name: "failed", cell: func(s status) string { return strconv.Itoa(s.Failed) }},
 		{name: "completedIndexes", cell: func(s status) string { return s.CompletedIndexes.String() }},
 		{name: "failedIndexes", cell: failedIndexes},
-		{name: "took", normal: shortText, cell: func(s status) string { return between(s.StartTime, decisive(s).LastTransitionTime) }},
+		{
+			name: "took", normal: shortText,
+			cell: func(s status) string { return between(s.StartTime, decisive(s).LastTransitionTime) },
+		},
 		{name: "retryIn", normal: shortText, cell: retryIn},
 		{name: "lastFailure", cell: lastFailure},
 		{name: "explain", cell: status.Explain},

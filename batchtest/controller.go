@@ -63,7 +63,8 @@ func shutdown(t testing.TB, c *batch.Controller) {
 		err = shutdownWithin(c, leakTime)
 	}
 	if left, ok := errors.AsType[*batch.AbandonedError](err); ok {
-		t.Errorf("batchtest: executors leaked: these attempts were cancelled and have not returned within their grace period: %s",
+		t.Errorf("batchtest: executors leaked: these attempts were cancelled and have not returned within their grace "+
+			"period: %s",
 			strings.Join(left.Attempts, ", "))
 		return
 	}

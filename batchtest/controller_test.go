@@ -57,7 +57,9 @@ func TestRun_EndsWithTheTest(t *testing.T) {
 }
 
 func TestNewController_LogsToTheTest(t *testing.T) {
-	got := failing(func(t testing.TB) { _, _ = batchtest.Run(t, batch.Job{Name: "report", Executor: batchtest.Succeed()}) })
+	got := failing(func(t testing.TB) {
+		_, _ = batchtest.Run(t, batch.Job{Name: "report", Executor: batchtest.Succeed()})
+	})
 	require.Contains(t, got.log.String(), "report")
 }
 

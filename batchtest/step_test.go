@@ -22,19 +22,28 @@ func TestStep_EndsTheAttemptAsItSays(t *testing.T) {
 		text string // of the error
 		exit int
 	}{
-		"the zero step succeeds":            {step: batchtest.Step{}},
-		"succeed":                           {step: batchtest.Succeed()},
-		"fail with an error":                {step: batchtest.Fail(errDown), err: errDown, text: "database is down", exit: 1},
-		"fail for no reason":                {step: batchtest.Fail(nil), err: batchtest.ErrFailed, text: "batchtest: scripted failure", exit: 1},
-		"fail with an exit code":            {step: batchtest.Exit(3), text: "exit status 3", exit: 3},
-		"exit code 0 is success":            {step: batchtest.Exit(0)},
-		"a call's error":                    {step: batchtest.Call(func(context.Context, batch.Attempt) error { return errDown }), err: errDown, text: "database is down", exit: 1},
-		"a call of nothing succeeds":        {step: batchtest.Call(nil)},
-		"do of nothing succeeds":            {step: batchtest.Do()},
-		"do ends with the first failure":    {step: batchtest.Do(batchtest.Succeed(), batchtest.Exit(4), batchtest.Exit(5)), text: "exit status 4", exit: 4},
-		"do leaves out what is there never": {step: batchtest.Do(batchtest.Exit(4).Times(0), batchtest.Exit(5)), text: "exit status 5", exit: 5},
-		"no time passes in take 0":          {step: batchtest.Take(0)},
-		"no time passes in take -1":         {step: batchtest.Take(-1)},
+		"the zero step succeeds": {step: batchtest.Step{}},
+		"succeed":                {step: batchtest.Succeed()},
+		"fail with an error":     {step: batchtest.Fail(errDown), err: errDown, text: "database is down", exit: 1},
+		"fail for no reason": {
+			step: batchtest.Fail(nil), err: batchtest.ErrFailed, text: "batchtest: scripted failure", exit: 1,
+		},
+		"fail with an exit code": {step: batchtest.Exit(3), text: "exit status 3", exit: 3},
+		"exit code 0 is success": {step: batchtest.Exit(0)},
+		"a call's error": {
+			step: batchtest.Call(func(context.Context, batch.Attempt) error { return errDown }), err: errDown,
+			text: "database is down", exit: 1,
+		},
+		"a call of nothing succeeds": {step: batchtest.Call(nil)},
+		"do of nothing succeeds":     {step: batchtest.Do()},
+		"do ends with the first failure": {
+			step: batchtest.Do(batchtest.Succeed(), batchtest.Exit(4), batchtest.Exit(5)), text: "exit status 4", exit: 4,
+		},
+		"do leaves out what is there never": {
+			step: batchtest.Do(batchtest.Exit(4).Times(0), batchtest.Exit(5)), text: "exit status 5", exit: 5,
+		},
+		"no time passes in take 0":  {step: batchtest.Take(0)},
+		"no time passes in take -1": {step: batchtest.Take(-1)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,18 +91,29 @@ func TestStep_WaitsAsItSays(t *testing.T) {
 		took time.Duration // the attempt is cancelled after an hour
 		err  error
 	}{
-		"take takes its time":                       {step: batchtest.Take(time.Minute), took: time.Minute},
-		"take notices the end of the context":       {step: batchtest.Take(2 * time.Hour), took: time.Hour, err: cause},
-		"steps take their times together":           {step: batchtest.Do(batchtest.Take(1), batchtest.Take(2), batchtest.Take(4)), took: 7},
-		"times repeats within an attempt":           {step: batchtest.Do(batchtest.Take(time.Minute).Times(3)), took: 3 * time.Minute},
-		"until waits no longer than it must":        {step: after(time.Minute), took: time.Minute},
-		"until notices the end of the context":      {step: after(2 * time.Hour), took: time.Hour, err: cause},
-		"hang waits for the end of the context":     {step: batchtest.Hang(), took: time.Hour, err: cause},
-		"pending takes its time":                    {step: batchtest.Pending(time.Minute), took: time.Minute},
-		"pending notices the end of the context":    {step: batchtest.Pending(2 * time.Hour), took: time.Hour, err: cause},
-		"who ignores the cancellation goes on":      {step: batchtest.IgnoreCancel(batchtest.Take(2 * time.Hour)), took: 2 * time.Hour},
-		"and ends as it would have":                 {step: batchtest.IgnoreCancel(batchtest.Take(2*time.Hour), batchtest.Fail(errDown)), took: 2 * time.Hour, err: errDown},
-		"steps after what was cancelled do not run": {step: batchtest.Do(batchtest.Hang(), batchtest.Take(time.Minute)), took: time.Hour, err: cause},
+		"take takes its time":                 {step: batchtest.Take(time.Minute), took: time.Minute},
+		"take notices the end of the context": {step: batchtest.Take(2 * time.Hour), took: time.Hour, err: cause},
+		"steps take their times together": {
+			step: batchtest.Do(batchtest.Take(1), batchtest.Take(2), batchtest.Take(4)), took: 7,
+		},
+		"times repeats within an attempt": {
+			step: batchtest.Do(batchtest.Take(time.Minute).Times(3)), took: 3 * time.Minute,
+		},
+		"until waits no longer than it must":     {step: after(time.Minute), took: time.Minute},
+		"until notices the end of the context":   {step: after(2 * time.Hour), took: time.Hour, err: cause},
+		"hang waits for the end of the context":  {step: batchtest.Hang(), took: time.Hour, err: cause},
+		"pending takes its time":                 {step: batchtest.Pending(time.Minute), took: time.Minute},
+		"pending notices the end of the context": {step: batchtest.Pending(2 * time.Hour), took: time.Hour, err: cause},
+		"who ignores the cancellation goes on": {
+			step: batchtest.IgnoreCancel(batchtest.Take(2 * time.Hour)), took: 2 * time.Hour,
+		},
+		"and ends as it would have": {
+			step: batchtest.IgnoreCancel(batchtest.Take(2*time.Hour), batchtest.Fail(errDown)), took: 2 * time.Hour,
+			err: errDown,
+		},
+		"steps after what was cancelled do not run": {
+			step: batchtest.Do(batchtest.Hang(), batchtest.Take(time.Minute)), took: time.Hour, err: cause,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,10 @@ func dedent(text string) string {
 
 func TestWant_SaysNothingIfAllIsWell(t *testing.T) {
 	complete := status("report", holds(batch.ConditionComplete, batch.ReasonCompletionsReached))
-	failed := status("report", holds(batch.ConditionFailureTarget, batch.ReasonDeadlineExceeded), holds(batch.ConditionFailed, batch.ReasonDeadlineExceeded))
+	failed := status(
+		"report", holds(batch.ConditionFailureTarget, batch.ReasonDeadlineExceeded),
+		holds(batch.ConditionFailed, batch.ReasonDeadlineExceeded),
+	)
 	got := failing(func(t testing.TB) {
 		batchtest.WantComplete(t, complete)
 		batchtest.WantFailed(t, failed, batch.ReasonDeadlineExceeded)
@@ -96,9 +99,11 @@ func TestWantIndexes_SaysWhatIsWrong(t *testing.T) {
 		got, want string
 		failure   string
 	}{
-		"some are missing":    {got: "0,2", want: "0-4", failure: ` got: "0,2"` + "\n" + `want: "0-4"` + "\nmissing: 1,3,4"},
-		"some are not wanted": {got: "0-9", want: "0,4", failure: ` got: "0-9"` + "\n" + `want: "0,4"` + "\nnot wanted: 1-3,5-9"},
-		"both":                {got: "1", want: "2", failure: ` got: "1"` + "\n" + `want: "2"` + "\nmissing: 2\nnot wanted: 1"},
+		"some are missing": {got: "0,2", want: "0-4", failure: ` got: "0,2"` + "\n" + `want: "0-4"` + "\nmissing: 1,3,4"},
+		"some are not wanted": {
+			got: "0-9", want: "0,4", failure: ` got: "0-9"` + "\n" + `want: "0,4"` + "\nnot wanted: 1-3,5-9",
+		},
+		"both": {got: "1", want: "2", failure: ` got: "1"` + "\n" + `want: "2"` + "\nmissing: 2\nnot wanted: 1"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -204,8 +209,10 @@ func TestWantAttempts_KnowsAllColumns(t *testing.T) {
 		ExitCode: new(143), Err: errDown, Restarts: 3, Failures: 1, IgnoredFailures: 2,
 		CreatedAt: began, StartedAt: began.Add(time.Second), FinishedAt: began.Add(time.Minute),
 		DeletedBy: "eviction", Abandoned: true, Ready: true,
-		Conditions: []batch.Condition{holds(batch.ConditionDisruptionTarget, ""), {Type: batch.ConditionReady, Status: "False"}},
-		Output:     "half", Progress: batch.Progress{Done: 3, Total: 10, Phase: "verifying"},
+		Conditions: []batch.Condition{
+			holds(batch.ConditionDisruptionTarget, ""), {Type: batch.ConditionReady, Status: "False"},
+		},
+		Output: "half", Progress: batch.Progress{Done: 3, Total: 10, Phase: "verifying"},
 	}
 	batchtest.WantAttempts(t, []batch.AttemptStatus{a}, `
 		ordinal index number phase  reason  exit restarts failures ignored message
@@ -220,7 +227,10 @@ func TestWantAttempts_KnowsAllColumns(t *testing.T) {
 func TestWantEvents_ShowsTheLinesThatDiffer(t *testing.T) {
 	events := []batch.Event{
 		{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: report-0-bcdfg", At: began},
-		{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: began.Add(time.Minute)},
+		{
+			Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit",
+			At: began.Add(time.Minute),
+		},
 	}
 	got := failing(func(t testing.TB) {
 		batchtest.WantEvents(t, events, `

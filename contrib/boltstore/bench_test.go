@@ -98,7 +98,10 @@ func filled(tb testing.TB, jobs int) *Store {
 	var records []batch.Record
 	for i := range jobs {
 		job := fmt.Sprintf("job-%08d", i)
-		records = append(records, record(job, "spec", fmt.Sprintf("%0300d", i)), record(job, "state", fmt.Sprintf("%0200d", i)), record(job, "attempt", fmt.Sprintf("%0100d", i)))
+		records = append(
+			records, record(job, "spec", fmt.Sprintf("%0300d", i)), record(job, "state", fmt.Sprintf("%0200d", i)),
+			record(job, "attempt", fmt.Sprintf("%0100d", i)),
+		)
 		if len(records) >= 3000 || i == jobs-1 {
 			commit(tb, s, records...)
 			records = records[:0]
@@ -174,8 +177,9 @@ func BenchmarkController(b *testing.B) {
 }
 
 func runNoops(tb testing.TB, c *batch.Controller, n, parallelism int) {
-	_, err := c.Apply(tb.Context(), batch.Job{Name: "noop", CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(parallelism),
-		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})
+	_, err := c.Apply(tb.Context(), batch.Job{Name: "noop", CompletionMode: batch.Indexed, Completions: new(n),
+		Parallelism: new(parallelism),
+		Executor:    batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})
 	require.NoError(tb, err)
 	_, err = c.Wait(tb.Context(), "noop")
 	require.NoError(tb, err)

@@ -256,14 +256,23 @@ func TestOpen_NotAStore(t *testing.T) {
 		file made
 		want string
 	}{
-		"empty":      {file: func(t *testing.T, path string) { write(t, path, nil) }, want: "it is empty (remove it to begin a new one)"},
-		"text":       {file: func(t *testing.T, path string) { write(t, path, bytes.Repeat([]byte("text\n"), 1e4)) }, want: "no file of bbolt"},
+		"empty": {
+			file: func(t *testing.T, path string) { write(t, path, nil) }, want: "it is empty (remove it to begin a new one)",
+		},
+		"text": {
+			file: func(t *testing.T, path string) { write(t, path, bytes.Repeat([]byte("text\n"), 1e4)) },
+			want: "no file of bbolt",
+		},
 		"short text": {file: func(t *testing.T, path string) { write(t, path, []byte("text\n")) }, want: "no file of bbolt"},
-		"zeros":      {file: func(t *testing.T, path string) { write(t, path, make([]byte, 1<<16)) }, want: "no file of bbolt"},
+		"zeros": {
+			file: func(t *testing.T, path string) { write(t, path, make([]byte, 1<<16)) }, want: "no file of bbolt",
+		},
 		"a device": {file: func(t *testing.T, path string) {
 			require.NoError(t, os.Symlink(os.DevNull, path))
 		}, want: "not a regular file"},
-		"bbolt, nothing in it": {file: func(t *testing.T, path string) { foreign(t, path, 4096) }, want: "another program has made"},
+		"bbolt, nothing in it": {
+			file: func(t *testing.T, path string) { foreign(t, path, 4096) }, want: "another program has made",
+		},
 		"bbolt, of others": {file: func(t *testing.T, path string) {
 			foreign(t, path, 4096, "jobs", "users")
 		}, want: "another program has made"},

@@ -147,7 +147,9 @@ func (l *reading) copy(job string, buf []byte) {
 		}
 		from := len(into)
 		into = append(into, r.value...)
-		l.records = append(l.records, batch.Record{Job: job, Key: keys[start:r.keyEnd], Value: into[from:len(into):len(into)]})
+		l.records = append(l.records, batch.Record{
+			Job: job, Key: keys[start:r.keyEnd], Value: into[from:len(into):len(into)],
+		})
 		if len(r.value) <= largeValue {
 			buf = into
 		}

@@ -148,7 +148,11 @@ func TestOpen_DanglingLink(t *testing.T) {
 	link := danglingLink(t, folder)
 	_, err := Open(link, Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	require.EqualError(t, err, "boltstore: open "+link+": it is a link to "+filepath.Join(folder, "nothing")+", which is not there: file does not exist")
+	require.EqualError(
+		t, err,
+		"boltstore: open "+link+": it is a link to "+filepath.Join(folder,
+			"nothing")+", which is not there: file does not exist",
+	)
 	files, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	require.Len(t, files, 1)

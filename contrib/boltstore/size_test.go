@@ -27,7 +27,10 @@ func TestFile_KeepsItsSize(t *testing.T) {
 		},
 		"checkpoints of all sizes are replaced": func(t *testing.T, s *Store, i int) {
 			for k := range 4 {
-				commit(t, s, batch.Record{Job: "job", Key: fmt.Sprint(k), Value: make([]byte, (i*37+k*101)%64<<12)}, record("job", "state", "running"))
+				commit(
+					t, s, batch.Record{Job: "job", Key: fmt.Sprint(k), Value: make([]byte, (i*37+k*101)%64<<12)},
+					record("job", "state", "running"),
+				)
 			}
 		},
 		"jobs come and go": func(t *testing.T, s *Store, i int) {
@@ -94,7 +97,10 @@ func TestCommit_WritesFewPages(t *testing.T) {
 // A large value is not written again when its neighbours are.
 func TestCommit_LeavesLargeValuesAlone(t *testing.T) {
 	s := open(t, storePath(t))
-	commit(t, s, record("job", "a", "small"), batch.Record{Job: "job", Key: "b", Value: make([]byte, 1<<20)}, record("job", "c", "small"))
+	commit(
+		t, s, record("job", "a", "small"), batch.Record{Job: "job", Key: "b", Value: make([]byte, 1<<20)},
+		record("job", "c", "small"),
+	)
 	commit(t, s, record("job", "a", "other"))
 	before := contents(t, s.path)
 	commit(t, s, record("job", "c", "other"))

@@ -21,10 +21,13 @@ func many(t testing.TB, n int, schedule string, run batch.ExecutorFunc) (f *fixt
 	var err error
 	f.jobs, err = batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
-	f.Controller, err = newController(f.jobs, Options{}, func() time.Time { return time.Now().Add(time.Duration(f.step.Load())) })
+	f.Controller, err = newController(f.jobs, Options{}, func() time.Time {
+		return time.Now().Add(time.Duration(f.step.Load()))
+	})
 	require.NoError(t, err)
 	for i := range n {
-		require.NoError(t, f.Create(t.Context(), CronJob{Name: fmt.Sprintf("cron-%d", i), Schedule: schedule, TimeZone: "Europe/Berlin",
+		require.NoError(t, f.Create(t.Context(), CronJob{Name: fmt.Sprintf("cron-%d", i), Schedule: schedule,
+			TimeZone:                   "Europe/Berlin",
 			SuccessfulJobsHistoryLimit: new(1), Job: batch.Job{Executor: run}}))
 	}
 	return f

@@ -281,7 +281,8 @@ func (c *Controller) Resume(ctx context.Context, name string) error {
 }
 
 // revise puts what change makes of a spec in its place.
-func (c *Controller) revise(ctx context.Context, name string, change func(live, declared *CronJob) (CronJob, *CronJob)) error {
+func (c *Controller) revise(ctx context.Context, name string,
+	change func(live, declared *CronJob) (CronJob, *CronJob)) error {
 	for {
 		r, live, declared, version, err := c.present(ctx, name)
 		if err != nil {
@@ -299,7 +300,8 @@ func (c *Controller) revise(ctx context.Context, name string, change func(live, 
 }
 
 // present returns copies of what there is.
-func (c *Controller) present(ctx context.Context, name string) (r *run, live, declared CronJob, version int64, err error) {
+func (c *Controller) present(ctx context.Context, name string) (r *run, live, declared CronJob, version int64,
+	err error) {
 	if ctx.Err() != nil {
 		return nil, live, declared, 0, context.Cause(ctx)
 	}
@@ -320,7 +322,8 @@ func (c *Controller) present(ctx context.Context, name string) (r *run, live, de
 // [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name string, p string) error {
 	how, ok := map[string]engine.Propagation{
-		batch.DeleteBackground: engine.Background, batch.DeleteForeground: engine.Foreground, batch.DeleteOrphan: engine.Orphan}[p]
+		batch.DeleteBackground: engine.Background, batch.DeleteForeground: engine.Foreground,
+		batch.DeleteOrphan: engine.Orphan}[p]
 	if !ok {
 		return fmt.Errorf("cron: propagation %q: must be Background, Foreground or Orphan", p)
 	}

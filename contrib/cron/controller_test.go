@@ -29,7 +29,9 @@ func newFixture(t *testing.T, store batch.Store) *fixture {
 	var err error
 	f.jobs, err = batch.New(t.Context(), batch.Options{Store: store})
 	require.NoError(t, err)
-	f.Controller, err = newController(f.jobs, Options{}, func() time.Time { return time.Now().Add(time.Duration(f.step.Load())) })
+	f.Controller, err = newController(f.jobs, Options{}, func() time.Time {
+		return time.Now().Add(time.Duration(f.step.Load()))
+	})
 	require.NoError(t, err)
 	return f
 }
@@ -122,7 +124,9 @@ func TestWatch(t *testing.T) {
 					done <- err
 					return
 				}
-				seen = append(seen, fmt.Sprintf("%v %v %s %v", change.Added, change.Deleted, change.Status.Name, change.Status.Suspend))
+				seen = append(
+					seen, fmt.Sprintf("%v %v %s %v", change.Added, change.Deleted, change.Status.Name, change.Status.Suspend),
+				)
 			}
 		}()
 		for _, act := range []func() error{
@@ -220,7 +224,10 @@ func TestRestart_DeclaresTheJobsThereAre(t *testing.T) {
 		var store batchtest.MemoryStore
 		f := newFixture(t, &store)
 		job := f.cronJob("a", "0 1 * * *")
-		job.Job.Executor = batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return ctx.Err() })
+		job.Job.Executor = batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
 		require.NoError(t, f.Create(t.Context(), job))
 		time.Sleep(61 * time.Minute)
 		stopped, stop := context.WithCancel(t.Context())
@@ -282,7 +289,10 @@ func TestExplain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		job := f.cronJob("a", "30 2 * * *")
 		job.TimeZone = "Europe/Berlin"
-		job.Job.Executor = batch.ExecutorFunc(func(context.Context, batch.Attempt) error { time.Sleep(4 * time.Minute); return nil })
+		job.Job.Executor = batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+			time.Sleep(4 * time.Minute)
+			return nil
+		})
 		require.NoError(t, f.Create(t.Context(), job))
 		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 1h30m0s", f.get("a").Explain())
 		time.Sleep(91 * time.Minute)
@@ -294,7 +304,9 @@ func TestExplain(t *testing.T) {
 		require.NoError(t, f.Suspend(t.Context(), "a"))
 		require.Equal(t, "every day at 02:30 Europe/Berlin; suspended; last: Complete 4m0s", f.get("a").Explain())
 		require.NoError(t, f.Create(t.Context(), f.cronJob("never", "0 0 30 2 *")))
-		require.Equal(t, "on day 30 of the month in February at 00:00 UTC; the schedule never comes", f.get("never").Explain())
+		require.Equal(
+			t, "on day 30 of the month in February at 00:00 UTC; the schedule never comes", f.get("never").Explain(),
+		)
 	})
 }
 

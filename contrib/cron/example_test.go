@@ -55,7 +55,10 @@ func ExampleValidationError() {
 	}))
 	fmt.Println(c.Shutdown(ctx), jobs.Shutdown(ctx))
 	// Output:
-	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24) above maximum (23): 24; spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base; spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing would ever be started
+	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24)
+	// above maximum (23): 24; spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base;
+	// spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing
+	// would ever be started
 	// <nil> <nil>
 }
 
@@ -76,7 +79,9 @@ func ExampleController_Trigger() {
 	jobs, _ := batch.New(context.Background(), batch.Options{})
 	c, _ := cron.New(jobs, cron.Options{})
 	ctx := context.Background()
-	_ = c.Create(ctx, cron.CronJob{Name: "backup", Schedule: "@daily", Job: batch.Job{Executor: batch.ExecutorFunc(backup)}})
+	_ = c.Create(ctx, cron.CronJob{
+		Name: "backup", Schedule: "@daily", Job: batch.Job{Executor: batch.ExecutorFunc(backup)},
+	})
 	if err := c.Trigger(ctx, "backup", "before-the-upgrade"); err != nil {
 		log.Fatal(err)
 	}
@@ -93,7 +98,8 @@ func ExampleController_Trigger() {
 func TestBerlinBackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)))
-		for _, until := range []time.Time{time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC), time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)} {
+		for _, until := range []time.Time{time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC),
+			time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)} {
 			nights := nightsUntil(t, until)
 			for i, night := range nights[1:] {
 				if got, want := night.YearDay(), nights[i].YearDay()+1; got != want {

@@ -31,7 +31,8 @@ func (s *session) convert(text json.RawMessage) (CronJob, error) {
 	job.Executor, job.Backoff = s.kubelet, batch.BackoffFunc(s.kubelet.backoff)
 	c := CronJob{
 		Name: s.name, Schedule: spec.Schedule, ConcurrencyPolicy: ConcurrencyPolicy(spec.ConcurrencyPolicy),
-		Suspend: spec.Suspend, SuccessfulJobsHistoryLimit: asInt(spec.Successful), FailedJobsHistoryLimit: asInt(spec.Failed), Job: job,
+		Suspend: spec.Suspend, SuccessfulJobsHistoryLimit: asInt(spec.Successful), FailedJobsHistoryLimit: asInt(spec.Failed),
+		Job: job,
 	}
 	if spec.TimeZone != nil {
 		c.TimeZone = *spec.TimeZone
@@ -63,7 +64,9 @@ func (s *session) answer(err error) (accepted bool, errs []corpus.FieldError) {
 	} else if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
 		fields = invalid.Fields
 	} else {
-		known := errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, batch.ErrExists) || errors.Is(err, batch.ErrNotFound)
+		known := errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, batch.ErrExists) || errors.Is(
+			err, batch.ErrNotFound,
+		)
 		_, isJSON := errors.AsType[*json.UnmarshalTypeError](err)
 		require.True(s.t, known || isJSON, "%v", err)
 	}
@@ -135,7 +138,9 @@ func (s *session) do(a corpus.Action) error {
 	case a.Create != nil:
 		return s.createAgain(a.Create)
 	case a.CreateJob != nil && !a.CreateJob.From:
-		return s.jobs.Create(ctx, batch.Job{Name: a.CreateJob.Name, Executor: s.kubelet, Backoff: batch.BackoffFunc(s.kubelet.backoff)})
+		return s.jobs.Create(ctx, batch.Job{
+			Name: a.CreateJob.Name, Executor: s.kubelet, Backoff: batch.BackoffFunc(s.kubelet.backoff),
+		})
 	case a.CreateJob != nil:
 		return s.trigger(a.CreateJob.Name)
 	case a.DeleteJob != nil:

@@ -22,7 +22,8 @@ type shown struct {
 func (r *run) show() bool {
 	e := r.engine
 	before, seen := &r.shown, lastSeq(r.shown.Events)
-	same := before.LastSchedule == e.LastSchedule && before.LastSuccess == e.LastSuccess && before.Deleting == e.Deleting &&
+	same := before.LastSchedule == e.LastSchedule && before.LastSuccess == e.LastSuccess &&
+		before.Deleting == e.Deleting &&
 		before.Last == e.Last && before.Due == e.Due && before.Blocked == e.Blocked && before.Refused == e.Refused &&
 		slices.Equal(before.Active, e.Active)
 	if same && lastSeq(e.Events) == seen && !r.specChanged {

@@ -105,7 +105,9 @@ func (r *run) status(revision uint64) Status {
 		s.LastSuccessfulTime = time.Unix(0, t)
 	}
 	if last := r.shown.Last; last.Job != "" {
-		s.Last = &Result{last.Job, batch.ConditionFailed, last.Reason, time.Unix(0, last.Started), time.Unix(0, last.Finished)}
+		s.Last = &Result{
+			last.Job, batch.ConditionFailed, last.Reason, time.Unix(0, last.Started), time.Unix(0, last.Finished),
+		}
 		if last.Successful {
 			s.Last.Condition = batch.ConditionComplete
 		}
@@ -200,7 +202,9 @@ func (s Status) Explain() string {
 		parts = append(parts, fmt.Sprintf("%d active", n))
 	}
 	if s.Last != nil {
-		parts = append(parts, fmt.Sprintf("last: %s %v", s.Last.Condition, s.Last.FinishedAt.Sub(s.Last.StartedAt).Round(time.Second)))
+		parts = append(
+			parts, fmt.Sprintf("last: %s %v", s.Last.Condition, s.Last.FinishedAt.Sub(s.Last.StartedAt).Round(time.Second)),
+		)
 	}
 	return strings.Join(parts, "; ")
 }

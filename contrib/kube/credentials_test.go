@@ -23,7 +23,9 @@ func TestCredentials_SurviveARestart(t *testing.T) {
 
 	_, port, err := net.SplitHostPort(first.listener.listener.Addr().String())
 	require.NoError(t, err)
-	second := serve(t, ListenOptions{Credentials: file, Addr: net.JoinHostPort(host, port), Hosts: []string{"jobs.test"}}, nil)
+	second := serve(
+		t, ListenOptions{Credentials: file, Addr: net.JoinHostPort(host, port), Hosts: []string{"jobs.test"}}, nil,
+	)
 	require.NotEqual(t, first.listener.certificate.Certificate, second.listener.certificate.Certificate)
 	response, err := first.get(t.Context(), first.listener.URL()+"/api", "Bearer "+first.listener.token)
 	require.NoError(t, err)

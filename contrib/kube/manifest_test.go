@@ -30,7 +30,11 @@ func TestManifest(t *testing.T) {
 	}}
 	job, warnings, err := runner.Job(manifests[0])
 	require.NoError(t, err)
-	require.Equal(t, []string{"spec.template.spec.containers[0].image: image busybox:1.37 is not pulled; command runs as a local process"}, warnings)
+	require.Equal(
+		t,
+		[]string{"spec.template.spec.containers[0].image: image busybox:1.37 is not pulled; command runs as a local process"},
+		warnings,
+	)
 
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
@@ -83,7 +87,8 @@ spec:
 	require.NoError(t, err)
 	kube.Default(manifests[0])
 	_, _, err = new(kube.Runner).Job(manifests[0])
-	for _, field := range []string{"volumes[0].persistentVolumeClaim", "containers[0].image", "containers[0].envFrom[0].secretRef", "containers[0].volumeMounts[0].mountPath"} {
+	for _, field := range []string{"volumes[0].persistentVolumeClaim", "containers[0].image",
+		"containers[0].envFrom[0].secretRef", "containers[0].volumeMounts[0].mountPath"} {
 		require.ErrorContains(t, err, "spec.template.spec."+field+": ")
 	}
 	require.Len(t, strings.Split(err.Error(), "], "), 1)

@@ -174,11 +174,13 @@ func TestListen_RefusesAddressesThatOthersCanReach(t *testing.T) {
 		options ListenOptions
 		message string // of the error; empty: there is none
 	}{
-		"nothing said":             {ListenOptions{}, ""},
-		"loopback":                 {ListenOptions{Addr: "127.0.0.1:0"}, ""},
-		"all of 127 is loopback":   {ListenOptions{Addr: "127.9.9.9:0"}, ""},
-		"a name of loopback":       {ListenOptions{Addr: "localhost:0"}, ""},
-		"no host is all":           {ListenOptions{Addr: ":0"}, `kube: Addr ":0" can be reached from other machines, and AllowRemote is not set`},
+		"nothing said":           {ListenOptions{}, ""},
+		"loopback":               {ListenOptions{Addr: "127.0.0.1:0"}, ""},
+		"all of 127 is loopback": {ListenOptions{Addr: "127.9.9.9:0"}, ""},
+		"a name of loopback":     {ListenOptions{Addr: "localhost:0"}, ""},
+		"no host is all": {
+			ListenOptions{Addr: ":0"}, `kube: Addr ":0" can be reached from other machines, and AllowRemote is not set`,
+		},
 		"all of IPv4":              {ListenOptions{Addr: "0.0.0.0:0"}, "AllowRemote is not set"},
 		"all of IPv6":              {ListenOptions{Addr: "[::]:0"}, "AllowRemote is not set"},
 		"another address":          {ListenOptions{Addr: "192.0.2.1:0"}, "AllowRemote is not set"},
@@ -199,7 +201,9 @@ func TestListen_RefusesAddressesThatOthersCanReach(t *testing.T) {
 }
 
 func TestListen_AuthenticatesAlone(t *testing.T) {
-	_, err := Listen(newController(t), Options{Authenticate: func(*http.Request) (string, error) { return "", nil }}, ListenOptions{})
+	_, err := Listen(
+		newController(t), Options{Authenticate: func(*http.Request) (string, error) { return "", nil }}, ListenOptions{},
+	)
 	require.ErrorContains(t, err, "Options.Authenticate must be nil")
 }
 
@@ -225,10 +229,14 @@ func TestListen_ClientsDialAHostTheyCanReach(t *testing.T) {
 		options ListenOptions
 		prefix  string
 	}{
-		"the host of the address":           {ListenOptions{Addr: "127.0.0.5:0"}, "https://127.0.0.5:"},
-		"loopback if all are listened on":   {ListenOptions{Addr: ":0", AllowRemote: true}, "https://127.0.0.1:"},
-		"the first host of those on offer":  {ListenOptions{Addr: ":0", AllowRemote: true, Hosts: []string{"a.example", "b.example"}}, "https://a.example:"},
-		"not a host if the address has one": {ListenOptions{Addr: "127.0.0.1:0", Hosts: []string{"a.example"}}, "https://127.0.0.1:"},
+		"the host of the address":         {ListenOptions{Addr: "127.0.0.5:0"}, "https://127.0.0.5:"},
+		"loopback if all are listened on": {ListenOptions{Addr: ":0", AllowRemote: true}, "https://127.0.0.1:"},
+		"the first host of those on offer": {
+			ListenOptions{Addr: ":0", AllowRemote: true, Hosts: []string{"a.example", "b.example"}}, "https://a.example:",
+		},
+		"not a host if the address has one": {
+			ListenOptions{Addr: "127.0.0.1:0", Hosts: []string{"a.example"}}, "https://127.0.0.1:",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener, err := Listen(newController(t), Options{}, c.options)

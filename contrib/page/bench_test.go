@@ -16,7 +16,9 @@ func BenchmarkPage(b *testing.B) {
 	c, err := batch.New(context.Background(), batch.Options{})
 	require.NoError(b, err)
 	noop := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
-	require.NoError(b, c.Create(b.Context(), batch.Job{Name: "done", Completions: new(2000), Parallelism: new(2), Executor: noop}))
+	require.NoError(
+		b, c.Create(b.Context(), batch.Job{Name: "done", Completions: new(2000), Parallelism: new(2), Executor: noop}),
+	)
 	_, err = c.Wait(b.Context(), "done")
 	require.NoError(b, err)
 	for i := range 10_000 {

@@ -52,7 +52,9 @@ func TestJoblog(t *testing.T) {
 	require.Len(t, lines, 6)
 	outcomes := map[string]int{}
 	for i, line := range lines[1:] {
-		m := regexp.MustCompile(`^(\d)\t:\t\d{10}\.\d{3}\t +\d+\.\d{3}\t0\t0\t(\d+\t\d+)\timport-(\d)-\w+$`).FindStringSubmatch(line)
+		m := regexp.MustCompile(
+			`^(\d)\t:\t\d{10}\.\d{3}\t +\d+\.\d{3}\t0\t0\t(\d+\t\d+)\timport-(\d)-\w+$`,
+		).FindStringSubmatch(line)
 		require.NotNil(t, m, line)
 		require.Equal(t, fmt.Sprint(i+1), m[1])
 		outcomes[m[3]+"\t"+m[2]]++

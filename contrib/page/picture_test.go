@@ -50,9 +50,12 @@ func (w *world) show() {
 	w.create(
 		batch.Job{Name: "nightly-report", Completions: new(12), Parallelism: new(4), Executor: work(20 * time.Millisecond),
 			Labels: map[string]string{"team": "data"}},
-		batch.Job{Name: "schema-migration", BackoffLimit: new(0), Executor: ends, Labels: map[string]string{"team": "platform"}},
-		batch.Job{Name: "reindex", Completions: new(10_000_000), CompletionMode: batch.Indexed, Parallelism: new(2), Suspend: true,
-			Labels: map[string]string{"team": "search"}},
+		batch.Job{
+			Name: "schema-migration", BackoffLimit: new(0), Executor: ends, Labels: map[string]string{"team": "platform"},
+		},
+		batch.Job{Name: "reindex", Completions: new(10_000_000), CompletionMode: batch.Indexed, Parallelism: new(2),
+			Suspend: true,
+			Labels:  map[string]string{"team": "search"}},
 		batch.Job{Name: "customer-import", Completions: new(40), CompletionMode: batch.Indexed, Parallelism: new(2),
 			BackoffLimitPerIndex: new(3), Executor: importer, Labels: map[string]string{"team": "data", "tier": "batch"}},
 		batch.Job{Name: "flaky-sync", Executor: ends, Labels: map[string]string{"team": "platform"}},

@@ -39,7 +39,8 @@ func TestBrowserListIsLive(t *testing.T) {
 	require.NoError(t, w.controller.Resume(t.Context(), "first"))
 	b.until(text("jobs") + `.includes("Complete")`)
 	w.create(batch.Job{Name: "second", Suspend: true})
-	b.until(`document.querySelectorAll("#jobs > tr").length === 2 && document.querySelector("#jobs > tr").innerText.includes("second")`)
+	b.until(`document.querySelectorAll("#jobs > tr").length === 2 && document.querySelector("#jobs > ` +
+		`tr").innerText.includes("second")`)
 	require.NoError(t, w.controller.Delete(t.Context(), "first", batch.DeleteBackground))
 	b.until(`document.querySelectorAll("#jobs > tr").length === 1`)
 
@@ -48,7 +49,9 @@ func TestBrowserListIsLive(t *testing.T) {
 	require.Contains(t, eval[string](b, `location.search`), "q=nothing")
 	require.Equal(t, "q", eval[string](b, `document.activeElement.name`), "typing goes on")
 	w.create(batch.Job{Name: "sidelined", Suspend: true})
-	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("input[name=q]").select()`), chromedp.KeyEvent("sideline"))
+	b.run(
+		chromedp.Evaluate[chromedp.Void](`document.querySelector("input[name=q]").select()`), chromedp.KeyEvent("sideline"),
+	)
 	b.until(`document.querySelectorAll("#jobs > tr").length === 1 && ` + text("jobs") + `.includes("sidelined")`)
 	require.NoError(t, w.controller.Resume(t.Context(), "sidelined"))
 	b.until(text("jobs") + `.includes("Complete")`)
@@ -59,7 +62,8 @@ func TestBrowserJobIsLive(t *testing.T) {
 	w := newWorld(t, page.Options{Write: true})
 	step := make(chan error)
 	w.create(batch.Job{
-		Name: "import", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(0),
+		Name: "import", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimitPerIndex: new(3),
+		Backoff:        batch.ConstantBackoff(0),
 		ActiveDeadline: new(time.Hour),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			fmt.Fprintln(a.Stdout(), "reads part", a.Index)
@@ -72,7 +76,9 @@ func TestBrowserJobIsLive(t *testing.T) {
 	b.until(`document.querySelectorAll("#timeline svg.box.running").length === 1`)
 	b.until(text("logs") + `.includes("reads part 0")`)
 	step <- errors.New("disk is full")
-	b.until(`document.querySelectorAll("#attempts > tr").length === 2 && ` + text("attempts") + `.includes("disk is full")`)
+	b.until(
+		`document.querySelectorAll("#attempts > tr").length === 2 && ` + text("attempts") + `.includes("disk is full")`,
+	)
 	b.until(`document.querySelectorAll("#timeline svg.box.failed").length === 1`)
 	step <- nil
 	b.until(text("logs") + `.includes("reads part 1") && document.querySelectorAll("svg.map .done").length === 1`)
@@ -91,8 +97,9 @@ func TestBrowserJobIsLive(t *testing.T) {
 func TestBrowserTimeline(t *testing.T) {
 	b := newBrowser(t, 1200, 900)
 	w := newWorld(t, page.Options{})
-	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3), BackoffLimitPerIndex: new(2),
-		Backoff: batch.ConstantBackoff(5 * time.Millisecond),
+	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3),
+		BackoffLimitPerIndex: new(2),
+		Backoff:              batch.ConstantBackoff(5 * time.Millisecond),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Index == 4 && a.Number == 0 {
 				return errors.New("once")
@@ -105,7 +112,10 @@ func TestBrowserTimeline(t *testing.T) {
 	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
 	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
 	b.run(chromedp.Click("[data-do=lanes]"))
-	require.Equal(t, "0 1 2 3 4 5 6 7 8", eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`))
+	require.Equal(
+		t, "0 1 2 3 4 5 6 7 8",
+		eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`),
+	)
 
 	width := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("width"))`
 	before := eval[float64](b, width)
@@ -158,7 +168,9 @@ func TestBrowserMapOfTenMillionIndexes(t *testing.T) {
 	b.accessible()
 	// A click on the fourth cell leads to its indexes.
 	b.run(chromedp.ScrollIntoView("svg.map"))
-	box := eval[[]float64](b, `(r => [r.left, r.top, r.width / 50])(document.querySelector("svg.map").getBoundingClientRect())`)
+	box := eval[[]float64](
+		b, `(r => [r.left, r.top, r.width / 50])(document.querySelector("svg.map").getBoundingClientRect())`,
+	)
 	b.run(chromedp.MouseClickXY(box[0]+3.5*box[2], box[1]+0.5*box[2]))
 	b.until(`location.search === "?from=30000&to=40000" && ` + isLive)
 	require.Equal(t, "10", eval[string](b, `document.querySelector("svg.map").dataset.each`))
@@ -224,10 +236,12 @@ func TestBrowserOnAPhone(t *testing.T) {
 	b := newBrowser(t, 360, 740)
 	b.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
 	w := newWorld(t, page.Options{Write: true})
-	w.create(batch.Job{Name: strings.Repeat("long-name-", 6) + "end", Labels: map[string]string{"a-long-label": strings.Repeat("x", 60)}},
+	w.create(batch.Job{Name: strings.Repeat("long-name-", 6) + "end",
+		Labels: map[string]string{"a-long-label": strings.Repeat("x", 60)}},
 		batch.Job{Name: "report", CompletionMode: batch.Indexed, Completions: new(2000), Suspend: true})
 	w.finish(strings.Repeat("long-name-", 6) + "end")
-	for _, path := range []string{"", "job/report", "job/" + strings.Repeat("long-name-", 6) + "end", "job/report/change/parallelism"} {
+	for _, path := range []string{"", "job/report", "job/" + strings.Repeat("long-name-", 6) + "end",
+		"job/report/change/parallelism"} {
 		b.open(w.url + path)
 		require.LessOrEqual(t, eval[int](b, `document.documentElement.scrollWidth`), 360, path)
 		b.accessible()
@@ -247,7 +261,9 @@ func TestBrowserByKeyboardOnly(t *testing.T) {
 			press(kb.Tab)
 			way = append(way, eval[string](b, `document.activeElement.outerHTML.slice(0, 60)`))
 			if eval[string](b, `document.activeElement.textContent.trim()`) == text {
-				require.NotEqual(t, "none", eval[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "the focus shows")
+				require.NotEqual(
+					t, "none", eval[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "the focus shows",
+				)
 				return
 			}
 		}
@@ -276,7 +292,8 @@ func TestBrowserByKeyboardOnly(t *testing.T) {
 func TestBrowserHostileJob(t *testing.T) {
 	b := newBrowser(t, 1200, 900)
 	w := newWorld(t, page.Options{})
-	evil := "</script><script>globalThis.owned = 1</script><img src=x onerror='globalThis.owned = 1'>\" onmouseover=\"owned=1\x1b[31m\xff\u202e"
+	evil := "</script><script>globalThis.owned = 1</script><img src=x onerror='globalThis.owned = 1'>\" " +
+		"onmouseover=\"owned=1\x1b[31m\xff\u202e"
 	w.create(batch.Job{
 		Name: "hostile", BackoffLimit: new(0), Annotations: map[string]string{"note": strings.ToValidUTF8(evil, "")},
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -290,7 +307,8 @@ func TestBrowserHostileJob(t *testing.T) {
 	w.finish("hostile")
 	attempts, err := w.controller.Attempts(t.Context(), "hostile")
 	require.NoError(t, err)
-	for _, path := range []string{"?q=" + "%3C/script%3E%22onx=", "job/hostile", "job/hostile/attempt/" + attempts[0].UID, "job/nothing%3Cscript%3E"} {
+	for _, path := range []string{"?q=" + "%3C/script%3E%22onx=", "job/hostile", "job/hostile/attempt/" + attempts[0].UID,
+		"job/nothing%3Cscript%3E"} {
 		if strings.Contains(path, "nothing") {
 			b.expect("404")
 		}
@@ -379,7 +397,9 @@ func TestBrowserRestarts(t *testing.T) {
 		.map(e => [e.x.baseVal.value, e.x.baseVal.value + e.width.baseVal.value]).sort((a, b) => a[0] - b[0])`
 	gaps := ends + `.reduce((worst, e, i, all) => i ? Math.max(worst, Math.abs(e[0] - all[i - 1][1])) : 0, 0)`
 	require.Less(t, eval[float64](b, gaps), 4.0, "runs and back-offs follow each other without gaps or overlaps")
-	require.Contains(t, eval[string](b, `document.querySelector("#timeline svg.box.failed title").textContent`), "exit code 1")
+	require.Contains(
+		t, eval[string](b, `document.querySelector("#timeline svg.box.failed title").textContent`), "exit code 1",
+	)
 	b.accessible()
 	b.run(chromedp.Click("#attempts a", chromedp.AtLeast(1)))
 	b.until(`document.querySelectorAll("#runs li").length === 4 && ` + text("runs") + `.includes("exit code 1")`)
@@ -414,7 +434,8 @@ func TestBrowserCronJobs(t *testing.T) {
 	w.create(batch.Job{Name: "first"})
 	b.open(w.url)
 	b.until(isLive)
-	require.Equal(t, "CronJobs\nbackup every day at 02:30 <b>\n\nNext Mon 30 Mar 02:30 CEST Tue 31 Mar 02:30 CEST Last first",
+	require.Equal(t, "CronJobs\nbackup every day at 02:30 <b>\n\nNext Mon 30 Mar 02:30 CEST Tue 31 Mar 02:30 CEST Last "+
+		"first",
 		eval[string](b, text("cronjobs")))
 	b.accessible()
 	crons.Store(&[]schedule{{"backup", "suspended", nil, ""}, {"report", "@hourly", nil, ""}})

@@ -27,7 +27,9 @@ func TestCronJobsOf(t *testing.T) {
 		begin := float64(time.Now().Unix())
 		require.NoError(t, crons.Create(t.Context(), cron.CronJob{Name: "hourly", Schedule: "0 * * * *", TimeZone: "Etc/UTC",
 			StartingDeadline: new(cron.StartNothing), Suspend: true, Job: batch.Job{Executor: succeed}}))
-		require.NoError(t, crons.Update(t.Context(), "hourly", func(j *cron.CronJob) { j.Suspend, j.StartingDeadline = false, nil }))
+		require.NoError(
+			t, crons.Update(t.Context(), "hourly", func(j *cron.CronJob) { j.Suspend, j.StartingDeadline = false, nil }),
+		)
 		require.NoError(t, crons.Create(t.Context(), cron.CronJob{Name: "never", Schedule: "0 * * * *",
 			StartingDeadline: new(cron.StartNothing), Job: batch.Job{Executor: succeed}}))
 		time.Sleep(150 * time.Minute)
@@ -76,5 +78,6 @@ func ExampleCronJobsOf() {
 		log.Fatal(err)
 	}
 	// Output:
-	// kube_cronjob_info{concurrency_policy="Allow",cronjob="backup",namespace="default",schedule="30 2 * * *",timezone="Europe/Berlin"} 1
+	// kube_cronjob_info{concurrency_policy="Allow",cronjob="backup",namespace="default",schedule="30 2
+	// * * *",timezone="Europe/Berlin"} 1
 }

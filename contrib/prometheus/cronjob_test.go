@@ -65,6 +65,7 @@ func ExampleCronJobsFunc() {
 	show(metrics, "kube_cronjob_info")
 	fmt.Println("and no jobs")
 	// Output:
-	// kube_cronjob_info{concurrency_policy="Allow",cronjob="nightly",namespace="default",schedule="0 4 * * *",timezone="local"} 1
+	// kube_cronjob_info{concurrency_policy="Allow",cronjob="nightly",namespace="default",schedule="0 4
+	// * * *",timezone="local"} 1
 	// and no jobs
 }

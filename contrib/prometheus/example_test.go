@@ -150,5 +150,6 @@ func ExampleOwner() {
 		log.Fatal(err)
 	}
 	// Output:
-	// kube_job_owner{job_name="nightly-1",namespace="default",owner_is_controller="true",owner_kind="CronJob",owner_name="nightly"} 1
+	// kube_job_owner{job_name="nightly-1",namespace="default",owner_is_controller="true",owner_kind="CronJob",owner_name="nightly"}
+	// 1
 }

@@ -113,7 +113,9 @@ func TestTimeInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMetrics(t, prometheus.Options{MaxActive: 1})
 		controller := batchtest.NewController(t, batch.Options{MaxActive: 1})
-		create(t, controller, batch.Job{Name: "j", Completions: new(3), Parallelism: new(3), Executor: m.Executor("x", second)})
+		create(t, controller, batch.Job{
+			Name: "j", Completions: new(3), Parallelism: new(3), Executor: m.Executor("x", second),
+		})
 		time.Sleep(time.Minute)
 		all := samples(t, registry(t, m.Collector(controller)))
 		want := map[string]float64{"_count{executor=x}": 3, "_sum{executor=x}": 3}

@@ -219,11 +219,13 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":                      {[]string{"-h"}, 0, "-flaky times"},
-		"an unknown flag":           {[]string{"-x"}, 2, "not defined: -x"},
-		"an argument":               {[]string{"x"}, 2, `unexpected argument "x"`},
-		"no shards":                 {[]string{"-shards", "0"}, 2, "must be at least 1"},
-		"a negative limit":          {[]string{"-src", src, "-dst", t.TempDir(), "-retries", "-1"}, 1, "BackoffLimitPerIndex: Invalid value: -1"},
+		"help":            {[]string{"-h"}, 0, "-flaky times"},
+		"an unknown flag": {[]string{"-x"}, 2, "not defined: -x"},
+		"an argument":     {[]string{"x"}, 2, `unexpected argument "x"`},
+		"no shards":       {[]string{"-shards", "0"}, 2, "must be at least 1"},
+		"a negative limit": {
+			[]string{"-src", src, "-dst", t.TempDir(), "-retries", "-1"}, 1, "BackoffLimitPerIndex: Invalid value: -1",
+		},
 		"no source":                 {[]string{"-src", src + "/none", "-dst", t.TempDir()}, 1, "none: stat .: no such file"},
 		"the destination in source": {[]string{"-src", src, "-dst", src + "/docs"}, 1, "inside of the source"},
 		"another tree's backup":     {[]string{"-src", src, "-dst", other}, 1, "holds a backup of"},

@@ -92,11 +92,15 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	flags := flag.NewFlagSet("backup", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&cfg.src, "src", "", "the `folder` to back up (default the source of the Go installation)")
-	flags.StringVar(&cfg.dst, "dst", "", "the `folder` for the archives (default one for the source below "+defaultRoot()+")")
+	flags.StringVar(
+		&cfg.dst, "dst", "", "the `folder` for the archives (default one for the source below "+defaultRoot()+")",
+	)
 	flags.IntVar(&cfg.shardCount, "shards", 16, "how many archives to make")
 	flags.IntVar(&cfg.parallel, "parallel", runtime.GOMAXPROCS(0), "how many shards to work on at once")
 	flags.IntVar(&cfg.retries, "retries", 3, "how many failures of one shard to bear")
-	flags.DurationVar(&cfg.backoff, "backoff", 250*time.Millisecond, "the delay before a first retry; it doubles each time")
+	flags.DurationVar(
+		&cfg.backoff, "backoff", 250*time.Millisecond, "the delay before a first retry; it doubles each time",
+	)
 	flags.IntVar(&cfg.flaky, "flaky", 0, "let every third shard fail so many `times`, to see retries")
 	flags.DurationVar(&cfg.grace, "grace", 30*time.Second, "how long shards in the making may go on after Ctrl-C")
 	if err := flags.Parse(args); err != nil {

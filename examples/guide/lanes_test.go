@@ -27,7 +27,9 @@ func attempt(index, number, from, to int, phase string) batch.AttemptStatus {
 
 func TestDrawLanes(t *testing.T) {
 	const succeeded, failed, running = batch.AttemptSucceeded, batch.AttemptFailed, batch.AttemptRunning
-	status := batch.Status{Name: "lanes", StartTime: start, Parallelism: 3, Completions: new(6), Succeeded: 4, Failed: 1, Active: 2}
+	status := batch.Status{
+		Name: "lanes", StartTime: start, Parallelism: 3, Completions: new(6), Succeeded: 4, Failed: 1, Active: 2,
+	}
 	attempts := []batch.AttemptStatus{
 		attempt(0, 0, 0, 800, succeeded),
 		attempt(1, 0, 0, 500, succeeded),
@@ -57,7 +59,9 @@ func TestDrawLanes(t *testing.T) {
 
 func TestTheAxisGrowsWithTheJob(t *testing.T) {
 	status := batch.Status{StartTime: start, Parallelism: 1, Completions: new(1)}
-	picture := drawLanes(status, []batch.AttemptStatus{attempt(0, 0, 0, 7300, batch.AttemptSucceeded)}, after(9000), time.Second)
+	picture := drawLanes(
+		status, []batch.AttemptStatus{attempt(0, 0, 0, 7300, batch.AttemptSucceeded)}, after(9000), time.Second,
+	)
 	require.Contains(t, picture, "0.00s            2.00s             4.00s            6.00s\n")
 }
 

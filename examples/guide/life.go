@@ -129,14 +129,18 @@ func (l *lifeOf) steps() []step {
 }
 
 func (l *lifeOf) created() string {
-	return fmt.Sprintf("job %s: completions %d, parallelism %d", l.status.Name, *l.status.Completions, l.status.Parallelism)
+	return fmt.Sprintf(
+		"job %s: completions %d, parallelism %d", l.status.Name, *l.status.Completions, l.status.Parallelism,
+	)
 }
 
 func (l *lifeOf) progress() string {
 	const width = 30
 	p := l.status.Progress
 	full := int(width * p.Done / p.Total)
-	return strings.Repeat("█", full) + strings.Repeat("░", width-full) + fmt.Sprintf(" %d of %d succeeded", p.Done, p.Total)
+	return strings.Repeat("█", full) + strings.Repeat("░", width-full) + fmt.Sprintf(
+		" %d of %d succeeded", p.Done, p.Total,
+	)
 }
 
 func (l *lifeOf) retained() string {

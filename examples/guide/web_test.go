@@ -74,9 +74,15 @@ func TestBesideAPicture(t *testing.T) {
 	for _, c := range b.Commands {
 		outputs[strings.Join(strings.Fields(c.Line)[1:3], " ")] = c.Output
 	}
-	require.Regexp(t, `^NAME +STATUS +COMPLETIONS +DURATION +AGE *\nlanes-1 +Complete +3/3 +\w+ +\w+ *\n$`, outputs["get job"])
-	require.Regexp(t, `^NAME +READY +STATUS +RESTARTS +AGE *\n(lanes-1-\d-\w+ +0/1 +Completed +0 +\w+ *\n){3}$`, outputs["get pods"])
-	require.Regexp(t, regexp.MustCompile(`(?m)^Pods Statuses: +0 Active \(0 Ready\) / 3 Succeeded / 0 Failed$`), outputs["describe job"])
+	require.Regexp(
+		t, `^NAME +STATUS +COMPLETIONS +DURATION +AGE *\nlanes-1 +Complete +3/3 +\w+ +\w+ *\n$`, outputs["get job"],
+	)
+	require.Regexp(
+		t, `^NAME +READY +STATUS +RESTARTS +AGE *\n(lanes-1-\d-\w+ +0/1 +Completed +0 +\w+ *\n){3}$`, outputs["get pods"],
+	)
+	require.Regexp(
+		t, regexp.MustCompile(`(?m)^Pods Statuses: +0 Active \(0 Ready\) / 3 Succeeded / 0 Failed$`), outputs["describe job"],
+	)
 	require.Contains(t, outputs["describe job"], "Job completed")
 	require.Equal(t, 3, strings.Count(outputs["logs -l"], "hello from lanes-1-"))
 
@@ -88,7 +94,8 @@ func TestBesideAPicture(t *testing.T) {
 // pod, whose logs say why.
 func TestPodsOfAFailedJob(t *testing.T) {
 	w := newTestWeb(t)
-	run := `{"picture": "restarts", "completions": 1, "parallelism": 1, "failures": 9, "policy": "OnFailure", "limit": 1, "speed": 10}`
+	run := `{"picture": "restarts", "completions": 1, "parallelism": 1, "failures": 9, "policy": "OnFailure", "limit": ` +
+		`1, "speed": 10}`
 	require.JSONEq(t, `["on-failure-1"]`, ask(w, "POST", "/run", run).Body.String())
 	_, err := w.controller.Wait(t.Context(), "on-failure-1")
 	require.Error(t, err)
@@ -100,7 +107,10 @@ func TestPodsOfAFailedJob(t *testing.T) {
 
 func TestBadSettings(t *testing.T) {
 	w := newTestWeb(t)
-	answer := ask(w, "POST", "/run", `{"picture": "cat", "completions": 0, "parallelism": 21, "limit": -1, "speed": 0, "policy": "Always"}`)
+	answer := ask(
+		w, "POST", "/run",
+		`{"picture": "cat", "completions": 0, "parallelism": 21, "limit": -1, "speed": 0, "policy": "Always"}`,
+	)
 	require.Equal(t, http.StatusBadRequest, answer.Code)
 	require.Equal(t, `completions 0: must be from 1 to 60
 parallelism 21: must be from 1 to 20
@@ -173,16 +183,25 @@ func TestBrowser(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(server.URL)))
 	click("life")
 	until("life", `3 of 3 succeeded.*3 attempts and their logs are kept.*kind: Job.*Completed`)
-	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-picture=lanes] [name=failures]").value = 1`)))
+	require.NoError(
+		t,
+		chromedp.Do(
+			ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-picture=lanes] [name=failures]").value = 1`),
+		),
+	)
 	click("lanes")
 	until("lanes", `Complete: 6.6 succeeded, 1 failed; .* one by one`)
-	lanes, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.querySelectorAll("[data-picture=lanes] svg.box").length`))
+	lanes, err := chromedp.Run(
+		ctx, chromedp.Evaluate[int](`document.querySelectorAll("[data-picture=lanes] svg.box").length`),
+	)
 	require.NoError(t, err)
 	require.Equal(t, 7, lanes, "index 2 was run twice")
 	click("restarts")
 	until("restarts", `retry 2.*Failed: BackoffLimitExceeded.*3 failed, more than the limit of 2`)
 	until("restarts", `restart 2.*2 restarts reach the limit of 2`)
-	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-picture=restarts] [name=limit]").removeAttribute("max")`),
+	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](
+		`document.querySelector("[data-picture=restarts] [name=limit]").removeAttribute("max")`,
+	),
 		chromedp.SendKeys("[data-picture=restarts] [name=limit]", "99")))
 	click("restarts")
 	until("restarts", `limit \d+: must be from 0 to 10`)

@@ -78,10 +78,14 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("kubectl", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.file, "f", "", "run the Jobs of this `file` or folder, or of the standard input (-), and exit")
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` to serve at, of this machine only; port 0 is any that is free")
+	flags.StringVar(
+		&o.addr, "addr", "127.0.0.1:0", "`address` to serve at, of this machine only; port 0 is any that is free",
+	)
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write for kubectl; empty means one in a temporary folder")
 	flags.BoolVar(&o.commands, "commands", false, "let clients create jobs that run programs of this machine")
-	flags.StringVar(&o.store, "store", "", "`file` to keep the jobs in, from where they go on the next time; empty means none")
+	flags.StringVar(
+		&o.store, "store", "", "`file` to keep the jobs in, from where they go on the next time; empty means none",
+	)
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()

@@ -66,7 +66,8 @@ func TestRunFile(t *testing.T) {
 		"one job prints what its container prints": {
 			stdin:  manifest("one", "echo hello; echo careful >&2", ""),
 			stdout: `^hello\n$`,
-			stderr: `^job.batch/one created\ncareful\nNAME   STATUS     COMPLETIONS   DURATION\none    Complete   1/1           0s\n$`,
+			stderr: `^job.batch/one created\ncareful\nNAME   STATUS     COMPLETIONS   DURATION\none    Complete   1/1        ` +
+				`   0s\n$`,
 		},
 		"several jobs print whose line it is": {
 			stdin:  manifest("a", "echo hello", "") + "---\n" + manifest("b", "true", ""),
@@ -99,14 +100,27 @@ func TestRunFile(t *testing.T) {
 			stdout: `^$`,
 			stderr: `short +Complete`,
 		},
-		"nothing":             {stdin: "", err: `^there are no Jobs in -$`},
-		"a typo":              {stdin: manifest("typo", "true", "  paralelism: 2\n"), err: `unknown field "spec.paralelism"`},
-		"an invalid job":      {stdin: manifest("wrong", "true", "  completions: -1\n"), err: `^job "wrong": spec.completions: Invalid value: -1`},
-		"an unknown function": {stdin: strings.ReplaceAll(manifest("f", "true", ""), "image: process", "image: func/no"), err: `func/no`},
-		"two of one name":     {stdin: manifest("a", "true", "") + "---\n" + manifest("a", "true", ""), err: `^job "a" is there twice$`},
-		"a suspended job":     {stdin: manifest("s", "true", "  suspend: true\n"), err: `^job "s" is suspended: nobody would resume it$`},
-		"no parallelism":      {stdin: manifest("p", "true", "  parallelism: 0\n"), err: `^job "p" has parallelism 0: nobody would raise it$`},
-		"another controller":  {stdin: manifest("m", "true", "  managedBy: example.com/x\n"), err: `^job "m" is managed by example.com/x: it would not be run here$`},
+		"nothing": {stdin: "", err: `^there are no Jobs in -$`},
+		"a typo":  {stdin: manifest("typo", "true", "  paralelism: 2\n"), err: `unknown field "spec.paralelism"`},
+		"an invalid job": {
+			stdin: manifest("wrong", "true", "  completions: -1\n"), err: `^job "wrong": spec.completions: Invalid value: -1`,
+		},
+		"an unknown function": {
+			stdin: strings.ReplaceAll(manifest("f", "true", ""), "image: process", "image: func/no"), err: `func/no`,
+		},
+		"two of one name": {
+			stdin: manifest("a", "true", "") + "---\n" + manifest("a", "true", ""), err: `^job "a" is there twice$`,
+		},
+		"a suspended job": {
+			stdin: manifest("s", "true", "  suspend: true\n"), err: `^job "s" is suspended: nobody would resume it$`,
+		},
+		"no parallelism": {
+			stdin: manifest("p", "true", "  parallelism: 0\n"), err: `^job "p" has parallelism 0: nobody would raise it$`,
+		},
+		"another controller": {
+			stdin: manifest("m", "true", "  managedBy: example.com/x\n"),
+			err:   `^job "m" is managed by example.com/x: it would not be run here$`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,7 +149,8 @@ func TestRunFile_PrintsEverything(t *testing.T) {
 
 func TestRunFile_AFolder(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"b.yaml": manifest("b", "echo 2", ""), "a.yml": manifest("a", "echo 1", ""), "notes.txt": "no"} {
+	for name, text := range map[string]string{"b.yaml": manifest("b", "echo 2", ""), "a.yml": manifest("a", "echo 1", ""),
+		"notes.txt": "no"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	o := runProgram(t, "", "-f", dir)
@@ -163,7 +178,8 @@ func TestRunFile_Interrupted(t *testing.T) {
 // TestRunFile_GoesOn stops a job after its first index, and starts it again.
 func TestRunFile_GoesOn(t *testing.T) {
 	dir := t.TempDir()
-	script := `echo index $JOB_COMPLETION_INDEX; test $JOB_COMPLETION_INDEX = 0 || while ! test -e ` + dir + `/open; do sleep 0.01; done`
+	script := `echo index $JOB_COMPLETION_INDEX; test $JOB_COMPLETION_INDEX = 0 || while ! test -e ` + dir +
+		`/open; do sleep 0.01; done`
 	text := manifest("long", script, "  completions: 2\n  completionMode: Indexed\n")
 	args := []string{"-f", "-", "-store", filepath.Join(dir, "jobs.db")}
 
@@ -202,7 +218,9 @@ func TestServe_GoesOn(t *testing.T) {
 		var stdout, stderr output
 		result := make(chan error, 1)
 		go func() {
-			result <- run(ctx, []string{"-kubeconfig", kubeconfig, "-store", filepath.Join(dir, "jobs.db")}, nil, &stdout, &stderr)
+			result <- run(
+				ctx, []string{"-kubeconfig", kubeconfig, "-store", filepath.Join(dir, "jobs.db")}, nil, &stdout, &stderr,
+			)
 		}()
 		stdout.await(t, "Ctrl-C ends")
 		for _, c := range commands {

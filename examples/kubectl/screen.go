@@ -53,7 +53,9 @@ func (s *screen) output(a batch.Attempt, _ string) (stdout, stderr io.WriteClose
 	if !s.printsItself(a.Job) {
 		return nil, nil
 	}
-	return &lines{screen: s, to: s.stdout, prefix: s.prefix(a.Name())}, &lines{screen: s, to: s.stderr, prefix: s.prefix(a.Name())}
+	return &lines{
+		screen: s, to: s.stdout, prefix: s.prefix(a.Name()),
+	}, &lines{screen: s, to: s.stderr, prefix: s.prefix(a.Name())}
 }
 
 func (s *screen) prefix(attempt string) string {

@@ -27,7 +27,9 @@ func TestPi(t *testing.T) {
 func TestPiAgreesWithPerl(t *testing.T) {
 	requirePerl(t)
 	for _, n := range []int{10, 99, 762, 768} { // the last two: before and after six nines
-		out, err := exec.CommandContext(t.Context(), "perl", "-Mbignum=bpi", "-wle", "print bpi("+strconv.Itoa(n)+")").Output()
+		out, err := exec.CommandContext(
+			t.Context(), "perl", "-Mbignum=bpi", "-wle", "print bpi("+strconv.Itoa(n)+")",
+		).Output()
 		require.NoError(t, err)
 		got, err := pi(t.Context(), n)
 		require.NoError(t, err)

@@ -115,7 +115,9 @@ func TestPerlFails(t *testing.T) {
 	text := readable(out.String())
 	require.Regexp(t, `pi +Failed +0/1`, text)
 	require.Regexp(t, `Pods Statuses: +0 Active \(0 Ready\) / 0 Succeeded / 5 Failed`, text)
-	require.Regexp(t, `Warning +BackoffLimitExceeded +\d+s +job-controller +Job has reached the specified backoff limit`, text)
+	require.Regexp(
+		t, `Warning +BackoffLimitExceeded +\d+s +job-controller +Job has reached the specified backoff limit`, text,
+	)
 	require.Regexp(t, `(pi-xxxxx +0/1 +Error +0 +\d+s\n){5}`, text)
 	require.Contains(t, text, "Found 5 pods, using pod/pi-xxxxx\nCan't use an undefined value\n")
 	require.Contains(t, waits.String(), "\nit printed: Can't use an undefined value\n")
@@ -124,7 +126,9 @@ func TestPerlFails(t *testing.T) {
 // TestPerlThatOnlyHasATable runs the Perl of Debian 12.
 func TestPerlThatOnlyHasATable(t *testing.T) {
 	path := t.TempDir()
-	fakePerl(t, path, `case "$3" in "print bpi(1001)") echo "Can't use an undefined value" >&2; exit 255;; esac; echo 3.14`)
+	fakePerl(
+		t, path, `case "$3" in "print bpi(1001)") echo "Can't use an undefined value" >&2; exit 255;; esac; echo 3.14`,
+	)
 	t.Setenv("PATH", path)
 	var out bytes.Buffer
 	require.EqualError(t, run(t.Context(), nil, &out, io.Discard),

@@ -54,7 +54,9 @@ func TestFolders(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		"folders at the top":       {map[string]string{"b/x.go": "", "a/x.go": "", "_c/x.go": "", "README": ""}, []string{"a", "b"}},
+		"folders at the top": {
+			map[string]string{"b/x.go": "", "a/x.go": "", "_c/x.go": "", "README": ""}, []string{"a", "b"},
+		},
 		"files at the top":         {map[string]string{"x.go": "", "a/x.go": ""}, []string{".", "a"}},
 		"testdata is left out":     {map[string]string{"testdata/x.go": ""}, nil},
 		"there is nothing to read": {nil, nil},

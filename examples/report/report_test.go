@@ -122,7 +122,8 @@ func runReport(t *testing.T, args ...string) (output string, code int) {
 // mixedTree has four folders, of which one is not Go.
 func mixedTree() fstest.MapFS {
 	return tree(map[string]string{
-		"also/a.go": "package also\n", "bad/bad.go": "what is this", "good/a.go": "package good\n", "more/a.go": "package more\n",
+		"also/a.go": "package also\n", "bad/bad.go": "what is this", "good/a.go": "package good\n",
+		"more/a.go": "package more\n",
 	})
 }
 

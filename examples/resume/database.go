@@ -106,7 +106,8 @@ func (r row) lines() int {
 func (d *database) put(ctx context.Context, rows []row) error {
 	return d.change(ctx, func(tx *sql.Tx) error {
 		for _, r := range rows {
-			_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO files (path, package, lines, bytes, text) VALUES (?, ?, ?, ?, ?)",
+			_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO files (path, package, lines, bytes, text) VALUES (?, ?, ?, "+
+				"?, ?)",
 				r.path, path.Dir(r.path), r.lines(), len(r.text), r.text)
 			if err != nil {
 				return err

@@ -85,7 +85,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	var cfg config
 	flags := flag.NewFlagSet("resume", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&cfg.src, "src", "", "the `folder` whose Go files to import (default the source of the Go installation)")
+	flags.StringVar(
+		&cfg.src, "src", "", "the `folder` whose Go files to import (default the source of the Go installation)",
+	)
 	flags.StringVar(&cfg.db, "db", filepath.Join(os.TempDir(), "gosource.db"), "the SQLite `file` to import them into")
 	flags.StringVar(&cfg.state, "state", "", "the `file` for the state of the job (default that of -db, with .state)")
 	flags.IntVar(&cfg.skip, "skip", 100, "how many files to skip that cannot be read, or are not UTF-8")

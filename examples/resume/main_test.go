@@ -437,7 +437,9 @@ func TestAFailingDatabase(t *testing.T) {
 	p := newPlace(t, newTree(t))
 	db, err := openDatabase(t.Context(), p.db)
 	require.NoError(t, err)
-	_, err = db.Exec("CREATE TRIGGER full BEFORE INSERT ON files WHEN NEW.path > 'b/c' BEGIN SELECT raise(ABORT, 'no more room'); END")
+	_, err = db.Exec(
+		"CREATE TRIGGER full BEFORE INSERT ON files WHEN NEW.path > 'b/c' BEGIN SELECT raise(ABORT, 'no more room'); END",
+	)
 	require.NoError(t, err)
 	_, stderr, code := p.run(t)
 	require.Equal(t, 1, code)
@@ -464,18 +466,27 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":                      {[]string{"-h"}, 0, "-slow time"},
-		"an unknown flag":           {[]string{"-x"}, 2, "not defined: -x"},
-		"an argument":               {[]string{"x"}, 2, `unexpected argument "x"`},
-		"a negative limit":          {[]string{"-skip", "-1"}, 2, "must not be negative"},
-		"no source":                 {[]string{"-src", src + "/none", "-db", fresh("db")}, 1, "none: stat .: no such file"},
-		"a source without Go":       {[]string{"-src", empty, "-db", fresh("db")}, 1, empty + ": there are none"},
-		"no folder":                 {[]string{"-src", src, "-db", fresh("db"), "-state", fresh("none/state")}, 1, "its folder is missing"},
-		"a state that is none":      {[]string{"-src", src, "-db", fresh("db"), "-state", text}, 1, "boltstore: " + text},
-		"a database that is none":   {[]string{"-src", src, "-db", text, "-state", fresh("state")}, 1, text + ": file is not a database"},
-		"another tree":              {[]string{"-src", other, "-db", done.db}, 1, "are of an import of " + src},
-		"a new state":               {[]string{"-src", src, "-db", done.db, "-state", fresh("state")}, 1, "not of the same import; to begin anew, remove both"},
-		"the database is not there": {[]string{"-src", src, "-db", fresh("db"), "-state", done.state}, 1, "not of the same import"},
+		"help":                {[]string{"-h"}, 0, "-slow time"},
+		"an unknown flag":     {[]string{"-x"}, 2, "not defined: -x"},
+		"an argument":         {[]string{"x"}, 2, `unexpected argument "x"`},
+		"a negative limit":    {[]string{"-skip", "-1"}, 2, "must not be negative"},
+		"no source":           {[]string{"-src", src + "/none", "-db", fresh("db")}, 1, "none: stat .: no such file"},
+		"a source without Go": {[]string{"-src", empty, "-db", fresh("db")}, 1, empty + ": there are none"},
+		"no folder": {
+			[]string{"-src", src, "-db", fresh("db"), "-state", fresh("none/state")}, 1, "its folder is missing",
+		},
+		"a state that is none": {[]string{"-src", src, "-db", fresh("db"), "-state", text}, 1, "boltstore: " + text},
+		"a database that is none": {
+			[]string{"-src", src, "-db", text, "-state", fresh("state")}, 1, text + ": file is not a database",
+		},
+		"another tree": {[]string{"-src", other, "-db", done.db}, 1, "are of an import of " + src},
+		"a new state": {
+			[]string{"-src", src, "-db", done.db, "-state", fresh("state")}, 1,
+			"not of the same import; to begin anew, remove both",
+		},
+		"the database is not there": {
+			[]string{"-src", src, "-db", fresh("db"), "-state", done.state}, 1, "not of the same import",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -10,7 +10,9 @@ import (
 // summarize prints what the database holds.
 func (d *database) summarize(ctx context.Context, w io.Writer) error {
 	var files, lines, bytes int
-	err := d.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(lines), 0), coalesce(sum(bytes), 0) FROM files").Scan(&files, &lines, &bytes)
+	err := d.QueryRowContext(
+		ctx, "SELECT count(*), coalesce(sum(lines), 0), coalesce(sum(bytes), 0) FROM files",
+	).Scan(&files, &lines, &bytes)
 	if err != nil {
 		return d.failed(err)
 	}

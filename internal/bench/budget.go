@@ -15,7 +15,9 @@ type budget struct {
 
 // atMost holds a value against its limit.
 func (s *suite) atMost(what string, measured, limit float64, format func(float64) string) {
-	s.budgets = append(s.budgets, budget{What: what, Measured: measured, Limit: limit, OK: measured <= limit, format: format})
+	s.budgets = append(s.budgets, budget{
+		What: what, Measured: measured, Limit: limit, OK: measured <= limit, format: format,
+	})
 }
 
 // atMostRatio holds the median of a ratio against its limit.

@@ -98,7 +98,9 @@ func takeFootprint() footprint {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return footprint{heap: float64(m.HeapInuse), stacks: float64(m.StackInuse), sys: float64(m.Sys), rss: procStatus("VmRSS")}
+	return footprint{
+		heap: float64(m.HeapInuse), stacks: float64(m.StackInuse), sys: float64(m.Sys), rss: procStatus("VmRSS"),
+	}
 }
 
 // since adds to the result how much memory each of n things takes.

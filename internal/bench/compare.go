@@ -77,7 +77,9 @@ func (s *suite) noop() error {
 	for _, p := range []int{2, 64} {
 		w := &work{n: s.pick(400_000, 40_000), p: p, do: nothing}
 		c, err := s.compare(fmt.Sprintf("NO-OP, parallelism %d, %s tasks", p, count(w.n)), w,
-			slices.Concat(pools, modes, []contender{{"goroutines + atomic counter + clock", runRawClock}}), nameBatch, nameErrgroup)
+			slices.Concat(pools, modes, []contender{{
+				"goroutines + atomic counter + clock", runRawClock,
+			}}), nameBatch, nameErrgroup)
 		if err != nil {
 			return err
 		}
@@ -104,7 +106,9 @@ func (s *suite) cpu() error {
 	if err := duel.measure(); err != nil {
 		return err
 	}
-	duel.table(fmt.Sprintf("10 µs OF CPU, these two alone, %s tasks, %d rounds", count(duel.work.n), duel.rounds), []string{nameRaw}).print(s.out)
+	duel.table(
+		fmt.Sprintf("10 µs OF CPU, these two alone, %s tasks, %d rounds", count(duel.work.n), duel.rounds), []string{nameRaw},
+	).print(s.out)
 	s.atMostRatio("10 µs of CPU: batch / goroutines + counter", duel.ratio(nameBatch, nameRaw), 1.02)
 	s.atMostRatio("10 µs of CPU: the same, CPU time", duel.results[nameBatch].cpuRatio(duel.results[nameRaw]), 1.02)
 	return nil
@@ -145,7 +149,9 @@ func (s *suite) features() error {
 	}
 	for _, p := range []int{2, 64} {
 		w := &work{n: s.pick(400_000, 40_000), p: p, do: nothing}
-		c, err := s.compare(fmt.Sprintf("LOOKING ON, no-op, parallelism %d, %s tasks", p, count(w.n)), w, contenders, nameBatch)
+		c, err := s.compare(
+			fmt.Sprintf("LOOKING ON, no-op, parallelism %d, %s tasks", p, count(w.n)), w, contenders, nameBatch,
+		)
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,10 @@ func getMean(c *batch.Controller, n int, as func(batch.Status) bool) float64 {
 
 // get prints what a status costs, by the size of the job.
 func (s *suite) get() error {
-	t := newTable("GET of an Indexed job that is half done, parallelism 2", "completions", "attempts blocked", "min – max", "while it runs", "min – max")
+	t := newTable(
+		"GET of an Indexed job that is half done, parallelism 2", "completions", "attempts blocked", "min – max",
+		"while it runs", "min – max",
+	)
 	for _, n := range []int{1_000, 100_000, s.pick(10_000_000, 300_000)} {
 		if err := s.getRow(t, n); err != nil {
 			return err

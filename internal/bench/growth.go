@@ -94,7 +94,10 @@ func (s *suite) growCompletions() error {
 		c.print(s, "GROWTH by completions, "+mode.name+", no-op, parallelism 2", "completions", "completion")
 		last := len(sizes) - 1
 		if mode.held {
-			s.atMostRatio(fmt.Sprintf("cost per completion at %s / at %s, %s", count(sizes[last]), count(sizes[1]), mode.name), c.ratio(last, 1), 1.2)
+			s.atMostRatio(
+				fmt.Sprintf("cost per completion at %s / at %s, %s", count(sizes[last]), count(sizes[1]), mode.name),
+				c.ratio(last, 1), 1.2,
+			)
 		}
 	}
 	return nil

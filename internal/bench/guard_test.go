@@ -73,7 +73,9 @@ func against(w work, this, other contender) func() (float64, error) {
 func timeGuards() []guard {
 	plain := contender{nameBatch, library{}.run}
 	indexed := contender{"batch, Indexed", library{indexed: true, perIndex: true}.run}
-	raw, channel, group := contender{nameRaw, runRaw}, contender{nameChannel, runChannel(100)}, contender{nameErrgroup, runErrgroup}
+	raw, channel, group := contender{nameRaw, runRaw}, contender{
+		nameChannel, runChannel(100),
+	}, contender{nameErrgroup, runErrgroup}
 	looked := contender{"looked on", library{watched: true, polled: true}.run}
 	noop2, noop64 := work{n: 100_000, p: 2, do: nothing}, work{n: 100_000, p: 64, do: nothing}
 	return []guard{
@@ -82,7 +84,10 @@ func timeGuards() []guard {
 		{"no-op p=2 Indexed with a limit per index against errgroup", 0.6, times, against(noop2, indexed, group)},
 		{"no-op p=2 against a channel-fed pool", 2.5, times, against(noop2, plain, channel)},
 		{"no-op p=64 against a channel-fed pool", 2.5, times, against(noop64, plain, channel)},
-		{"10 µs of CPU against goroutines", 1.15, times, against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw)},
+		{
+			"10 µs of CPU against goroutines", 1.15, times,
+			against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw),
+		},
 		{"failing twice against errgroup and backoff", 0.6, times,
 			against(work{n: 20_000, p: 2, do: nothing, fails: 2},
 				contender{nameBatch, library{indexed: true, perIndex: true}.run}, contender{nameBackoff, runBackoff})},
@@ -136,7 +141,10 @@ func ofChild(name string, n int, figure string) func() (float64, error) {
 func memoryGuards() []guard {
 	return []guard{
 		{"memory of blocked attempts", 2, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
-		{"memory of attempts blocked on their contexts", 2.4, times, ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context")},
+		{
+			"memory of attempts blocked on their contexts", 2.4, times,
+			ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context"),
+		},
 		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},
 		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 5_000, "inuse")},
 		{"memory of a million completions", 32 << 20, bytesText, ofChild("completions", 1_000_000, "peak")},
@@ -147,9 +155,10 @@ func allocGuards() []guard {
 	var guards []guard
 	for _, job := range steady {
 		if job.fails == 0 {
-			guards = append(guards, guard{"allocations per completion, " + job.name, allocLimit, fraction, func() (float64, error) {
-				return allocsPerCompletion(job.library, 100_000, 2, 0)
-			}})
+			guards = append(guards, guard{"allocations per completion, " + job.name, allocLimit, fraction,
+				func() (float64, error) {
+					return allocsPerCompletion(job.library, 100_000, 2, 0)
+				}})
 		}
 	}
 	return guards

@@ -179,8 +179,11 @@ func percentile(list []time.Duration, p int) float64 {
 func (s *suite) jobs() error {
 	n := s.pick(100_000, 5_000)
 	t := newTable("IDLE JOBS, "+count(n)+" of them, each row in a process of its own",
-		"", "heap and stacks each", "resident each", "create", "last / first tenth", "CPU while idle", "All", "Watch all", "Shutdown")
-	beside := newTable("A SMALL JOB of 10 no-ops, beside "+count(n)+" idle jobs", "", "p50", "p99", "p50 while All and Watch walk", "p99")
+		"", "heap and stacks each", "resident each", "create", "last / first tenth", "CPU while idle", "All", "Watch all",
+		"Shutdown")
+	beside := newTable(
+		"A SMALL JOB of 10 no-ops, beside "+count(n)+" idle jobs", "", "p50", "p99", "p50 while All and Watch walk", "p99",
+	)
 	floor, err := askChild("jobs/none", n)
 	if err != nil {
 		return err

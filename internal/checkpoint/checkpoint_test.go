@@ -71,7 +71,9 @@ func TestChanged(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	records := func() map[string][]byte {
-		return map[string][]byte{Key(12, ""): []byte("a"), Key(12, "iteration/x/y"): []byte("b"), Key(3, ""): []byte("c"), "head": []byte("d")}
+		return map[string][]byte{
+			Key(12, ""): []byte("a"), Key(12, "iteration/x/y"): []byte("b"), Key(3, ""): []byte("c"), "head": []byte("d"),
+		}
 	}
 	var plain Book
 	rest := records()

@@ -281,3 +281,6 @@ func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
 		}
 	}
 }
+
+// size is how many attempts are kept.
+func (h *history) size() int { return h.plain.n + h.succeeded.n + h.failed.n }

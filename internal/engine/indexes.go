@@ -40,7 +40,7 @@ type indexes struct {
 // of the process in a row it has had.
 type failures struct {
 	Counted, Ignored int
-	Exits            int `json:",omitzero"`
+	Exits            int
 }
 
 // keepFailures remembers what an attempt knows of the failures of its index.

@@ -53,11 +53,11 @@ type loader struct {
 func (l *loader) take(key string, value []byte) error {
 	switch key {
 	case keyHead:
-		l.tracker.head = value
-		return json.Unmarshal(value, &l.head)
+		l.tracker.head = value[min(len(value), nowSize):]
+		return l.decodeHead(string(value))
 	case keyEvents:
 		l.tracker.events = false
-		return json.Unmarshal(value, &l.events)
+		return unpack(string(value), func(c *fieldCoder) { codeEvents(c, &l.events) })
 	}
 	kind, n, ok := number(key)
 	if !ok {
@@ -150,6 +150,9 @@ func (l *loader) finish() error {
 	if l.Spec.Indexed && l.FinishedAt == 0 {
 		l.findReturned()
 	}
+	if l.FinishedAt != 0 && len(l.live) > 0 {
+		return fmt.Errorf("record %q: finished, and attempts have not", keyHead)
+	}
 	h, t := &l.history, l.tracker
 	errs := errors.Join(
 		replay(l.plain, l.head.OldestPlain, &h.plain.pushed, &t.plain, func(b *brief) { h.plain.push(*b) }),
@@ -165,7 +168,7 @@ func (l *loader) finish() error {
 // takeHead takes over what the head has, once it is known to be there.
 func (l *loader) takeHead() {
 	h, j := l.head, l.Job
-	j.now, j.CreatedAt, j.StartTime = h.Now, h.CreatedAt, h.StartTime
+	j.CreatedAt, j.StartTime = h.CreatedAt, h.StartTime
 	j.FinishedAt, j.DeletedAt, j.Conditions = h.FinishedAt, h.DeletedAt, h.Conditions
 	j.Succeeded, j.Failed, j.LastFailure, j.created = h.Succeeded, h.Failed, h.LastFailure, h.Attempts
 	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil,

@@ -13,8 +13,8 @@ import (
 // events that led to it: a later version of this package may decide otherwise
 // about the same events, but what was told stays told. The records are
 //
-//	head                 all that is not said below, as JSON
-//	events               of the job, as JSON
+//	head                 all that is not said below
+//	events               of the job
 //	attempts  by number  each attempt that is live or retained, as JSON
 //	completed by page    bitmaps
 //	givenUp   by page    bitmaps
@@ -59,7 +59,7 @@ type tracker struct {
 	ended              []int64      // attempts with a record that are kept in the history now
 	completed, givenUp indexset.Set // as they were saved
 	events             bool         // there are new ones
-	head               []byte       // as it was saved
+	head               []byte       // as it was saved, but for the time
 	plain              runs         // of the history's briefs
 	succeeded, failed  runs         // of its lists
 }
@@ -109,9 +109,14 @@ func (x *indexes) touch(i int) {
 
 // Save puts the records that have changed since it was last called; a nil value
 // says that there is no such record any more. It takes time for what has
-// changed, and not for what there is.
-func (j *Job) Save(put func(key string, value []byte)) {
-	t := j.tracker
+// changed, and not for what there is. That time has passed is no change: a job to which
+// nothing else has happened puts nothing.
+func (j *Job) Save(store func(key string, value []byte)) {
+	t, changed := j.tracker, false
+	put := func(key string, value []byte) {
+		changed = true
+		store(key, value)
+	}
 	j.saveAttempts(put)
 	savePages(put, keyCompleted, &j.Completed, &t.completed)
 	savePages(put, keyGivenUp, &j.GivenUp, &t.givenUp)
@@ -122,10 +127,10 @@ func (j *Job) Save(put func(key string, value []byte)) {
 	j.saveEnded(put, &h.failed, &t.failed)
 	if t.events {
 		t.events = false
-		put(keyEvents, asJSON(j.events))
+		put(keyEvents, j.encodeEvents())
 	}
-	if head := asJSON(j.head()); !bytes.Equal(head, t.head) {
-		t.head = head
+	if head := j.encodeHead(); changed || !bytes.Equal(head[nowSize:], t.head) {
+		t.head = head[nowSize:]
 		put(keyHead, head)
 	}
 }
@@ -244,26 +249,31 @@ func (b *brief) append(data []byte) []byte {
 	return data
 }
 
+// An Outcome is what has come of a job so far, but for its sets.
+type Outcome struct {
+	CreatedAt, StartTime, FinishedAt, DeletedAt Time
+	Conditions                                  []Condition
+	Succeeded, Failed                           int
+	LastFailure                                 Failure
+}
+
 // head is the record of that key.
 type head struct {
-	Now, CreatedAt, StartTime, FinishedAt, DeletedAt Time
-	Conditions                                       []Condition
-	Succeeded, Failed                                int
-	LastFailure                                      Failure
-	Attempts                                         int64 // so far
+	Outcome
+	Attempts int64 // so far
 
 	Retries                int // since the last success
 	LastSuccess            Time
-	FailuresSeen           Time `json:",omitzero"`
+	FailuresSeen           Time
 	RetryAfter, RetryUntil Time
 
-	Target, FailJob       *savedTarget `json:",omitempty"`
+	Target, FailJob       *savedTarget
 	DecideAt              Time
 	Exhausted, OutOfRange bool
-	Exits                 int `json:",omitzero"`
+	Exits                 int
 
 	NextIndex, AgainIndex, AgainFrom, HighestNumber int
-	IndexFailures                                   map[int]failures `json:",omitempty"`
+	IndexFailures                                   map[int]failures
 	// OldestPlain to OldestFailed are the places of the oldest attempts kept.
 	OldestPlain, OldestSucceeded, OldestFailed int64
 }
@@ -282,12 +292,13 @@ func (t *target) saved() *savedTarget {
 }
 
 // head is the record of what is not in any other.
-func (j *Job) head() head {
+func (j *Job) head() *head {
 	x, h := &j.indexes, &j.history
-	return head{
-		Now: j.now, CreatedAt: j.CreatedAt, StartTime: j.StartTime, FinishedAt: j.FinishedAt, DeletedAt: j.DeletedAt,
-		Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure, Attempts: j.created,
-		Retries: j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
+	return &head{
+		Outcome: Outcome{CreatedAt: j.CreatedAt, StartTime: j.StartTime, FinishedAt: j.FinishedAt, DeletedAt: j.DeletedAt,
+			Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure},
+		Attempts: j.created,
+		Retries:  j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
 		FailuresSeen: j.retry.seen,
 		Target:       j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
 		Exhausted: j.exhausted, OutOfRange: j.outOfRange, Exits: j.exits,

@@ -41,7 +41,7 @@ func describe(a *Attempt) []byte { return fmt.Appendf(nil, "attempt %d", a.Seq) 
 func essence(j *Job) string {
 	var text strings.Builder
 	put := func(name string, value any) { fmt.Fprintf(&text, "%s: %+v\n", name, value) }
-	put("times", []Time{j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt, j.now, j.decideAt})
+	put("times", []Time{j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt, j.decideAt})
 	put("conditions", j.Conditions)
 	put("counters", []int{j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded,
 		j.restarts, j.settling, int(j.created), j.wakes.Len(), j.retries.Len()})

@@ -118,7 +118,9 @@ func (f *follower) catchUp(during func(), giveUp func() bool) {
 	}
 	<-f.watcher.awake
 	changes := f.watcher.collect()
-	require.True(f.m.t, slices.IsSortedFunc(changes, func(a, b Change[*object]) int { return int(a.Revision) - int(b.Revision) }))
+	require.True(
+		f.m.t, slices.IsSortedFunc(changes, func(a, b Change[*object]) int { return int(a.Revision) - int(b.Revision) }),
+	)
 	seen := make(map[*object]bool)
 	for _, c := range changes {
 		during()

@@ -20,7 +20,9 @@ func BenchmarkAdd(b *testing.B) {
 		{"every thousandth", func(s *Set, i int) { s.Add(1000 * i) }},
 		{"anywhere in 10M", func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion) }},
 		{"in order, with snapshots", func(s *Set, i int) { s.Add(i); status = s.Snapshot() }},
-		{"shuffled within 1024, with snapshots", func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]); status = s.Snapshot() }},
+		{
+			"shuffled within 1024, with snapshots", func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]); status = s.Snapshot() },
+		},
 		{"anywhere in 10M, with snapshots", func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion); status = s.Snapshot() }},
 	}
 	for _, order := range orders {

@@ -19,11 +19,13 @@ func TestMemory(t *testing.T) {
 		build func(*Set)
 		limit uint64 // in bytes
 	}{
-		"empty":                 {func(*Set) {}, 512},
-		"256 indexes in order":  {func(s *Set) { addEvery(s, 1, 256) }, 512},
-		"run added in order":    {func(s *Set) { addEvery(s, 1, tenMillion) }, 4 << 10},
-		"run added at once":     {func(s *Set) { s.AddRange(0, tenMillion-1) }, 4 << 10},
-		"run with two holes":    {func(s *Set) { s.AddRange(0, tenMillion-1); s.Remove(5_000_000); s.Remove(777_777) }, 8 << 10},
+		"empty":                {func(*Set) {}, 512},
+		"256 indexes in order": {func(s *Set) { addEvery(s, 1, 256) }, 512},
+		"run added in order":   {func(s *Set) { addEvery(s, 1, tenMillion) }, 4 << 10},
+		"run added at once":    {func(s *Set) { s.AddRange(0, tenMillion-1) }, 4 << 10},
+		"run with two holes": {
+			func(s *Set) { s.AddRange(0, tenMillion-1); s.Remove(5_000_000); s.Remove(777_777) }, 8 << 10,
+		},
 		"all indexes there are": {func(s *Set) { s.AddRange(0, MaxIndex) }, 16 << 10},
 		"the largest index":     {func(s *Set) { s.Add(MaxIndex) }, 8 << 10},
 		"run, removed in order": {func(s *Set) {

@@ -187,7 +187,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("Parse(%q, %d) = %v, but ParseLenient = %v", text, completions, strict, lenient)
 		}
 		summary := lenient.Summary(5)
-		if head, cut := strings.CutSuffix(summary, "..."); !strings.HasPrefix(lenient.String(), head) || cut != (head != lenient.String()) {
+		if head, cut := strings.CutSuffix(summary, "..."); !strings.HasPrefix(lenient.String(),
+			head) || cut != (head != lenient.String()) {
 			t.Fatalf("Summary(5) of %q = %q", lenient, summary)
 		}
 	})

@@ -124,7 +124,9 @@ func (d *document[C]) check() error {
 }
 
 func (d *document[C]) place() place[C] {
-	p := place[C]{tally: tally[C]{d.Done, d.Skipped, d.Unlisted}, begun: d.Cursor != nil, finished: d.Finished, ahead: d.Ahead}
+	p := place[C]{
+		tally: tally[C]{d.Done, d.Skipped, d.Unlisted}, begun: d.Cursor != nil, finished: d.Finished, ahead: d.Ahead,
+	}
 	if d.Cursor != nil {
 		p.cursor = *d.Cursor
 	}

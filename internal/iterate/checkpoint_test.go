@@ -18,19 +18,48 @@ func TestBadCheckpoints(t *testing.T) {
 		format int
 		err    string
 	}{
-		"not JSON":               {"\x00\x01", 0, `checkpoint of an iteration: invalid character '\x00' looking for beginning of value`},
-		"cut off":                {`{"iteration":1,"cursor":3`, 0, "checkpoint of an iteration: unexpected end of JSON input"},
-		"of something else":      {`{"offset":77}`, 0, "checkpoint of an iteration: it is something else"},
-		"a number":               {`77`, 0, "checkpoint of an iteration: json: cannot unmarshal number into Go value of type struct { Format *int \"json:\\\"iteration\\\"\" }"},
-		"of a newer format":      {`{"iteration":2,"place":[3]}`, 2, "checkpoint of an iteration: its format is 2, and only 1 can be read"},
-		"more than is known":     {`{"iteration":1,"cursor":3,"done":3,"lost":[4]}`, 0, `checkpoint of an iteration: json: unknown field "lost"`},
-		"of another cursor":      {`{"iteration":1,"cursor":"abc","done":3}`, 0, "checkpoint of an iteration: json: cannot unmarshal string into Go struct field document[int].cursor of type int"},
-		"without a cursor":       {`{"iteration":1,"done":3}`, 0, "checkpoint of an iteration: it has no cursor"},
-		"less than nothing":      {`{"iteration":1,"cursor":3,"done":-3}`, 0, "checkpoint of an iteration: -3 items are done"},
-		"no items ahead":         {`{"iteration":1,"ahead":{"cursor":3,"items":0},"done":3}`, 0, "checkpoint of an iteration: 0 items are ahead"},
-		"a count below zero":     {`{"iteration":1,"cursor":3,"done":3,"unlisted":-1}`, 0, "checkpoint of an iteration: -1 items are skipped and not listed"},
-		"something behind it":    {`{"iteration":1,"cursor":3,"done":3} {}`, 0, "checkpoint of an iteration: invalid character '{' after top-level value"},
-		"a skip of another kind": {`{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, 0, "checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped of type iterate.Skipped[int]"},
+		"not JSON": {
+			"\x00\x01", 0, `checkpoint of an iteration: invalid character '\x00' looking for beginning of value`,
+		},
+		"cut off": {
+			`{"iteration":1,"cursor":3`, 0, "checkpoint of an iteration: unexpected end of JSON input",
+		},
+		"of something else": {`{"offset":77}`, 0, "checkpoint of an iteration: it is something else"},
+		"a number": {
+			`77`, 0,
+			"checkpoint of an iteration: json: cannot unmarshal number into Go value of type struct { Format *int " +
+				"\"json:\\\"iteration\\\"\" }",
+		},
+		"of a newer format": {
+			`{"iteration":2,"place":[3]}`, 2, "checkpoint of an iteration: its format is 2, and only 1 can be read",
+		},
+		"more than is known": {
+			`{"iteration":1,"cursor":3,"done":3,"lost":[4]}`, 0, `checkpoint of an iteration: json: unknown field "lost"`,
+		},
+		"of another cursor": {
+			`{"iteration":1,"cursor":"abc","done":3}`, 0,
+			"checkpoint of an iteration: json: cannot unmarshal string into Go struct field document[int].cursor of type int",
+		},
+		"without a cursor": {`{"iteration":1,"done":3}`, 0, "checkpoint of an iteration: it has no cursor"},
+		"less than nothing": {
+			`{"iteration":1,"cursor":3,"done":-3}`, 0, "checkpoint of an iteration: -3 items are done",
+		},
+		"no items ahead": {
+			`{"iteration":1,"ahead":{"cursor":3,"items":0},"done":3}`, 0, "checkpoint of an iteration: 0 items are ahead",
+		},
+		"a count below zero": {
+			`{"iteration":1,"cursor":3,"done":3,"unlisted":-1}`, 0,
+			"checkpoint of an iteration: -1 items are skipped and not listed",
+		},
+		"something behind it": {
+			`{"iteration":1,"cursor":3,"done":3} {}`, 0,
+			"checkpoint of an iteration: invalid character '{' after top-level value",
+		},
+		"a skip of another kind": {
+			`{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, 0,
+			"checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped of type " +
+				"iterate.Skipped[int]",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

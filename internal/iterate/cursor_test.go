@@ -44,10 +44,14 @@ func TestEquality(t *testing.T) {
 	t.Run("pointer", equalityCase([]*int{new(1)}, []*int{new(1)}, []*int{new(2), nil}))
 	t.Run("nil pointer", equalityCase([]*int{nil}, []*int{nil}, []*int{new(2)}))
 	t.Run("time", equalityCase([]time.Time{noon}, []time.Time{paris}, []time.Time{noon.Add(1), {}}))
-	t.Run("struct with a time", equalityCase([]keyset{{noon, 1}}, []keyset{{paris, 1}}, []keyset{{noon, 2}, {noon.Add(1), 1}}))
+	t.Run(
+		"struct with a time", equalityCase([]keyset{{noon, 1}}, []keyset{{paris, 1}}, []keyset{{noon, 2}, {noon.Add(1), 1}}),
+	)
 	t.Run("struct with a hidden field", equalityCase([]half{{1, 1}}, []half{{1, 1}}, []half{{1, 2}}))
 	t.Run("its own", equalityCase([]loose{{"a", nil}}, []loose{{"a", new(1)}}, []loose{{"b", nil}}))
-	t.Run("map", equalityCase([]map[string]int{{"a": 1}}, []map[string]int{{"a": 1}}, []map[string]int{{"a": 2}, {"b": 1}, {}}))
+	t.Run(
+		"map", equalityCase([]map[string]int{{"a": 1}}, []map[string]int{{"a": 1}}, []map[string]int{{"a": 2}, {"b": 1}, {}}),
+	)
 	t.Run("interface", equalityCase([]any{1.0}, []any{1.0}, []any{"1", 2.0, nil}))
 	t.Run("function", equalityCase(nil, nil, []func(){nil}))
 }
@@ -89,14 +93,20 @@ func TestCheckCursor(t *testing.T) {
 	t.Run("pointer", check("", checkOf(new(0))))
 	t.Run("nil pointer", check("", checkOf((*int)(nil))))
 	t.Run("text that is not UTF-8", check("cursor a\xff: JSON does not bring it back as it was", checkOf("a\xff")))
-	t.Run("the same in a struct", check("cursor {2026-03-01 12:00:00.000000001 +0000 UTC \xff}: JSON does not bring it back as it was",
+	t.Run("the same in a struct", check("cursor {2026-03-01 12:00:00.000000001 +0000 UTC \xff}: JSON does not bring it "+
+		"back as it was",
 		checkOf(struct {
 			At   time.Time
 			Name string
 		}{noon, "\xff"})))
 	t.Run("hidden field", check("cursor {1 2}: JSON does not bring it back as it was", checkOf(half{1, 2})))
 	t.Run("not a number", check("cursor NaN: json: unsupported value: NaN", checkOf(math.NaN())))
-	t.Run("no way back", check("cursor 1s: json: cannot unmarshal number into Go value of type fmt.Stringer", checkOf[fmt.Stringer](time.Second)))
+	t.Run(
+		"no way back",
+		check(
+			"cursor 1s: json: cannot unmarshal number into Go value of type fmt.Stringer", checkOf[fmt.Stringer](time.Second),
+		),
+	)
 	t.Run("channel", check("cursor <nil>: json: unsupported type: chan int", checkOf((chan int)(nil))))
 }
 

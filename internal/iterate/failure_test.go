@@ -15,7 +15,9 @@ import (
 // is counted.
 func TestManyAreSkipped(t *testing.T) {
 	const items = 10_000
-	w := Work[int, int]{Items: count(items), Cursor: itself, MaxSkipped: items - 1, Parallelism: 3, ChunkSize: 10, SaveEvery: time.Hour}
+	w := Work[int, int]{
+		Items: count(items), Cursor: itself, MaxSkipped: items - 1, Parallelism: 3, ChunkSize: 10, SaveEvery: time.Hour,
+	}
 	w.Do = func(context.Context, int) error { return errors.New(strings.Repeat("long ", 100)) }
 	var saved memo
 	_, err := Run(t.Context(), w, &saved, testHooks[int]())

@@ -52,11 +52,13 @@ func TestOneRunAfterTheOther(t *testing.T) {
 		"an empty sequence": {
 			saved: `{"iteration":1,"done":0,"finished":true}`},
 		"all goes well, in chunks": {items: 7, chunk: true, work: Work[int, int]{ChunkSize: 3},
-			calls: "[1 2 3] [4 5 6] 7", saved: `{"iteration":1,"cursor":7,"done":7,"finished":true}`, result: Result[int]{Done: 7}},
+			calls: "[1 2 3] [4 5 6] 7", saved: `{"iteration":1,"cursor":7,"done":7,"finished":true}`,
+			result: Result[int]{Done: 7}},
 		"a last chunk of one item without Do": {items: 3, chunk: true, only: true, work: Work[int, int]{ChunkSize: 2},
 			calls: "[1 2] [3]", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
 		"the default size of a chunk": {items: 101, chunk: true, work: Work[int, int]{},
-			calls: fmt.Sprint(upTo(100)) + " 101", saved: `{"iteration":1,"cursor":101,"done":101,"finished":true}`, result: Result[int]{Done: 101}},
+			calls: fmt.Sprint(upTo(100)) + " 101", saved: `{"iteration":1,"cursor":101,"done":101,"finished":true}`,
+			result: Result[int]{Done: 101}},
 		"without DoChunk the items of a chunk are done one by one": {items: 3, work: Work[int, int]{ChunkSize: 2},
 			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
 		"an item fails, and the next run begins with it": {items: 5, fails: map[int]error{4: errBad},
@@ -65,23 +67,30 @@ func TestOneRunAfterTheOther(t *testing.T) {
 		"an item fails again": {items: 5, fails: map[int]error{4: errBad}, again: map[int]error{4: errBad},
 			calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
 			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 3, ResumedFrom: &three}},
-		"a chunk fails because of one item": {items: 5, chunk: true, work: Work[int, int]{ChunkSize: 5}, fails: map[int]error{4: errBad},
+		"a chunk fails because of one item": {items: 5, chunk: true, work: Work[int, int]{ChunkSize: 5},
+			fails: map[int]error{4: errBad},
 			calls: "[1 2 3 4 5] 1 2 3 4 | [4 5]", err: "item at cursor 4: bad item",
 			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
-		"a chunk fails because of one item, without Do": {items: 5, chunk: true, only: true, work: Work[int, int]{ChunkSize: 5}, fails: map[int]error{4: errBad},
+		"a chunk fails because of one item, without Do": {items: 5, chunk: true, only: true,
+			work: Work[int, int]{ChunkSize: 5}, fails: map[int]error{4: errBad},
 			calls: "[1 2 3 4 5] [1] [2] [3] [4] | [4 5]", err: "item at cursor 4: bad item",
 			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
 		"an item is skipped": {items: 3, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad},
-			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}],"finished":true}`,
+			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad ` +
+				`item"}],"finished":true}`,
 			result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}}},
-		"an item of a chunk is skipped": {items: 4, chunk: true, work: Work[int, int]{MaxSkipped: 1, ChunkSize: 4}, fails: map[int]error{2: errBad},
-			calls: "[1 2 3 4] 1 2 3 4", saved: `{"iteration":1,"cursor":4,"done":3,"skipped":[{"cursor":2,"error":"bad item"}],"finished":true}`,
+		"an item of a chunk is skipped": {items: 4, chunk: true, work: Work[int, int]{MaxSkipped: 1, ChunkSize: 4},
+			fails: map[int]error{2: errBad},
+			calls: "[1 2 3 4] 1 2 3 4", saved: `{"iteration":1,"cursor":4,"done":3,"skipped":[{"cursor":2,"error":"bad ` +
+				`item"}],"finished":true}`,
 			result: Result[int]{Done: 3, Skipped: []Skipped[int]{{2, "bad item"}}}},
-		"one more fails than may be skipped": {items: 5, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad, 4: errBad},
+		"one more fails than may be skipped": {items: 5, work: Work[int, int]{MaxSkipped: 1},
+			fails: map[int]error{2: errBad, 4: errBad},
 			calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
 			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
 			result: Result[int]{Done: 4, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
-		"the limit is for all runs together": {items: 5, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad, 4: errBad}, again: map[int]error{4: errBad},
+		"the limit is for all runs together": {items: 5, work: Work[int, int]{MaxSkipped: 1},
+			fails: map[int]error{2: errBad, 4: errBad}, again: map[int]error{4: errBad},
 			calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
 			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
 			result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
@@ -92,12 +101,15 @@ func TestOneRunAfterTheOther(t *testing.T) {
 		"a final error is not skipped": {items: 5, work: Work[int, int]{MaxSkipped: 9}, fails: map[int]error{2: errFinal},
 			calls: "1 2 | 2 3 4 5", err: "item at cursor 2: hopeless",
 			saved: `{"iteration":1,"cursor":1,"done":1}`, result: Result[int]{Done: 5, ResumedFrom: new(1)}},
-		"a final error of a chunk is not tried again": {items: 4, chunk: true, work: Work[int, int]{MaxSkipped: 9, ChunkSize: 2}, fails: map[int]error{3: errFinal},
+		"a final error of a chunk is not tried again": {items: 4, chunk: true,
+			work: Work[int, int]{MaxSkipped: 9, ChunkSize: 2}, fails: map[int]error{3: errFinal},
 			calls: "[1 2] [3 4] | [3 4]", err: "2 items up to cursor 4: hopeless",
 			saved: `{"iteration":1,"cursor":2,"done":2}`, result: Result[int]{Done: 4, ResumedFrom: new(2)}},
-		"SkipOn panics": {items: 2, work: Work[int, int]{MaxSkipped: 9, SkipOn: func(error) bool { panic("oops") }}, fails: map[int]error{1: errBad},
+		"SkipOn panics": {items: 2, work: Work[int, int]{MaxSkipped: 9, SkipOn: func(error) bool { panic("oops") }},
+			fails: map[int]error{1: errBad},
 			calls: "1 | 1 2", err: "item at cursor 1: bad item\npanic: oops", result: Result[int]{Done: 2}},
-		"the text of an error cannot be had": {items: 2, work: Work[int, int]{MaxSkipped: 9}, fails: map[int]error{1: brokenError{}},
+		"the text of an error cannot be had": {items: 2, work: Work[int, int]{MaxSkipped: 9},
+			fails: map[int]error{1: brokenError{}},
 			calls: "1 | 1 2", err: "item at cursor 1: %!v(PANIC=Error method: no text)", result: Result[int]{Done: 2}},
 	}
 	for name, test := range tests {
@@ -169,7 +181,10 @@ func TestErrors(t *testing.T) {
 	_, err = Run(t.Context(), Work[int, int]{ChunkSize: -1, Parallelism: -2, MaxSkipped: -3}, new(memo), testHooks[int]())
 	require.EqualError(t, err, "Items: required\nCursor: required\nDo, DoChunk: one is required\n"+
 		"ChunkSize: -1 is negative\nParallelism: -2 is negative\nMaxSkipped: -3 is negative")
-	_, err = Run(t.Context(), Work[int, int]{Items: count(3), Cursor: itself, Do: do, Parallelism: math.MaxInt}, new(memo), testHooks[int]())
+	_, err = Run(
+		t.Context(), Work[int, int]{Items: count(3), Cursor: itself, Do: do, Parallelism: math.MaxInt}, new(memo),
+		testHooks[int](),
+	)
 	require.EqualError(t, err, "Parallelism: 9223372036854775807 is more than 1048576")
 }
 
@@ -263,14 +278,26 @@ func TestContextEnds(t *testing.T) {
 	}
 	good := func(context.Context, int) error { return nil }
 	tests := map[string]runs{
-		"what is done nevertheless counts":     {do: good, done: 3, called: "1 2 3"},
-		"what fails with it does not":          {do: func(ctx context.Context, _ int) error { return ctx.Err() }, done: 2, called: "1 2 3"},
-		"nor what fails for another reason":    {do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3"},
-		"nor even a final error":               {do: func(context.Context, int) error { return errFinal }, done: 2, called: "1 2 3"},
-		"it stops between items of a chunk":    {work: Work[int, int]{ChunkSize: 4}, do: good, done: 3, called: "1 2 3"},
-		"items of a chunk count one by one":    {work: Work[int, int]{ChunkSize: 4}, do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3"},
-		"a panic does not count either":        {do: func(context.Context, int) error { panic("late") }, done: 2, called: "1 2 3"},
-		"several at once stop in the same way": {work: Work[int, int]{Parallelism: 3, ChunkSize: 100}, do: good, done: 3, called: "1 2 3"},
+		"what is done nevertheless counts": {do: good, done: 3, called: "1 2 3"},
+		"what fails with it does not": {
+			do: func(ctx context.Context, _ int) error { return ctx.Err() }, done: 2, called: "1 2 3",
+		},
+		"nor what fails for another reason": {
+			do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
+		},
+		"nor even a final error": {
+			do: func(context.Context, int) error { return errFinal }, done: 2, called: "1 2 3",
+		},
+		"it stops between items of a chunk": {work: Work[int, int]{ChunkSize: 4}, do: good, done: 3, called: "1 2 3"},
+		"items of a chunk count one by one": {
+			work: Work[int, int]{ChunkSize: 4}, do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
+		},
+		"a panic does not count either": {
+			do: func(context.Context, int) error { panic("late") }, done: 2, called: "1 2 3",
+		},
+		"several at once stop in the same way": {
+			work: Work[int, int]{Parallelism: 3, ChunkSize: 100}, do: good, done: 3, called: "1 2 3",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,24 +25,51 @@ func TestPlace(t *testing.T) {
 		return p
 	}
 	tests := map[string]sequence{
-		"no items":                                   {want: place[int]{finished: true}},
-		"no items yet":                               {unread: true, want: place[int]{}},
-		"nothing is done":                            {stretches: [][]int{{1, 2}, {3}}, want: place[int]{}},
-		"the first is done":                          {stretches: [][]int{{1, 2}, {3}}, steps: []step{{0, 1}}, want: at(1, 1)},
-		"the second chunk is done":                   {stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}}, want: place[int]{}},
-		"both, the second one first":                 {stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}, {0, 2}}, want: end(at(3, 3))},
-		"a chunk in parts":                           {stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, 1}}, want: at(2, 2)},
-		"what comes behind is unknown":               {stretches: [][]int{{1}, {2, 3}}, unread: true, steps: []step{{0, 1}, {1, 2}}, want: at(2, 2)},
-		"a skipped item":                             {stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, skip}}, want: at(2, 1, Skipped[int]{2, "bad"})},
-		"a skipped item behind one that is not done": {stretches: [][]int{{1}, {2}, {3}}, steps: []step{{1, skip}}, want: place[int]{}},
-		"a page in parts":                            {stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 1}}, want: at(1, 2)},
-		"a whole page":                               {stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 2}}, want: at(2, 5)},
-		"a page over three chunks":                   {stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, 1}, {2, 1}, {1, 1}}, want: at(1, 3)},
-		"a page with a skipped item":                 {stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, skip}, {2, skip}, {1, 1}}, want: at(1, 1, Skipped[int]{1, "bad"}, Skipped[int]{1, "bad"})},
-		"the zero cursor is never a place":           {stretches: [][]int{{0}, {1}}, steps: []step{{0, 1}}, want: place[int]{}},
-		"but is passed":                              {stretches: [][]int{{0}, {1}, {2}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 2)},
-		"the zero cursor of the last items":          {stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 2}}, want: end(at(0, 3))},
-		"not all of the last items":                  {stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 1)},
+		"no items":        {want: place[int]{finished: true}},
+		"no items yet":    {unread: true, want: place[int]{}},
+		"nothing is done": {stretches: [][]int{{1, 2}, {3}}, want: place[int]{}},
+		"the first is done": {
+			stretches: [][]int{{1, 2}, {3}}, steps: []step{{0, 1}}, want: at(1, 1),
+		},
+		"the second chunk is done": {
+			stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}}, want: place[int]{},
+		},
+		"both, the second one first": {
+			stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}, {0, 2}}, want: end(at(3, 3)),
+		},
+		"a chunk in parts": {
+			stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, 1}}, want: at(2, 2),
+		},
+		"what comes behind is unknown": {
+			stretches: [][]int{{1}, {2, 3}}, unread: true, steps: []step{{0, 1}, {1, 2}}, want: at(2, 2),
+		},
+		"a skipped item": {
+			stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, skip}}, want: at(2, 1, Skipped[int]{2, "bad"}),
+		},
+		"a skipped item behind one that is not done": {
+			stretches: [][]int{{1}, {2}, {3}}, steps: []step{{1, skip}}, want: place[int]{},
+		},
+		"a page in parts": {
+			stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 1}}, want: at(1, 2),
+		},
+		"a whole page": {
+			stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 2}}, want: at(2, 5),
+		},
+		"a page over three chunks": {
+			stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, 1}, {2, 1}, {1, 1}}, want: at(1, 3),
+		},
+		"a page with a skipped item": {
+			stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, skip}, {2, skip}, {1, 1}},
+			want: at(1, 1, Skipped[int]{1, "bad"}, Skipped[int]{1, "bad"}),
+		},
+		"the zero cursor is never a place": {stretches: [][]int{{0}, {1}}, steps: []step{{0, 1}}, want: place[int]{}},
+		"but is passed": {
+			stretches: [][]int{{0}, {1}, {2}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 2),
+		},
+		"the zero cursor of the last items": {
+			stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 2}}, want: end(at(0, 3)),
+		},
+		"not all of the last items": {stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 1)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -93,15 +93,21 @@ func TestIteratorFailsWithinAPage(t *testing.T) {
 		calls   string
 		result  Result[int]
 	}{
-		"of several":        {cursors: []int{7, 7, 7, 8}, fails: []int{2}, calls: "0 1 | 2 3", result: Result[int]{Done: 4}},
-		"at another place":  {cursors: []int{7, 7, 7, 8}, fails: []int{1, 2}, calls: "0 | 1 | 2 3", result: Result[int]{Done: 4}},
-		"at an earlier one": {cursors: []int{7, 7, 7, 8}, fails: []int{2, 1}, calls: "0 1 | | 2 3", result: Result[int]{Done: 4}},
-		"behind it":         {cursors: []int{6, 7, 7, 8}, fails: []int{3}, calls: "0 1 2 | 3", result: Result[int]{Done: 4}},
-		"before all":        {cursors: []int{7, 7, 8}, fails: []int{0, 0}, calls: "| | 0 1 2", result: Result[int]{Done: 3}},
+		"of several": {cursors: []int{7, 7, 7, 8}, fails: []int{2}, calls: "0 1 | 2 3", result: Result[int]{Done: 4}},
+		"at another place": {
+			cursors: []int{7, 7, 7, 8}, fails: []int{1, 2}, calls: "0 | 1 | 2 3", result: Result[int]{Done: 4},
+		},
+		"at an earlier one": {
+			cursors: []int{7, 7, 7, 8}, fails: []int{2, 1}, calls: "0 1 | | 2 3", result: Result[int]{Done: 4},
+		},
+		"behind it":  {cursors: []int{6, 7, 7, 8}, fails: []int{3}, calls: "0 1 2 | 3", result: Result[int]{Done: 4}},
+		"before all": {cursors: []int{7, 7, 8}, fails: []int{0, 0}, calls: "| | 0 1 2", result: Result[int]{Done: 3}},
 		"with a skipped one": {cursors: []int{6, 7, 7, 8}, fails: []int{2}, skips: 1, calls: "0 1 | 2 3",
 			result: Result[int]{Done: 3, Skipped: []Skipped[int]{{7, "bad item"}}}},
-		"of the zero cursor": {cursors: []int{0, 0, 7, 8}, fails: []int{2}, calls: "0 1 | 0 1 2 3", result: Result[int]{Done: 4}},
-		"behind the end":     {cursors: []int{6, 7, 7}, fails: []int{3, 3}, calls: "0 1 2 | |", result: Result[int]{Done: 3}},
+		"of the zero cursor": {
+			cursors: []int{0, 0, 7, 8}, fails: []int{2}, calls: "0 1 | 0 1 2 3", result: Result[int]{Done: 4},
+		},
+		"behind the end": {cursors: []int{6, 7, 7}, fails: []int{3, 3}, calls: "0 1 2 | |", result: Result[int]{Done: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var calls journal

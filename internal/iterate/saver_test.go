@@ -27,7 +27,8 @@ func TestSaveEvery(t *testing.T) {
 			want: "1s:3 2s:6 3s:9 3s:10"},
 		"a short iteration is saved once": {takes: durations(5, second/10), every: second,
 			want: "500ms:5"},
-		"an item too late for one checkpoint is in the next, even if none follows": {takes: []time.Duration{9 * second, 3 * second, time.Hour}, every: 10 * second,
+		"an item too late for one checkpoint is in the next, even if none follows": {takes: []time.Duration{9 * second,
+			3 * second, time.Hour}, every: 10 * second,
 			want: "10s:1 20s:2 1h0m12s:3"},
 		"nothing is saved while nothing happens": {takes: []time.Duration{time.Hour, time.Hour}, every: second,
 			want: "1h0m0s:1 2h0m0s:2"},
@@ -35,7 +36,8 @@ func TestSaveEvery(t *testing.T) {
 			want: "1s:1 2s:2 3s:3"},
 		"without a least time, but slowly": {takes: durations(6, second), every: -1, save: 2500 * time.Millisecond,
 			want: "1s:1 3.5s:3 6s:5 8.5s:6"},
-		"the time runs from the end of a checkpoint": {takes: durations(6, second), every: second, save: 1500 * time.Millisecond,
+		"the time runs from the end of a checkpoint": {takes: durations(6, second), every: second,
+			save: 1500 * time.Millisecond,
 			want: "1s:1 3.5s:3 6s:5 7.5s:6"},
 	}
 	for name, test := range tests {
@@ -113,7 +115,8 @@ func TestSaveFails(t *testing.T) {
 			saved: `{"iteration":1,"cursor":1,"done":1}`},
 		"the last one": {fails: 3, items: 3, do: fine, err: "save the checkpoint: disk full", done: 3, calls: "1 2 3",
 			saved: `{"iteration":1,"cursor":2,"done":2}`},
-		"beside an item": {fails: 2, items: 9, do: failing1(3), err: "item at cursor 3: bad item\nsave the checkpoint: disk full", done: 2, calls: "1 2 3",
+		"beside an item": {fails: 2, items: 9, do: failing1(3),
+			err: "item at cursor 3: bad item\nsave the checkpoint: disk full", done: 2, calls: "1 2 3",
 			saved: `{"iteration":1,"cursor":1,"done":1}`},
 	}
 	for name, test := range tests {
@@ -257,8 +260,12 @@ func TestCursorThatCannotBeSaved(t *testing.T) {
 		from int // the first item with such a cursor
 		err  string
 	}{
-		"the first item's fails":     {"fail", 1, "cursor {1 fail}: json: error calling MarshalJSON for type iterate.hostile: no form"},
-		"a later one fails":          {"fail", 2, "save the checkpoint: cursor {2 fail}: json: error calling MarshalJSON for type iterate.hostile: no form"},
+		"the first item's fails": {
+			"fail", 1, "cursor {1 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
+		},
+		"a later one fails": {
+			"fail", 2, "save the checkpoint: cursor {2 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
+		},
 		"a later one panics":         {"panic", 2, "save the checkpoint: panic: no form"},
 		"a later one ends by Goexit": {"exit", 2, "goexit"},
 	}

@@ -37,7 +37,13 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", total)
-	require.Positive(t, min(total.Items, total.Runs, total.Crashes, total.Shutdowns, total.Skipped, total.Again, total.BadSaves, total.BadItems, total.BadReads))
+	require.Positive(
+		t,
+		min(
+			total.Items, total.Runs, total.Crashes, total.Shutdowns, total.Skipped, total.Again, total.BadSaves, total.BadItems,
+			total.BadReads,
+		),
+	)
 }
 
 // tolls are what has happened in a simulation.

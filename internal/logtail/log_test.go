@@ -444,7 +444,9 @@ func TestResetWhileInUse(t *testing.T) {
 		})
 		lines := l.Lines(-1)
 		for _, line := range lines {
-			require.True(t, strings.HasPrefix(line.Text, fmt.Sprintf("of attempt %d ", attempt)), "%q in attempt %d", line.Text, attempt)
+			require.True(
+				t, strings.HasPrefix(line.Text, fmt.Sprintf("of attempt %d ", attempt)), "%q in attempt %d", line.Text, attempt,
+			)
 		}
 		if attempt%2 == 0 {
 			l.Close()

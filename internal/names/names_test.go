@@ -15,12 +15,14 @@ func TestTexts(t *testing.T) {
 		text  string
 		want  []string
 	}{
-		"label":                          {Label, "my-name-2", nil},
-		"label of one byte":              {Label, "a", nil},
-		"label as long as may be":        {Label, strings.Repeat("a", 63), nil},
-		"label too long":                 {Label, strings.Repeat("a", 64), []string{tooLongLabel}},
-		"label with a dot":               {Label, "a.b", []string{"must not contain dots"}},
-		"label too long, with dots":      {Label, strings.Repeat("a.", 32) + "a", []string{tooLongLabel, "must not contain dots"}},
+		"label":                   {Label, "my-name-2", nil},
+		"label of one byte":       {Label, "a", nil},
+		"label as long as may be": {Label, strings.Repeat("a", 63), nil},
+		"label too long":          {Label, strings.Repeat("a", 64), []string{tooLongLabel}},
+		"label with a dot":        {Label, "a.b", []string{"must not contain dots"}},
+		"label too long, with dots": {
+			Label, strings.Repeat("a.", 32) + "a", []string{tooLongLabel, "must not contain dots"},
+		},
 		"label in upper case":            {Label, "Main", []string{badLabel}},
 		"label that ends in a hyphen":    {Label, "main-", []string{badLabel}},
 		"empty label":                    {Label, "", []string{badLabel}},
@@ -37,14 +39,16 @@ func TestTexts(t *testing.T) {
 		"qualified name, bad prefix":     {Qualified, "A/a", []string{"prefix part " + badSubdomain}},
 		"qualified name, name too long":  {Qualified, strings.Repeat("a", 64), []string{"name part " + tooLongLabel}},
 		"qualified name, nothing at all": {Qualified, "", []string{"name part must be non-empty", "name part " + badName}},
-		"qualified name, both parts bad": {Qualified, "/", []string{"prefix part must be non-empty", "name part must be non-empty", "name part " + badName}},
-		"label value":                    {LabelValue, "v1.2_X", nil},
-		"empty label value":              {LabelValue, "", nil},
-		"label value too long":           {LabelValue, strings.Repeat("a", 64), []string{tooLongLabel}},
-		"label value with a space":       {LabelValue, "a b", []string{badValue}},
-		"path":                           {Path, "a/B:c~%20", nil},
-		"path with a space":              {Path, "a b", []string{badPath}},
-		"empty path":                     {Path, "", []string{badPath}},
+		"qualified name, both parts bad": {
+			Qualified, "/", []string{"prefix part must be non-empty", "name part must be non-empty", "name part " + badName},
+		},
+		"label value":              {LabelValue, "v1.2_X", nil},
+		"empty label value":        {LabelValue, "", nil},
+		"label value too long":     {LabelValue, strings.Repeat("a", 64), []string{tooLongLabel}},
+		"label value with a space": {LabelValue, "a b", []string{badValue}},
+		"path":                     {Path, "a/B:c~%20", nil},
+		"path with a space":        {Path, "a b", []string{badPath}},
+		"empty path":               {Path, "", []string{badPath}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +60,8 @@ func TestTexts(t *testing.T) {
 // FuzzForms holds the checks against the regular expressions that their texts
 // claim to use.
 func FuzzForms(f *testing.F) {
-	for _, seed := range []string{"", "a", "my-name", "example.com", "a..b", "A_b.c", "x/y", "a b", "é", strings.Repeat("a", 64)} {
+	for _, seed := range []string{"", "a", "my-name", "example.com", "a..b", "A_b.c", "x/y", "a b", "é",
+		strings.Repeat("a", 64)} {
 		f.Add(seed)
 	}
 	forms := []struct {

@@ -65,7 +65,8 @@ func TestRunExitCodes(t *testing.T) {
 			program: Program{Args: []string{"no-such-program-here"}},
 			code:    127,
 			is:      exec.ErrNotFound,
-			message: `"no-such-program-here": exit code 127, not started: exec: "no-such-program-here": executable file not found in $PATH`,
+			message: `"no-such-program-here": exit code 127, not started: exec: "no-such-program-here": executable file not ` +
+				`found in $PATH`,
 		},
 		"a path that does not exist": {
 			program: Program{Args: []string{filepath.Join(dir, "none")}},
@@ -102,7 +103,8 @@ func TestRunExitCodes(t *testing.T) {
 			program: Program{Args: []string{"/bin/sh"}, Dir: filepath.Join(dir, "none")},
 			code:    126,
 			is:      os.ErrNotExist,
-			message: `"/bin/sh": exit code 126, not started: working directory: stat ` + filepath.Join(dir, "none") + ": no such file or directory",
+			message: `"/bin/sh": exit code 126, not started: working directory: stat ` + filepath.Join(dir,
+				"none") + ": no such file or directory",
 		},
 		"a working directory that is a file": {
 			program: Program{Args: []string{"/bin/sh"}, Dir: file("file", "", 0o644)},

@@ -44,7 +44,7 @@ var errDamaged = errors.New("results are damaged")
 
 // decode appends the results of the chunk, whose values it shares.
 func (c chunk) decode(list []Result) ([]Result, error) {
-	if len(c.data) == 0 {
+	if len(c.data) < 2 {
 		return list, errDamaged
 	}
 	next := 0

@@ -5,7 +5,6 @@ package results
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,13 +123,13 @@ func (b *Book) merge() bool {
 
 // Load moves the results from a job's records into the book.
 func (b *Book) Load(records map[string][]byte) error {
-	for _, key := range slices.Collect(maps.Keys(records)) {
+	for key, data := range records {
 		text, ok := strings.CutPrefix(key, prefix)
 		if !ok {
 			continue
 		}
 		number, err := strconv.ParseInt(text, 10, 64)
-		c := chunk{number, records[key]}
+		c := chunk{number, data}
 		if err == nil {
 			_, err = c.decode(nil)
 		}
@@ -144,6 +143,31 @@ func (b *Book) Load(records map[string][]byte) error {
 	slices.SortFunc(b.chunks, func(c, d chunk) int { return cmp.Compare(c.number, d.number) })
 	b.saved = len(b.chunks)
 	return nil
+}
+
+// A Rest is a book in little memory, as long as nothing is added.
+type Rest struct{ chunks []chunk }
+
+// Rest returns the book as it rests. If it is stored, everything must have been put.
+func (b *Book) Rest() (r Rest) {
+	b.seal()
+	if len(b.chunks) > 0 {
+		r.chunks = make([]chunk, len(b.chunks)) // and no room for more
+		copy(r.chunks, b.chunks)
+	}
+	return r
+}
+
+// IsEmpty reports whether there are no results.
+func (r Rest) IsEmpty() bool { return len(r.chunks) == 0 }
+
+// Wake undoes [Book.Rest].
+func (r Rest) Wake(isStored bool) Book {
+	b := Book{IsStored: isStored, chunks: r.chunks, saved: len(r.chunks)}
+	if b.saved > 0 {
+		b.next = r.chunks[b.saved-1].number + 1
+	}
+	return b
 }
 
 // A View is what there was at one moment. It does not change.

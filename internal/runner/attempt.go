@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -55,14 +54,14 @@ func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq()) }
 
 // Token tells the attempt from every other one, in a form that says where it belongs.
 func (a Attempt) Token(index, number int) string {
-	return a.run.job.uid + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
+	return a.run.job.id.String() + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
 }
 
 // Handler is that of the runner's logger, or nil.
 func (a Attempt) Handler() slog.Handler { return a.run.job.r.handler }
 
 // Definition is that of the attempt's job.
-func (a Attempt) Definition() *Definition { return a.run.job.def.Load() }
+func (a Attempt) Definition() *Definition { return a.run.job.Definition() }
 
 // Log returns the attempt's log, or nil if it has ended.
 func (a Attempt) Log() (log *logtail.Log) {
@@ -126,7 +125,7 @@ func (a Attempt) with(f func(x *run)) bool {
 	}
 	j := a.run.job
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	if !a.run.runsLocked(a) {
 		return false
 	}
@@ -224,8 +223,7 @@ func (x *run) newCheckpointLocked() *checkpoint.Checkpoint {
 	return x.kept.saved
 }
 
-// Dir is a scratch directory of the attempt's own, made at the first call. Its name
-// follows from the attempt's UID, so that a later process finds it again.
+// Dir is a scratch directory of the attempt's own, made at the first call.
 func (a Attempt) Dir() (dir string, err error) {
 	var k *kept
 	if !a.with(func(x *run) { k = x.keepLocked() }) {
@@ -256,6 +254,7 @@ func (a Attempt) Dir() (dir string, err error) {
 // restarted in place; otherwise it is what an execution left whose process died
 // before anything of it was stored.
 func (a Attempt) makeDir() (string, error) {
+	a.run.job.r.renaming.Wait()
 	dir := a.run.job.dirOf(a.seq())
 	if !a.isRestart() {
 		if err := os.RemoveAll(dir); err != nil {
@@ -267,8 +266,4 @@ func (a Attempt) makeDir() (string, error) {
 		return dir, nil
 	}
 	return dir, err
-}
-
-func (j *Job) dirOf(seq int64) string {
-	return filepath.Join(os.TempDir(), "batch-"+j.id.Job+"-"+j.id.AttemptUID(seq))
 }

@@ -6,7 +6,7 @@ import "time"
 // tests.
 func (j *Job) Check() error {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	return j.engine.Check()
 }
 

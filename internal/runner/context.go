@@ -78,7 +78,7 @@ func (c *attemptContext) asked() *liveContext {
 	}
 	j := c.run.job
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	if live := c.live.Load(); live != nil {
 		return live
 	}
@@ -156,8 +156,8 @@ func (c *attemptContext) deadlineLocked() time.Time {
 func (c *attemptContext) Deadline() (time.Time, bool) {
 	j := c.run.job
 	c.asked() // it does not serve another attempt from now on
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.lock()
+	defer j.unlock()
 	deadline := c.deadlineLocked()
 	return deadline, !deadline.IsZero()
 }

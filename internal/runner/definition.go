@@ -33,8 +33,10 @@ type Definition struct {
 	LogLimit, CheckpointLimit, ResultLimit int
 	// ManagedBy names another controller that has the job; empty if it is this one.
 	ManagedBy string
-	// Encode returns the definition as it is stored, without its input.
-	Encode func(id engine.Identity, generation int64) []byte
+	// Encode returns the definition as it is stored, without its input and functions.
+	Encode func(generation int64) []byte
+	// Functions are those, and whatever else stays in memory while the job rests.
+	Functions any
 	// Source is what the definition was made of.
 	Source any
 }

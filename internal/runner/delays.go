@@ -48,9 +48,11 @@ func (j *Job) findDelay(q question) {
 	delay, err := time.Duration(0), error(errBackoffExited)
 	defer j.r.leave()
 	defer func() { j.answer(q, delay, err) }() // also after runtime.Goexit
-	def := j.def.Load()
+	j.lock()
+	def, retries := j.def.Load(), j.retries
+	j.unlock()
 	if q.Kind == engine.NeedDelay {
-		delay, err = j.retries.After(q.Index, q.N, def.Backoff)
+		delay, err = retries.After(q.Index, q.N, def.Backoff)
 	} else {
 		delay, err = j.restartDelay(q, def.RestartBackoff)
 	}
@@ -62,11 +64,11 @@ func (j *Job) restartDelay(q question, fresh func() backoff.BackOff) (time.Durat
 	j.lock()
 	x := runOf(q.Attempt)
 	if x.seq != q.seq {
-		j.mu.Unlock()
+		j.unlock()
 		return 0, nil
 	}
 	delays := &x.keepLocked().delays // there is one question at a time
-	j.mu.Unlock()
+	j.unlock()
 	return delays.After(q.N, fresh)
 }
 
@@ -90,7 +92,7 @@ func (j *Job) answer(q question, delay time.Duration, err error) {
 	if q.Attempt == nil || q.Attempt.Seq == q.seq { // it has not ended meanwhile
 		j.stepLocked(&e, ev)
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 

@@ -1,10 +1,5 @@
 package runner
 
-import (
-	"log/slog"
-	"os"
-)
-
 // Effects are what steps lead to once the lock of their job is released: attempts
 // to be executed, and contexts to be cancelled. What is to run is counted before
 // that: from then on the runner is not idle.
@@ -68,21 +63,4 @@ func (r *Runner) performFor(e *effects) (next *run) {
 		}
 	}
 	return e.next
-}
-
-// removeDirLocked has a scratch directory removed, which may take long.
-func (j *Job) removeDirLocked(dir string) {
-	j.removals++
-	j.r.enter()
-	j.r.launch(func() {
-		defer j.r.leave()
-		err := os.RemoveAll(dir)
-		j.lock()
-		defer j.mu.Unlock()
-		if err != nil {
-			j.logLocked(slog.LevelError, "scratch directory left behind", slog.Any("error", err))
-		}
-		j.removals--
-		j.closeIfClearedLocked()
-	})
 }

@@ -30,8 +30,11 @@ type FailedAttempt struct {
 
 // Failure returns why the job has failed; nil if it has not.
 func (j *Job) Failure() *Failure {
+	if j.restsAfter(engine.JobComplete) {
+		return nil
+	}
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	if j.failure != nil {
 		return j.failure
 	}
@@ -60,7 +63,7 @@ func (j *Job) failureLocked() *Failure {
 			f.Attempts = append(f.Attempts, j.failedAttemptLocked(a))
 		}
 	}
-	for index, last := range j.failures.of {
+	for index, last := range j.failures.all() {
 		if !isKept[last.seq] {
 			failed++
 			f.Attempts = append(f.Attempts, FailedAttempt{Name: j.id.Name(last.seq, index), Seq: last.seq, Index: index,
@@ -83,7 +86,7 @@ func (j *Job) failureLocked() *Failure {
 // none has failed.
 func (j *Job) LastFailed() *FailedAttempt {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	return j.lastFailedLocked()
 }
 

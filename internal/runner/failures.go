@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +19,8 @@ import (
 type failures struct {
 	isStored bool
 	of       map[int]indexFailure
-	changed  map[int]struct{} // since the latest commit, if it is stored
-	saved    map[int]struct{} // those with a record
+	rested   []failedIndex // instead of that, since the job has rested and until they change
+	changed  map[int]bool  // since the latest commit, if they are stored: whether there is a record
 }
 
 // An indexFailure is the last failure of an index.
@@ -34,61 +33,132 @@ type indexFailure struct {
 	text     string // of err, which is user code
 	timedOut bool
 	isLoss   bool // the attempt was asked to stop, or lost: what its executor returns may follow
+	isSaved  bool // there is a record of the index
 }
+
+// A failedIndex is one that has failed.
+type failedIndex struct {
+	index int
+	last  indexFailure
+}
+
+func (f failedIndex) compare(index int) int { return cmp.Compare(f.index, index) }
 
 // has reports whether an index has failed.
 func (f *failures) has(index int) bool {
-	if len(f.of) == 0 {
+	if len(f.of)+len(f.rested) == 0 {
 		return false
 	}
-	_, ok := f.of[index]
+	_, ok := f.get(index)
 	return ok
 }
 
-// note takes in a failure of an index.
-func (f *failures) note(index int, last indexFailure) {
-	before, ok := f.of[index]
-	last.inARow = before.inARow
-	if !ok || !before.isLoss || before.seq != last.seq {
-		last.inARow++
+// get returns the last failure of an index, and whether it has failed.
+func (f *failures) get(index int) (last indexFailure, ok bool) {
+	if len(f.rested) > 0 {
+		if i, ok := slices.BinarySearchFunc(f.rested, index, failedIndex.compare); ok {
+			return f.rested[i].last, true
+		}
 	}
+	if len(f.of) > 0 {
+		last, ok = f.of[index]
+	}
+	return last, ok
+}
+
+// all walks over the indexes that have failed, in any order.
+func (f *failures) all() iter.Seq2[int, indexFailure] {
+	return func(yield func(int, indexFailure) bool) {
+		for _, r := range f.rested {
+			if !yield(r.index, r.last) {
+				return
+			}
+		}
+		for index, last := range f.of {
+			if !yield(index, last) {
+				return
+			}
+		}
+	}
+}
+
+// rest returns all that has failed, in order, in little memory.
+func (f *failures) rest() []failedIndex {
+	if len(f.of) == 0 {
+		return f.rested
+	}
+	list := make([]failedIndex, 0, len(f.of))
+	for index, last := range f.of {
+		list = append(list, failedIndex{index, last})
+	}
+	slices.SortFunc(list, func(a, b failedIndex) int { return cmp.Compare(a.index, b.index) })
+	return list
+}
+
+// set sets the last failure of an index.
+func (f *failures) set(index int, last indexFailure) {
 	if f.of == nil {
 		f.of = make(map[int]indexFailure)
 	}
 	f.of[index] = last
-	f.change(index)
+}
+
+// unpack undoes rest.
+func (f *failures) unpack() {
+	for _, r := range f.rested {
+		f.set(r.index, r.last)
+	}
+	f.rested = nil
+}
+
+// note takes in a failure of an index.
+func (f *failures) note(index int, last indexFailure) {
+	f.unpack()
+	before, ok := f.of[index]
+	last.inARow, last.isSaved = before.inARow, before.isSaved
+	if !ok || !before.isLoss || before.seq != last.seq {
+		last.inARow++
+	}
+	f.set(index, last)
+	f.change(index, last.isSaved)
 }
 
 // forget forgets the failures of an index that has succeeded, or was cut off.
 func (f *failures) forget(index int) {
-	if _, ok := f.of[index]; ok {
-		delete(f.of, index)
-		f.change(index)
+	last, ok := f.get(index)
+	if !ok {
+		return
 	}
+	f.unpack()
+	delete(f.of, index)
+	f.change(index, last.isSaved)
 }
 
 // cutOff forgets the failures of all indexes from that one on.
 func (f *failures) cutOff(from int) {
-	for index := range f.of {
+	for index := range f.all() {
 		if index >= from {
 			f.forget(index)
 		}
 	}
 }
 
-func (f *failures) change(index int) {
+func (f *failures) change(index int, isSaved bool) {
 	if !f.isStored {
 		return
 	}
 	if f.changed == nil {
-		f.changed = make(map[int]struct{})
+		f.changed = make(map[int]bool)
 	}
-	f.changed[index] = struct{}{}
+	f.changed[index] = f.changed[index] || isSaved
 }
 
 // indexes are those that have failed, and those that were given up, in order.
 func (f *failures) indexes(givenUp *indexset.Set) []int {
-	indexes := slices.AppendSeq(slices.Collect(maps.Keys(f.of)), givenUp.All())
+	indexes := slices.Collect(givenUp.All())
+	for index := range f.all() {
+		indexes = append(indexes, index)
+	}
 	slices.Sort(indexes)
 	return slices.Compact(indexes)
 }
@@ -113,26 +183,17 @@ const indexFailureKey = "failure/"
 
 // save puts the records that have changed.
 func (f *failures) save(put func(key string, value []byte)) {
-	for index := range f.changed {
+	for index, isSaved := range f.changed {
 		key := indexFailureKey + strconv.Itoa(index)
-		last, ok := f.of[index]
-		if ok {
-			f.hasRecord(index)
+		if last, ok := f.of[index]; ok {
+			last.isSaved = true
+			f.of[index] = last
 			put(key, encode(last.saved()))
-		} else if _, ok := f.saved[index]; ok {
-			delete(f.saved, index)
+		} else if isSaved {
 			put(key, nil)
 		}
 	}
-	clear(f.changed)
-}
-
-// hasRecord notes that there is a record of an index.
-func (f *failures) hasRecord(index int) {
-	if f.saved == nil {
-		f.saved = make(map[int]struct{})
-	}
-	f.saved[index] = struct{}{}
+	f.changed = nil
 }
 
 // load takes the records of failed indexes out of the records.
@@ -148,12 +209,8 @@ func (f *failures) load(records map[string][]byte) error {
 		if err = cmp.Or(err, json.Unmarshal(data, &s)); err != nil {
 			return fmt.Errorf("record %q: %w", key, err)
 		}
-		if f.of == nil {
-			f.of = make(map[int]indexFailure)
-		}
-		f.hasRecord(index)
-		f.of[index] = indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
-			err: errorOf(s.Text), text: s.Text, timedOut: s.TimedOut, isLoss: s.IsLoss}
+		f.set(index, indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
+			err: errorOf(s.Text), text: s.Text, timedOut: s.TimedOut, isLoss: s.IsLoss, isSaved: true})
 	}
 	return nil
 }
@@ -196,7 +253,7 @@ func isUncounted(cause error) bool {
 // noteLossLocked notes that an attempt has failed, or will, for a reason that is not its
 // executor's.
 func (j *Job) noteLossLocked(seq int64, index int, err error) {
-	if before := j.failures.of[index]; index < 0 || before.isLoss && before.seq == seq {
+	if before, _ := j.failures.get(index); index < 0 || before.isLoss && before.seq == seq {
 		return // the first reason is the one
 	}
 	code := -1
@@ -207,12 +264,28 @@ func (j *Job) noteLossLocked(seq int64, index int, err error) {
 		timedOut: err == ErrAttemptTimeout, isLoss: true})
 }
 
+// noteLateLocked notes the failure of an attempt that has returned nil, if that was too
+// late. Before is what the job's latest failure was before that.
+func (j *Job) noteLateLocked(late indexFailure, index int, before engine.Failure) {
+	if last := j.engine.LastFailure; late.timedOut || last != before && last.Seq == late.seq {
+		late.timedOut = true
+		j.failures.note(index, late)
+	}
+}
+
+// settleFailureLocked forgets the failures of an index that has succeeded.
+func (j *Job) settleFailureLocked(index int) {
+	if j.engine.Completed.Contains(index) {
+		j.failures.forget(index)
+	}
+}
+
 // Failures walks over the indexes that have failed, each with its last failure as it is
 // when the walk comes to it. One that has succeeded meanwhile is left out.
 func (j *Job) Failures() iter.Seq[LastFailure] {
 	j.lock()
 	indexes := j.failures.indexes(&j.engine.GivenUp)
-	j.mu.Unlock()
+	j.unlock()
 	return func(yield func(LastFailure) bool) {
 		for some := range slices.Chunk(indexes, 256) {
 			for _, f := range j.failuresOf(some) {
@@ -226,10 +299,10 @@ func (j *Job) Failures() iter.Seq[LastFailure] {
 
 func (j *Job) failuresOf(indexes []int) []LastFailure {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	list := make([]LastFailure, 0, len(indexes))
 	for _, index := range indexes {
-		last, ok := j.failures.of[index]
+		last, ok := j.failures.get(index)
 		switch {
 		case ok:
 			f := LastFailure{Attempt: j.id.Name(last.seq, index), Index: index, Failures: last.inARow,

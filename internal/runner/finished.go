@@ -55,10 +55,10 @@ func (r *Runner) forgetFinishedLocked(j *Job) {
 }
 
 // keepAllFinished is keepFinished for jobs that were loaded.
-func (r *Runner) keepAllFinished(jobs []*Job) {
-	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *Job) bool { return j.engine.FinishedAt == 0 })
-	slices.SortStableFunc(jobs, func(a, b *Job) int { return cmp.Compare(a.engine.FinishedAt, b.engine.FinishedAt) })
-	for _, j := range jobs {
-		r.keepFinished(j)
+func (r *Runner) keepAllFinished(jobs []*loadedJob) {
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(l *loadedJob) bool { return l.finished == 0 })
+	slices.SortStableFunc(jobs, func(a, b *loadedJob) int { return cmp.Compare(a.finished, b.finished) })
+	for _, l := range jobs {
+		r.keepFinished(l.job)
 	}
 }

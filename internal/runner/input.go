@@ -7,7 +7,7 @@ import (
 
 // An Input is what a job works on, as JSON. It does not change.
 type Input struct {
-	data []byte // nil: the job has none
+	data []byte
 
 	mu      sync.Mutex // guards the field below
 	decoded map[any]any
@@ -19,7 +19,7 @@ type inputKey[T any] struct{}
 // DecodeInput returns an input as a value of one type, and whether there is one. It is
 // decoded at the first call for that type: all attempts share the value, or the error.
 func DecodeInput[T any](in *Input) (value T, ok bool, err error) {
-	if in == nil || in.data == nil {
+	if in == nil {
 		return value, false, nil
 	}
 	value, err = decoderOf[T](in)()
@@ -46,17 +46,35 @@ func decoderOf[T any](in *Input) func() (T, error) {
 	return decode
 }
 
+func (in *Input) bytes() []byte {
+	if in == nil {
+		return nil
+	}
+	return in.data
+}
+
+// newInput returns an input; nil if there is none.
+func newInput(data []byte) *Input {
+	if data == nil {
+		return nil
+	}
+	return &Input{data: data}
+}
+
 // forget lets go of decoded values: no attempt needs them any more.
 func (in *Input) forget() {
+	if in == nil {
+		return
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.decoded = nil
 }
 
-// Input is that of the attempt's job; nil for the zero Attempt.
+// Input is that of the attempt's job; nil if that has none, and for the zero Attempt.
 func (a Attempt) Input() *Input {
 	if a.run == nil {
 		return nil
 	}
-	return &a.run.job.input
+	return a.run.job.input
 }

@@ -22,32 +22,38 @@ import (
 type Job struct {
 	r     *Runner
 	id    engine.Identity
-	uid   string                     // of id
-	def   atomic.Pointer[Definition] // replaced under mu
+	def   atomic.Pointer[Definition] // replaced under mu; nil while the job rests
 	entry feed.Entry[watched]
-	place journal.Place
 	alarm alarm.Entry[*Job]
-	turn  turns.Place[*Job]
+	input *Input // nil if there is none
 	// asFinished is the job's place among the finished ones; guarded by Runner.mu.
 	asFinished *list.Element
-	retries    delay.Sequences // of a job with a Backoff
-	input      Input
-	done       chan struct{} // closed when the job has finished or is gone, as far as others may know
 
-	mu          sync.Mutex // see lock and look; guards the fields below; not held while user code runs
+	mu      sync.Mutex // see lock, unlock and look; guards the fields below; not held while user code runs
+	updates int64      // of the definition, also those that change nothing
+	holds   hold
+	resting *rest // of a finished job that rests, also while somebody looks at it
+	*body         // nil while the job rests
+}
+
+// A body is what a job has that does not rest. It is guarded by Job.mu.
+type body struct {
+	uid         string // of Job.id
+	place       journal.Place
+	turn        turns.Place[*Job]
+	retries     *delay.Sequences // of a job with a Backoff
+	done        chan struct{}    // closed when the job has finished or is gone, as far as others may know
 	engine      *engine.Job
 	created     engine.Time
 	due         engine.Time // what alarm is set to
 	generation  int64
-	updates     int64             // of the definition, also those that change nothing
 	line        []waiting         // attempts that wait for a slot
 	zombies     map[*run]struct{} // lost attempts whose executors still run
 	checkpoints checkpoint.Book
 	results     results.Book
 	lastText    failureText // of the latest failure
-	holds       hold
-	unasked     []question // of a job that has not been declared
-	stuck       error      // why the store refuses what the job has, if it does
+	unasked     []question  // of a job that has not been declared
+	stuck       error       // why the store refuses what the job has, if it does
 	stuckSince  time.Time
 	removals    int      // scratch directories that are being removed
 	hasEnded    bool     // others may know that the job has finished
@@ -77,22 +83,42 @@ type failureText struct {
 
 // newJob returns a job without its engine.
 func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
-	j := &Job{r: r, id: id, uid: id.String(), generation: 1, due: engine.Never, created: r.now(), done: make(chan struct{})}
-	j.entry.Item, j.alarm.Item, j.place.Source, j.turn.Item = j, j, j, j
+	j := &Job{r: r, id: id, input: newInput(def.Input)}
+	j.entry.Item, j.alarm.Item = j, j
 	j.def.Store(def)
-	j.input.data = def.Input
-	if r.journal.Keeps() {
-		j.stored = &stored{defChanged: true, inputIsNew: def.Input != nil}
-		j.checkpoints.IsStored, j.results.IsStored, j.failures.isStored = true, true, true
+	j.body = j.newBody()
+	j.generation, j.created = 1, r.now()
+	if j.stored != nil {
+		j.stored.defChanged, j.stored.inputIsNew = true, def.Input != nil
 	}
 	return j
 }
 
+// newBody returns a body without its engine.
+func (j *Job) newBody() *body {
+	b := &body{uid: j.id.String(), retries: new(delay.Sequences), done: make(chan struct{}), due: engine.Never}
+	b.place.Source, b.turn.Item = j, j
+	if j.r.journal.Keeps() {
+		b.stored = new(stored)
+		b.checkpoints.IsStored, b.results.IsStored, b.failures.isStored = true, true, true
+	}
+	return b
+}
+
 // lock locks j.mu, for whoever is to give the engine an event or to look at
-// attempts.
+// attempts. A job that rests has its body until unlock.
 func (j *Job) lock() {
 	j.mu.Lock()
+	if j.body == nil {
+		j.wakeLocked()
+	}
 	j.catchUpLocked()
+}
+
+// unlock undoes lock. From then on, the job's body may be gone.
+func (j *Job) unlock() {
+	j.restLocked()
+	j.mu.Unlock()
 }
 
 // catchUpLocked has the engine count what has ended in lanes.
@@ -106,6 +132,12 @@ func (j *Job) catchUpLocked() {
 // whole, and returns the revision of what is seen then. If only one revision is
 // wanted, another one does not count as seen.
 func (j *Job) lookLocked(wanted uint64) (revision uint64) {
+	if j.body == nil {
+		if revision = j.entry.Revision(); wanted == anyRevision || revision == wanted {
+			revision = j.r.feed.Observe(&j.entry)
+		}
+		return revision
+	}
 	j.engine.Look(func(changed bool) {
 		if changed {
 			j.r.feed.Changed(&j.entry)
@@ -124,7 +156,7 @@ func (j *Job) do(ev engine.Event) {
 	var e effects
 	j.lock()
 	j.stepLocked(&e, ev)
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
@@ -135,12 +167,13 @@ func (j *Job) tick() {
 	j.lock()
 	j.due = engine.Never
 	j.stepLocked(&e, engine.Event{Kind: engine.Tick})
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
 // stepLocked gives the engine an event, with the time.
 func (j *Job) stepLocked(e *effects, ev engine.Event) {
+	j.rouseLocked()
 	j.r.lookAtClock()
 	ev.At = j.r.now()
 	j.applyLocked(e, j.engine.Step(ev))
@@ -184,7 +217,6 @@ func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
 		j.askLocked(act)
 	case engine.Finished:
 		j.checkpoints.DropAll()
-		j.input.forget()
 	}
 }
 
@@ -220,9 +252,13 @@ func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
 // changedLocked lets others see that the job has changed, as soon as that is
 // durable.
 func (j *Job) changedLocked() {
-	if j.holds&creatingHold == 0 {
-		j.r.journal.Changed(&j.place)
+	if j.holds&creatingHold != 0 {
+		return
 	}
+	if j.stored != nil {
+		j.stored.isChanged = true
+	}
+	j.r.journal.Changed(&j.place)
 }
 
 // holdLocked begins or ends a reason for the job to start nothing.
@@ -249,7 +285,7 @@ func (j *Job) holdLocked(e *effects, reason hold, on bool) {
 func (j *Job) StoredLocked() {
 	finished, gone := j.engine.FinishedAt != 0, j.engine.IsGone()
 	if s := j.stored; s != nil {
-		s.told = s.collected
+		s.told, s.isCollected = s.collected, false
 		finished, gone = s.told.isFinished(), s.gone
 	}
 	switch {

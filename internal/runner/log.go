@@ -67,7 +67,7 @@ func (j *Job) writeLog() {
 		entries, dropped := j.log.entries, j.log.dropped
 		j.log.entries, j.log.dropped = nil, 0
 		j.log.writing = len(entries) > 0
-		j.mu.Unlock()
+		j.unlock()
 		if len(entries) == 0 {
 			return
 		}

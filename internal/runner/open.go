@@ -1,16 +1,13 @@
 package runner
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -28,14 +25,10 @@ type Store struct {
 	Commit func(ctx context.Context, records []journal.Record) error
 	// Release is called when the runner does not use the store any more.
 	Release func()
-	// Decode returns what a definition, and its input if it has one, were stored as,
-	// without its functions.
-	Decode func(definition, input []byte) (SavedJob, error)
 }
 
 // A SavedJob is what [Definition.Encode] has written.
 type SavedJob struct {
-	UID        [16]byte
 	Name       string
 	Definition *Definition
 	Generation int64
@@ -45,7 +38,7 @@ type SavedJob struct {
 // The records of the store as a whole.
 const (
 	formatKey    = "format" // how all others are written
-	format       = "batch/1"
+	format       = "batch/2"
 	clockKey     = "clock" // a savedClock
 	extensionKey = "x/"    // and the key that an extension has given; see SaveRecord
 )
@@ -67,12 +60,24 @@ func (r *Runner) Open(ctx context.Context, store Store) error {
 		return err
 	}
 	first := append(doubles, written, r.clockRecord())
+	first = append(first, journal.Record{Key: dirsKey, Value: []byte(r.dirsID)})
 	if err := j.Put(ctx, first, nil, func() {}); err != nil {
 		return r.giveUp(ctx, err)
 	}
-	for _, job := range jobs {
-		r.enroll(job)
-		job.goOnAfterLoad()
+	used := make(map[string]bool)
+	for _, l := range jobs {
+		if l.finished == 0 {
+			l.job.findDirs(used)
+		}
+	}
+	r.removeLeftDirs(used)
+	for _, l := range jobs {
+		r.enroll(l.job)
+		if l.finished == 0 {
+			l.job.recover()
+		} else {
+			r.alarm.Set(&l.job.alarm, int64(l.due))
+		}
 	}
 	r.keepAllFinished(jobs)
 	if err := j.Sync(ctx); err != nil {
@@ -96,11 +101,12 @@ func (r *Runner) reportUndeclared() {
 	r.launch(func() {
 		defer r.leave()
 		var waiting []string
-		for _, j := range r.All() {
+		for _, j := range r.Everything() {
 			if j.isUndeclared() {
 				waiting = append(waiting, j.id.Job)
 			}
 		}
+		slices.Sort(waiting)
 		const most = 20
 		if n := len(waiting); n > 0 {
 			r.Log(slog.LevelWarn, "stored jobs wait to be declared",
@@ -112,7 +118,7 @@ func (r *Runner) reportUndeclared() {
 func (j *Job) isUndeclared() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.holds&undeclaredHold != 0 && j.engine.FinishedAt == 0
+	return j.body != nil && j.holds&undeclaredHold != 0 && j.engine.FinishedAt == 0
 }
 
 // giveUp lets go of a store that cannot be written to.
@@ -125,68 +131,11 @@ func (r *Runner) giveUp(ctx context.Context, err error) error {
 	return r.storeError(ctx, err)
 }
 
-// A loading is what is read of a store.
-type loading struct {
-	format string
-	other  string // the key of a record that is not known
-	clock  *savedClock
-	jobs   map[string]map[string][]byte // by UID
-}
-
-func (r *Runner) load(ctx context.Context, store Store) (jobs []*Job, doubles []journal.Record, err error) {
-	l := loading{jobs: make(map[string]map[string][]byte)}
-	for record, err := range store.Load(ctx) {
-		if err == nil {
-			err = r.take(&l, record)
-		}
-		if err != nil {
-			return nil, nil, r.storeError(ctx, err)
-		}
-	}
-	switch {
-	case l.format != format && (l.format != "" || l.other != "" || len(l.jobs)+len(r.records) > 0):
-		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
-	case l.other != "":
-		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
-	}
-	for uid, records := range l.jobs {
-		j, err := r.loadJob(uid, records, store.Decode)
-		if err != nil {
-			return nil, nil, r.storeError(ctx, fmt.Errorf("job %s: %w", uid, err))
-		}
-		jobs = append(jobs, j)
-	}
-	r.continueClock(l.clock, jobs)
-	jobs, doubles = r.withoutDoubles(jobs)
-	return jobs, doubles, nil
-}
-
-func (r *Runner) take(l *loading, record journal.Record) error {
-	switch {
-	case record.Job != "":
-		if l.jobs[record.Job] == nil {
-			l.jobs[record.Job] = make(map[string][]byte)
-		}
-		l.jobs[record.Job][record.Key] = bytes.Clone(record.Value)
-	case record.Key == formatKey:
-		l.format = string(record.Value)
-	case record.Key == clockKey:
-		if err := json.Unmarshal(record.Value, &l.clock); err != nil {
-			return fmt.Errorf("record %q: %w", clockKey, err)
-		}
-	case strings.HasPrefix(record.Key, extensionKey):
-		r.records[record.Key] = bytes.Clone(record.Value)
-	default:
-		l.other = record.Key
-	}
-	return nil
-}
-
 // continueClock has time and revisions go on from where an earlier process was.
-func (r *Runner) continueClock(saved *savedClock, jobs []*Job) {
+func (r *Runner) continueClock(saved *savedClock, jobs []*loadedJob) {
 	floor := engine.Time(0)
-	for _, j := range jobs {
-		floor = max(floor, j.engine.Latest())
+	for _, l := range jobs {
+		floor = max(floor, l.latest)
 	}
 	revision := uint64(0)
 	if saved != nil {
@@ -201,63 +150,32 @@ func (r *Runner) continueClock(saved *savedClock, jobs []*Job) {
 
 // withoutDoubles returns the jobs in order of name. Of two with one name, which only
 // a store has that two controllers have used, the older one stays.
-func (r *Runner) withoutDoubles(jobs []*Job) (kept []*Job, removals []journal.Record) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
-		return cmp.Or(strings.Compare(a.id.Job, b.id.Job), cmp.Compare(a.created, b.created), strings.Compare(a.uid, b.uid))
+func (r *Runner) withoutDoubles(jobs []*loadedJob) (kept []*loadedJob, removals []journal.Record) {
+	slices.SortFunc(jobs, func(a, b *loadedJob) int {
+		if order := strings.Compare(a.job.id.Job, b.job.id.Job); order != 0 {
+			return order
+		}
+		return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.uid, b.uid))
 	})
-	for _, j := range jobs {
-		if len(kept) == 0 || kept[len(kept)-1].id.Job != j.id.Job {
-			kept = append(kept, j)
+	for _, l := range jobs {
+		name := l.job.id.Job
+		if len(kept) == 0 || kept[len(kept)-1].job.id.Job != name {
+			kept = append(kept, l)
 			continue
 		}
 		r.Log(slog.LevelError, "two jobs in the store have one name: the younger one is removed",
-			slog.String("job", j.id.Job), slog.String("kept", kept[len(kept)-1].uid), slog.String("removed", j.uid))
-		removals = append(removals, journal.Record{Job: j.uid})
+			slog.String("job", name), slog.String("kept", kept[len(kept)-1].uid), slog.String("removed", l.uid))
+		removals = append(removals, journal.Record{Job: l.uid})
 	}
 	return kept, removals
 }
 
-// loadJob makes a job of its records.
-func (r *Runner) loadJob(uid string, records map[string][]byte,
-	decode func(definition, input []byte) (SavedJob, error)) (*Job, error) {
-	saved, err := decode(records[definitionKey], records[inputRecord])
-	if err != nil {
-		return nil, fmt.Errorf("record %q: %w", definitionKey, err)
-	}
-	delete(records, definitionKey)
-	delete(records, inputRecord)
-	j := r.newJob(engine.Identity{Job: saved.Name, UID: saved.UID}, saved.Definition)
-	if j.uid != uid {
-		return nil, fmt.Errorf("record %q: it is of job %s", definitionKey, j.uid)
-	}
-	j.generation, j.holds = saved.Generation, undeclaredHold
-	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.results.Load(records),
-		j.loadFailure(records), j.failures.load(records))
-	if err != nil {
-		return nil, err
-	}
-	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)
-	if err != nil {
-		return nil, err
-	}
-	j.created = j.engine.CreatedAt
-	j.stored.defChanged, j.stored.inputIsNew = false, false
-	return j, nil
-}
-
-// goOnAfterLoad takes up a job where it was left, as far as that is possible
-// without its functions.
-func (j *Job) goOnAfterLoad() {
-	if j.engine.FinishedAt == 0 {
-		j.recover()
-		return
-	}
-	j.lock()
-	defer j.mu.Unlock()
-	j.stored.told, j.hasEnded = j.presentLocked(), true
-	j.closeIfClearedLocked()
-	j.due = j.engine.Due()
-	j.r.alarm.Set(&j.alarm, int64(j.due))
+// newUID returns a random (version 4) UUID.
+func newUID() (uid [16]byte) {
+	rand.Read(uid[:]) // never fails
+	uid[6] = uid[6]&0x0f | 0x40
+	uid[8] = uid[8]&0x3f | 0x80
+	return uid
 }
 
 // recover lets the engine know that what ran does not run any more.
@@ -275,7 +193,7 @@ func (j *Job) recover() {
 	for seq, index := range ran {
 		j.noteLossLocked(seq, index, ErrDisrupted)
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
@@ -308,7 +226,7 @@ func (j *Job) holdForStore(on bool) {
 			j.r.feed.Changed(&j.entry)
 		}
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 

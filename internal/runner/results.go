@@ -40,7 +40,7 @@ func (j *Job) keepResultLocked(r *Result, index int) {
 func (j *Job) Results() []results.Result {
 	j.lock()
 	view, completed, indexed := j.results.View(), j.engine.Completed.Snapshot(), j.engine.Spec.Indexed
-	j.mu.Unlock()
+	j.unlock()
 	list := view.Sorted()
 	if !indexed {
 		return list

@@ -15,14 +15,21 @@ type Revision struct {
 
 // Revision returns the present one.
 func (j *Job) Revision() Revision {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.lock()
+	defer j.unlock()
 	def := j.def.Load()
 	return Revision{def, def.isDeclared(), j.updates}
 }
 
 // Definition is that of the job.
-func (j *Job) Definition() *Definition { return j.def.Load() }
+func (j *Job) Definition() *Definition {
+	if def := j.def.Load(); def != nil {
+		return def
+	}
+	j.lock()
+	defer j.unlock()
+	return j.def.Load()
+}
 
 // Revise puts a definition in the place of another one, unless there was another
 // update meanwhile, the job is gone or the runner is shut down: then it reports false. A change of the spec
@@ -36,9 +43,10 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 	var e effects
 	j.lock()
 	if j.updates != before.updates || j.engine.IsGone() {
-		j.mu.Unlock()
+		j.unlock()
 		return false
 	}
+	j.rouseLocked()
 	if raise {
 		j.generation++
 	}
@@ -55,7 +63,7 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 		j.holdLocked(&e, undeclaredHold, false)
 		j.askAgainLocked()
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 	return true
 }
@@ -75,7 +83,7 @@ func (j *Job) Delete(orphan, linger bool) error {
 func (j *Job) Refused() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.stuck == nil {
+	if j.body == nil || j.stuck == nil {
 		return nil
 	}
 	return failedStore(j.stuck)
@@ -128,7 +136,7 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 			j.noteLossLocked(seq, index, lossOf(ev.Kind))
 		}
 	}
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 	return found, err
 }

@@ -137,6 +137,10 @@ func (x *run) stopCause() error {
 	}
 	x.job.mu.Lock()
 	defer x.job.mu.Unlock()
+	return x.stopCauseLocked()
+}
+
+func (x *run) stopCauseLocked() error {
 	if x.ctx.stop == nil {
 		return nil
 	}
@@ -189,7 +193,7 @@ func (r *Runner) isInside(ctx context.Context) bool {
 
 func (j *Job) isOnStack(stack string) bool {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	return slices.ContainsFunc(j.executingLocked(), func(a *engine.Attempt) bool {
 		return strings.Contains(stack, runOf(a).mark())
 	})

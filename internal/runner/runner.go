@@ -7,10 +7,10 @@ package runner
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +34,12 @@ type Options struct {
 	// FinishedJobs is how many finished jobs are kept; negative: all.
 	FinishedJobs int
 	Parent       context.Context // of attempts' contexts: when it ends, Shutdown is called soon
+	// Brief says that the runner is gone soon after its jobs have finished: they need
+	// not take little memory then.
+	Brief bool
+	// Decode returns what Encode of a definition has written, with the input of its job,
+	// nil if that has none, and its functions, or without them if they are nil.
+	Decode func(definition, input []byte, functions any) (SavedJob, error)
 	// Panicked is the error of an executor that has panicked with a value or, with nil,
 	// called runtime.Goexit.
 	Panicked func(value any, stack []byte) error
@@ -49,6 +55,8 @@ type Runner struct {
 	hasDeadline bool            // parent has one
 	values      context.Context // parent, without its end
 	panicked    func(value any, stack []byte) error
+	decode      func(definition, input []byte, functions any) (SavedJob, error)
+	mayRest     bool // see Job.resting
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
 	feed        feed.Feed[watched]
@@ -57,6 +65,9 @@ type Runner struct {
 	release     func() // of the store
 	trouble     atomic.Pointer[Trouble]
 	start       time.Time
+	dirsID      string             // of the store; empty without one
+	removeAll   func(string) error // os.RemoveAll
+	renaming    sync.WaitGroup     // see removeLeftDirs
 
 	group   errgroup.Group // every goroutine that runs user code
 	running atomic.Int64   // how many those are, or will be; see enter
@@ -67,6 +78,7 @@ type Runner struct {
 	mu        sync.Mutex // guards the fields below; a Job.mu may be held
 	jobs      map[string]*Job
 	creating  map[string]struct{} // names of jobs that are being stored
+	awake     map[*Job]struct{}   // of jobs, those that do not rest
 	lingering map[*Job]struct{}   // gone, with attempts that have not ended
 	records   map[string][]byte   // see SaveRecord
 	finished  finished
@@ -95,14 +107,18 @@ func New(o Options) *Runner {
 		parent:    o.Parent,
 		values:    context.WithoutCancel(o.Parent),
 		panicked:  o.Panicked,
+		decode:    o.Decode,
+		mayRest:   !o.Brief,
 		clock:     clock.New(),
 		slots:     newSlots(o.MaxActive),
 		journal:   journal.Memory{},
 		release:   func() {},
 		finished:  finished{limit: o.FinishedJobs},
 		start:     time.Now(),
+		removeAll: os.RemoveAll,
 		jobs:      make(map[string]*Job),
 		creating:  make(map[string]struct{}),
+		awake:     make(map[*Job]struct{}),
 		lingering: make(map[*Job]struct{}),
 		records:   make(map[string][]byte),
 		stopping:  make(chan struct{}),
@@ -144,7 +160,7 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 		return nil, err
 	}
 	id := engine.Identity{Job: name}
-	rand.Read(id.UID[:]) // never fails
+	id.UID = newUID()
 	j := r.newJob(id, def)
 	j.engine = engine.New(id, r.spec(def))
 	j.holds = creatingHold
@@ -163,7 +179,7 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 func (j *Job) create() (records []journal.Record) {
 	var e effects
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	if j.stored != nil {
 		j.engine.Track(describeAttempt)
 	}
@@ -193,7 +209,7 @@ func (j *Job) begin() {
 	}
 	j.holdLocked(&e, creatingHold, false)
 	j.changedLocked()
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
@@ -225,6 +241,9 @@ func (r *Runner) enroll(j *Job) {
 	defer r.mu.Unlock()
 	delete(r.creating, j.id.Job)
 	r.jobs[j.id.Job] = j
+	if j.resting == nil {
+		r.awake[j] = struct{}{}
+	}
 	r.feed.Add(&j.entry)
 }
 
@@ -235,6 +254,7 @@ func (r *Runner) moveOut(j *Job, lives bool) {
 	if r.jobs[j.id.Job] == j {
 		delete(r.jobs, j.id.Job)
 	}
+	delete(r.awake, j)
 	r.forgetFinishedLocked(j)
 	if lives {
 		r.lingering[j] = struct{}{}
@@ -294,12 +314,12 @@ func (r *Runner) All() []*Job {
 	return jobs
 }
 
-// Everything returns all jobs, and those that are gone and have attempts that have
-// not ended.
+// Everything returns all jobs that do not rest, and those that are gone and have
+// attempts that have not ended.
 func (r *Runner) Everything() []*Job {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.AppendSeq(slices.Collect(maps.Keys(r.lingering)), maps.Values(r.jobs))
+	return slices.AppendSeq(slices.Collect(maps.Keys(r.lingering)), maps.Keys(r.awake))
 }
 
 // Named returns all jobs that have or had a name, the present one last.

@@ -198,7 +198,7 @@ func (r *Runner) interruptAll() {
 func (j *Job) isOver() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return (j.engine.FinishedAt != 0 || j.engine.IsGone()) && len(j.engine.Live())+len(j.zombies) == 0
+	return j.body == nil || (j.engine.FinishedAt != 0 || j.engine.IsGone()) && len(j.engine.Live())+len(j.zombies) == 0
 }
 
 // graceEnd is when the last grace period is over.
@@ -210,7 +210,7 @@ func (r *Runner) graceEnd() <-chan time.Time {
 		for _, a := range j.executingLocked() {
 			last = max(last, a.GraceEnd(j.engine.Spec.Grace))
 		}
-		j.mu.Unlock()
+		j.unlock()
 	}
 	return time.After(time.Duration(last - r.now()))
 }
@@ -222,7 +222,7 @@ func (r *Runner) unreturned() (u Unreturned) {
 		for _, a := range j.executingLocked() {
 			u.Attempts = append(u.Attempts, j.id.Name(a.Seq, a.Index))
 		}
-		j.mu.Unlock()
+		j.unlock()
 	}
 	slices.Sort(u.Attempts)
 	u.Calls = max(0, int(r.running.Load())-len(u.Attempts))

@@ -82,7 +82,7 @@ func (s slot) release() {
 // back in line if there are more. It reports false if there was none.
 func (j *Job) takeTurn(e *effects, s slot) bool {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	for len(j.line) > 0 && !j.engine.IsHalted() {
 		w := j.line[0]
 		j.line[0] = waiting{}

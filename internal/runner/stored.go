@@ -19,6 +19,8 @@ const (
 
 // stored is what a job knows of its records in a store.
 type stored struct {
+	isChanged       bool // since it was collected
+	isCollected     bool // and not stored yet
 	defChanged      bool
 	inputIsNew      bool
 	failure         savedFailure
@@ -29,8 +31,9 @@ type stored struct {
 // Collect puts what has to be stored.
 func (j *Job) Collect(put func(journal.Record)) {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	j.place.Taken()
+	j.stored.isChanged, j.stored.isCollected = false, true
 	j.collectLocked(put)
 }
 
@@ -47,7 +50,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
 	if s.defChanged {
 		s.defChanged = false
-		record(definitionKey, j.def.Load().Encode(j.id, j.generation))
+		record(definitionKey, j.def.Load().Encode(j.generation))
 	}
 	if s.inputIsNew {
 		s.inputIsNew = false
@@ -55,7 +58,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	}
 	j.checkpoints.Changed(record)
 	j.results.Changed(record)
-	if failure := (savedFailure{j.lastText.seq, j.lastText.text, j.lastText.err != nil}); failure != s.failure {
+	if failure := j.lastText.saved(); failure != s.failure {
 		s.failure = failure
 		record(failureKey, encode(failure))
 	}
@@ -72,7 +75,7 @@ func encode(value any) []byte {
 // Stored is called when what Collect has put is durable.
 func (j *Job) Stored() {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	j.StoredLocked()
 }
 
@@ -88,7 +91,7 @@ func (j *Job) Stuck(err error) {
 	}
 	j.holdLocked(&e, stuckHold, err != nil)
 	j.r.feed.Changed(&j.entry)
-	j.mu.Unlock()
+	j.unlock()
 	j.r.perform(&e)
 }
 
@@ -98,6 +101,8 @@ type savedFailure struct {
 	Text    string
 	Failed  bool // with an error, whose text may be empty
 }
+
+func (t *failureText) saved() savedFailure { return savedFailure{t.seq, t.text, t.err != nil} }
 
 // loadFailure takes the record of the latest failure out of the records.
 func (j *Job) loadFailure(records map[string][]byte) error {
@@ -143,17 +148,13 @@ func describeAttempt(a *engine.Attempt) []byte {
 	return encode(saved)
 }
 
-// restoreRun gives an attempt back what describeAttempt returned. What was made of a
-// directory before it was stored is found by its name.
+// restoreRun gives an attempt back what describeAttempt returned.
 func (j *Job) restoreRun(a *engine.Attempt, data []byte) {
 	var saved savedRun
 	if data != nil && json.Unmarshal(data, &saved) != nil {
 		return
 	}
 	live := a.Phase < engine.Succeeded
-	if live && saved.Dir == "" && a.StartedAt != 0 && exists(j.dirOf(a.Seq)) {
-		saved.Dir = j.dirOf(a.Seq)
-	}
 	if saved == (savedRun{}) {
 		return
 	}

@@ -43,6 +43,8 @@ type LastFailure struct {
 	At                        time.Time
 	Err                       error // of one of [Job.Failures]
 	TimedOut                  bool  // likewise
+
+	seq int64
 }
 
 // A Stall is that a job waits for something outside of it.
@@ -63,9 +65,14 @@ func (j *Job) View() View {
 // viewLocked is the latest view that is durable.
 func (j *Job) viewLocked(revision uint64) View {
 	var v View
-	if j.stored == nil {
+	switch {
+	case j.body == nil:
+		v = j.viewAtRestLocked()
+		v.Revision = revision
+		return v
+	case j.stored == nil:
 		v = j.presentLocked()
-	} else {
+	default:
 		v = j.stored.told
 		v.Conditions = slices.Clone(v.Conditions)
 		v.Halted = !v.isFinished() && j.r.isStopping()
@@ -96,18 +103,23 @@ func (j *Job) stallLocked(v *View) *Stall {
 // presentLocked is the view as it is, known to be durable or not.
 func (j *Job) presentLocked() View {
 	e, r := j.engine, j.r
-	return View{
+	v := View{
 		Name: j.id.Job, UID: j.uid, ManagedBy: j.def.Load().ManagedBy, Generation: j.generation,
 		CreatedAt: r.date(e.CreatedAt), DeletedAt: r.date(e.DeletedAt), StartTime: r.date(e.StartTime),
 		FinishedAt: r.date(e.FinishedAt), NextRetry: r.date(e.NextRetry()),
 		Parallelism: e.Spec.Parallelism, Completions: e.Spec.Completions,
-		Suspend: e.Spec.Suspend, HasLimit: e.Spec.BackoffLimitPerIndex != engine.None && !e.Spec.Unmanaged,
+		Suspend: e.Spec.Suspend, HasLimit: hasLimit(&e.Spec),
 		Halted: e.IsHalted(), Active: e.Active, Pending: e.Pending, Ready: e.Ready, Terminating: e.Terminating,
 		Abandoned: e.Abandoned, Succeeded: e.Succeeded, Failed: e.Failed,
 		Completed: e.Completed.Snapshot(), GivenUp: e.GivenUp.Snapshot(),
-		Conditions: r.conditions(e.Conditions), LastFailure: j.lastFailureLocked(),
+		Conditions: r.conditions(e.Conditions), LastFailure: r.lastFailure(j.id, e.LastFailure),
 	}
+	j.lastText.describe(v.LastFailure)
+	return v
 }
+
+// hasLimit reports whether each index has a limit.
+func hasLimit(s *engine.Spec) bool { return s.BackoffLimitPerIndex != engine.None && !s.Unmanaged }
 
 func (r *Runner) conditions(list []engine.Condition) []Condition {
 	if len(list) == 0 {
@@ -120,17 +132,20 @@ func (r *Runner) conditions(list []engine.Condition) []Condition {
 	return out
 }
 
-func (j *Job) lastFailureLocked() *LastFailure {
-	f := j.engine.LastFailure
+// lastFailure lacks the text; see failureText.
+func (r *Runner) lastFailure(id engine.Identity, f engine.Failure) *LastFailure {
 	if f.At == 0 {
 		return nil
 	}
-	last := &LastFailure{Attempt: j.id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures,
-		ExitCode: f.ExitCode, At: j.r.date(f.At)}
-	if j.lastText.seq == f.Seq {
-		last.Text = j.lastText.text
+	return &LastFailure{Attempt: id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures,
+		ExitCode: f.ExitCode, At: r.date(f.At), seq: f.Seq}
+}
+
+// describe says what a failure was, if it is the one whose text this is.
+func (t *failureText) describe(f *LastFailure) {
+	if f != nil && t.seq == f.seq {
+		f.Text = t.text
 	}
-	return last
 }
 
 // An AttemptView is what can be seen of one attempt. It is a copy.
@@ -167,7 +182,7 @@ func (j *Job) Attempts() []AttemptView {
 			list = append(list, j.attemptLocked(a))
 		}
 	}
-	j.mu.Unlock()
+	j.unlock()
 	slices.SortFunc(list, func(a, b AttemptView) int { return cmp.Compare(a.Seq, b.Seq) })
 	return list
 }
@@ -209,7 +224,7 @@ type Event struct {
 // Events returns the events that are kept.
 func (j *Job) Events() []Event {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	var list []Event
 	for _, e := range j.engine.Events() {
 		list = append(list, Event{e.Warning, e.Reason, e.Message, j.r.date(e.At)})
@@ -232,7 +247,7 @@ func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
 
 func (j *Job) attemptLog(attempt string) *logtail.Log {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	a := j.engine.Find(attempt)
 	if a == nil {
 		return nil
@@ -268,7 +283,7 @@ func (r *Runner) Stack(job, attempt string) (string, error) {
 
 func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 	j.lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	a := j.engine.Find(attempt)
 	switch {
 	case a == nil:
@@ -284,13 +299,17 @@ func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 // Wait waits until the job has finished or is gone. If ctx or the runner ends first,
 // the error says so.
 func (j *Job) Wait(ctx context.Context) error {
+	done := j.whenDone()
+	if done == nil {
+		return nil
+	}
 	select {
-	case <-j.done: // first, so that a finished job answers at any time
+	case <-done: // first, so that a finished job answers at any time
 		return nil
 	default:
 	}
 	select {
-	case <-j.done:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -299,4 +318,15 @@ func (j *Job) Wait(ctx context.Context) error {
 	case <-j.r.over:
 		return ErrShutdown
 	}
+}
+
+// whenDone returns the channel that is closed when the job has ended; nil if it has, and
+// rests.
+func (j *Job) whenDone() <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.body == nil {
+		return nil
+	}
+	return j.done
 }

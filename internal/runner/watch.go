@@ -27,7 +27,7 @@ func (j *Job) lookAt(wanted uint64) (View, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	revision := j.lookLocked(wanted)
-	if revision != wanted || j.hasLeft {
+	if revision != wanted || j.body != nil && j.hasLeft {
 		return View{}, false
 	}
 	return j.viewLocked(revision), true

@@ -3,6 +3,7 @@ package runner
 import (
 	"runtime/debug"
 
+	"github.com/runtocompletion/batch/internal/delay"
 	"github.com/runtocompletion/batch/internal/engine"
 )
 
@@ -78,43 +79,52 @@ func (j *Job) hasSucceeded(x *run) *run {
 		return x
 	}
 	j.mu.Lock() // and the lanes of others stay open
-	result, index := x.result, x.attempt.Index
-	if x.isPlainLocked() && j.renewLocked(x, now) {
-		if result != nil {
-			x.result = nil
-			j.keepResultLocked(result, index)
-		}
-		j.changedLocked()
-		x.revision = j.entry.Revision()
+	if j.renewPlainLocked(x, now) {
 		j.mu.Unlock()
 		return x
 	}
 	j.catchUpLocked()
 	e := effects{spare: 1}
-	failed, succeeded := x.attempt.Failures+x.attempt.Ignored, j.engine.Succeeded
+	result, index, failed := x.result, x.attempt.Index, x.attempt.Failures+x.attempt.Ignored
+	before, succeeded := j.engine.LastFailure, j.engine.Succeeded
 	slot := x.putDownLocked()
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	before := j.engine.LastFailure
 	late, mayBeLate := x.failureOf(nil, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	if result != nil && j.engine.Succeeded > succeeded {
 		j.keepResultLocked(result, index)
 	}
-	if last := j.engine.LastFailure; mayBeLate && (late.timedOut || last != before && last.Seq == late.seq) {
-		late.timedOut = true
-		j.failures.note(index, late)
+	if mayBeLate {
+		j.noteLateLocked(late, index, before)
 	}
-	if j.engine.Completed.Contains(index) {
-		j.failures.forget(index)
+	j.settleFailureLocked(index)
+	var over *delay.Sequences
+	if failed > 0 {
+		over = j.overLocked(index)
 	}
-	over := failed > 0 && j.indexIsOverLocked(index)
 	if j.checkpoints.Len() > 0 && j.engine.Completed.Contains(index) {
 		j.checkpoints.Drop(int64(index))
 	}
-	j.mu.Unlock()
+	j.unlock()
 	return j.goOn(&e, slot, index, over)
+}
+
+// renewPlainLocked lets a run go on with the next attempt after a success, if nothing
+// but that is to be done.
+func (j *Job) renewPlainLocked(x *run, now engine.Time) bool {
+	result, index := x.result, x.attempt.Index
+	if !x.isPlainLocked() || !j.renewLocked(x, now) {
+		return false
+	}
+	if result != nil {
+		x.result = nil
+		j.keepResultLocked(result, index)
+	}
+	j.changedLocked()
+	x.revision = j.entry.Revision()
+	return true
 }
 
 // endLocked gives the engine the result of an execution. That of an attempt that was
@@ -182,10 +192,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	e := effects{spare: 1}
 	j.lock()
 	a := x.view()
-	var stopped error
-	if x.ctx.stop != nil {
-		stopped = x.ctx.stop.cause
-	}
+	stopped := x.stopCauseLocked()
 	if stack != nil {
 		x.writeStackLocked(stack)
 	}
@@ -203,7 +210,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.changedLocked()
 		x = j.ownLocked(next)
 		j.logFailureLocked(len(j.log.entries), a, v.Text, stack)
-		j.mu.Unlock()
+		j.unlock()
 		return x
 	}
 	at := len(j.log.entries)
@@ -214,26 +221,28 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if stopped == nil {
 		j.logFailureLocked(at, a, v.Text, stack)
 	}
-	if j.engine.Completed.Contains(a.Index) {
-		j.failures.forget(a.Index)
-	}
-	over := j.indexIsOverLocked(a.Index)
-	j.mu.Unlock()
+	j.settleFailureLocked(a.Index)
+	over := j.overLocked(a.Index)
+	j.unlock()
 	return j.goOn(&e, slot, a.Index, over)
 }
 
-// goOn gives back what an execution had, and returns the next one.
-func (j *Job) goOn(e *effects, s slot, index int, over bool) *run {
-	if over {
-		j.retries.Drop(index)
+// goOn gives back what an execution had, and returns the next one. If its index is
+// over, so are the delays of that; see overLocked.
+func (j *Job) goOn(e *effects, s slot, index int, over *delay.Sequences) *run {
+	if over != nil {
+		over.Drop(index)
 	}
 	s.release()
 	return j.r.performFor(e)
 }
 
-// indexIsOverLocked reports whether an index needs no more delays from a back-off
-// of its own.
-func (j *Job) indexIsOverLocked(index int) bool {
+// overLocked returns the delays of which an index needs no more; nil if it may, or has
+// none of its own.
+func (j *Job) overLocked(index int) *delay.Sequences {
 	e := j.engine
-	return index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index))
+	if index >= 0 && e.Spec.CustomDelay && (e.Completed.Contains(index) || e.GivenUp.Contains(index)) {
+		return j.retries
+	}
+	return nil
 }

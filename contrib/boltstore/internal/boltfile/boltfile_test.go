@@ -79,7 +79,9 @@ func TestWalk_AsBboltDoes(t *testing.T) {
 	for i := range 2000 {
 		fmt.Fprintf(&want, " %04d=200\n", i)
 	}
-	want.WriteString("empty #0\ninline #2\n 0000=100\n 0001=100\npage #3\n 0000=900\n 0001=900\n 0002=900\n within #0\n  long=20480\n")
+	want.WriteString(
+		"empty #0\ninline #2\n 0000=100\n 0001=100\npage #3\n 0000=900\n 0001=900\n 0002=900\n within #0\n  long=20480\n",
+	)
 	require.Equal(t, want.String(), text)
 }
 
@@ -147,27 +149,37 @@ func TestDamages(t *testing.T) {
 		change func(image []byte)
 		want   string
 	}{
-		"the root is the first page":       {func(image []byte) { setMeta(image, rootField, 1) }, "refers to page 1"},
-		"the root has no page":             {func(image []byte) { setMeta(image, rootField, 0) }, "refers to page 0"},
-		"the root is beyond the end":       {func(image []byte) { setMeta(image, rootField, 1<<40) }, "refers to page"},
-		"the root is nowhere":              {func(image []byte) { setMeta(image, rootField, 1<<63) }, "refers to page"},
-		"more pages than the file has":     {func(image []byte) { setMeta(image, pagesField, 1<<30) }, "the file ends here"},
-		"more pages than there can be":     {func(image []byte) { setMeta(image, pagesField, 1<<63) }, "the file ends here"},
-		"the free pages are those of root": {func(image []byte) { setMeta(image, freelistField, order.Uint64(rootPage(image))) }, "referred to twice"},
-		"the free pages are nowhere":       {func(image []byte) { setMeta(image, freelistField, 1<<50) }, "refers to page"},
-		"a page calls itself another":      {func(image []byte) { rootPage(image)[0]++ }, "calls itself"},
-		"a page of another kind":           {func(image []byte) { rootPage(image)[8] = 0x10 }, "a page of kind 0x10"},
-		"a page of the other kind":         {func(image []byte) { rootPage(image)[8] = branchPage }, ""},
-		"too many elements":                {func(image []byte) { order.PutUint16(rootPage(image)[10:], 60000) }, "has 60000 elements"},
-		"too many pages behind a page":     {func(image []byte) { order.PutUint32(rootPage(image)[12:], 1<<31) }, "refers to page"},
-		"pages behind a page are others":   {func(image []byte) { order.PutUint32(rootPage(image)[12:], 1) }, ""},
-		"an element with unknown flags":    {func(image []byte) { rootPage(image)[16] = 7 }, "flags 0x7"},
-		"an element in the header":         {func(image []byte) { order.PutUint32(rootPage(image)[20:], 8) }, "lies outside"},
-		"an element beyond the end":        {func(image []byte) { order.PutUint32(rootPage(image)[20:], 5000) }, "lies outside"},
-		"an element of any length":         {func(image []byte) { order.PutUint32(rootPage(image)[28:], 1<<32-1) }, "lies outside"},
-		"an element without a key":         {func(image []byte) { order.PutUint32(rootPage(image)[24:], 0) }, "has no key"},
-		"elements out of order":            {func(image []byte) { image[bytes.Index(image, []byte("inline"))] = 'a' }, "out of order"},
-		"a bucket of no size":              {func(image []byte) { order.PutUint32(rootPage(image)[28:], 3) }, "a bucket of 3 bytes"},
+		"the root is the first page":   {func(image []byte) { setMeta(image, rootField, 1) }, "refers to page 1"},
+		"the root has no page":         {func(image []byte) { setMeta(image, rootField, 0) }, "refers to page 0"},
+		"the root is beyond the end":   {func(image []byte) { setMeta(image, rootField, 1<<40) }, "refers to page"},
+		"the root is nowhere":          {func(image []byte) { setMeta(image, rootField, 1<<63) }, "refers to page"},
+		"more pages than the file has": {func(image []byte) { setMeta(image, pagesField, 1<<30) }, "the file ends here"},
+		"more pages than there can be": {func(image []byte) { setMeta(image, pagesField, 1<<63) }, "the file ends here"},
+		"the free pages are those of root": {
+			func(image []byte) { setMeta(image, freelistField, order.Uint64(rootPage(image))) }, "referred to twice",
+		},
+		"the free pages are nowhere":  {func(image []byte) { setMeta(image, freelistField, 1<<50) }, "refers to page"},
+		"a page calls itself another": {func(image []byte) { rootPage(image)[0]++ }, "calls itself"},
+		"a page of another kind":      {func(image []byte) { rootPage(image)[8] = 0x10 }, "a page of kind 0x10"},
+		"a page of the other kind":    {func(image []byte) { rootPage(image)[8] = branchPage }, ""},
+		"too many elements": {
+			func(image []byte) { order.PutUint16(rootPage(image)[10:], 60000) }, "has 60000 elements",
+		},
+		"too many pages behind a page": {
+			func(image []byte) { order.PutUint32(rootPage(image)[12:], 1<<31) }, "refers to page",
+		},
+		"pages behind a page are others": {func(image []byte) { order.PutUint32(rootPage(image)[12:], 1) }, ""},
+		"an element with unknown flags":  {func(image []byte) { rootPage(image)[16] = 7 }, "flags 0x7"},
+		"an element in the header":       {func(image []byte) { order.PutUint32(rootPage(image)[20:], 8) }, "lies outside"},
+		"an element beyond the end": {
+			func(image []byte) { order.PutUint32(rootPage(image)[20:], 5000) }, "lies outside",
+		},
+		"an element of any length": {func(image []byte) { order.PutUint32(rootPage(image)[28:], 1<<32-1) }, "lies outside"},
+		"an element without a key": {func(image []byte) { order.PutUint32(rootPage(image)[24:], 0) }, "has no key"},
+		"elements out of order": {
+			func(image []byte) { image[bytes.Index(image, []byte("inline"))] = 'a' }, "out of order",
+		},
+		"a bucket of no size": {func(image []byte) { order.PutUint32(rootPage(image)[28:], 3) }, "a bucket of 3 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			image := made(t, fill)

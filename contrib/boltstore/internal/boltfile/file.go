@@ -61,7 +61,9 @@ func checkMetas(newest, other Meta, size int64) error {
 	case newest.pageSize != PageSize:
 		return ErrNotBolt
 	case newest.pages > math.MaxInt64/PageSize || int64(newest.pages)*PageSize > size:
-		return &Damage{Offset: size, Problem: fmt.Sprintf("the file ends here, but has %d pages of %d bytes", newest.pages, PageSize)}
+		return &Damage{
+			Offset: size, Problem: fmt.Sprintf("the file ends here, but has %d pages of %d bytes", newest.pages, PageSize),
+		}
 	}
 	return nil
 }
@@ -92,7 +94,9 @@ func (f *File) read(id uint64) (page, error) {
 // readAt reads n pages.
 func (f *File) readAt(id, n uint64) ([]byte, error) {
 	if id < 2 || id+n < id || id+n > f.newest.pages {
-		return nil, &Damage{Problem: fmt.Sprintf("something refers to page %d with %d behind it, and the file has %d", id, n-1, f.newest.pages)}
+		return nil, &Damage{
+			Problem: fmt.Sprintf("something refers to page %d with %d behind it, and the file has %d", id, n-1, f.newest.pages),
+		}
 	}
 	if f.depth == len(f.bufs) {
 		f.bufs = append(f.bufs, nil)

@@ -79,7 +79,9 @@ func newJudge(p *plan) *judge {
 }
 
 func (j *judge) find(f fault, job, format string, args ...any) {
-	j.findings = append(j.findings, finding{f, job, fmt.Sprintf("process %d: %s: ", j.process, job) + fmt.Sprintf(format, args...)})
+	j.findings = append(j.findings, finding{
+		f, job, fmt.Sprintf("process %d: %s: ", j.process, job) + fmt.Sprintf(format, args...),
+	})
 }
 
 func (r *record) find(f fault, format string, args ...any) {

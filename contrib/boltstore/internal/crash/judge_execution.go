@@ -139,11 +139,16 @@ func (r *record) checkBegin(p place) {
 func (r *record) checkTime(at time.Time) {
 	const early, late = 5 * time.Millisecond, time.Second
 	next, start := r.last.NextRetry, r.last.StartTime
-	if !r.executing && !r.hasInterference() && *r.job.Parallelism == 1 && r.job.BackoffLimitPerIndex == nil && at.Before(next.Add(-early)) {
+	if !r.executing && !r.hasInterference() && *r.job.Parallelism == 1 && r.job.BackoffLimitPerIndex == nil &&
+		at.Before(next.Add(-early)) {
 		r.find(wrong, "an execution begins %v before the time of the retry", next.Sub(at))
 	}
-	if r.job.ActiveDeadline != nil && !start.IsZero() && !r.wishes.suspends && at.After(start.Add(*r.job.ActiveDeadline+late)) {
-		r.find(wrong, "an execution begins %v after the start, in spite of a deadline of %v", at.Sub(start), *r.job.ActiveDeadline)
+	if r.job.ActiveDeadline != nil && !start.IsZero() && !r.wishes.suspends && at.After(
+		start.Add(*r.job.ActiveDeadline+late),
+	) {
+		r.find(
+			wrong, "an execution begins %v after the start, in spite of a deadline of %v", at.Sub(start), *r.job.ActiveDeadline,
+		)
 	}
 }
 

@@ -46,7 +46,9 @@ func (r *record) readStatus(s *batch.Status) {
 		}
 	}
 	if r.job.CompletionMode != batch.Indexed && s.Succeeded > r.countTokens((*attempted).succeeded) {
-		r.find(wrong, "%d successes were told, and %d attempts have succeeded", s.Succeeded, r.countTokens((*attempted).succeeded))
+		r.find(
+			wrong, "%d successes were told, and %d attempts have succeeded", s.Succeeded, r.countTokens((*attempted).succeeded),
+		)
 	}
 	r.checkFailed(s)
 }
@@ -76,7 +78,8 @@ func (r *record) checkOutcome(s *batch.Status) {
 		r.find(wrong, "%d failures exceed the limit", s.Failed)
 	case failed.Reason == batch.ReasonPodFailurePolicy && !r.hasFailedWith(exitFatal):
 		r.find(wrong, "no attempt has failed with exit code %d", exitFatal)
-	case failed.Reason == batch.ReasonDeadlineExceeded && failed.LastTransitionTime.Sub(s.StartTime) < *r.job.ActiveDeadline:
+	case failed.Reason == batch.ReasonDeadlineExceeded &&
+		failed.LastTransitionTime.Sub(s.StartTime) < *r.job.ActiveDeadline:
 		r.find(wrong, "the deadline was exceeded after %v", failed.LastTransitionTime.Sub(s.StartTime))
 	}
 }
@@ -143,7 +146,9 @@ func (r *record) checkConditions(a, b *batch.Status) {
 }
 
 func same(a, b batch.Condition) bool {
-	return a.Status == b.Status && a.Reason == b.Reason && a.Message == b.Message && a.LastTransitionTime.Equal(b.LastTransitionTime)
+	return a.Status == b.Status && a.Reason == b.Reason && a.Message == b.Message && a.LastTransitionTime.Equal(
+		b.LastTransitionTime,
+	)
 }
 
 // checkStart: the time of the start stays, unless the job was suspended or

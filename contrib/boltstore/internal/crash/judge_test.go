@@ -108,11 +108,19 @@ func TestJudgeAccepts(t *testing.T) {
 	interrupted := line{Kind: ended, N: 1, Text: batch.ErrShutdown.Error()}
 	afterwards := []line{crash(), start(0, 1), finish(0, 1, 1), start(0, 2)}
 	tests := map[string][]line{
-		"a shutdown that is killed has released an attempt":                   {start(0, 0), running, {Kind: halting}, interrupted},
-		"one that has just begun":                                             {running, {Kind: halting}, start(0, 0), interrupted},
-		"one that has not returned":                                           {start(0, 0), running, {Kind: halting}},
-		"one that failed by itself before anybody asked it to stop":           {start(0, 0), running, finish(0, 0, 1), {Kind: halting}},
-		"a shutdown has released one that failed before it was asked to stop": {start(0, 0), running, finish(0, 0, 1), {Kind: halting}, shutdown()},
+		"a shutdown that is killed has released an attempt": {
+			start(0, 0), running, {Kind: halting}, interrupted,
+		},
+		"one that has just begun": {
+			running, {Kind: halting}, start(0, 0), interrupted,
+		},
+		"one that has not returned": {start(0, 0), running, {Kind: halting}},
+		"one that failed by itself before anybody asked it to stop": {
+			start(0, 0), running, finish(0, 0, 1), {Kind: halting},
+		},
+		"a shutdown has released one that failed before it was asked to stop": {
+			start(0, 0), running, finish(0, 0, 1), {Kind: halting}, shutdown(),
+		},
 	}
 	for name, script := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,9 +129,13 @@ func TestJudgeAccepts(t *testing.T) {
 	}
 	wider := completed("0")
 	wider.Parallelism, wider.Suspend = 5, true
-	wishes := []line{start(0, 0), finish(0, 0, 0), {Kind: called, Text: scale, N: 5}, {Kind: called, Text: suspend}, {Kind: called, Text: evict}, {Kind: agreed, Text: evict},
+	wishes := []line{start(0, 0), finish(0, 0, 0), {Kind: called, Text: scale, N: 5}, {Kind: called, Text: suspend},
+		{Kind: called, Text: evict}, {Kind: agreed, Text: evict},
 		crash(), status(found, wider), crash(), status(found, wider)}
-	require.Empty(t, judged(task{job: job, habits: habits{users: true}}, wishes).findings, "wishes that were not answered may have come true")
+	require.Empty(
+		t, judged(task{job: job, habits: habits{users: true}}, wishes).findings,
+		"wishes that were not answered may have come true",
+	)
 }
 
 func TestJudge(t *testing.T) {
@@ -140,85 +152,168 @@ func TestJudge(t *testing.T) {
 		want   fault
 		text   string
 	}{
-		"a completed index runs again":                {two, habits{}, append(succeeded, crash(), start(0, 1)), duplicated, "of a completed index"},
-		"a completed index runs again in the process": {two, habits{}, append(succeeded, start(0, 1)), duplicated, "of a completed index"},
-		"a completed index is lost":                   {two, habits{}, append(succeeded, crash(), status(found, completed(""))), lost, "index 0 is not completed any more"},
-		"a counter goes back": {any2, habits{}, []line{start(-1, 0), finish(-1, 0, 0), status(told, batch.Status{Succeeded: 1}), crash(),
+		"a completed index runs again": {
+			two, habits{}, append(succeeded, crash(), start(0, 1)), duplicated, "of a completed index",
+		},
+		"a completed index runs again in the process": {
+			two, habits{}, append(succeeded, start(0, 1)), duplicated, "of a completed index",
+		},
+		"a completed index is lost": {
+			two, habits{}, append(succeeded, crash(), status(found, completed(""))), lost, "index 0 is not completed any more",
+		},
+		"a counter goes back": {any2, habits{}, []line{start(-1, 0), finish(-1, 0, 0),
+			status(told, batch.Status{Succeeded: 1}), crash(),
 			status(found, batch.Status{})}, lost, "counters go back"},
-		"a completion is counted again": {any2, habits{}, []line{start(-1, 0), finish(-1, 0, 0), status(told, batch.Status{Succeeded: 1}), crash(),
-			start(-1, 1), finish(-1, 1, 0), start(-1, 2), finish(-1, 2, 0)}, duplicated, "2 successes after 1 of 2 were told"},
-		"a success is told that never was":    {two, habits{}, []line{status(told, completed("0"))}, wrong, "has not succeeded"},
-		"a completion is told that never was": {any2, habits{}, []line{status(told, batch.Status{Succeeded: 1})}, wrong, "0 attempts have succeeded"},
-		"a failure is told that never was": {two, habits{}, []line{start(0, 0), finish(0, 0, 0), shutdown(), status(told, batch.Status{Failed: 1})}, wrong,
+		"a completion is counted again": {any2, habits{},
+			[]line{start(-1, 0), finish(-1, 0, 0), status(told, batch.Status{Succeeded: 1}), crash(),
+				start(-1, 1), finish(-1, 1, 0), start(-1, 2), finish(-1, 2, 0)}, duplicated, "2 successes after 1 of 2 were told"},
+		"a success is told that never was": {
+			two, habits{}, []line{status(told, completed("0"))}, wrong, "has not succeeded",
+		},
+		"a completion is told that never was": {
+			any2, habits{}, []line{status(told, batch.Status{Succeeded: 1})}, wrong, "0 attempts have succeeded",
+		},
+		"a failure is told that never was": {two, habits{},
+			[]line{start(0, 0), finish(0, 0, 0), shutdown(), status(told, batch.Status{Failed: 1})}, wrong,
 			"at most 0 attempts have failed"},
-		"an interrupted attempt counts": {two, habits{}, []line{start(0, 0), {Kind: ended, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(),
-			status(told, batch.Status{Failed: 1})}, wrong, "at most 0 attempts have failed"},
-		"a finished job runs":        {two, habits{}, append(finished, crash(), start(0, 3)), duplicated, "of a finished job"},
-		"the outcome changes":        {two, habits{}, append(finished, crash(), status(found, completed("0-1"))), lost, "the outcome changes"},
-		"a job is complete too soon": {two, habits{}, append(succeeded, status(told, with(completed("0"), complete))), wrong, "complete with 1 successes"},
+		"an interrupted attempt counts": {two, habits{},
+			[]line{start(0, 0), {Kind: ended, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(),
+				status(told, batch.Status{Failed: 1})}, wrong, "at most 0 attempts have failed"},
+		"a finished job runs": {
+			two, habits{}, append(finished, crash(), start(0, 3)), duplicated, "of a finished job",
+		},
+		"the outcome changes": {
+			two, habits{}, append(finished, crash(), status(found, completed("0-1"))), lost, "the outcome changes",
+		},
+		"a job is complete too soon": {
+			two, habits{}, append(succeeded, status(told, with(completed("0"), complete))), wrong, "complete with 1 successes",
+		},
 		"a limit is exceeded too soon": {two, habits{}, []line{status(told, with(batch.Status{},
-			batch.Condition{Type: batch.ConditionFailed, Status: "True", Reason: batch.ReasonBackoffLimitExceeded}))}, wrong, "0 failures exceed the limit"},
-		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
+			batch.Condition{
+				Type: batch.ConditionFailed, Status: "True", Reason: batch.ReasonBackoffLimitExceeded,
+			}))}, wrong, "0 failures exceed the limit"},
+		"a limit is forgotten": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), start(0, 1),
+			attempts(attemptOf(0, 0, batch.AttemptFailed), attemptOf(0, 1, batch.AttemptRunning)), crash(),
 			start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
 			"begins after 3 have failed, and 2 may"},
-		"a limit is forgotten in a shutdown": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed)), start(0, 1), {Kind: halting},
-			{Kind: ended, Number: 1, N: 1, Text: batch.ErrShutdown.Error()}, shutdown(), start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
+		"a limit is forgotten in a shutdown": {two, habits{},
+			[]line{start(0, 0), finish(0, 0, 1), attempts(attemptOf(0, 0, batch.AttemptFailed)), start(0, 1), {Kind: halting},
+				{
+					Kind: ended, Number: 1, N: 1, Text: batch.ErrShutdown.Error(),
+				}, shutdown(), start(0, 2), finish(0, 2, 1), start(0, 3), finish(0, 3, 1), start(0, 4)}, duplicated,
 			"begins after 3 have failed, and 2 may"},
-		"the job is lost":  {two, habits{}, append(succeeded, crash(), line{Kind: listed}), lost, "not there any more"},
-		"the name is lost": {two, habits{}, append(succeeded, crash(), line{Kind: started, UID: "00000000-bbbb"}), lost, "another job 00000000-bbbb has its name"},
-		"a removed job is back": {two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone}, crash(), status(found, completed("0"))), duplicated,
+		"the job is lost": {two, habits{}, append(succeeded, crash(), line{Kind: listed}), lost, "not there any more"},
+		"the name is lost": {
+			two, habits{}, append(succeeded, crash(), line{Kind: started, UID: "00000000-bbbb"}), lost,
+			"another job 00000000-bbbb has its name",
+		},
+		"a removed job is back": {two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone},
+			crash(), status(found, completed("0"))), duplicated,
 			"there again after it was removed"},
-		"a removed job runs":        {two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone}, crash(), start(1, 0)), duplicated, "of a removed job"},
-		"a job is removed":          {two, habits{}, append(succeeded, line{Kind: gone}), lost, "without a reason"},
-		"a job is removed too soon": {withTTL, habits{}, append(finished, line{Kind: gone, At: time.Time{}.Add(time.Second)}), lost, "before its time"},
-		"a suspension is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend}, line{Kind: agreed, Text: suspend}, crash(),
+		"a removed job runs": {
+			two, habits{}, append(succeeded, line{Kind: called, Text: remove}, line{Kind: gone}, crash(), start(1, 0)),
+			duplicated, "of a removed job",
+		},
+		"a job is removed": {two, habits{}, append(succeeded, line{Kind: gone}), lost, "without a reason"},
+		"a job is removed too soon": {
+			withTTL, habits{}, append(finished, line{Kind: gone, At: time.Time{}.Add(time.Second)}), lost, "before its time",
+		},
+		"a suspension is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend},
+			line{Kind: agreed, Text: suspend}, crash(),
 			status(found, completed("0"))), lost, "suspended is false"},
-		"a suspended job runs": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend}, line{Kind: agreed, Text: suspend}, crash(), start(1, 0)), wrong,
+		"a suspended job runs": {two, habits{}, append(succeeded, line{Kind: called, Text: suspend},
+			line{Kind: agreed, Text: suspend}, crash(), start(1, 0)), wrong,
 			"of a suspended job"},
-		"a parallelism is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: scale, N: 5}, line{Kind: agreed, Text: scale, N: 5}, crash(),
+		"a parallelism is lost": {two, habits{}, append(succeeded, line{Kind: called, Text: scale, N: 5},
+			line{Kind: agreed, Text: scale, N: 5}, crash(),
 			status(found, completed("0"))), lost, "parallelism is 1"},
 		"too many run":          {two, habits{}, []line{start(0, 0), start(1, 0)}, wrong, "2 executions run at once"},
 		"an attempt runs twice": {two, habits{}, []line{start(0, 0), start(0, 0)}, wrong, "executed twice in one process"},
 		"executions overlap":    {two, habits{}, []line{start(0, 0), {Kind: started, Restarts: 1}}, wrong, "overlap"},
-		"an attempt that was told runs again": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), start(0, 0)}, duplicated,
+		"an attempt that was told runs again": {two, habits{},
+			[]line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), start(0, 0)}, duplicated,
 			"was told, and is executed again"},
-		"an attempt that has saved runs again": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), checkpointLine(saved, 0, 0, 1), crash(), start(0, 0)},
+		"an attempt that has saved runs again": {two, habits{},
+			[]line{start(0, 0), checkpointLine(saving, 0, 0, 1), checkpointLine(saved, 0, 0, 1), crash(), start(0, 0)},
 			duplicated, "was told, and is executed again"},
-		"an attempt is lost": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), attempts()}, lost, "attempt {0 0} is not there"},
-		"an attempt is another one": {two, habits{}, []line{attempts(attemptOf(0, 0, batch.AttemptRunning)), attempts(batch.AttemptStatus{UID: "other"})}, duplicated,
+		"an attempt is lost": {
+			two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(), attempts()}, lost,
+			"attempt {0 0} is not there",
+		},
+		"an attempt is another one": {two, habits{}, []line{attempts(attemptOf(0, 0, batch.AttemptRunning)),
+			attempts(batch.AttemptStatus{UID: "other"})}, duplicated,
 			"have the token"},
-		"the end of an attempt changes": {two, habits{}, []line{attempts(attemptOf(0, 0, batch.AttemptFailed)), crash(), attempts(attemptOf(0, 0, batch.AttemptSucceeded))},
+		"the end of an attempt changes": {two, habits{},
+			[]line{attempts(attemptOf(0, 0, batch.AttemptFailed)), crash(), attempts(attemptOf(0, 0, batch.AttemptSucceeded))},
 			lost, "the end of attempt {0 0}"},
-		"a killed attempt still runs": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)), crash(),
+		"a killed attempt still runs": {two, habits{}, []line{start(0, 0), attempts(attemptOf(0, 0, batch.AttemptRunning)),
+			crash(),
 			attempts(attemptOf(0, 0, batch.AttemptRunning))}, wrong, "was killed, and is"},
-		"a shutdown disrupts": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), shutdown(), attempts(disrupted(attemptOf(0, 0, batch.AttemptFailed)))}, wrong,
+		"a shutdown disrupts": {two, habits{}, []line{start(0, 0), finish(0, 0, 1), shutdown(),
+			attempts(disrupted(attemptOf(0, 0, batch.AttemptFailed)))}, wrong,
 			"disrupted after a shutdown"},
 		"a shutdown does not wait": {two, habits{}, []line{start(0, 0), shutdown()}, wrong, "1 executions run when"},
-		"an event is lost":         {two, habits{}, []line{{Kind: shown, Events: []batch.Event{{Reason: "Suspended"}}}, crash(), {Kind: shown}}, lost, "event Suspended"},
-		"a condition goes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget})), crash(), status(found, batch.Status{})},
+		"an event is lost": {
+			two, habits{}, []line{{Kind: shown, Events: []batch.Event{{Reason: "Suspended"}}}, crash(), {Kind: shown}}, lost,
+			"event Suspended",
+		},
+		"a condition goes": {two, habits{}, []line{status(told,
+			with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget})), crash(), status(found, batch.Status{})},
 			lost, "goes"},
-		"a condition changes": {two, habits{}, []line{status(told, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "A"})), crash(),
-			status(found, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "B"}))}, lost, "becomes"},
-		"the start changes":        {two, habits{}, []line{status(told, batch.Status{StartTime: noon}), crash(), status(found, batch.Status{StartTime: noon.Add(1)})}, lost, "the start goes"},
-		"the last failure is lost": {two, habits{}, []line{status(told, batch.Status{LastFailure: &batch.AttemptError{}}), crash(), status(found, batch.Status{})}, lost, "the last failure"},
-		"a retry is too soon":      {two, habits{}, []line{status(told, batch.Status{NextRetry: noon.Add(time.Minute)}), crash(), start(0, 0)}, wrong, "before the time of the retry"},
-		"a deadline is forgotten": {batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1), ActiveDeadline: new(time.Second)}, habits{},
-			[]line{status(told, batch.Status{StartTime: noon.Add(-time.Minute)}), crash(), start(0, 0)}, wrong, "in spite of a deadline"},
-		"a checkpoint is lost": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), checkpointLine(saved, 0, 0, 1), crash(), start(0, 1),
+		"a condition changes": {two, habits{}, []line{status(told,
+			with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "A"})), crash(),
+			status(
+				found, with(batch.Status{}, batch.Condition{Type: batch.ConditionFailureTarget, Reason: "B"}),
+			)}, lost, "becomes"},
+		"the start changes": {
+			two, habits{},
+			[]line{status(told, batch.Status{StartTime: noon}), crash(), status(found, batch.Status{StartTime: noon.Add(1)})},
+			lost, "the start goes",
+		},
+		"the last failure is lost": {
+			two, habits{},
+			[]line{status(told, batch.Status{LastFailure: &batch.AttemptError{}}), crash(), status(found, batch.Status{})}, lost,
+			"the last failure",
+		},
+		"a retry is too soon": {
+			two, habits{}, []line{status(told, batch.Status{NextRetry: noon.Add(time.Minute)}), crash(), start(0, 0)}, wrong,
+			"before the time of the retry",
+		},
+		"a deadline is forgotten": {batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1),
+			ActiveDeadline: new(time.Second)}, habits{},
+			[]line{
+				status(told, batch.Status{StartTime: noon.Add(-time.Minute)}), crash(), start(0, 0),
+			}, wrong, "in spite of a deadline"},
+		"a checkpoint is lost": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1),
+			checkpointLine(saved, 0, 0, 1), crash(), start(0, 1),
 			{Kind: resumed, Number: 1}}, lost, "was acknowledged"},
-		"a checkpoint is another one": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), crash(), start(0, 1), {Kind: resumed, Number: 1, N: 1, Sum: 7}}, wrong,
+		"a checkpoint is another one": {two, habits{}, []line{start(0, 0), checkpointLine(saving, 0, 0, 1), crash(),
+			start(0, 1), {Kind: resumed, Number: 1, N: 1, Sum: 7}}, wrong,
 			"that nobody has saved"},
 		"a checkpoint is taken twice": {batch.Job{Completions: new(2), Parallelism: new(2), BackoffLimit: new(9)}, habits{},
 			[]line{start(-1, 0), checkpointLine(saving, -1, 0, 1), crash(), start(-1, 1), start(-1, 2),
-				{Kind: resumed, Index: -1, Number: 1, N: 1, Sum: 1}, {Kind: resumed, Index: -1, Number: 2, N: 1, Sum: 1}}, wrong, "go on from the same checkpoint"},
-		"a restart finds the checkpoint of another": {batch.Job{Completions: new(2), Parallelism: new(2), RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9)}, habits{},
+				{
+					Kind: resumed, Index: -1, Number: 1, N: 1, Sum: 1,
+				}, {Kind: resumed, Index: -1, Number: 2, N: 1, Sum: 1}}, wrong, "go on from the same checkpoint"},
+		"a restart finds the checkpoint of another": {batch.Job{Completions: new(2), Parallelism: new(2),
+			RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9)}, habits{},
 			[]line{start(-1, 0), checkpointLine(saving, -1, 0, 1), checkpointLine(saved, -1, 0, 1), finish(-1, 0, 1), crash(),
 				{Kind: started, Index: -1, Restarts: 1}, {Kind: resumed, Index: -1, Restarts: 1}}, lost, "not its own"},
-		"an item is left out":         {two, habits{items: 3}, []line{{Kind: item, N: 1}, {Kind: walking, N: 2}}, lost, "has left out item 2"},
-		"an item is left out at last": {two, habits{items: 2}, []line{start(0, 0), {Kind: item, N: 1}, finish(0, 0, 0)}, lost, "has left out item 2"},
-		"an item is done again":       {two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: item, N: 1}}, duplicated, "item 1 of index 0"},
-		"an iteration goes back":      {two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: walking}}, lost, "goes back from 1 to 0"},
-		"a process complains":         {two, habits{}, []line{{Kind: problem, Text: "oh"}}, wrong, "oh"},
+		"an item is left out": {
+			two, habits{items: 3}, []line{{Kind: item, N: 1}, {Kind: walking, N: 2}}, lost, "has left out item 2",
+		},
+		"an item is left out at last": {
+			two, habits{items: 2}, []line{start(0, 0), {Kind: item, N: 1}, finish(0, 0, 0)}, lost, "has left out item 2",
+		},
+		"an item is done again": {
+			two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: item, N: 1}}, duplicated,
+			"item 1 of index 0",
+		},
+		"an iteration goes back": {
+			two, habits{items: 2}, []line{{Kind: item, N: 1}, {Kind: walking, N: 1}, {Kind: walking}}, lost,
+			"goes back from 1 to 0",
+		},
+		"a process complains": {two, habits{}, []line{{Kind: problem, Text: "oh"}}, wrong, "oh"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,7 +34,8 @@ const exitFatal = 42
 // hasInterference reports whether something may stop an execution while its
 // process goes on.
 func (t *task) hasInterference() bool {
-	return t.users || t.deleted || t.job.ActiveDeadline != nil || t.job.AttemptTimeout != nil || t.job.SuccessPolicy != nil ||
+	return t.users || t.deleted || t.job.ActiveDeadline != nil || t.job.AttemptTimeout != nil ||
+		t.job.SuccessPolicy != nil ||
 		t.job.CompletionMode != batch.Indexed && t.job.Completions == nil
 }
 
@@ -138,7 +139,9 @@ var shapes = []shape{
 	}},
 	{"steady", func(rng *rand.Rand) *task {
 		n := 100 + rng.IntN(400)
-		return &task{job: batch.Job{CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(1 + rng.IntN(4)), BackoffLimit: new(n)}}
+		return &task{job: batch.Job{
+			CompletionMode: batch.Indexed, Completions: new(n), Parallelism: new(1 + rng.IntN(4)), BackoffLimit: new(n),
+		}}
 	}},
 	{"walk", func(rng *rand.Rand) *task {
 		t := indexed(rng, 2)
@@ -160,9 +163,12 @@ var shapes = []shape{
 func plain(rng *rand.Rand, completions, parallelism int) *task {
 	limits := []int{0, 3, 6, 30, 1000}
 	return &task{
-		job: batch.Job{Completions: new(completions), Parallelism: new(parallelism), BackoffLimit: new(limits[rng.IntN(len(limits))])},
-		habits: habits{pace: time.Duration(rng.IntN(20)) * time.Millisecond, steps: 1 + rng.IntN(3), failing: 0.3 * rng.Float64(),
-			saves: rng.IntN(2) == 0},
+		job: batch.Job{
+			Completions: new(completions), Parallelism: new(parallelism), BackoffLimit: new(limits[rng.IntN(len(limits))]),
+		},
+		habits: habits{pace: time.Duration(rng.IntN(20)) * time.Millisecond, steps: 1 + rng.IntN(3),
+			failing: 0.3 * rng.Float64(),
+			saves:   rng.IntN(2) == 0},
 	}
 }
 

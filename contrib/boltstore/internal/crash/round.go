@@ -62,8 +62,10 @@ func (s *summary) add(other summary) {
 
 // String gives the summary in one line.
 func (s *summary) String() string {
-	return fmt.Sprintf("kills %d (%d at a commit), shutdowns %d, stores %d, jobs %d, executions %d, side effects %d, disrupted %d, "+
-		"repeated before anybody was told %d, resumed from a checkpoint %d, statuses told %d, lost %d, duplicated acknowledged %d, otherwise wrong %d",
+	return fmt.Sprintf("kills %d (%d at a commit), shutdowns %d, stores %d, jobs %d, executions %d, side effects %d, "+
+		"disrupted %d, "+
+		"repeated before anybody was told %d, resumed from a checkpoint %d, statuses told %d, lost %d, duplicated "+
+		"acknowledged %d, otherwise wrong %d",
 		s.kills, s.traps, s.shutdowns, s.rounds, s.jobs, s.executions, s.effects, s.disrupted,
 		s.repeated, s.resumed, s.told, s.count(lost), s.count(duplicated), s.count(wrong))
 }
@@ -98,7 +100,9 @@ func (r *round) run() (summary, error) {
 
 // runProcess runs one child to its end, and reports whether all jobs have ended.
 func (r *round) runProcess(process int) (bool, error) {
-	c := config{Folder: r.folder, Seed: r.seed, Process: process, Break: r.breakage, Gone: slices.Sorted(maps.Keys(r.judge.gone))}
+	c := config{
+		Folder: r.folder, Seed: r.seed, Process: process, Break: r.breakage, Gone: slices.Sorted(maps.Keys(r.judge.gone)),
+	}
 	end := ending{patience: r.patience}
 	if r.summary.kills < r.kills {
 		end = r.someEnding()

@@ -99,7 +99,10 @@ func (u *user) evictOne(ctx context.Context) {
 
 func (u *user) delete(ctx context.Context, uid string) {
 	how := []string{batch.DeleteBackground, batch.DeleteForeground}[u.rng.IntN(2)]
-	if u.ask(ctx, remove, 0, func() error { return u.controller.Delete(ctx, u.task.job.Name, how) }) && how == batch.DeleteBackground {
+	if u.ask(ctx, remove, 0, func() error {
+		return u.controller.Delete(ctx, u.task.job.Name,
+			how)
+	}) && how == batch.DeleteBackground {
 		u.ledger.write(line{Kind: gone, Job: u.task.job.Name, UID: uid})
 	}
 }
@@ -123,5 +126,7 @@ func (u *user) ask(ctx context.Context, what string, n int, call func() error) b
 // isRefusal reports whether an error is one that has to be expected: the job is
 // gone, or all is being shut down.
 func (u *user) isRefusal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrAttemptEnded) || errors.Is(err, batch.ErrShutdown)
+	return ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) || errors.Is(
+		err, batch.ErrAttemptEnded,
+	) || errors.Is(err, batch.ErrShutdown)
 }

@@ -281,7 +281,8 @@ func toldUntil(list []stretch, e Event) bool {
 // lacks returns what is told for sure in s, but not in other.
 func (s stretch) lacks(other stretch) (missing []string) {
 	for i, e := range s.told {
-		if !s.again[i] && !slices.ContainsFunc(other.told, func(o Event) bool { return o.Reason == e.Reason && o.Message == e.Message }) {
+		if !s.again[i] && !slices.ContainsFunc(other.told,
+			func(o Event) bool { return o.Reason == e.Reason && o.Message == e.Message }) {
 			missing = append(missing, fmt.Sprint(e))
 		}
 	}
@@ -292,7 +293,9 @@ func (s stretch) lacks(other stretch) (missing []string) {
 func sortRuns(events []Event) {
 	for from := 0; from < len(events); {
 		to := from + 1
-		for to < len(events) && events[to].Reason == events[from].Reason && math.Abs(float64(events[to].At-events[from].At)) < 0.05 {
+		for to < len(events) && events[to].Reason == events[from].Reason && math.Abs(
+			float64(events[to].At-events[from].At),
+		) < 0.05 {
 			to++
 		}
 		slices.SortFunc(events[from:to], func(a, b Event) int { return strings.Compare(a.Message, b.Message) })

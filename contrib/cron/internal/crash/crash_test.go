@@ -64,7 +64,8 @@ func TestKills(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		sum, faults, err := judge(filepath.Join(folder, "ledger"))
 		require.NoError(t, err)
-		if done := sum.ups > before.ups && sum.runs > before.runs+len(cronJobs()); done && len(faults) == 0 || time.Now().After(deadline) {
+		if done := sum.ups > before.ups && sum.runs > before.runs+len(cronJobs()); done && len(faults) == 0 ||
+			time.Now().After(deadline) {
 			t.Logf("%d kills, %d runs, %d times told", *kills, sum.runs, sum.told)
 			require.Empty(t, faults)
 			require.True(t, done, "the last child runs nothing")

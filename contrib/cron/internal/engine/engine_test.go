@@ -35,7 +35,10 @@ func newDaily(t *testing.T) *CronJob {
 func create(t *testing.T, c *CronJob, s Step, now Time) Job {
 	require.Len(t, s.Actions, 1)
 	require.Equal(t, Create, s.Actions[0].Do)
-	job := Job{Ref: Ref{s.Actions[0].Job.Name, "u-" + s.Actions[0].Job.Name}, Scheduled: s.Actions[0].Time, Created: now, Started: now}
+	job := Job{
+		Ref: Ref{s.Actions[0].Job.Name, "u-" + s.Actions[0].Job.Name}, Scheduled: s.Actions[0].Time, Created: now,
+		Started: now,
+	}
 	s = c.Step(Input{Kind: Created, At: now, Job: job})
 	require.Empty(t, s.Actions)
 	require.True(t, s.Changed)

@@ -83,10 +83,12 @@ func TestClockChanges(t *testing.T) {
 	}
 }
 
-var schedules = []string{"* * * * *", "30 2 * * *", "*/7 1-3 * * *", "0 0 1 * 1", "15 */2 29 2 *", "0,45 0-4 * 3,4,9-11 0,6",
+var schedules = []string{"* * * * *", "30 2 * * *", "*/7 1-3 * * *", "0 0 1 * 1", "15 */2 29 2 *",
+	"0,45 0-4 * 3,4,9-11 0,6",
 	"@hourly", "@weekly", "0 3 31 * *", "5 2 */2 * 1-5"}
 
-var zoneNames = []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "America/Sao_Paulo",
+var zoneNames = []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham",
+	"America/Sao_Paulo",
 	"Pacific/Apia", "Asia/Kathmandu", "UTC", "Africa/Casablanca", "America/Caracas"}
 
 // TestAfter_AgreesWithTheParserAwayFromChanges compares with the parser's own
@@ -142,7 +144,9 @@ func TestAfter_GivesUp(t *testing.T) {
 		require.Empty(t, walk(mustParse(t, text, "Europe/Berlin", true), "2026-01-01T00:00:00Z", 1), text)
 	}
 	require.Empty(t, walk(mustParse(t, "0 0 29 2 *", "UTC", false), "2097-01-01T00:00:00Z", 1))
-	require.Equal(t, []string{"2104-02-29T00:00:00Z"}, walk(mustParse(t, "0 0 29 2 *", "UTC", false), "2099-01-01T00:00:00Z", 1))
+	require.Equal(
+		t, []string{"2104-02-29T00:00:00Z"}, walk(mustParse(t, "0 0 29 2 *", "UTC", false), "2099-01-01T00:00:00Z", 1),
+	)
 }
 
 func TestDue(t *testing.T) {
@@ -154,17 +158,21 @@ func TestDue(t *testing.T) {
 		want     time.Duration // after base; 0 for none
 		many     bool
 	}{
-		"nothing is due":                    {"* * * * *", 39 * time.Second, NoDeadline, 0, false},
-		"the first time":                    {"* * * * *", 40 * time.Second, NoDeadline, 40 * time.Second, false},
-		"only the last of several":          {"* * * * *", 200 * time.Second, NoDeadline, 160 * time.Second, false},
-		"the hundredth":                     {"* * * * *", 5999 * time.Second, NoDeadline, 5980 * time.Second, false},
-		"one more is worth a warning":       {"* * * * *", 6040 * time.Second, NoDeadline, 6040 * time.Second, true},
-		"exactly the deadline is too old":   {"0 * * * *", 3640 * time.Second, time.Minute, 0, false},
-		"one second less is not":            {"0 * * * *", 3639 * time.Second, time.Minute, 3580 * time.Second, false},
-		"the deadline keeps the number low": {"* * * * *", 90 * time.Hour, 200 * time.Second, 90*time.Hour - 20*time.Second, false},
+		"nothing is due":                  {"* * * * *", 39 * time.Second, NoDeadline, 0, false},
+		"the first time":                  {"* * * * *", 40 * time.Second, NoDeadline, 40 * time.Second, false},
+		"only the last of several":        {"* * * * *", 200 * time.Second, NoDeadline, 160 * time.Second, false},
+		"the hundredth":                   {"* * * * *", 5999 * time.Second, NoDeadline, 5980 * time.Second, false},
+		"one more is worth a warning":     {"* * * * *", 6040 * time.Second, NoDeadline, 6040 * time.Second, true},
+		"exactly the deadline is too old": {"0 * * * *", 3640 * time.Second, time.Minute, 0, false},
+		"one second less is not":          {"0 * * * *", 3639 * time.Second, time.Minute, 3580 * time.Second, false},
+		"the deadline keeps the number low": {
+			"* * * * *", 90 * time.Hour, 200 * time.Second, 90*time.Hour - 20*time.Second, false,
+		},
 		// C62: the real search starts after the last time, and finds none.
-		"an irregular schedule, in the afternoon": {"30 10,11,12 * * 1-5", 5 * time.Hour, NoDeadline, 2*time.Hour + 1780*time.Second, false},
-		"weekdays, at night":                      {"* 9-17 * * 1-5", 20 * time.Hour, NoDeadline, 8*time.Hour - 80*time.Second, true},
+		"an irregular schedule, in the afternoon": {
+			"30 10,11,12 * * 1-5", 5 * time.Hour, NoDeadline, 2*time.Hour + 1780*time.Second, false,
+		},
+		"weekdays, at night": {"* 9-17 * * 1-5", 20 * time.Hour, NoDeadline, 8*time.Hour - 80*time.Second, true},
 		// C65: the real one counts an interval from the deadline on.
 		"an interval longer than the deadline": {"@every 50s", 105 * time.Second, 20 * time.Second, 100 * time.Second, false},
 		"that is too old":                      {"@every 50s", 120 * time.Second, 20 * time.Second, 0, false},

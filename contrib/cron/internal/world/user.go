@@ -97,7 +97,9 @@ func (w *world) vanish(j *job) {
 
 // deleteFor deletes a job for the engine.
 func (w *world) deleteFor(a engine.Action) {
-	by := map[engine.Deletion]string{engine.ByHistory: "history", engine.ByReplacement: "replace", engine.ByOwner: "gc"}[a.Deletion]
+	by := map[engine.Deletion]string{
+		engine.ByHistory: "history", engine.ByReplacement: "replace", engine.ByOwner: "gc",
+	}[a.Deletion]
 	w.step(engine.Input{Kind: engine.Done, Job: engine.Job{Ref: a.Job}})
 	for _, j := range w.jobs {
 		if j.UID == a.Job.UID {
@@ -239,7 +241,9 @@ func (w *world) patch(patch json.RawMessage) bool {
 	}
 	w.cron.Spec = &spec
 	if w.armed != 0 { // the timer of the old schedule stays
-		w.later(w.now.Add(time.Duration(max(0, w.armed-w.clock()))+reaction), 0, func() { w.step(engine.Input{Kind: engine.Look}) })
+		w.later(w.now.Add(time.Duration(max(0, w.armed-w.clock()))+reaction), 0, func() {
+			w.step(engine.Input{Kind: engine.Look})
+		})
 	}
 	w.wake, w.armed = time.Time{}, 0
 	if spec.Schedule != nil {

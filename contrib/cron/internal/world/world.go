@@ -180,7 +180,9 @@ func (w *world) report() {
 			if e.IsWarning() {
 				kind = "Warning"
 			}
-			w.got.Events = append(w.got.Events, corpus.Event{At: w.since(w.now), Type: kind, Reason: e.Reason(), Message: e.Message()})
+			w.got.Events = append(w.got.Events, corpus.Event{
+				At: w.since(w.now), Type: kind, Reason: e.Reason(), Message: e.Message(),
+			})
 		}
 	}
 	w.cron.Events = nil
@@ -344,7 +346,9 @@ func (w *world) simulate(plan corpus.Plan) *corpus.Job {
 		run := plan.Run(n)
 		started := now
 		now = now.Add((plan.Start + run.D).Duration())
-		made.Pods = append(made.Pods, corpus.Pod{At: corpus.Seconds(started.Sub(w.now).Seconds()), End: new(corpus.Seconds(now.Sub(w.now).Seconds()))})
+		made.Pods = append(made.Pods, corpus.Pod{
+			At: corpus.Seconds(started.Sub(w.now).Seconds()), End: new(corpus.Seconds(now.Sub(w.now).Seconds())),
+		})
 		if run.Exit == 0 {
 			made.Result, made.Reason = "Complete", "CompletionsReached"
 			break

@@ -50,7 +50,9 @@ func (w *world) serve(ctx context.Context, path, accept string) *counter {
 func (w *world) many(jobs, attempts int) {
 	done := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
 	for i := range jobs {
-		w.create(batch.Job{Name: fmt.Sprintf("job-%05d", i), Executor: done, Completions: new(attempts), Parallelism: new(attempts)})
+		w.create(batch.Job{
+			Name: fmt.Sprintf("job-%05d", i), Executor: done, Completions: new(attempts), Parallelism: new(attempts),
+		})
 	}
 	for i := range jobs {
 		w.finish(fmt.Sprintf("job-%05d", i))
@@ -80,7 +82,9 @@ func BenchmarkLarge(b *testing.B) {
 	w.many(10_000, 10)
 	before := liveBytes()
 	cases := []struct{ name, path, accept string }{
-		{"jobs", jobsPath, ""}, {"jobs in a table", jobsPath, tableAccept}, {"a page of jobs", jobsPath + "?limit=500", tableAccept},
+		{"jobs", jobsPath, ""}, {"jobs in a table", jobsPath, tableAccept}, {
+			"a page of jobs", jobsPath + "?limit=500", tableAccept,
+		},
 		{"pods", podsPath, ""}, {"a page of pods", podsPath + "?limit=500", tableAccept},
 		{"pods of a job", podsPath + "?labelSelector=job-name%3Djob-00042", ""},
 		{"pods by another label", podsPath + "?labelSelector=x", ""},
@@ -162,7 +166,9 @@ func BenchmarkWatchers(b *testing.B) {
 	for b.Loop() {
 		alone := w.load(attempts)
 		ctx, cancel := context.WithCancel(b.Context())
-		path := jobsPath + "?watch=1&resourceVersion=" + kinds.FormatVersion(w.server.host.Cache.List(watchcache.Jobs, "").Version)
+		path := jobsPath + "?watch=1&resourceVersion=" + kinds.FormatVersion(
+			w.server.host.Cache.List(watchcache.Jobs, "").Version,
+		)
 		counters := make([]*counter, watchers)
 		seen := &recorder{counter: newCounter()}
 		var group sync.WaitGroup
@@ -213,7 +219,9 @@ func TestWatchersLoseNothing(t *testing.T) {
 	w.eventually(func() bool { return len(w.server.host.Streams) == watchers })
 	for i := range jobs {
 		name := fmt.Sprint("job-", i)
-		w.create(batch.Job{Name: name, Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})
+		w.create(batch.Job{
+			Name: name, Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil }),
+		})
 		w.finish(name)
 	}
 	w.eventually(func() bool {

@@ -43,7 +43,10 @@ func TestCreateBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Config{Write: true})
 			var created batchv1.Job
-			w.read(w.do(call{method: "POST", path: jobsPath, contentType: test.contentType, body: test.body}), http.StatusCreated, &created)
+			w.read(
+				w.do(call{method: "POST", path: jobsPath, contentType: test.contentType, body: test.body}), http.StatusCreated,
+				&created,
+			)
 			require.Equal(t, "a", created.Name)
 			require.NotEmpty(t, created.UID)
 			require.EqualValues(t, 1, created.Generation)
@@ -64,33 +67,70 @@ func TestCreateRefuses(t *testing.T) {
 		reason                   metav1.StatusReason
 		message                  string
 	}{
-		"an unknown field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","bogusField":1`), 400, "BadRequest",
-			`Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field "spec.template.spec.containers[0].bogusField"`},
-		"a duplicate field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","name":"d"`), 400, "BadRequest",
+		"an unknown field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","bogusField":1`), 400,
+			"BadRequest",
+			`Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field ` +
+				`"spec.template.spec.containers[0].bogusField"`},
+		"a duplicate field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","name":"d"`), 400,
+			"BadRequest",
 			`strict decoding error: duplicate field "spec.template.spec.containers[0].name"`},
-		"a duplicate key of YAML, strictly": {"fieldValidation=Strict", "application/yaml", "a: 1\na: 2\n", 400, "BadRequest", `key "a" already set in map`},
+		"a duplicate key of YAML, strictly": {
+			"fieldValidation=Strict", "application/yaml", "a: 1\na: 2\n", 400, "BadRequest", `key "a" already set in map`,
+		},
 		"a value of a wrong type": {"", "", replaced(`"spec":{`, `"spec":{"completions":"x",`), 400, "BadRequest",
 			"json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32"},
-		"another kind":      {"", "", replaced(`"kind":"Job"`, `"kind":"CronJob"`), 400, "BadRequest", `CronJob in version "v1" cannot be handled as a Job`},
-		"another version":   {"", "", replaced(`batch/v1`, `batch/v1beta1`), 400, "BadRequest", "does not match the expected API version (batch/v1)"},
-		"nothing":           {"", "", "", 400, "BadRequest", "the object provided is unrecognized (must be of type Job)"},
-		"no JSON":           {"", "", "{", 400, "BadRequest", "the object provided is unrecognized"},
-		"no YAML":           {"", "application/yaml", "\t", 400, "BadRequest", "found character that cannot start any token"},
-		"YAML with aliases": {"", "application/yaml", "a: &a [1]\nb: *a\n", 400, "BadRequest", "YAML aliases are not supported"},
-		"too much YAML":     {"", "application/yaml", strings.Repeat("#", wire.LargestYAML+1), 400, "BadRequest", "over the limit"},
-		"no protobuf":       {"", "application/vnd.kubernetes.protobuf", "k8s\x00garbage", 400, "BadRequest", "unrecognized"},
-		"protobuf of another kind": {"", "application/vnd.kubernetes.protobuf", encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
+		"another kind": {
+			"", "", replaced(`"kind":"Job"`, `"kind":"CronJob"`), 400, "BadRequest",
+			`CronJob in version "v1" cannot be handled as a Job`,
+		},
+		"another version": {
+			"", "", replaced(`batch/v1`, `batch/v1beta1`), 400, "BadRequest",
+			"does not match the expected API version (batch/v1)",
+		},
+		"nothing": {"", "", "", 400, "BadRequest", "the object provided is unrecognized (must be of type Job)"},
+		"no JSON": {"", "", "{", 400, "BadRequest", "the object provided is unrecognized"},
+		"no YAML": {"", "application/yaml", "\t", 400, "BadRequest", "found character that cannot start any token"},
+		"YAML with aliases": {
+			"", "application/yaml", "a: &a [1]\nb: *a\n", 400, "BadRequest", "YAML aliases are not supported",
+		},
+		"too much YAML": {
+			"", "application/yaml", strings.Repeat("#", wire.LargestYAML+1), 400, "BadRequest", "over the limit",
+		},
+		"no protobuf": {"", "application/vnd.kubernetes.protobuf", "k8s\x00garbage", 400, "BadRequest", "unrecognized"},
+		"protobuf of another kind": {"", "application/vnd.kubernetes.protobuf",
+			encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
 			400, "BadRequest", "Pod"},
-		"another namespace":         {"", "", replaced(`"metadata":{`, `"metadata":{"namespace":"other",`), 400, "BadRequest", "the namespace of the provided object does not match"},
-		"a version of its own":      {"", "", replaced(`"metadata":{`, `"metadata":{"resourceVersion":"1",`), 400, "BadRequest", "resourceVersion should not be set"},
-		"an unknown dry run":        {"dryRun=Some", "", good, 422, "Invalid", `dryRun: Unsupported value: ["Some"]: supported values: "All"`},
-		"an unknown validation":     {"fieldValidation=Some", "", good, 422, "Invalid", "fieldValidation: Unsupported value"},
-		"a manager that cannot be":  {"fieldManager=" + strings.Repeat("a", 129), "", good, 422, "Invalid", "fieldManager: Too long"},
-		"what is not valid":         {"", "", replaced(`"Never"`, `"Always"`), 422, "Invalid", `Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
-		"a function nobody has":     {"", "", manifest("a", "unknown", ""), 422, "Invalid", "spec.template.spec.containers[0].image"},
-		"a command":                 {"", "", replaced(`"image":"func/hello"`, `"image":"perl","command":["true"]`), 422, "Invalid", "spec.template.spec.containers[0]"},
-		"a bad generated name":      {"", "", replaced(`"name":"a"`, `"generateName":"A_"`), 422, "Invalid", "metadata.name"},
-		"metadata that is too long": {"", "", replaced(`"metadata":{`, `"metadata":{"annotations":{"a":"`+strings.Repeat("x", 300<<10)+`"},`), 422, "Invalid", "metadata.annotations: Too long"},
+		"another namespace": {
+			"", "", replaced(`"metadata":{`, `"metadata":{"namespace":"other",`), 400, "BadRequest",
+			"the namespace of the provided object does not match",
+		},
+		"a version of its own": {
+			"", "", replaced(`"metadata":{`, `"metadata":{"resourceVersion":"1",`), 400, "BadRequest",
+			"resourceVersion should not be set",
+		},
+		"an unknown dry run": {
+			"dryRun=Some", "", good, 422, "Invalid", `dryRun: Unsupported value: ["Some"]: supported values: "All"`,
+		},
+		"an unknown validation": {"fieldValidation=Some", "", good, 422, "Invalid", "fieldValidation: Unsupported value"},
+		"a manager that cannot be": {
+			"fieldManager=" + strings.Repeat("a", 129), "", good, 422, "Invalid", "fieldManager: Too long",
+		},
+		"what is not valid": {
+			"", "", replaced(`"Never"`, `"Always"`), 422, "Invalid",
+			`Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`,
+		},
+		"a function nobody has": {
+			"", "", manifest("a", "unknown", ""), 422, "Invalid", "spec.template.spec.containers[0].image",
+		},
+		"a command": {
+			"", "", replaced(`"image":"func/hello"`, `"image":"perl","command":["true"]`), 422, "Invalid",
+			"spec.template.spec.containers[0]",
+		},
+		"a bad generated name": {"", "", replaced(`"name":"a"`, `"generateName":"A_"`), 422, "Invalid", "metadata.name"},
+		"metadata that is too long": {
+			"", "", replaced(`"metadata":{`, `"metadata":{"annotations":{"a":"`+strings.Repeat("x", 300<<10)+`"},`), 422,
+			"Invalid", "metadata.annotations: Too long",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +144,10 @@ func TestCreateRefuses(t *testing.T) {
 			}
 		})
 	}
-	status := w.fails(w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: good}), 404, metav1.StatusReasonNotFound)
+	status := w.fails(
+		w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: good}), 404,
+		metav1.StatusReasonNotFound,
+	)
 	require.Equal(t, `namespaces "other" not found`, status.Message)
 	require.Empty(t, w.server.host.Cache.List(0, "").Objects)
 }
@@ -112,7 +155,9 @@ func TestCreateRefuses(t *testing.T) {
 func TestErrorIsTheOneOfTheServer(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	w.post(manifest("a", "wait", ""))
-	status := w.fails(w.do(call{method: "POST", path: jobsPath, body: manifest("a", "wait", "")}), 409, metav1.StatusReasonAlreadyExists)
+	status := w.fails(
+		w.do(call{method: "POST", path: jobsPath, body: manifest("a", "wait", "")}), 409, metav1.StatusReasonAlreadyExists,
+	)
 	want := apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "a").ErrStatus
 	want.TypeMeta = status.TypeMeta
 	require.Equal(t, want, status)
@@ -134,7 +179,10 @@ func TestFieldValidationWarns(t *testing.T) {
 	for i := range 10_000 {
 		many.WriteString(`"x` + strings.Repeat("y", i%7) + string(rune('a'+i%26)) + `":1,`)
 	}
-	rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: strings.Replace(body, `"name":"c"`, many.String()+`"name":"c"`, 1)})
+	rec := w.do(call{
+		method: "POST", path: jobsPath + "?dryRun=All",
+		body: strings.Replace(body, `"name":"c"`, many.String()+`"name":"c"`, 1),
+	})
 	require.NotEmpty(t, rec.Header()["Warning"])
 	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*wire.AllWarnings)
 }
@@ -142,7 +190,10 @@ func TestFieldValidationWarns(t *testing.T) {
 func TestDryRunChangesNothing(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	var created batchv1.Job
-	w.read(w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), http.StatusCreated, &created)
+	w.read(
+		w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), http.StatusCreated,
+		&created,
+	)
 	require.NotEmpty(t, created.UID)
 	require.Equal(t, string(created.UID), created.Spec.Template.Labels["controller-uid"])
 	require.Empty(t, created.ResourceVersion)
@@ -151,21 +202,32 @@ func TestDryRunChangesNothing(t *testing.T) {
 
 	w.post(manifest("a", "wait", ""))
 	before := w.job("a")
-	w.fails(w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), 409, metav1.StatusReasonAlreadyExists)
+	w.fails(
+		w.do(call{method: "POST", path: jobsPath + "?dryRun=All", body: manifest("a", "hello", "")}), 409,
+		metav1.StatusReasonAlreadyExists,
+	)
 	var changed batchv1.Job
 	suspend := `{"spec":{"suspend":true}}`
-	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a?dryRun=All", contentType: "application/merge-patch+json", body: suspend}), 200, &changed)
+	w.read(
+		w.do(call{
+			method: "PATCH", path: jobsPath + "/a?dryRun=All", contentType: "application/merge-patch+json", body: suspend,
+		}),
+		200, &changed,
+	)
 	require.True(t, *changed.Spec.Suspend)
 	require.Equal(t, before.Generation+1, changed.Generation)
-	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a?dryRun=All&fieldManager=m&force=true", contentType: "application/apply-patch+yaml",
-		body: `{"apiVersion":"batch/v1","kind":"Job","spec":{"suspend":true}}`}), 200, &changed)
+	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a?dryRun=All&fieldManager=m&force=true",
+		contentType: "application/apply-patch+yaml",
+		body:        `{"apiVersion":"batch/v1","kind":"Job","spec":{"suspend":true}}`}), 200, &changed)
 	changed = *before.DeepCopy()
 	changed.Spec.Suspend = new(true)
 	body, err := json.Marshal(changed)
 	require.NoError(t, err)
 	w.read(w.do(call{method: "PUT", path: jobsPath + "/a?dryRun=All", body: string(body)}), 200, &changed)
 	for _, c := range []call{
-		{method: "DELETE", path: jobsPath + "/a?dryRun=All"}, {method: "DELETE", path: jobsPath + "/a", body: `{"dryRun":["All"]}`},
+		{method: "DELETE", path: jobsPath + "/a?dryRun=All"}, {
+			method: "DELETE", path: jobsPath + "/a", body: `{"dryRun":["All"]}`,
+		},
 		{method: "DELETE", path: jobsPath + "?dryRun=All"}, {method: "DELETE", path: podsPath + "?dryRun=All"},
 	} {
 		require.Equal(t, http.StatusOK, w.do(c).Code)
@@ -204,7 +266,8 @@ func TestFinalizersAndOwnersAreRefused(t *testing.T) {
 	} {
 		body := strings.Replace(manifest("a", "wait", ""), `"name":"a"`, `"name":"a",`+meta, 1)
 		for _, c := range []call{{method: "POST", path: jobsPath, body: body},
-			{method: "PATCH", path: jobsPath + "/there", contentType: "application/merge-patch+json", body: `{"metadata":{` + meta + `}}`}} {
+			{method: "PATCH", path: jobsPath + "/there", contentType: "application/merge-patch+json",
+				body: `{"metadata":{` + meta + `}}`}} {
 			status := w.fails(w.do(c), 422, metav1.StatusReasonInvalid)
 			require.Equal(t, field, status.Details.Causes[0].Field)
 		}

@@ -56,7 +56,9 @@ func (w *world) cronJob(name string) *batchv1.CronJob {
 
 // from is the job that kubectl create job --from=cronjob/NAME sends.
 func from(w *world, c *batchv1.CronJob, name string) string {
-	owner := metav1.OwnerReference{APIVersion: "batch/v1", Kind: "CronJob", Name: c.Name, UID: c.UID, Controller: new(true)}
+	owner := metav1.OwnerReference{
+		APIVersion: "batch/v1", Kind: "CronJob", Name: c.Name, UID: c.UID, Controller: new(true),
+	}
 	job := &batchv1.Job{
 		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner},
@@ -101,7 +103,10 @@ spec:
           restartPolicy: OnFailure
 `
 	var c batchv1.CronJob
-	w.read(w.do(call{method: "POST", path: cronJobsPath, contentType: "application/yaml", body: official}), http.StatusCreated, &c)
+	w.read(
+		w.do(call{method: "POST", path: cronJobsPath, contentType: "application/yaml", body: official}), http.StatusCreated,
+		&c,
+	)
 	require.Equal(t, batchv1.AllowConcurrent, c.Spec.ConcurrencyPolicy)
 	require.EqualValues(t, 3, *c.Spec.SuccessfulJobsHistoryLimit)
 	require.False(t, *c.Spec.Suspend)
@@ -136,7 +141,10 @@ func TestCronJobRuns(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 
 		var events corev1.EventList
-		w.get(eventsPath+"?fieldSelector=involvedObject.kind=CronJob,involvedObject.name=a,involvedObject.uid="+string(c.UID), &events)
+		w.get(
+			eventsPath+"?fieldSelector=involvedObject.kind=CronJob,involvedObject.name=a,involvedObject.uid="+string(c.UID),
+			&events,
+		)
 		require.Equal(t, []string{"SuccessfulCreate", "JobAlreadyActive"}, reasonsOf(&events))
 		require.Equal(t, "cronjob-controller", events.Items[0].Source.Component)
 		w.read(w.do(call{method: "DELETE", path: cronJobsPath + "/a"}), http.StatusOK, new(metav1.Status))
@@ -152,7 +160,9 @@ func TestCronJobRuns(t *testing.T) {
 func (w *world) row(path string) []any {
 	w.Helper()
 	var table metav1.Table
-	w.read(w.do(call{method: "GET", path: path, accept: "application/json;as=Table;v=v1;g=meta.k8s.io"}), http.StatusOK, &table)
+	w.read(
+		w.do(call{method: "GET", path: path, accept: "application/json;as=Table;v=v1;g=meta.k8s.io"}), http.StatusOK, &table,
+	)
 	require.Len(w, table.Rows, 1)
 	return table.Rows[0].Cells
 }
@@ -195,7 +205,9 @@ func TestCreateJobFrom(t *testing.T) {
 
 	gone := w.cronJob("client")
 	gone.UID = "another"
-	status := w.fails(w.do(call{method: "POST", path: jobsPath, body: from(w, gone, "b")}), 422, metav1.StatusReasonInvalid)
+	status := w.fails(
+		w.do(call{method: "POST", path: jobsPath, body: from(w, gone, "b")}), 422, metav1.StatusReasonInvalid,
+	)
 	require.Equal(t, "metadata.ownerReferences[0]", status.Details.Causes[0].Field)
 	spoofed := strings.Replace(manifest("b", "hello", ""), `"name":"b"`,
 		`"name":"b","annotations":{"`+cron.OwnerAnnotation+`":"`+string(w.cronJob("code").UID)+`"}`, 1)
@@ -234,7 +246,10 @@ func TestCronJobChanges(t *testing.T) {
 	require.Equal(t, "@daily", applied.Spec.Schedule)
 	stale, err := json.Marshal(c)
 	require.NoError(t, err)
-	w.fails(w.do(call{method: "PUT", path: cronJobsPath + "/a", body: string(stale)}), http.StatusConflict, metav1.StatusReasonConflict)
+	w.fails(
+		w.do(call{method: "PUT", path: cronJobsPath + "/a", body: string(stale)}), http.StatusConflict,
+		metav1.StatusReasonConflict,
+	)
 }
 
 // TestCronJobIsRefused wants what cannot be to be told by field, also in a change.
@@ -242,7 +257,8 @@ func TestCronJobIsRefused(t *testing.T) {
 	w := newCronWorld(t, nil)
 	w.postCronJob(cronManifest("a", "hello", `"suspend":true,`))
 	before := w.cronJob("a")
-	const containers = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"func/unknown"}]}}}}}}`
+	const containers = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"c",` +
+		`"image":"func/unknown"}]}}}}}}`
 	for field, body := range map[string]string{
 		"spec.schedule":                     `{"spec":{"schedule":"61 * * * *"}}`,
 		"spec.timeZone":                     `{"spec":{"timeZone":"Mars/Base"}}`,
@@ -257,7 +273,10 @@ func TestCronJobIsRefused(t *testing.T) {
 	rec := w.do(call{method: "POST", path: cronJobsPath, body: cronManifest("b", "unknown", "")})
 	require.Equal(t, "spec.jobTemplate.spec.template.spec.containers[0].image",
 		w.fails(rec, 422, metav1.StatusReasonInvalid).Details.Causes[0].Field)
-	w.fails(w.do(call{method: "POST", path: cronJobsPath, body: cronManifest("a", "hello", "")}), 409, metav1.StatusReasonAlreadyExists)
+	w.fails(
+		w.do(call{method: "POST", path: cronJobsPath, body: cronManifest("a", "hello", "")}), 409,
+		metav1.StatusReasonAlreadyExists,
+	)
 }
 
 // TestCronJobOfGoCode can be changed in its numbers, and keeps its executor.
@@ -370,5 +389,7 @@ func TestCronJobsAreServedIfAsked(t *testing.T) {
 	}
 	w.get("/openapi/v3/apis/batch/v1", &document)
 	require.Contains(t, document.Components.Schemas["io.k8s.api.batch.v1.CronJobSpec"].Properties, "timeZone")
-	w.fails(newWorld(t, Config{}).do(call{method: "GET", path: cronJobsPath}), http.StatusNotFound, metav1.StatusReasonNotFound)
+	w.fails(
+		newWorld(t, Config{}).do(call{method: "GET", path: cronJobsPath}), http.StatusNotFound, metav1.StatusReasonNotFound,
+	)
 }

@@ -35,7 +35,8 @@ func (a *answer) delete(q *query) error {
 }
 
 // deleteOne deletes an object, and returns it if it lingers.
-func (a *answer) deleteOne(k *kinds.Kind, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object, error) {
+func (a *answer) deleteOne(k *kinds.Kind, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object,
+	error) {
 	if err := checkPreconditions(k, k.Build(o), options.Preconditions); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,10 @@ func TestDeleteJob(t *testing.T) {
 		"leaving orphans, by query":     {"?propagationPolicy=Orphan", "", "", false, true, false},
 		"leaving orphans, the old way":  {"", "", `{"orphanDependents":true}`, false, true, false},
 		"leaving no orphans, as of old": {"", "", `{"orphanDependents":false}`, false, false, false},
-		"as kubectl does":               {"", "application/json", `{"kind":"DeleteOptions","apiVersion":"batch/v1","propagationPolicy":"Background"}`, false, false, false},
+		"as kubectl does": {
+			"", "application/json", `{"kind":"DeleteOptions","apiVersion":"batch/v1","propagationPolicy":"Background"}`, false,
+			false, false,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +52,9 @@ func TestDeleteJob(t *testing.T) {
 			w.create(batch.Job{Name: "a", Executor: stubborn(release)})
 			w.eventually(func() bool { pods := w.pods("a"); return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning })
 			job, watch := w.job("a"), w.open(podsPath+"?watch=1", "")
-			rec := w.do(call{method: "DELETE", path: jobsPath + "/a" + test.query, contentType: test.contentType, body: test.body})
+			rec := w.do(call{
+				method: "DELETE", path: jobsPath + "/a" + test.query, contentType: test.contentType, body: test.body,
+			})
 			require.Equal(t, test.warns, rec.Header().Get("Warning") != "", rec.Header())
 			if test.lingers {
 				var left batchv1.Job
@@ -83,24 +88,31 @@ func TestDeleteRefuses(t *testing.T) {
 		code                    int
 		reason                  metav1.StatusReason
 	}{
-		"a job that is not there":      {jobsPath + "/b", "", "", 404, "NotFound"},
-		"a pod that is not there":      {podsPath + "/b", "", "", 404, "NotFound"},
-		"another UID":                  {jobsPath + "/a", "", `{"preconditions":{"uid":"x"}}`, 409, "Conflict"},
-		"another version":              {jobsPath + "/a", "", `{"preconditions":{"resourceVersion":"5"}}`, 409, "Conflict"},
-		"an unknown policy":            {jobsPath + "/a", "", `{"propagationPolicy":"Some"}`, 422, "Invalid"},
-		"two policies":                 {jobsPath + "/a", "", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422, "Invalid"},
+		"a job that is not there": {jobsPath + "/b", "", "", 404, "NotFound"},
+		"a pod that is not there": {podsPath + "/b", "", "", 404, "NotFound"},
+		"another UID":             {jobsPath + "/a", "", `{"preconditions":{"uid":"x"}}`, 409, "Conflict"},
+		"another version":         {jobsPath + "/a", "", `{"preconditions":{"resourceVersion":"5"}}`, 409, "Conflict"},
+		"an unknown policy":       {jobsPath + "/a", "", `{"propagationPolicy":"Some"}`, 422, "Invalid"},
+		"two policies": {
+			jobsPath + "/a", "", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422, "Invalid",
+		},
 		"an unknown dry run":           {jobsPath + "/a", "", `{"dryRun":["Some"]}`, 422, "Invalid"},
 		"an unknown dry run, by query": {jobsPath + "/a?dryRun=Some", "", "", 422, "Invalid"},
 		"no options":                   {jobsPath + "/a", "", "{", 400, "BadRequest"},
 		"options of another kind":      {jobsPath + "/a", "", `{"kind":"Job"}`, 400, "BadRequest"},
-		"a form":                       {jobsPath + "/a", "application/x-www-form-urlencoded", "a=b", 415, "UnsupportedMediaType"},
-		"garbage in protobuf":          {jobsPath + "/a", "application/vnd.kubernetes.protobuf", "k8s\x00x", 400, "BadRequest"},
-		"many, by a bad selector":      {jobsPath + "?labelSelector=%3D", "", "", 400, "BadRequest"},
+		"a form": {
+			jobsPath + "/a", "application/x-www-form-urlencoded", "a=b", 415, "UnsupportedMediaType",
+		},
+		"garbage in protobuf":     {jobsPath + "/a", "application/vnd.kubernetes.protobuf", "k8s\x00x", 400, "BadRequest"},
+		"many, by a bad selector": {jobsPath + "?labelSelector=%3D", "", "", 400, "BadRequest"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
-			w.fails(w.do(call{method: "DELETE", path: test.path, contentType: test.contentType, body: test.body}), test.code, test.reason)
+			w.fails(
+				w.do(call{method: "DELETE", path: test.path, contentType: test.contentType, body: test.body}), test.code,
+				test.reason,
+			)
 			w.job("a")
 		})
 	}
@@ -143,7 +155,10 @@ func TestDeleteCollection(t *testing.T) {
 		w.create(batch.Job{Name: fmt.Sprint("job-", i), Executor: wait, Labels: map[string]string{"odd": fmt.Sprint(i % 2)}})
 	}
 	var deleted batchv1.JobList
-	w.read(w.do(call{method: "DELETE", path: jobsPath + "?labelSelector=odd%3D1", body: `{"propagationPolicy":"Background"}`}), http.StatusOK, &deleted)
+	w.read(
+		w.do(call{method: "DELETE", path: jobsPath + "?labelSelector=odd%3D1", body: `{"propagationPolicy":"Background"}`}),
+		http.StatusOK, &deleted,
+	)
 	require.Equal(t, "JobList", deleted.Kind)
 	require.Len(t, deleted.Items, 3)
 	var left batchv1.JobList
@@ -153,7 +168,9 @@ func TestDeleteCollection(t *testing.T) {
 	w.get(jobsPath, &left)
 	require.Len(t, left.Items, 3)
 	w.eventually(func() bool { return len(w.pods("job-0")) == 1 })
-	w.read(w.do(call{method: "DELETE", path: podsPath + "?labelSelector=job-name%3Djob-0"}), http.StatusOK, new(corev1.PodList))
+	w.read(
+		w.do(call{method: "DELETE", path: podsPath + "?labelSelector=job-name%3Djob-0"}), http.StatusOK, new(corev1.PodList),
+	)
 	require.Equal(t, http.StatusOK, w.do(call{method: "DELETE", path: jobsPath}).Code)
 	w.get(jobsPath, &left)
 	require.Empty(t, left.Items)
@@ -171,12 +188,16 @@ func TestEviction(t *testing.T) {
 		{"action":"Ignore","onPodConditions":[{"type":"DisruptionTarget","status":"True"}]}]},`))
 	pod := w.pods("a")[0]
 	body := func(more string) string {
-		return fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"default"}%s}`, pod.Name, more)
+		return fmt.Sprintf(
+			`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"default"}%s}`, pod.Name, more,
+		)
 	}
 	evict := func(body string) *httptest.ResponseRecorder {
 		return w.do(call{method: "POST", path: podsPath + "/" + pod.Name + "/eviction", body: body})
 	}
-	w.fails(evict(body(`,"deleteOptions":{"preconditions":{"uid":"other"}}`)), http.StatusConflict, metav1.StatusReasonConflict)
+	w.fails(
+		evict(body(`,"deleteOptions":{"preconditions":{"uid":"other"}}`)), http.StatusConflict, metav1.StatusReasonConflict,
+	)
 	w.fails(evict(`{"apiVersion":"v1","kind":"Pod"}`), http.StatusBadRequest, metav1.StatusReasonBadRequest)
 	w.read(evict(body(`,"deleteOptions":{"dryRun":["All"]}`)), http.StatusCreated, new(metav1.Status))
 	require.Equal(t, pod.UID, w.pods("a")[0].UID, "nothing was done")
@@ -192,6 +213,7 @@ func TestEviction(t *testing.T) {
 	refused := newWorld(t, Config{})
 	refused.create(waitingJob("a"))
 	require.NoError(t, refused.c.Resume(t.Context(), "a"))
-	refused.fails(refused.do(call{method: "POST", path: podsPath + "/" + refused.pods("a")[0].Name + "/eviction", body: "{}"}),
+	refused.fails(refused.do(call{method: "POST", path: podsPath + "/" + refused.pods("a")[0].Name + "/eviction",
+		body: "{}"}),
 		http.StatusForbidden, metav1.StatusReasonForbidden)
 }

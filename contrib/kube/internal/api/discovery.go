@@ -105,9 +105,11 @@ func (a *answer) discover(groups bool) error {
 	}
 	if !groups {
 		return a.WriteJSON(http.StatusOK, wire.JSON, metav1.APIVersions{
-			TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
-			Versions:                   []string{"v1"},
-			ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: a.Request.Host}},
+			TypeMeta: metav1.TypeMeta{Kind: "APIVersions"},
+			Versions: []string{"v1"},
+			ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{
+				ClientCIDR: "0.0.0.0/0", ServerAddress: a.Request.Host,
+			}},
 		})
 	}
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
@@ -125,7 +127,9 @@ func apiGroup(gv schema.GroupVersion) metav1.APIGroup {
 }
 
 func (s *Server) resourceList(gv schema.GroupVersion) metav1.APIResourceList {
-	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
+	list := metav1.APIResourceList{
+		TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String(),
+	}
 	for _, r := range s.kinds {
 		if r.GroupVersion() != gv {
 			continue
@@ -173,8 +177,9 @@ func discoveryOf(r *kinds.Kind) discoveryv2.APIResourceDiscovery {
 		scope = discoveryv2.ScopeNamespace
 	}
 	kind := &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind}
-	d := discoveryv2.APIResourceDiscovery{Resource: r.Plural, ResponseKind: kind, Scope: scope, SingularResource: r.Singular,
-		Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories}
+	d := discoveryv2.APIResourceDiscovery{Resource: r.Plural, ResponseKind: kind, Scope: scope,
+		SingularResource: r.Singular,
+		Verbs:            r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories}
 	for _, sub := range shownParts(r) {
 		d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{Subresource: sub.Name,
 			ResponseKind: new(metav1.GroupVersionKind(cmp.Or(sub.Kind, r.GroupVersionKind))), Verbs: sub.Verbs})

@@ -20,10 +20,14 @@ func TestAggregatedDiscovery(t *testing.T) {
 	w := newWorld(t, Config{})
 	var resources []string
 	for _, path := range []string{"/api", "/apis"} {
-		rec := w.do(call{method: "GET", path: path + "?timeout=32s", accept: acceptV2 + "," + acceptV2beta1 + ",application/json"})
+		rec := w.do(call{
+			method: "GET", path: path + "?timeout=32s", accept: acceptV2 + "," + acceptV2beta1 + ",application/json",
+		})
 		var list discoveryv2.APIGroupDiscoveryList
 		w.read(rec, http.StatusOK, &list)
-		require.Equal(t, "application/json;g=apidiscovery.k8s.io;as=APIGroupDiscoveryList;v=v2", rec.Header().Get("Content-Type"))
+		require.Equal(
+			t, "application/json;g=apidiscovery.k8s.io;as=APIGroupDiscoveryList;v=v2", rec.Header().Get("Content-Type"),
+		)
 		require.Equal(t, "Accept", rec.Header().Get("Vary"))
 		for _, group := range list.Items {
 			for _, v := range group.Versions {
@@ -67,7 +71,9 @@ func TestPlainDiscovery(t *testing.T) {
 	for _, r := range core.APIResources {
 		names = append(names, r.Name)
 	}
-	require.Equal(t, []string{"events", "namespaces", "namespaces/status", "pods", "pods/eviction", "pods/log", "pods/status"}, names)
+	require.Equal(
+		t, []string{"events", "namespaces", "namespaces/status", "pods", "pods/eviction", "pods/log", "pods/status"}, names,
+	)
 }
 
 func TestProbes(t *testing.T) {
@@ -87,23 +93,29 @@ func TestProbes(t *testing.T) {
 
 func TestUnknownPaths(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
-	for _, path := range []string{"/", "/api/v2", "/apis/batch/v2", "/apis/apps/v1", "/apis/batch/v1/cronjobs", "/api/v1/nodes",
+	for _, path := range []string{"/", "/api/v2", "/apis/batch/v2", "/apis/apps/v1", "/apis/batch/v1/cronjobs",
+		"/api/v1/nodes",
 		"/api/v1/namespaces/default/jobs", "/api/v1/namespaces/default/pods/p/log/x", "/api/v1/namespaces//pods",
 		"/apis/batch/v1/jobs/x", "/apis/batch/v1/namespaces/default/jobs/x/unknown", "/openapi/v3/apis/apps/v1",
 		"/apis/batch/v1/namespaces/default", "/apis/authorization.k8s.io/v1/namespaces/default/selfsubjectaccessreviews"} {
 		status := w.fails(w.do(call{method: "GET", path: path}), http.StatusNotFound, metav1.StatusReasonNotFound)
 		require.True(t, strings.HasPrefix(status.Message, "the server could not find the requested resource"), path)
 	}
-	for _, path := range []string{"/api/v1/namespaces/default/secrets", "/apis/coordination.k8s.io/v1/namespaces/default/leases/x"} {
+	for _, path := range []string{"/api/v1/namespaces/default/secrets",
+		"/apis/coordination.k8s.io/v1/namespaces/default/leases/x"} {
 		status := w.fails(w.do(call{method: "GET", path: path}), http.StatusNotFound, metav1.StatusReasonNotFound)
-		require.Regexp(t, "(secrets|leases) are not served here, there are only jobs, their pods and their events$", status.Message)
+		require.Regexp(
+			t, "(secrets|leases) are not served here, there are only jobs, their pods and their events$", status.Message,
+		)
 	}
 }
 
 func TestRefusedVerbs(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	for _, c := range []call{
-		{method: "POST", path: podsPath}, {method: "PUT", path: podsPath + "/x"}, {method: "PATCH", path: "/api/v1/namespaces/default/events/x"},
+		{method: "POST", path: podsPath}, {method: "PUT", path: podsPath + "/x"}, {
+			method: "PATCH", path: "/api/v1/namespaces/default/events/x",
+		},
 		{method: "DELETE", path: "/api/v1/namespaces/default"}, {method: "POST", path: "/api/v1/namespaces"},
 		{method: "OPTIONS", path: jobsPath}, {method: "TRACE", path: jobsPath},
 		{method: "GET", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"},
@@ -113,7 +125,9 @@ func TestRefusedVerbs(t *testing.T) {
 		w.fails(w.do(c), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
 	}
 	for _, part := range []string{"exec", "attach", "portforward", "ephemeralcontainers", "proxy"} {
-		status := w.fails(w.do(call{method: "POST", path: podsPath + "/x/" + part}), http.StatusNotImplemented, "NotImplemented")
+		status := w.fails(
+			w.do(call{method: "POST", path: podsPath + "/x/" + part}), http.StatusNotImplemented, "NotImplemented",
+		)
 		require.Contains(t, status.Message, part+" is not supported by this server")
 	}
 	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/x/scale"}), http.StatusNotImplemented, "NotImplemented")

@@ -21,7 +21,9 @@ func TestEventsOfPods(t *testing.T) {
 	w := newWorld(t, Config{})
 	end := make(chan struct{})
 	defer close(end)
-	w.create(batch.Job{Name: "a", Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { <-end; return nil })})
+	w.create(batch.Job{
+		Name: "a", Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { <-end; return nil }),
+	})
 	pod := w.pods("a")[0]
 	reasons := func() (reasons []string) {
 		var list corev1.EventList
@@ -53,7 +55,10 @@ func TestNewEvents(t *testing.T) {
 	require.Equal(t, "Completed", list.Items[1].Reason)
 	require.Equal(t, "Job completed", list.Items[1].Note)
 	require.EqualValues(t, 1, list.Items[1].DeprecatedCount)
-	w.fails(w.do(call{method: "GET", path: path + "?fieldSelector=involvedObject.name=a"}), http.StatusBadRequest, metav1.StatusReasonBadRequest)
+	w.fails(
+		w.do(call{method: "GET", path: path + "?fieldSelector=involvedObject.name=a"}), http.StatusBadRequest,
+		metav1.StatusReasonBadRequest,
+	)
 
 	var older corev1.EventList
 	w.get("/api/v1/events?fieldSelector=involvedObject.kind=Job", &older)
@@ -68,7 +73,10 @@ func TestNewEvents(t *testing.T) {
 	// One change is written once for each group.
 	since := fmt.Sprint("?watch=1&resourceVersion=", w.server.host.Cache.Version(), "&fieldSelector=type=Warning")
 	watches := []*stream{w.open(path+since, ""), w.open("/api/v1/events"+since, "")}
-	w.create(batch.Job{Name: "b", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return errors.New("no") })})
+	w.create(batch.Job{
+		Name: "b", BackoffLimit: new(0),
+		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return errors.New("no") }),
+	})
 	require.Equal(t, "events.k8s.io/v1", watches[0].next().Object.APIVersion)
 	require.Equal(t, "v1", watches[1].next().Object.APIVersion)
 }

@@ -28,23 +28,57 @@ func FuzzHandler(f *testing.F) {
 	job := manifest("a", "hello", "")
 	for _, c := range []call{
 		{method: "GET", path: "/apis", accept: acceptV2},
-		{method: "GET", path: jobsPath + "?limit=1&labelSelector=a%3Db&fieldSelector=metadata.name%3Da&continue=abc", accept: tableAccept},
+		{
+			method: "GET", path: jobsPath + "?limit=1&labelSelector=a%3Db&fieldSelector=metadata.name%3Da&continue=abc",
+			accept: tableAccept,
+		},
 		{method: "GET", path: jobsPath + "?watch=1&resourceVersion=1"},
-		{method: "GET", path: podsPath + "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"},
+		{
+			method: "GET",
+			path:   podsPath + "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+		},
 		{method: "GET", path: podsPath + "/seed-aaaaa/log?follow=1&tailLines=3&sinceTime=x&limitBytes=7"},
 		{method: "GET", path: "/openapi/v3/apis/batch/v1?hash=x"},
 		{method: "POST", path: jobsPath + "?fieldValidation=Strict", contentType: "application/json", body: job},
 		{method: "POST", path: jobsPath + "?dryRun=All", contentType: wire.Protobuf, body: encoded(f, new(batchv1.Job))},
 		{method: "POST", path: jobsPath, contentType: "application/yaml", body: "kind: Job\na: &a [*a]"},
 		{method: "PUT", path: jobsPath + "/seed", contentType: "application/json", body: job},
-		{method: "PATCH", path: jobsPath + "/seed", contentType: strategicPatch, body: `{"spec":{"template":{"spec":{"containers":[{"$patch":"delete","name":"c"}],"$setElementOrder/containers":[{"name":"c"}]}}}}`},
-		{method: "PATCH", path: jobsPath + "/seed", contentType: strategicPatch, body: `{"metadata":{"$retainKeys":["a"],"$deleteFromPrimitiveList/finalizers":["a"],"$patch":"replace"}}`},
-		{method: "PATCH", path: jobsPath + "/seed", contentType: jsonPatch, body: `[{"op":"copy","from":"","path":"/metadata/annotations"},{"op":"test","path":"/spec/-","value":null},{"op":"move","from":"/spec","path":"/x"}]`},
-		{method: "PATCH", path: jobsPath + "/seed", contentType: mergePatch, body: `{"metadata":{"managedFields":[{"fieldsV1":{"k:{}":{}},"manager":"x","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1"}]},"spec":{"suspend":null}}`},
-		{method: "PATCH", path: jobsPath + "/seed?fieldManager=m&force=1", contentType: applyPatch, body: `{"apiVersion":"batch/v1","kind":"Job","spec":{"template":{"spec":{"containers":[{"name":"c","env":[{"name":"A"},{"name":"A"}]}]}}}}`},
-		{method: "DELETE", path: jobsPath + "/seed", contentType: "application/json", body: `{"kind":"DeleteOptions","preconditions":{"uid":"x"},"propagationPolicy":"Foreground"}`},
-		{method: "DELETE", path: podsPath + "?labelSelector=x", contentType: wire.Protobuf, body: encoded(f, &metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}})},
-		{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", contentType: "application/json", body: `{"spec":{"resourceAttributes":{}}}`},
+		{
+			method: "PATCH", path: jobsPath + "/seed", contentType: strategicPatch,
+			body: `{"spec":{"template":{"spec":{"containers":[{"$patch":"delete","name":"c"}],` +
+				`"$setElementOrder/containers":[{"name":"c"}]}}}}`,
+		},
+		{
+			method: "PATCH", path: jobsPath + "/seed", contentType: strategicPatch,
+			body: `{"metadata":{"$retainKeys":["a"],"$deleteFromPrimitiveList/finalizers":["a"],"$patch":"replace"}}`,
+		},
+		{
+			method: "PATCH", path: jobsPath + "/seed", contentType: jsonPatch,
+			body: `[{"op":"copy","from":"","path":"/metadata/annotations"},{"op":"test","path":"/spec/-","value":null},` +
+				`{"op":"move","from":"/spec","path":"/x"}]`,
+		},
+		{
+			method: "PATCH", path: jobsPath + "/seed", contentType: mergePatch,
+			body: `{"metadata":{"managedFields":[{"fieldsV1":{"k:{}":{}},"manager":"x","operation":"Apply",` +
+				`"apiVersion":"batch/v1","fieldsType":"FieldsV1"}]},"spec":{"suspend":null}}`,
+		},
+		{
+			method: "PATCH", path: jobsPath + "/seed?fieldManager=m&force=1", contentType: applyPatch,
+			body: `{"apiVersion":"batch/v1","kind":"Job","spec":{"template":{"spec":{"containers":[{"name":"c",` +
+				`"env":[{"name":"A"},{"name":"A"}]}]}}}}`,
+		},
+		{
+			method: "DELETE", path: jobsPath + "/seed", contentType: "application/json",
+			body: `{"kind":"DeleteOptions","preconditions":{"uid":"x"},"propagationPolicy":"Foreground"}`,
+		},
+		{
+			method: "DELETE", path: podsPath + "?labelSelector=x", contentType: wire.Protobuf,
+			body: encoded(f, &metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}}),
+		},
+		{
+			method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", contentType: "application/json",
+			body: `{"spec":{"resourceAttributes":{}}}`,
+		},
 	} {
 		f.Add(c.method, c.path, c.contentType, c.accept, []byte(c.body))
 	}

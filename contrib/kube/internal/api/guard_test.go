@@ -27,7 +27,8 @@ func TestHosts(t *testing.T) {
 func TestExecOfPython(t *testing.T) {
 	w := newWorld(t, Config{})
 	status := w.fails(w.do(call{method: "GET", path: podsPath + "/x/exec?command=ls", header: map[string]string{
-		"Origin": "http://localhost", "Connection": "Upgrade", "Upgrade": "websocket"}}), http.StatusNotImplemented, "NotImplemented")
+		"Origin": "http://localhost", "Connection": "Upgrade", "Upgrade": "websocket"}}), http.StatusNotImplemented,
+		"NotImplemented")
 	require.Contains(t, status.Message, "exec, attach and portforward are not supported by this server")
 }
 
@@ -50,13 +51,18 @@ func TestOpenProbes(t *testing.T) {
 func TestCrossSiteRequests(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	for _, header := range []map[string]string{
-		{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "cross-site"},
+		{
+			"Origin": "https://evil.example",
+		}, {"Origin": "null"}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "cross-site"},
 		{"Impersonate-User": "root"}, {"Impersonate-Extra-Scopes": "x"},
 	} {
 		w.fails(w.do(call{method: "GET", path: jobsPath, header: header}), http.StatusForbidden, metav1.StatusReasonForbidden)
-		w.fails(w.do(call{method: "GET", path: "/healthz", header: header}), http.StatusForbidden, metav1.StatusReasonForbidden)
+		w.fails(
+			w.do(call{method: "GET", path: "/healthz", header: header}), http.StatusForbidden, metav1.StatusReasonForbidden,
+		)
 	}
-	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense;;"} {
+	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded",
+		"multipart/form-data; boundary=x", "nonsense;;"} {
 		for _, c := range []call{{method: "POST", path: jobsPath}, {method: "PATCH", path: jobsPath + "/x"}} {
 			c.contentType, c.body = contentType, manifest("a", "hello", "")
 			w.fails(w.do(c), http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType)
@@ -102,7 +108,8 @@ func TestLimits(t *testing.T) {
 	w.fails(w.do(call{method: "POST", path: jobsPath, body: strings.Repeat(" ", wire.LargestBody+1)}),
 		http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
 	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", patch.Largest+1),
-		contentType: "application/merge-patch+json"}), http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
+		contentType: "application/merge-patch+json"}), http.StatusRequestEntityTooLarge,
+		metav1.StatusReasonRequestEntityTooLarge)
 }
 
 func TestPanicIsAnswered(t *testing.T) {

@@ -27,15 +27,36 @@ func TestHostileBodies(t *testing.T) {
 		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+last+",", 9) + "*" + last + "]\n"
 	}
 	tests := map[string]struct{ contentType, body string }{
-		"deep lists in JSON":           {"application/json", deep("[", "", "]", 1<<20)},
-		"deep objects in JSON":         {"application/json", deep(`{"a":`, "1", "}", 500_000)},
-		"deep objects where they fit":  {"application/json", withMetadata(`"annotations":` + deep(`{"a":`, `"x"`, "}", 9_000))},
-		"deep managed fields":          {"application/json", withMetadata(`"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1","fieldsV1":` + deep(`{"f:a":`, "{}", "}", 40) + `}]`)},
-		"many unknown fields":          {"application/json", withMetadata(`"x":{` + strings.Repeat(`"y":1,`, 400_000) + `"z":1}`)},
-		"many containers":              {"application/json", strings.Replace(manifest("h", "hello", ""), `{"name":"c"`, strings.Repeat(`{"name":"c"},`, 100_000)+`{"name":"c"`, 1)},
-		"many labels":                  {"application/json", withMetadata(`"labels":{` + strings.Repeat(`"a":"b",`, 300_000) + `"c":"d"}`)},
-		"a long name":                  {"application/json", manifest(strings.Repeat("a", 2<<20), "hello", "")},
-		"a number without end":         {"application/json", manifest("h", "hello", `"parallelism":1`+strings.Repeat("0", 1<<20)+`,`)},
+		"deep lists in JSON":   {"application/json", deep("[", "", "]", 1<<20)},
+		"deep objects in JSON": {"application/json", deep(`{"a":`, "1", "}", 500_000)},
+		"deep objects where they fit": {
+			"application/json", withMetadata(`"annotations":` + deep(`{"a":`, `"x"`, "}", 9_000)),
+		},
+		"deep managed fields": {
+			"application/json",
+			withMetadata(
+				`"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1","fieldsV1":` +
+					deep(
+						`{"f:a":`, "{}", "}", 40,
+					) + `}]`,
+			),
+		},
+		"many unknown fields": {
+			"application/json", withMetadata(`"x":{` + strings.Repeat(`"y":1,`, 400_000) + `"z":1}`),
+		},
+		"many containers": {
+			"application/json",
+			strings.Replace(
+				manifest("h", "hello", ""), `{"name":"c"`, strings.Repeat(`{"name":"c"},`, 100_000)+`{"name":"c"`, 1,
+			),
+		},
+		"many labels": {
+			"application/json", withMetadata(`"labels":{` + strings.Repeat(`"a":"b",`, 300_000) + `"c":"d"}`),
+		},
+		"a long name": {"application/json", manifest(strings.Repeat("a", 2<<20), "hello", "")},
+		"a number without end": {
+			"application/json", manifest("h", "hello", `"parallelism":1`+strings.Repeat("0", 1<<20)+`,`),
+		},
 		"aliases of aliases":           {"application/yaml", bomb},
 		"deep lists in YAML":           {"application/yaml", strings.Repeat("[", 500_000)},
 		"deep maps in YAML":            {"application/yaml", strings.Repeat("{a: ", 100_000)},
@@ -51,14 +72,18 @@ func TestHostileBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
 			for _, c := range []call{
-				{method: "POST", path: jobsPath + "?dryRun=All"}, {method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=Strict"},
+				{method: "POST", path: jobsPath + "?dryRun=All"}, {
+					method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=Strict",
+				},
 				{method: "PUT", path: jobsPath + "/seed"}, {method: "DELETE", path: jobsPath + "/seed?dryRun=All"},
 			} {
 				c.contentType, c.body = test.contentType, test.body
 				w.soon(c)
 			}
 			for _, kind := range []string{jsonPatch, mergePatch, strategicPatch, applyPatch} {
-				w.soon(call{method: "PATCH", path: jobsPath + "/seed?dryRun=All&fieldManager=m", contentType: kind, body: test.body})
+				w.soon(call{
+					method: "PATCH", path: jobsPath + "/seed?dryRun=All&fieldManager=m", contentType: kind, body: test.body,
+				})
 			}
 		})
 	}
@@ -74,7 +99,8 @@ func (w *world) soon(c call) {
 	rec := w.do(c)
 	runtime.ReadMemStats(&after)
 	require.Less(w, time.Since(started), patience, c.method+" "+c.contentType)
-	require.Less(w, after.TotalAlloc-before.TotalAlloc, uint64(2<<30), c.method+" "+c.contentType) // most of it garbage; more with the race detector
+	// most of it garbage; more with the race detector
+	require.Less(w, after.TotalAlloc-before.TotalAlloc, uint64(2<<30), c.method+" "+c.contentType)
 	require.NotEqual(w, http.StatusInternalServerError, rec.Code, rec.Body.String()[:min(rec.Body.Len(), 500)])
 	require.Less(w, rec.Body.Len(), 32<<20)
 }
@@ -85,10 +111,14 @@ func TestHostileQueries(t *testing.T) {
 	w.create(waitingJob("seed"))
 	long := strings.Repeat("a", 20_000)
 	for _, query := range []string{
-		"labelSelector=" + strings.Repeat("a%2C", 8_000) + "a", "labelSelector=a+in+%28" + strings.Repeat("b%2C", 8_000) + "b%29",
-		"labelSelector=" + strings.Repeat("%28", 8_000), "fieldSelector=" + strings.Repeat("metadata.name%3Dx%2C", 1_500) + "metadata.name%3Dx",
+		"labelSelector=" + strings.Repeat("a%2C", 8_000) + "a",
+		"labelSelector=a+in+%28" + strings.Repeat("b%2C", 8_000) + "b%29",
+		"labelSelector=" + strings.Repeat("%28", 8_000), "fieldSelector=" + strings.Repeat(
+			"metadata.name%3Dx%2C", 1_500,
+		) + "metadata.name%3Dx",
 		"fieldSelector=" + strings.Repeat("%5C", 8_000), "fieldSelector=metadata.name%3D" + long, "continue=" + long,
-		"limit=-1", "limit=9223372036854775807", "limit=99999999999999999999", "resourceVersion=18446744073709551615", "resourceVersion=-1",
+		"limit=-1", "limit=9223372036854775807", "limit=99999999999999999999", "resourceVersion=18446744073709551615",
+		"resourceVersion=-1",
 		"timeoutSeconds=-5&limit=1", "includeObject=" + long, "watch=false", "watch=0&sendInitialEvents=0", "a=%00%0a&b[]=c",
 	} {
 		for _, path := range []string{jobsPath, podsPath, "/api/v1/events", "/api/v1/namespaces"} {
@@ -96,11 +126,13 @@ func TestHostileQueries(t *testing.T) {
 			w.soon(call{method: "GET", path: path + "?" + query, accept: tableAccept})
 		}
 	}
-	for _, path := range []string{"/" + long, jobsPath + "/" + long, podsPath + "/" + strings.Repeat("a-", 10_000), jobsPath + "/%2e%2e%2f", "//api//v1", "/apis/" + strings.Repeat("x/", 10_000)} {
+	for _, path := range []string{"/" + long, jobsPath + "/" + long, podsPath + "/" + strings.Repeat("a-", 10_000),
+		jobsPath + "/%2e%2e%2f", "//api//v1", "/apis/" + strings.Repeat("x/", 10_000)} {
 		w.soon(call{method: "GET", path: path})
 		w.soon(call{method: "DELETE", path: path})
 	}
-	for _, accept := range []string{strings.Repeat("a/b,", 10_000), "application/json;as=Table;v=v1;g=meta.k8s.io;" + strings.Repeat("x=y;", 5_000), ";;;,,,", long} {
+	for _, accept := range []string{strings.Repeat("a/b,", 10_000),
+		"application/json;as=Table;v=v1;g=meta.k8s.io;" + strings.Repeat("x=y;", 5_000), ";;;,,,", long} {
 		w.soon(call{method: "GET", path: jobsPath, accept: accept})
 	}
 }
@@ -112,7 +144,9 @@ func TestManyWarningsAreCut(t *testing.T) {
 		env = append(env, `{"name":"A","value":"1"}`)
 	}
 	rec := w.do(call{method: "POST", path: jobsPath + "?dryRun=All",
-		body: strings.Replace(manifest("a", "hello", ""), `"name":"c",`, `"name":"c","env":[`+strings.Join(env, ",")+`],`, 1)})
+		body: strings.Replace(
+			manifest("a", "hello", ""), `"name":"c",`, `"name":"c","env":[`+strings.Join(env, ",")+`],`, 1,
+		)})
 	w.read(rec, http.StatusCreated, new(batchv1.Job))
 	require.Less(t, len(strings.Join(rec.Header()["Warning"], "")), 2*wire.AllWarnings)
 }

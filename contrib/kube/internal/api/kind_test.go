@@ -17,7 +17,8 @@ import (
 
 // configMaps is a kind that the server does not have, all of it in one value.
 func configMaps(deleted *string) *kinds.Kind {
-	return &kinds.Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"), Plural: "configmaps", Singular: "configmap",
+	return &kinds.Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"), Plural: "configmaps",
+		Singular:   "configmap",
 		Namespaced: true, ShortNames: []string{"cm"}, Verbs: append(slices.Clone(kinds.ReadVerbs), "delete"),
 		Objects: watchcache.Fixed(7, &watchcache.Object{Name: "a", Version: 7}, &watchcache.Object{Name: "b", Version: 7}),
 		Empty:   new(corev1.ConfigMap),
@@ -65,7 +66,9 @@ func TestOneValueIsAKind(t *testing.T) {
 
 	w.read(w.do(call{method: "DELETE", path: path + "/b"}), http.StatusOK, new(metav1.Status))
 	require.Equal(t, "b", deleted)
-	refused := w.fails(w.do(call{method: "POST", path: path}), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
+	refused := w.fails(
+		w.do(call{method: "POST", path: path}), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
+	)
 	require.Contains(t, refused.Message, "of configmaps it has the verbs get, list, watch, delete")
 }
 

@@ -22,7 +22,8 @@ const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 func TestSelectors(t *testing.T) {
 	w := newWorld(t, Config{})
 	for i := range 4 {
-		w.create(batch.Job{Name: fmt.Sprint("job-", i), Labels: map[string]string{"n": strconv.Itoa(i), "odd": strconv.FormatBool(i%2 == 1)},
+		w.create(batch.Job{Name: fmt.Sprint("job-", i), Labels: map[string]string{"n": strconv.Itoa(i),
+			"odd": strconv.FormatBool(i%2 == 1)},
 			Executor: wait, Parallelism: new(i)})
 	}
 	w.eventually(func() bool {
@@ -34,29 +35,34 @@ func TestSelectors(t *testing.T) {
 		path, labels, fields string
 		want                 int
 	}{
-		"all jobs":               {jobsPath, "", "", 4},
-		"all namespaces":         {"/apis/batch/v1/jobs", "", "", 4},
-		"another namespace":      {"/apis/batch/v1/namespaces/other/jobs", "", "", 0},
-		"equal":                  {jobsPath, "odd=true", "", 2},
-		"not equal":              {jobsPath, "n!=2", "", 3},
-		"one of":                 {jobsPath, "n in (1,2,7)", "", 2},
-		"none of":                {jobsPath, "n notin (1,2,7)", "", 2},
-		"exists":                 {jobsPath, "n", "", 4},
-		"does not exist":         {jobsPath, "!n", "", 0},
-		"greater":                {jobsPath, "n>1", "", 2},
-		"by name":                {jobsPath, "", "metadata.name=job-1", 1},
-		"by another name":        {jobsPath, "", "metadata.name!=job-1", 3},
-		"by no name":             {jobsPath, "", "metadata.name=job", 0},
-		"by name and label":      {jobsPath, "odd=false", "metadata.name=job-1", 0},
-		"by successes":           {jobsPath, "", "status.successful=0", 4},
-		"pods of a job":          {podsPath, "job-name=job-3", "", 3},
-		"pods of a job, new":     {podsPath, "batch.kubernetes.io/job-name=job-2", "", 2},
-		"pods of two jobs":       {podsPath, "job-name in (job-2,job-3)", "", 5},
-		"pods of no job":         {podsPath, "job-name=job", "", 0},
-		"pods that run":          {podsPath, "", "status.phase=Running", 6},
-		"pods that do not":       {podsPath, "", "status.phase!=Running", 0},
-		"events of a job":        {"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Job,involvedObject.namespace=default", 3},
-		"events of a pod":        {"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Pod", 0},
+		"all jobs":           {jobsPath, "", "", 4},
+		"all namespaces":     {"/apis/batch/v1/jobs", "", "", 4},
+		"another namespace":  {"/apis/batch/v1/namespaces/other/jobs", "", "", 0},
+		"equal":              {jobsPath, "odd=true", "", 2},
+		"not equal":          {jobsPath, "n!=2", "", 3},
+		"one of":             {jobsPath, "n in (1,2,7)", "", 2},
+		"none of":            {jobsPath, "n notin (1,2,7)", "", 2},
+		"exists":             {jobsPath, "n", "", 4},
+		"does not exist":     {jobsPath, "!n", "", 0},
+		"greater":            {jobsPath, "n>1", "", 2},
+		"by name":            {jobsPath, "", "metadata.name=job-1", 1},
+		"by another name":    {jobsPath, "", "metadata.name!=job-1", 3},
+		"by no name":         {jobsPath, "", "metadata.name=job", 0},
+		"by name and label":  {jobsPath, "odd=false", "metadata.name=job-1", 0},
+		"by successes":       {jobsPath, "", "status.successful=0", 4},
+		"pods of a job":      {podsPath, "job-name=job-3", "", 3},
+		"pods of a job, new": {podsPath, "batch.kubernetes.io/job-name=job-2", "", 2},
+		"pods of two jobs":   {podsPath, "job-name in (job-2,job-3)", "", 5},
+		"pods of no job":     {podsPath, "job-name=job", "", 0},
+		"pods that run":      {podsPath, "", "status.phase=Running", 6},
+		"pods that do not":   {podsPath, "", "status.phase!=Running", 0},
+		"events of a job": {
+			"/api/v1/namespaces/default/events", "",
+			"involvedObject.name=job-3,involvedObject.kind=Job,involvedObject.namespace=default", 3,
+		},
+		"events of a pod": {
+			"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Pod", 0,
+		},
 		"events by reason":       {"/api/v1/events", "", "reason=SuccessfulCreate", 6},
 		"the namespace":          {"/api/v1/namespaces", "", "metadata.name=default", 1},
 		"the namespace by label": {"/api/v1/namespaces", "kubernetes.io/metadata.name=default", "", 1},
@@ -65,7 +71,8 @@ func TestSelectors(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
-			path := test.path + "?labelSelector=" + url.QueryEscape(test.labels) + "&fieldSelector=" + url.QueryEscape(test.fields)
+			path := test.path + "?labelSelector=" + url.QueryEscape(test.labels) + "&fieldSelector=" +
+				url.QueryEscape(test.fields)
 			var list metav1.PartialObjectMetadataList
 			w.get(path, &list)
 			require.Len(t, list.Items, test.want)
@@ -92,22 +99,44 @@ func TestBadListOptions(t *testing.T) {
 		reason  metav1.StatusReason
 		message string
 	}{
-		"a label selector that does not parse": {"labelSelector=a%3D%3D%3Db", 400, metav1.StatusReasonBadRequest, "found '=', expected: identifier"},
+		"a label selector that does not parse": {
+			"labelSelector=a%3D%3D%3Db", 400, metav1.StatusReasonBadRequest, "found '=', expected: identifier",
+		},
 		"a field selector that does not parse": {"fieldSelector=a", 400, metav1.StatusReasonBadRequest, "invalid selector"},
-		"an unknown field":                     {"fieldSelector=spec.x%3D1", 400, metav1.StatusReasonBadRequest, `field label "spec.x" not supported for batchv1.Job`},
-		"a limit that is no number":            {"limit=x", 400, metav1.StatusReasonBadRequest, "invalid syntax"},
-		"a version that is no number":          {"resourceVersion=x", 400, metav1.StatusReasonBadRequest, `invalid resource version "x"`},
-		"a version of the future":              {"resourceVersion=" + future, 504, metav1.StatusReasonTimeout, "Too large resource version"},
-		"an exact version of the past":         {"resourceVersion=1&resourceVersionMatch=Exact", 410, metav1.StatusReasonExpired, "too old"},
-		"a match without a version":            {"resourceVersionMatch=Exact", 422, metav1.StatusReasonInvalid, "resourceVersionMatch is forbidden unless"},
-		"initial events of a list":             {"sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden for list"},
-		"a token that is none":                 {"continue=x", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
-		"an empty token":                       {"continue=e30", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
-		"a token and a version":                {"continue=x&resourceVersion=5", 400, metav1.StatusReasonBadRequest, "not allowed when using continue"},
-		"a token of the past":                  {"continue=" + continueToken{continueVersion, 5, "a"}.String(), 410, metav1.StatusReasonExpired, "continue parameter is too old"},
-		"a query that does not parse":          {"limit=%zz", 400, metav1.StatusReasonBadRequest, "invalid URL escape"},
-		"initial events of any version":        {"watch=1&sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents requires setting resourceVersionMatch"},
-		"a watch of the past":                  {"watch=1&resourceVersion=5", 410, metav1.StatusReasonExpired, "too old resource version: 5"},
+		"an unknown field": {
+			"fieldSelector=spec.x%3D1", 400, metav1.StatusReasonBadRequest, `field label "spec.x" not supported for batchv1.Job`,
+		},
+		"a limit that is no number": {"limit=x", 400, metav1.StatusReasonBadRequest, "invalid syntax"},
+		"a version that is no number": {
+			"resourceVersion=x", 400, metav1.StatusReasonBadRequest, `invalid resource version "x"`,
+		},
+		"a version of the future": {
+			"resourceVersion=" + future, 504, metav1.StatusReasonTimeout, "Too large resource version",
+		},
+		"an exact version of the past": {
+			"resourceVersion=1&resourceVersionMatch=Exact", 410, metav1.StatusReasonExpired, "too old",
+		},
+		"a match without a version": {
+			"resourceVersionMatch=Exact", 422, metav1.StatusReasonInvalid, "resourceVersionMatch is forbidden unless",
+		},
+		"initial events of a list": {
+			"sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden for list",
+		},
+		"a token that is none": {"continue=x", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
+		"an empty token":       {"continue=e30", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
+		"a token and a version": {
+			"continue=x&resourceVersion=5", 400, metav1.StatusReasonBadRequest, "not allowed when using continue",
+		},
+		"a token of the past": {
+			"continue=" + continueToken{continueVersion, 5, "a"}.String(), 410, metav1.StatusReasonExpired,
+			"continue parameter is too old",
+		},
+		"a query that does not parse": {"limit=%zz", 400, metav1.StatusReasonBadRequest, "invalid URL escape"},
+		"initial events of any version": {
+			"watch=1&sendInitialEvents=true", 422, metav1.StatusReasonInvalid,
+			"sendInitialEvents requires setting resourceVersionMatch",
+		},
+		"a watch of the past": {"watch=1&resourceVersion=5", 410, metav1.StatusReasonExpired, "too old resource version: 5"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +150,9 @@ func TestBadListOptions(t *testing.T) {
 func TestChunks(t *testing.T) {
 	w := newWorld(t, Config{})
 	for i := range 10 {
-		w.create(batch.Job{Name: fmt.Sprint("job-", i), Executor: wait, Labels: map[string]string{"odd": strconv.Itoa(i % 2)}})
+		w.create(batch.Job{
+			Name: fmt.Sprint("job-", i), Executor: wait, Labels: map[string]string{"odd": strconv.Itoa(i % 2)},
+		})
 	}
 	var names []string
 	var first batchv1.JobList
@@ -148,7 +179,9 @@ func TestChunks(t *testing.T) {
 	require.Equal(t, []string{"job-0", "job-1", "job-2", "job-3", "job-4", "job-6", "job-7", "job-8", "job-9"}, names)
 
 	watch := w.open(jobsPath+"?watch=1&resourceVersion="+first.ResourceVersion, "")
-	require.ElementsMatch(t, []string{"job-1", "job-5"}, []string{watch.until("DELETED").Object.Name, watch.until("DELETED").Object.Name})
+	require.ElementsMatch(t, []string{"job-1", "job-5"}, []string{
+		watch.until("DELETED").Object.Name, watch.until("DELETED").Object.Name,
+	})
 
 	var odd batchv1.JobList
 	w.get(jobsPath+"?limit=2&labelSelector=odd%3D1", &odd)
@@ -167,12 +200,26 @@ func TestTable(t *testing.T) {
 		columns []string
 		rows    [][]any
 	}{
-		"jobs": {jobsPath, []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"}, [][]any{
-			{"done", "Complete", "2/2", "0s", "0s", "c", "func/hello", "batch.kubernetes.io/controller-uid=" + string(w.job("done").UID)},
-			{"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue", "batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID)}}},
-		"one job": {jobsPath + "/queue", []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"}, [][]any{
-			{"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue", "batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID)}}},
-		"pods": {podsPath, []string{"Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"}, nil},
+		"jobs": {jobsPath, []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"},
+			[][]any{
+				{
+					"done", "Complete", "2/2", "0s", "0s", "c", "func/hello",
+					"batch.kubernetes.io/controller-uid=" + string(w.job("done").UID),
+				},
+				{
+					"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue",
+					"batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID),
+				}}},
+		"one job": {jobsPath + "/queue", []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images",
+			"Selector"}, [][]any{
+			{
+				"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue",
+				"batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID),
+			}}},
+		"pods": {
+			podsPath, []string{"Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"},
+			nil,
+		},
 		"events": {"/api/v1/events", []string{"Last Seen", "Type", "Reason", "Object", "Subobject", "Source", "Message",
 			"First Seen", "Count", "Name"}, nil},
 		"namespaces": {"/api/v1/namespaces", []string{"Name", "Status", "Age"}, [][]any{{"default", "Active", "0s"}}},
@@ -209,28 +256,41 @@ func TestTable(t *testing.T) {
 func TestIncludeObject(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create(batch.Job{Name: "a", Executor: wait})
-	for policy, kind := range map[string]string{"": "PartialObjectMetadata", "Metadata": "PartialObjectMetadata", "Object": "Job", "None": ""} {
+	for policy, kind := range map[string]string{"": "PartialObjectMetadata", "Metadata": "PartialObjectMetadata",
+		"Object": "Job", "None": ""} {
 		var table metav1.Table
-		w.read(w.do(call{method: "GET", path: jobsPath + "?includeObject=" + policy, accept: tableAccept}), http.StatusOK, &table)
+		w.read(
+			w.do(call{method: "GET", path: jobsPath + "?includeObject=" + policy, accept: tableAccept}), http.StatusOK, &table,
+		)
 		var meta metav1.TypeMeta
 		if raw := table.Rows[0].Object.Raw; len(raw) > 0 {
 			require.NoError(t, json.Unmarshal(raw, &meta))
 		}
 		require.Equal(t, kind, meta.Kind, policy)
 	}
-	w.fails(w.do(call{method: "GET", path: jobsPath + "?includeObject=x", accept: tableAccept}), 400, metav1.StatusReasonBadRequest)
+	w.fails(
+		w.do(call{method: "GET", path: jobsPath + "?includeObject=x", accept: tableAccept}), 400,
+		metav1.StatusReasonBadRequest,
+	)
 }
 
 func TestForms(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create(batch.Job{Name: "a", Executor: wait})
 	tests := map[string]struct{ accept, path, kind string }{
-		"no preference":           {"", jobsPath, "JobList"},
-		"anything":                {"*/*", jobsPath, "JobList"},
-		"protobuf or JSON":        {"application/vnd.kubernetes.protobuf,application/json", jobsPath, "JobList"},
-		"metadata":                {"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", jobsPath, "PartialObjectMetadataList"},
-		"metadata of one":         {"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", jobsPath + "/a", "PartialObjectMetadata"},
-		"an older table, or JSON": {"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", jobsPath, "JobList"},
+		"no preference":    {"", jobsPath, "JobList"},
+		"anything":         {"*/*", jobsPath, "JobList"},
+		"protobuf or JSON": {"application/vnd.kubernetes.protobuf,application/json", jobsPath, "JobList"},
+		"metadata": {
+			"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", jobsPath,
+			"PartialObjectMetadataList",
+		},
+		"metadata of one": {
+			"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", jobsPath + "/a", "PartialObjectMetadata",
+		},
+		"an older table, or JSON": {
+			"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", jobsPath, "JobList",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +300,10 @@ func TestForms(t *testing.T) {
 			require.Equal(t, test.kind, meta.Kind)
 		})
 	}
-	w.fails(w.do(call{method: "GET", path: jobsPath, accept: "application/vnd.kubernetes.protobuf"}), 406, metav1.StatusReasonNotAcceptable)
+	w.fails(
+		w.do(call{method: "GET", path: jobsPath, accept: "application/vnd.kubernetes.protobuf"}), 406,
+		metav1.StatusReasonNotAcceptable,
+	)
 }
 
 func TestGet(t *testing.T) {

@@ -64,15 +64,19 @@ func TestLogs(t *testing.T) {
 	for query, message := range map[string]string{
 		"container=x":   "container x is not valid for pod " + pod,
 		"previous=true": `previous terminated container "main" in pod "` + pod + `" not found`,
-		"tailLines=-1":  "tailLines", "tailLines=x": "tailLines", "limitBytes=0": "limitBytes", "sinceSeconds=0": "sinceSeconds",
-		"sinceTime=x": "sinceTime", "stream=x": "stream",
+		"tailLines=-1":  "tailLines", "tailLines=x": "tailLines", "limitBytes=0": "limitBytes",
+		"sinceSeconds=0": "sinceSeconds",
+		"sinceTime=x":    "sinceTime", "stream=x": "stream",
 		"sinceSeconds=1&sinceTime=" + future: "at most one of",
 	} {
 		rec := w.do(call{method: "GET", path: podsPath + "/" + pod + "/log?" + query})
 		require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, message)
 	}
 	w.fails(w.do(call{method: "GET", path: podsPath + "/x/log"}), http.StatusNotFound, metav1.StatusReasonNotFound)
-	w.fails(w.do(call{method: "POST", path: podsPath + "/" + pod + "/log"}), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
+	w.fails(
+		w.do(call{method: "POST", path: podsPath + "/" + pod + "/log"}), http.StatusMethodNotAllowed,
+		metav1.StatusReasonMethodNotAllowed,
+	)
 }
 
 func TestFollowLog(t *testing.T) {
@@ -122,7 +126,9 @@ func TestLogsOfContainers(t *testing.T) {
 	require.Equal(t, "one", <-begun)
 	name := w.pods("a")[0].Name
 	rec := w.do(call{method: "GET", path: podsPath + "/" + name + "/log?container=two"})
-	require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, "is waiting to start: PodInitializing")
+	require.Contains(
+		t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, "is waiting to start: PodInitializing",
+	)
 	require.Equal(t, "one 1\none 2\n", w.log(name, "container=one"))
 	more <- struct{}{}
 	require.Equal(t, "two", <-begun)
@@ -230,7 +236,10 @@ func TestLogOfPodThatWaits(t *testing.T) {
 	w.create(batch.Job{Name: "a", Executor: wait})
 	w.create(batch.Job{Name: "b", Executor: wait})
 	rec := w.do(call{method: "GET", path: podsPath + "/" + w.pods("b")[0].Name + "/log"})
-	require.Contains(t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message, "is waiting to start: ContainerCreating")
+	require.Contains(
+		t, w.fails(rec, http.StatusBadRequest, metav1.StatusReasonBadRequest).Message,
+		"is waiting to start: ContainerCreating",
+	)
 }
 
 func TestLogOfRestarts(t *testing.T) {

@@ -49,7 +49,10 @@ func TestOpenAPI(t *testing.T) {
 	answer := httptest.NewRecorder()
 	mux.ServeHTTP(answer, r)
 	w.read(answer, http.StatusOK, &documents)
-	require.True(t, strings.HasPrefix(documents.Paths["api/v1"].ServerRelativeURL, "/kube/openapi/v3/"), "clients ask where it was found")
+	require.True(
+		t, strings.HasPrefix(documents.Paths["api/v1"].ServerRelativeURL, "/kube/openapi/v3/"),
+		"clients ask where it was found",
+	)
 }
 
 // TestOpenAPIv2 reads the older document as kubectl does.

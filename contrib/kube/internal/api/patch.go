@@ -50,7 +50,8 @@ func (a *answer) patch(q *query) error {
 }
 
 // patched returns what a patch makes of an object.
-func patched(d wire.Decoder, k *kinds.Kind, live kinds.Object, kind types.PatchType, body []byte) (kinds.Object, error) {
+func patched(d wire.Decoder, k *kinds.Kind, live kinds.Object, kind types.PatchType, body []byte) (kinds.Object,
+	error) {
 	if err := checkDuplicates(d, body); err != nil {
 		return nil, err
 	}

@@ -28,12 +28,14 @@ func TestPatch(t *testing.T) {
 		message            string // of the error
 		check              func(t *testing.T, before, after *batchv1.Job)
 	}{
-		"a strategic patch": {strategicPatch, "", `{"spec":{"suspend":true},"metadata":{"labels":{"x":"y"}}}`, 200, "", func(t *testing.T, before, after *batchv1.Job) {
-			require.True(t, *after.Spec.Suspend)
-			require.Equal(t, "y", after.Labels["x"])
-			require.Equal(t, "b", after.Labels["a"])
-		}},
-		"a strategic patch that names a container": {strategicPatch, "", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"func/wait"}]}}}}`, 200, "",
+		"a strategic patch": {strategicPatch, "", `{"spec":{"suspend":true},"metadata":{"labels":{"x":"y"}}}`, 200, "",
+			func(t *testing.T, before, after *batchv1.Job) {
+				require.True(t, *after.Spec.Suspend)
+				require.Equal(t, "y", after.Labels["x"])
+				require.Equal(t, "b", after.Labels["a"])
+			}},
+		"a strategic patch that names a container": {strategicPatch, "",
+			`{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"func/wait"}]}}}}`, 200, "",
 			func(t *testing.T, before, after *batchv1.Job) {
 				require.Equal(t, before.ResourceVersion, after.ResourceVersion)
 			}},
@@ -52,47 +54,94 @@ func TestPatch(t *testing.T) {
 			func(t *testing.T, before, after *batchv1.Job) {
 				require.Equal(t, before.ResourceVersion, after.ResourceVersion)
 			}},
-		"a JSON patch": {jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"b"},{"op":"add","path":"/spec/parallelism","value":2}]`, 200, "",
+		"a JSON patch": {jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"b"},{"op":"add",` +
+			`"path":"/spec/parallelism","value":2}]`, 200, "",
 			func(t *testing.T, _, after *batchv1.Job) { require.EqualValues(t, 2, *after.Spec.Parallelism) }},
-		"a JSON patch with copies": {jsonPatch, "", `[{"op":"copy","from":"/metadata/labels/a","path":"/metadata/labels/e"},{"op":"remove","path":"/metadata/labels/a"}]`, 200, "",
+		"a JSON patch with copies": {jsonPatch, "", `[{"op":"copy","from":"/metadata/labels/a",` +
+			`"path":"/metadata/labels/e"},{"op":"remove","path":"/metadata/labels/a"}]`, 200, "",
 			func(t *testing.T, _, after *batchv1.Job) {
 				require.Equal(t, "b", after.Labels["e"])
 				require.NotContains(t, after.Labels, "a")
 			}},
-		"a JSON patch whose test fails": {jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"x"}]`, 422, "the server rejected our request due to an error in our request", nil},
-		"a JSON patch to nowhere":       {jsonPatch, "", `[{"op":"remove","path":"/spec/x"}]`, 422, "the server rejected our request due to an error in our request", nil},
-		"a JSON patch that is none":     {jsonPatch, "", `{}`, 400, "cannot unmarshal object", nil},
-		"too many operations":           {jsonPatch, "", "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`, 413, "maximum operations", nil},
-		"copies of copies": {jsonPatch, "", `[{"op":"add","path":"/metadata/annotations","value":{"a":["` + strings.Repeat("x", 100) + `"]}}` +
-			strings.Repeat(`,{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/a/-"}`, 60) + "]", 413, "makes too much of the object", nil},
-		"no JSON":                     {strategicPatch, "", `{`, 400, "unexpected end of JSON input", nil},
-		"a list":                      {strategicPatch, "", `[]`, 400, "", nil},
-		"a directive that is none":    {strategicPatch, "", `{"spec":{"template":{"$patch":"x"}}}`, 400, "", nil},
-		"an older version":            {mergePatch, "", `{"metadata":{"resourceVersion":"5"}}`, 409, "the object has been modified", nil},
-		"another job":                 {mergePatch, "", `{"metadata":{"uid":"5"}}`, 409, "Precondition failed", nil},
-		"another name":                {mergePatch, "", `{"metadata":{"name":"b"}}`, 400, "cannot change the name", nil},
-		"another kind":                {mergePatch, "", `{"kind":"CronJob"}`, 400, "cannot change the name or the kind", nil},
-		"what may not change":         {strategicPatch, "", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x"}]}}}}`, 422, "field is immutable", nil},
-		"a wrong type":                {mergePatch, "", `{"spec":{"parallelism":"x"}}`, 422, "cannot unmarshal string", nil},
-		"an unknown field, strictly":  {mergePatch, "fieldValidation=Strict", `{"spec":{"bogus":1}}`, 422, `strict decoding error: unknown field "spec.bogus"`, nil},
-		"a duplicate field, strictly": {mergePatch, "fieldValidation=Strict", `{"spec":{},"spec":{}}`, 422, `strict decoding error: duplicate field "spec"`, nil},
+		"a JSON patch whose test fails": {
+			jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"x"}]`, 422,
+			"the server rejected our request due to an error in our request", nil,
+		},
+		"a JSON patch to nowhere": {
+			jsonPatch, "", `[{"op":"remove","path":"/spec/x"}]`, 422,
+			"the server rejected our request due to an error in our request", nil,
+		},
+		"a JSON patch that is none": {jsonPatch, "", `{}`, 400, "cannot unmarshal object", nil},
+		"too many operations": {
+			jsonPatch, "",
+			"[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`, 413,
+			"maximum operations", nil,
+		},
+		"copies of copies": {jsonPatch, "", `[{"op":"add","path":"/metadata/annotations","value":{"a":["` +
+			strings.Repeat("x", 100) + `"]}}` +
+			strings.Repeat(
+				`,{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/a/-"}`, 60,
+			) + "]", 413, "makes too much of the object", nil},
+		"no JSON":                  {strategicPatch, "", `{`, 400, "unexpected end of JSON input", nil},
+		"a list":                   {strategicPatch, "", `[]`, 400, "", nil},
+		"a directive that is none": {strategicPatch, "", `{"spec":{"template":{"$patch":"x"}}}`, 400, "", nil},
+		"an older version": {
+			mergePatch, "", `{"metadata":{"resourceVersion":"5"}}`, 409, "the object has been modified", nil,
+		},
+		"another job":  {mergePatch, "", `{"metadata":{"uid":"5"}}`, 409, "Precondition failed", nil},
+		"another name": {mergePatch, "", `{"metadata":{"name":"b"}}`, 400, "cannot change the name", nil},
+		"another kind": {mergePatch, "", `{"kind":"CronJob"}`, 400, "cannot change the name or the kind", nil},
+		"what may not change": {
+			strategicPatch, "", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x"}]}}}}`, 422,
+			"field is immutable", nil,
+		},
+		"a wrong type": {mergePatch, "", `{"spec":{"parallelism":"x"}}`, 422, "cannot unmarshal string", nil},
+		"an unknown field, strictly": {
+			mergePatch, "fieldValidation=Strict", `{"spec":{"bogus":1}}`, 422,
+			`strict decoding error: unknown field "spec.bogus"`, nil,
+		},
+		"a duplicate field, strictly": {
+			mergePatch, "fieldValidation=Strict", `{"spec":{},"spec":{}}`, 422, `strict decoding error: duplicate field "spec"`,
+			nil,
+		},
 		"an unknown field": {mergePatch, "", `{"spec":{"bogus":1}}`, 200, "", func(t *testing.T, before, after *batchv1.Job) {
 			require.Equal(t, before.ResourceVersion, after.ResourceVersion)
 		}},
-		"by force, but not applied":      {mergePatch, "force=true", `{}`, 422, "force: Forbidden: may not be specified for non-apply patch", nil},
+		"by force, but not applied": {
+			mergePatch, "force=true", `{}`, 422, "force: Forbidden: may not be specified for non-apply patch", nil,
+		},
 		"nulls where objects should be":  {mergePatch, "", `{"spec":null}`, 422, "", nil},
 		"nulls where metadata should be": {mergePatch, "", `{"metadata":null}`, 400, "cannot change the name", nil},
-		"an apply without a manager":     {applyPatch, "", `{}`, 422, "fieldManager: Required value: is required for apply patch", nil},
-		"an apply of another kind":       {applyPatch, "fieldManager=m", `{"apiVersion":"v1","kind":"Pod"}`, 400, "an apply patch must have the apiVersion and kind", nil},
-		"an apply of another name":       {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"b"}}`, 400, "does not match the name on the URL", nil},
-		"an apply of nothing":            {applyPatch, "fieldManager=m", ``, 400, "error decoding YAML: there is no object", nil},
-		"an apply of an unknown field":   {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","spec":{"bogus":1}}`, 400, ".spec.bogus: field not declared in schema", nil},
-		"an apply with managed fields":   {applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[{"manager":"x"}]}}`, 400, "metadata.managedFields must be nil", nil},
+		"an apply without a manager": {
+			applyPatch, "", `{}`, 422, "fieldManager: Required value: is required for apply patch", nil,
+		},
+		"an apply of another kind": {
+			applyPatch, "fieldManager=m", `{"apiVersion":"v1","kind":"Pod"}`, 400,
+			"an apply patch must have the apiVersion and kind", nil,
+		},
+		"an apply of another name": {
+			applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"b"}}`, 400,
+			"does not match the name on the URL", nil,
+		},
+		"an apply of nothing": {
+			applyPatch, "fieldManager=m", ``, 400, "error decoding YAML: there is no object", nil,
+		},
+		"an apply of an unknown field": {
+			applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","spec":{"bogus":1}}`, 400,
+			".spec.bogus: field not declared in schema", nil,
+		},
+		"an apply with managed fields": {
+			applyPatch, "fieldManager=m",
+			`{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[{"manager":"x"}]}}`, 400,
+			"metadata.managedFields must be nil", nil,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Config{Write: true})
-			w.post(strings.Replace(manifest("a", "wait", `"suspend":true,`), `"metadata":{`, `"metadata":{"labels":{"a":"b"},`, 1))
+			w.post(
+				strings.Replace(manifest("a", "wait", `"suspend":true,`), `"metadata":{`, `"metadata":{"labels":{"a":"b"},`, 1),
+			)
 			before := w.job("a")
 			rec := w.do(call{method: "PATCH", path: jobsPath + "/a?" + test.query, contentType: test.kind, body: test.patch})
 			require.Equal(t, test.code, rec.Code, rec.Body.String())
@@ -122,18 +171,22 @@ func TestPatchOfLongListsIsRefused(t *testing.T) {
 	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: strategicPatch,
 		body: `{"spec":{"template":{"spec":{"containers":[{` + list + `"name":"c"}]}}}}`}),
 		http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
-	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: strategicPatch, body: `{"spec":{"parallelism":2}}`}),
+	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: strategicPatch,
+		body: `{"spec":{"parallelism":2}}`}),
 		http.StatusOK, new(batchv1.Job))
 }
 
 // applied sends a manifest as a manager.
 func (w *world) applied(manager, query, body string) call {
-	return call{method: "PATCH", path: jobsPath + "/a?fieldManager=" + manager + query, contentType: applyPatch, body: body}
+	return call{
+		method: "PATCH", path: jobsPath + "/a?fieldManager=" + manager + query, contentType: applyPatch, body: body,
+	}
 }
 
 func TestServerSideApply(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
-	first := `{"apiVersion":"batch/v1","kind":"Job","metadata":{"labels":{"a":"1"}},"spec":{"suspend":true,"parallelism":1,"completions":1,"template":{"spec":{` +
+	first := `{"apiVersion":"batch/v1","kind":"Job","metadata":{"labels":{"a":"1"}},"spec":{"suspend":true,` +
+		`"parallelism":1,"completions":1,"template":{"spec":{` +
 		`"containers":[{"name":"c","image":"func/wait","env":[{"name":"A","value":"1"}]}],"restartPolicy":"Never"}}}}`
 	read := func(rec *httptest.ResponseRecorder, code int) batchv1.Job {
 		t.Helper()
@@ -145,7 +198,9 @@ func TestServerSideApply(t *testing.T) {
 	require.Equal(t, "a", job.Name)
 	require.Len(t, job.ManagedFields, 1)
 	require.Equal(t, metav1.ManagedFieldsOperationApply, job.ManagedFields[0].Operation)
-	require.Contains(t, job.ManagedFields[0].FieldsV1.GetRawString(), `k:{\"name\":\"A\"}`, "items of lists are owned one by one")
+	require.Contains(
+		t, job.ManagedFields[0].FieldsV1.GetRawString(), `k:{\"name\":\"A\"}`, "items of lists are owned one by one",
+	)
 	created := job.ResourceVersion
 
 	job = read(w.do(w.applied("one", "", first)), http.StatusOK)
@@ -165,12 +220,18 @@ func TestServerSideApply(t *testing.T) {
 	require.NotContains(t, job.Labels, "b", "what its manager leaves out goes away")
 	require.EqualValues(t, 1, *job.Spec.Parallelism, "or gets its default again")
 
-	rec := w.do(call{method: "PATCH", path: jobsPath + "/a?fieldManager=three", contentType: mergePatch, body: `{"metadata":{"labels":{"a":"3"}}}`})
+	rec := w.do(call{
+		method: "PATCH", path: jobsPath + "/a?fieldManager=three", contentType: mergePatch,
+		body: `{"metadata":{"labels":{"a":"3"}}}`,
+	})
 	job = read(rec, http.StatusOK)
 	status = w.fails(w.do(w.applied("one", "", first)), http.StatusConflict, metav1.StatusReasonConflict)
 	require.Contains(t, status.Message, `conflict with "three" using batch/v1: .metadata.labels.a`)
 
-	rec = w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: jsonPatch, body: `[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]`})
+	rec = w.do(call{
+		method: "PATCH", path: jobsPath + "/a", contentType: jsonPatch,
+		body: `[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]`,
+	})
 	job = read(rec, http.StatusOK)
 	require.Empty(t, job.ManagedFields, "managed fields can be given up")
 	status = w.fails(w.do(w.applied("one", "", first)), http.StatusConflict, metav1.StatusReasonConflict)
@@ -184,8 +245,10 @@ func TestClientSideApplyBecomesServerSide(t *testing.T) {
 	body := manifest("a", "wait", `"parallelism":1,`)
 	annotated, err := json.Marshal(body)
 	require.NoError(t, err)
-	w.read(w.do(call{method: "POST", path: jobsPath + "?fieldManager=kubectl-client-side-apply", body: strings.Replace(body, `"metadata":{`,
-		`"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":`+string(annotated)+`},`, 1)}), http.StatusCreated, new(batchv1.Job))
+	w.read(w.do(call{method: "POST", path: jobsPath + "?fieldManager=kubectl-client-side-apply",
+		body: strings.Replace(body, `"metadata":{`,
+			`"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":`+string(annotated)+
+				`},`, 1)}), http.StatusCreated, new(batchv1.Job))
 	var job batchv1.Job
 	w.read(w.do(w.applied("kubectl", "", manifest("a", "wait", `"parallelism":2,`))), http.StatusOK, &job)
 	require.EqualValues(t, 2, *job.Spec.Parallelism, "kubectl owns what it applied on its own side")

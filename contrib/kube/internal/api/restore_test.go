@@ -30,7 +30,9 @@ func (w *world) goesOn(name string) {
 
 // forged sets what a job keeps for itself: a manifest that runs a program.
 func forged() map[string]string {
-	program := strings.Replace(manifest("a", "wait", ""), `"image":"func/wait"`, `"image":"process","command":["forged"]`, 1)
+	program := strings.Replace(
+		manifest("a", "wait", ""), `"image":"func/wait"`, `"image":"process","command":["forged"]`, 1,
+	)
 	return map[string]string{string(convert.FromClient): program, string(convert.FromCode): program,
 		convert.MetadataAnnotation: `{"generateName":"forged"}`, "mine": "yes"}
 }
@@ -43,21 +45,33 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 	patch := fmt.Sprintf(`{"metadata":{"annotations":%s}}`, annotations)
 	var operations []string
 	for key, value := range forged() {
-		operations = append(operations, fmt.Sprintf(`{"op":"add","path":"/metadata/annotations/%s","value":%q}`, strings.ReplaceAll(key, "/", "~1"), value))
+		operations = append(
+			operations,
+			fmt.Sprintf(`{"op":"add","path":"/metadata/annotations/%s","value":%q}`, strings.ReplaceAll(key, "/", "~1"), value),
+		)
 	}
-	create := strings.Replace(manifest("a", "wait", ""), `"metadata":{`, `"metadata":{"annotations":`+string(annotations)+`,`, 1)
-	plain := call{method: "POST", path: jobsPath, body: strings.Replace(manifest("a", "wait", ""), `"metadata":{`, `"metadata":{"annotations":{"a":"b"},`, 1)}
+	create := strings.Replace(
+		manifest("a", "wait", ""), `"metadata":{`, `"metadata":{"annotations":`+string(annotations)+`,`, 1,
+	)
+	plain := call{
+		method: "POST", path: jobsPath,
+		body: strings.Replace(manifest("a", "wait", ""), `"metadata":{`, `"metadata":{"annotations":{"a":"b"},`, 1),
+	}
 	job := jobsPath + "/a"
 	apply := call{method: "PATCH", path: job + "?fieldManager=m&force=true", contentType: applyPatch, body: create}
 	for name, calls := range map[string][]call{
-		"by create":                   {{method: "POST", path: jobsPath, body: create}},
-		"by apply that creates":       {apply},
-		"by apply":                    {plain, apply},
-		"by a replacement":            {plain, {method: "PUT", path: job}},
-		"by a merge patch":            {plain, {method: "PATCH", path: job, contentType: mergePatch, body: patch}},
-		"by a strategic patch":        {plain, {method: "PATCH", path: job, contentType: strategicPatch, body: patch}},
-		"by a JSON patch":             {plain, {method: "PATCH", path: job, contentType: jsonPatch, body: "[" + strings.Join(operations, ",") + "]"}},
-		"by a patch that removes all": {plain, {method: "PATCH", path: job, contentType: mergePatch, body: `{"metadata":{"annotations":null}}`}},
+		"by create":             {{method: "POST", path: jobsPath, body: create}},
+		"by apply that creates": {apply},
+		"by apply":              {plain, apply},
+		"by a replacement":      {plain, {method: "PUT", path: job}},
+		"by a merge patch":      {plain, {method: "PATCH", path: job, contentType: mergePatch, body: patch}},
+		"by a strategic patch":  {plain, {method: "PATCH", path: job, contentType: strategicPatch, body: patch}},
+		"by a JSON patch": {
+			plain, {method: "PATCH", path: job, contentType: jsonPatch, body: "[" + strings.Join(operations, ",") + "]"},
+		},
+		"by a patch that removes all": {
+			plain, {method: "PATCH", path: job, contentType: mergePatch, body: `{"metadata":{"annotations":null}}`},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := new(batchtest.MemoryStore)
@@ -95,7 +109,9 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 func TestRestoreLargeJob(t *testing.T) {
 	store := new(batchtest.MemoryStore)
 	w := newWorldOf(t, store, Config{Write: true})
-	w.post(strings.Replace(manifest("a", "wait", ""), `"name":"c"`, `"name":"c","args":["`+strings.Repeat("x", 1<<20)+`"]`, 1))
+	w.post(
+		strings.Replace(manifest("a", "wait", ""), `"name":"c"`, `"name":"c","args":["`+strings.Repeat("x", 1<<20)+`"]`, 1),
+	)
 	before := w.job("a")
 	w.end()
 	w = newWorldOf(t, store, Config{Write: true})
@@ -198,7 +214,8 @@ func TestRestoreEndsWithItsServer(t *testing.T) {
 func TestRestoreWhenTheStoreWorksAgain(t *testing.T) {
 	w, store := failingWorld(t)
 	config := w.server.config
-	config.Runner = &convert.Runner{Functions: map[string]convert.Function{"wait": func(ctx context.Context, _ batch.Attempt, _ convert.Container) error {
+	config.Runner = &convert.Runner{Functions: map[string]convert.Function{"wait": func(ctx context.Context,
+		_ batch.Attempt, _ convert.Container) error {
 		return nil
 	}}}
 	server := New(config)

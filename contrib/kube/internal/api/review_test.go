@@ -17,19 +17,43 @@ func TestAccessReview(t *testing.T) {
 		want            authorizationv1.ResourceAttributes
 		readOnly, write bool
 	}{
-		"list jobs":             {authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs"}, true, true},
-		"in the namespace":      {authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "default"}, true, true},
-		"in another one":        {authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "other"}, false, false},
-		"create jobs":           {authorizationv1.ResourceAttributes{Verb: "create", Group: "batch", Version: "v1", Resource: "jobs"}, false, true},
-		"delete pods":           {authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, false, true},
-		"create pods":           {authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}, false, false},
-		"read logs":             {authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Subresource: "log"}, true, true},
-		"exec":                  {authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec"}, false, false},
-		"write status":          {authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"}, false, false},
-		"everything":            {authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, false, false},
-		"what is not there":     {authorizationv1.ResourceAttributes{Verb: "get", Group: "apps", Resource: "deployments"}, false, false},
-		"ask such questions":    {authorizationv1.ResourceAttributes{Verb: "create", Group: "authorization.k8s.io", Resource: "selfsubjectaccessreviews"}, true, true},
-		"a version there isn't": {authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Version: "v2", Resource: "jobs"}, false, false},
+		"list jobs": {
+			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs"}, true, true,
+		},
+		"in the namespace": {
+			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "default"}, true, true,
+		},
+		"in another one": {
+			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "other"}, false, false,
+		},
+		"create jobs": {
+			authorizationv1.ResourceAttributes{Verb: "create", Group: "batch", Version: "v1", Resource: "jobs"}, false, true,
+		},
+		"delete pods": {authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, false, true},
+		"create pods": {authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}, false, false},
+		"read logs": {
+			authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Subresource: "log"}, true, true,
+		},
+		"exec": {
+			authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec"}, false, false,
+		},
+		"write status": {
+			authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"}, false,
+			false,
+		},
+		"everything": {authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, false, false},
+		"what is not there": {
+			authorizationv1.ResourceAttributes{Verb: "get", Group: "apps", Resource: "deployments"}, false, false,
+		},
+		"ask such questions": {
+			authorizationv1.ResourceAttributes{
+				Verb: "create", Group: "authorization.k8s.io", Resource: "selfsubjectaccessreviews",
+			},
+			true, true,
+		},
+		"a version there isn't": {
+			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Version: "v2", Resource: "jobs"}, false, false,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +64,8 @@ func TestAccessReview(t *testing.T) {
 					Spec:     authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &test.want}}
 				inJSON, err := json.Marshal(review)
 				require.NoError(t, err)
-				for contentType, body := range map[string]string{"application/json": string(inJSON), wire.Protobuf: encoded(t, review)} {
+				for contentType, body := range map[string]string{"application/json": string(inJSON),
+					wire.Protobuf: encoded(t, review)} {
 					var answer authorizationv1.SelfSubjectAccessReview
 					w.read(w.do(call{method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 						contentType: contentType, body: body}), http.StatusCreated, &answer)
@@ -66,7 +91,10 @@ func TestOtherReviews(t *testing.T) {
 		require.NotContains(t, rule.Verbs, "delete", "the server is read-only")
 	}
 	var access authorizationv1.SelfSubjectAccessReview
-	ask("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/healthz","verb":"get"}}}`, &access)
+	ask(
+		"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+		`{"spec":{"nonResourceAttributes":{"path":"/healthz","verb":"get"}}}`, &access,
+	)
 	require.True(t, access.Status.Allowed)
 	ask("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{}`, &access)
 }

@@ -36,19 +36,44 @@ func TestUpdate(t *testing.T) {
 		"deadlines": {func(j *batchv1.Job) {
 			j.Spec.ActiveDeadlineSeconds, j.Spec.TTLSecondsAfterFinished = new(int64(900)), new(int32(5))
 		}, 200, "", ""},
-		"labels":                    {func(j *batchv1.Job) { j.Labels = map[string]string{"x": "y"} }, 200, "", ""},
-		"annotations":               {func(j *batchv1.Job) { j.Annotations = map[string]string{"x": "y"} }, 200, "", ""},
-		"without a version":         {func(j *batchv1.Job) { j.ResourceVersion = ""; j.Spec.Suspend = new(true) }, 200, "", ""},
-		"the status is ignored":     {func(j *batchv1.Job) { j.Status.Succeeded = 99; j.Spec.Suspend = new(true) }, 200, "", ""},
-		"nothing":                   {func(*batchv1.Job) {}, 200, "", ""},
-		"of an older version":       {func(j *batchv1.Job) { j.ResourceVersion = "5" }, 409, "Conflict", `Operation cannot be fulfilled on jobs.batch "a": the object has been modified; please apply your changes to the latest version and try again`},
-		"of another job":            {func(j *batchv1.Job) { j.UID = "other" }, 409, "Conflict", "Precondition failed: UID in precondition: other"},
-		"another name":              {func(j *batchv1.Job) { j.Name = "b" }, 400, "BadRequest", "the name of the object (b) does not match the name on the URL (a)"},
-		"another namespace":         {func(j *batchv1.Job) { j.Namespace = "other" }, 400, "BadRequest", "the namespace of the provided object does not match"},
-		"the template":              {func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "func/hello" }, 422, "Invalid", "field is immutable"},
-		"completions":               {func(j *batchv1.Job) { j.Spec.Completions = new(int32(3)) }, 422, "Invalid", "field is immutable"},
-		"what would not be valid":   {func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(-1)) }, 422, "Invalid", "must be greater than or equal to 0"},
-		"the template, when it may": {func(j *batchv1.Job) { j.Spec.Template.Annotations = map[string]string{"x": "y"} }, 422, "Invalid", "spec.template"},
+		"labels":      {func(j *batchv1.Job) { j.Labels = map[string]string{"x": "y"} }, 200, "", ""},
+		"annotations": {func(j *batchv1.Job) { j.Annotations = map[string]string{"x": "y"} }, 200, "", ""},
+		"without a version": {
+			func(j *batchv1.Job) { j.ResourceVersion = ""; j.Spec.Suspend = new(true) }, 200, "", "",
+		},
+		"the status is ignored": {
+			func(j *batchv1.Job) { j.Status.Succeeded = 99; j.Spec.Suspend = new(true) }, 200, "", "",
+		},
+		"nothing": {func(*batchv1.Job) {}, 200, "", ""},
+		"of an older version": {
+			func(j *batchv1.Job) { j.ResourceVersion = "5" }, 409, "Conflict",
+			`Operation cannot be fulfilled on jobs.batch "a": the object has been modified; please apply your changes to the ` +
+				`latest version and try again`,
+		},
+		"of another job": {
+			func(j *batchv1.Job) { j.UID = "other" }, 409, "Conflict", "Precondition failed: UID in precondition: other",
+		},
+		"another name": {
+			func(j *batchv1.Job) { j.Name = "b" }, 400, "BadRequest",
+			"the name of the object (b) does not match the name on the URL (a)",
+		},
+		"another namespace": {
+			func(j *batchv1.Job) { j.Namespace = "other" }, 400, "BadRequest",
+			"the namespace of the provided object does not match",
+		},
+		"the template": {
+			func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "func/hello" }, 422, "Invalid",
+			"field is immutable",
+		},
+		"completions": {
+			func(j *batchv1.Job) { j.Spec.Completions = new(int32(3)) }, 422, "Invalid", "field is immutable",
+		},
+		"what would not be valid": {
+			func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(-1)) }, 422, "Invalid", "must be greater than or equal to 0",
+		},
+		"the template, when it may": {
+			func(j *batchv1.Job) { j.Spec.Template.Annotations = map[string]string{"x": "y"} }, 422, "Invalid", "spec.template",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,11 +94,15 @@ func TestUpdate(t *testing.T) {
 			require.Equal(t, want.Spec, got.Spec)
 			require.Equal(t, want.Annotations, got.Annotations)
 			require.Zero(t, got.Status.Succeeded)
-			require.Equal(t, name == "nothing", got.ResourceVersion == before.ResourceVersion, "what changes nothing keeps the version")
+			require.Equal(
+				t, name == "nothing", got.ResourceVersion == before.ResourceVersion, "what changes nothing keeps the version",
+			)
 		})
 	}
 	w := newWorld(t, Config{Write: true})
-	w.fails(w.do(call{method: "PUT", path: jobsPath + "/a", body: manifest("a", "wait", "")}), 404, metav1.StatusReasonNotFound)
+	w.fails(
+		w.do(call{method: "PUT", path: jobsPath + "/a", body: manifest("a", "wait", "")}), 404, metav1.StatusReasonNotFound,
+	)
 }
 
 func TestTemplateOfSuspendedJob(t *testing.T) {
@@ -91,7 +120,13 @@ func TestTemplateOfSuspendedJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, spec.Annotations[string(convert.FromClient)], `"disk":"fast"`, "it is there after a restart, too")
 
-	w.read(w.do(call{method: "PATCH", path: jobsPath + "/a", contentType: "application/merge-patch+json", body: `{"spec":{"suspend":false}}`}), 200, job)
+	w.read(
+		w.do(call{
+			method: "PATCH", path: jobsPath + "/a", contentType: "application/merge-patch+json",
+			body: `{"spec":{"suspend":false}}`,
+		}),
+		200, job,
+	)
 	w.eventually(func() bool { return len(w.pods("a")) == 1 })
 	pod := w.pods("a")[0]
 	require.Equal(t, "y", pod.Annotations["x"])

@@ -219,7 +219,8 @@ func (w *watch) bookmark(version uint64, annotations map[string]string) {
 		t.Rows = []metav1.TableRow{}
 		o = t
 	case wire.AsMetadata:
-		o = metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"},
+		o = metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata",
+			APIVersion: "meta.k8s.io/v1"},
 			ObjectMeta: meta}
 	}
 	w.add(line(frame{"BOOKMARK", o}))

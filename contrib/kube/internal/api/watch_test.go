@@ -24,13 +24,15 @@ func TestWatchBegins(t *testing.T) {
 		query string
 		want  []string
 	}{
-		"without a version":                {"", []string{"ADDED a", "ADDED b", "ADDED c"}},
-		"from any version":                 {"resourceVersion=0", []string{"ADDED a", "ADDED b", "ADDED c"}},
-		"from a version":                   {"resourceVersion=" + list.ResourceVersion, []string{"ADDED c"}},
-		"with initial events":              {initial, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"}},
-		"with initial events, at least at": {initial + "&resourceVersion=" + list.ResourceVersion, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"}},
-		"without initial events":           {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan", []string{"ADDED c"}},
-		"of one job":                       {"fieldSelector=metadata.name%3Db", []string{"ADDED b", "MODIFIED b"}},
+		"without a version":   {"", []string{"ADDED a", "ADDED b", "ADDED c"}},
+		"from any version":    {"resourceVersion=0", []string{"ADDED a", "ADDED b", "ADDED c"}},
+		"from a version":      {"resourceVersion=" + list.ResourceVersion, []string{"ADDED c"}},
+		"with initial events": {initial, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"}},
+		"with initial events, at least at": {
+			initial + "&resourceVersion=" + list.ResourceVersion, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"},
+		},
+		"without initial events": {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan", []string{"ADDED c"}},
+		"of one job":             {"fieldSelector=metadata.name%3Db", []string{"ADDED b", "MODIFIED b"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +54,14 @@ func TestWatchBegins(t *testing.T) {
 				seenAll <- got
 			}()
 			w.create(batch.Job{Name: "c", Executor: wait, Suspend: true})
-			require.NoError(t, w.c.Update(t.Context(), "b", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(time.Now().UnixNano())} }))
+			require.NoError(
+				t,
+				w.c.Update(t.Context(), "b", func(j *batch.Job) {
+					j.Labels = map[string]string{
+						"x": fmt.Sprint(time.Now().UnixNano()),
+					}
+				}),
+			)
 			require.Equal(t, test.want, <-seenAll)
 			require.NoError(t, w.c.Delete(t.Context(), "c", batch.DeleteBackground))
 		})
@@ -107,7 +116,8 @@ func TestWatchTable(t *testing.T) {
 
 func TestWatchEnds(t *testing.T) {
 	w := newWorld(t, Config{})
-	for name, path := range map[string]string{"of jobs": jobsPath, "of namespaces": "/api/v1/namespaces", "elsewhere": "/api/v1/namespaces/other/pods"} {
+	for name, path := range map[string]string{"of jobs": jobsPath, "of namespaces": "/api/v1/namespaces",
+		"elsewhere": "/api/v1/namespaces/other/pods"} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
 			started := time.Now()
@@ -175,7 +185,9 @@ func TestSlowWatcherIsTold(t *testing.T) {
 	}()
 	require.Contains(t, string(<-slow.written), "ADDED")
 	for i := range 20_000 { // the watcher is in Write, or about to be
-		require.NoError(t, w.c.Update(t.Context(), "a", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(i)} }))
+		require.NoError(
+			t, w.c.Update(t.Context(), "a", func(j *batch.Job) { j.Labels = map[string]string{"x": fmt.Sprint(i)} }),
+		)
 		w.server.host.Cache.Job("a")
 	}
 	var last string

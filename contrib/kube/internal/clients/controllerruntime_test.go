@@ -45,7 +45,12 @@ func TestControllerRuntime_Client(t *testing.T) {
 	err = c.Status().Update(ctx, train)
 	require.True(t, apierrors.IsMethodNotSupported(err), "%v", err)
 
-	require.NoError(t, c.DeleteAllOf(ctx, &batchv1.Job{}, client.InNamespace(namespace), client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	require.NoError(
+		t,
+		c.DeleteAllOf(
+			ctx, &batchv1.Job{}, client.InNamespace(namespace), client.PropagationPolicy(metav1.DeletePropagationBackground),
+		),
+	)
 	err = c.Get(ctx, client.ObjectKeyFromObject(train), train)
 	require.True(t, apierrors.IsNotFound(err), "%v", err)
 }

@@ -97,7 +97,10 @@ func TestInformer_FollowsJobsAndPods(t *testing.T) {
 		return err == nil && len(list) == 1
 	})
 
-	require.NoError(t, jobs.Delete(t.Context(), "before", metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}))
+	require.NoError(
+		t,
+		jobs.Delete(t.Context(), "before", metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}),
+	)
 	w.eventually(func() bool { return d.last() == "deleted: before active" || d.last() == "deleted: before waiting" })
 	w.release()
 	w.eventually(func() bool { return d.last() == "updated: after finished" })
@@ -123,9 +126,10 @@ func TestInformer_SurvivesItsWatches(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, kube.Options{Write: true})
 	c := w.clientset()
-	factory := informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.TimeoutSeconds = new(int64(1))
-	}))
+	factory := informers.NewSharedInformerFactoryWithOptions(c, 0,
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.TimeoutSeconds = new(int64(1))
+		}))
 	lister := factory.Batch().V1().Jobs().Lister()
 	run(t, factory)
 	for _, name := range []string{"a", "b", "c"} {

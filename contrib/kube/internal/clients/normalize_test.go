@@ -18,9 +18,15 @@ type rule struct {
 const random = `[bcdfghjklmnpqrstvwxz2456789]{5}`
 
 var rules = []rule{
-	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "00000000-0000-0000-0000-000000000000"},
+	{
+		regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
+		"00000000-0000-0000-0000-000000000000",
+	},
 	{regexp.MustCompile(`\b([a-z][a-z0-9]*(-[a-z0-9]+)*)-` + random + `\b`), "$1-xxxxx"},
-	{regexp.MustCompile(`\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}`), "Mon, 02 Jan 2006 15:04:05 -0700"},
+	{
+		regexp.MustCompile(`\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}`),
+		"Mon, 02 Jan 2006 15:04:05 -0700",
+	},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d)`), "2006-01-02T15:04:05.999999999Z"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`), "2006-01-02T15:04:05Z"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4}`), "2006-01-02 15:04:05.999999999 -0700"},
@@ -61,9 +67,14 @@ func TestNormalize(t *testing.T) {
 			"Age   From\n1s    job-controller\n1s    job-controller\n",
 		},
 		"the pod of an index": {"pod/backup-2024-3-zzk2p\n", "pod/backup-2024-3-xxxxx\n"},
-		"words":               {"job-controller batch-manager kubectl-client-side-apply\n", "job-controller batch-manager kubectl-client-side-apply\n"},
-		"times":               {"2026-11-23T18:06:07Z 2026-11-23T18:06:07.123Z\n", "2006-01-02T15:04:05Z 2006-01-02T15:04:05.999999999Z\n"},
-		"versions":            {`  resourceVersion: "1795454"`, `  resourceVersion: "1"`},
+		"words": {
+			"job-controller batch-manager kubectl-client-side-apply\n",
+			"job-controller batch-manager kubectl-client-side-apply\n",
+		},
+		"times": {
+			"2026-11-23T18:06:07Z 2026-11-23T18:06:07.123Z\n", "2006-01-02T15:04:05Z 2006-01-02T15:04:05.999999999Z\n",
+		},
+		"versions": {`  resourceVersion: "1795454"`, `  resourceVersion: "1"`},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, normalize(c.text)) })
 	}

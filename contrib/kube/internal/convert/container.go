@@ -68,7 +68,10 @@ func (s *support) checkContainer(c *corev1.Container, path *field.Path) {
 	}
 	for i, port := range c.Ports {
 		if port.HostPort != 0 && port.HostPort != port.ContainerPort {
-			s.refuse(path.Child("ports").Index(i).Child("hostPort"), "containers use the ports of this machine: it must be the containerPort")
+			s.refuse(
+				path.Child("ports").Index(i).Child("hostPort"),
+				"containers use the ports of this machine: it must be the containerPort",
+			)
 		}
 		if port.HostIP != "" {
 			s.warn(path.Child("ports").Index(i).Child("hostIP"), "containers choose their addresses themselves")
@@ -154,7 +157,8 @@ func (s *support) checkProgram(c *corev1.Container, path *field.Path) {
 	}
 	if c.TerminationMessagePath != corev1.TerminationMessagePathDefault {
 		s.warn(path.Child("terminationMessagePath"),
-			"stands for a file of the attempt's own in command, args and env; a program that knows the path otherwise writes elsewhere")
+			"stands for a file of the attempt's own in command, args and env; a program that knows the path otherwise writes "+
+				"elsewhere")
 	}
 }
 
@@ -168,7 +172,9 @@ func (s *support) checkSource(c *corev1.Container, from *corev1.EnvVarSource, pa
 		}
 	case from.ResourceFieldRef != nil:
 		if _, ok := pod.ResourceValue(c, s.containers, from.ResourceFieldRef); !ok {
-			s.refuse(path.Child("resourceFieldRef", "resource"), "the container says nothing about its "+from.ResourceFieldRef.Resource)
+			s.refuse(
+				path.Child("resourceFieldRef", "resource"), "the container says nothing about its "+from.ResourceFieldRef.Resource,
+			)
 		}
 	case from.ConfigMapKeyRef != nil:
 		s.doWithout(from.ConfigMapKeyRef.Optional, path.Child("configMapKeyRef"))

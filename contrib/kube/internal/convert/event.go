@@ -59,7 +59,9 @@ func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
 	e.Message = map[string]string{
 		"Started": "Container started",
 		"Killing": "Stopping container " + container,
-		"BackOff": fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", container, a.Name, m.Namespace, a.UID),
+		"BackOff": fmt.Sprintf(
+			"Back-off restarting failed container %s in pod %s_%s(%s)", container, a.Name, m.Namespace, a.UID,
+		),
 	}[e.Reason]
 	e.Source = corev1.EventSource{Component: "kubelet", Host: nodeName}
 	e.ReportingController, e.ReportingInstance = "kubelet", nodeName

@@ -21,7 +21,9 @@ func FuzzJob(f *testing.F) {
 	for _, text := range acceptedJobs(f) {
 		f.Add([]byte(text))
 	}
-	f.Add([]byte(asJSON(f, podJob(f, "env: [{name: A, value: $(B)}]", "initContainers: [{name: first, image: func/report}]"))))
+	f.Add(
+		[]byte(asJSON(f, podJob(f, "env: [{name: A, value: $(B)}]", "initContainers: [{name: first, image: func/report}]"))),
+	)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		manifests, err := manifest.Decode(data)
 		if err != nil {
@@ -42,7 +44,8 @@ func FuzzJob(f *testing.F) {
 // requireShows wants the job and its pods to be shown, and the job as it is.
 func requireShows(t *testing.T, m *batchv1.Job) {
 	requireRoundTrip(t, m)
-	for _, phase := range []string{batch.AttemptPending, batch.AttemptRunning, batch.AttemptSucceeded, batch.AttemptFailed} {
+	for _, phase := range []string{batch.AttemptPending, batch.AttemptRunning, batch.AttemptSucceeded,
+		batch.AttemptFailed} {
 		p := Pod(m, attempt(func(a *batch.AttemptStatus) { a.Phase = phase }), "")
 		_, err := json.Marshal(p)
 		require.NoError(t, err)

@@ -19,15 +19,24 @@ func TestLargeManifests(t *testing.T) {
 		return strings.TrimSuffix(strings.Repeat(item+",", 1_000_000/len(item)), ",")
 	}
 	for name, pod := range map[string]string{
-		"containers":      `"containers":[` + repeated(`{"name":"a","image":"func/report"}`) + `]`,
-		"init containers": main + `}],"initContainers":[` + repeated(`{"name":"a","image":"func/report","env":[{"name":"A","valueFrom":{"resourceFieldRef":{"containerName":"z","resource":"limits.cpu"}}}]}`) + `]`,
-		"variables":       main + `,"env":[` + repeated(`{"name":"A","value":"$(A)"}`) + `]}]`,
-		"ports":           main + `,"ports":[` + repeated(`{"containerPort":80}`) + `]}]`,
-		"volumes":         main + `}],"volumes":[` + repeated(`{"name":"a"}`) + `]`,
+		"containers": `"containers":[` + repeated(`{"name":"a","image":"func/report"}`) + `]`,
+		"init containers": main + `}],"initContainers":[` +
+			repeated(
+				`{"name":"a","image":"func/report","env":[{"name":"A","valueFrom":{"resourceFieldRef":{"containerName":"z",`+
+					`"resource":"limits.cpu"}}}]}`,
+			) + `]`,
+		"variables": main + `,"env":[` + repeated(`{"name":"A","value":"$(A)"}`) + `]}]`,
+		"ports":     main + `,"ports":[` + repeated(`{"containerPort":80}`) + `]}]`,
+		"volumes":   main + `}],"volumes":[` + repeated(`{"name":"a"}`) + `]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			manifests, err := manifest.Decode([]byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"j"},"spec":{"template":{"spec":{"restartPolicy":"Never",` + pod + `}}}}`))
+			manifests, err := manifest.Decode(
+				[]byte(
+					`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"j"},` +
+						`"spec":{"template":{"spec":{"restartPolicy":"Never",` + pod + `}}}}`,
+				),
+			)
 			require.NoError(t, err)
 			m := manifests[0]
 			validation.Default(m)

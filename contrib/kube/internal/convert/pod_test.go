@@ -70,7 +70,8 @@ func TestPodMetadata(t *testing.T) {
 	require.Nil(t, p.DeletionTimestamp)
 	require.Equal(t, []string{"a/b", "batch.kubernetes.io/job-tracking"}, p.Finalizers)
 	require.Equal(t, []metav1.OwnerReference{{
-		APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: someUID, Controller: new(true), BlockOwnerDeletion: new(true)}}, p.OwnerReferences)
+		APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: someUID, Controller: new(true),
+		BlockOwnerDeletion: new(true)}}, p.OwnerReferences)
 
 	// The job's selector finds its pods.
 	selector, err := metav1.LabelSelectorAsSelector(m.Spec.Selector)
@@ -86,7 +87,10 @@ func (s labelSet) Lookup(key string) (string, bool) { v, ok := s[key]; return v,
 
 // TestPodOfIndexedJob is R118 to R121.
 func TestPodOfIndexedJob(t *testing.T) {
-	m := manifestOf(t, "completionMode: Indexed\ncompletions: 5\nbackoffLimitPerIndex: 3", "initContainers: [{name: first, image: process, command: [x], env: [{name: JOB_COMPLETION_INDEX, value: mine}]}]")
+	m := manifestOf(
+		t, "completionMode: Indexed\ncompletions: 5\nbackoffLimitPerIndex: 3",
+		"initContainers: [{name: first, image: process, command: [x], env: [{name: JOB_COMPLETION_INDEX, value: mine}]}]",
+	)
 	p := Pod(m, attempt(func(a *batch.AttemptStatus) {
 		a.Index, a.Failures, a.IgnoredFailures = 3, 2, 1
 		a.Conditions = runsOf(pod.Runs{"first": {Done: true}})
@@ -95,10 +99,13 @@ func TestPodOfIndexedJob(t *testing.T) {
 	require.Equal(t, "3", p.Labels["batch.kubernetes.io/job-completion-index"])
 	require.Equal(t, map[string]string{
 		"note": "why", "batch.kubernetes.io/job-completion-index": "3",
-		"batch.kubernetes.io/job-index-failure-count": "2", "batch.kubernetes.io/job-index-ignored-failure-count": "1"}, p.Annotations)
+		"batch.kubernetes.io/job-index-failure-count": "2", "batch.kubernetes.io/job-index-ignored-failure-count": "1"},
+		p.Annotations)
 	require.Equal(t, "job-3", p.Spec.Hostname)
 	require.Equal(t, []corev1.EnvVar{{Name: "JOB_COMPLETION_INDEX", ValueFrom: &corev1.EnvVarSource{
-		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.labels['batch.kubernetes.io/job-completion-index']"}}}},
+		FieldRef: &corev1.ObjectFieldSelector{
+			APIVersion: "v1", FieldPath: "metadata.labels['batch.kubernetes.io/job-completion-index']",
+		}}}},
 		p.Spec.Containers[0].Env)
 	require.Equal(t, []corev1.EnvVar{{Name: "JOB_COMPLETION_INDEX", Value: "mine"}}, p.Spec.InitContainers[0].Env)
 	require.Empty(t, m.Spec.Template.Spec.Containers[0].Env, "the job keeps its template")
@@ -136,7 +143,9 @@ func TestPodStatus(t *testing.T) {
 		"lost": {
 			change: func(a *batch.AttemptStatus) { end(a, batch.AttemptFailed, nil) },
 			phase:  "Failed", why: "PodFailed",
-			state: terminatedState(137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated"),
+			state: terminatedState(
+				137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated",
+			),
 		},
 		"waiting for a restart": {
 			change: func(a *batch.AttemptStatus) {
@@ -146,13 +155,19 @@ func TestPodStatus(t *testing.T) {
 			phase: "Running", why: "ContainersNotReady", count: 2,
 			state: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
 				Reason: "CrashLoopBackOff", Message: "back-off restarting failed container=main pod=job-abcde"}},
-			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started), FinishedAt: metav1.NewTime(finished)}},
+			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 3, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
+				FinishedAt: metav1.NewTime(finished),
+			}},
 		},
 		"restarted": {
 			change: func(a *batch.AttemptStatus) { a.Restarts, a.Conditions = 1, lastRunOf("1") },
 			phase:  "Running", ready: true, count: 1,
 			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-			last:  corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started), FinishedAt: metav1.NewTime(finished)}},
+			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 1, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
+				FinishedAt: metav1.NewTime(finished),
+			}},
 		},
 		"being stopped": {
 			change: func(a *batch.AttemptStatus) { a.DeletedAt, a.Ready = finished, true },
@@ -181,7 +196,9 @@ func TestPodStatus(t *testing.T) {
 			require.Equal(t, c.ready, s.Ready)
 			require.Equal(t, c.count, s.RestartCount)
 			require.Equal(t, c.why, condition(p, corev1.PodReady).Reason)
-			require.Equal(t, c.ready, condition(p, corev1.PodReady).Status == corev1.ConditionTrue, "a pod is ready if its containers are")
+			require.Equal(
+				t, c.ready, condition(p, corev1.PodReady).Status == corev1.ConditionTrue, "a pod is ready if its containers are",
+			)
 			require.Equal(t, corev1.ConditionTrue, condition(p, corev1.PodScheduled).Status)
 			require.Equal(t, corev1.PodQOSBestEffort, p.Status.QOSClass)
 			require.Len(t, p.Status.Conditions, 5, "the kubelet's")
@@ -194,7 +211,9 @@ func lastRunOf(code string) []batch.Condition {
 	if err != nil {
 		panic(err)
 	}
-	return runsOf(pod.Runs{"main": {Failures: 1, Begun: started, Last: &pod.Run{Started: started, Finished: finished, Code: n, Message: "x"}}})
+	return runsOf(pod.Runs{"main": {
+		Failures: 1, Begun: started, Last: &pod.Run{Started: started, Finished: finished, Code: n, Message: "x"},
+	}})
 }
 
 func runsOf(runs pod.Runs) []batch.Condition {
@@ -261,10 +280,13 @@ func TestPodConditions(t *testing.T) {
 	p := Pod(manifestOf(t, "", ""), attempt(func(a *batch.AttemptStatus) {
 		end(a, batch.AttemptFailed, new(143))
 		a.Reason = batch.ReasonDeadlineExceeded
-		a.Conditions = []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", Reason: "EvictionByEvictionAPI", LastTransitionTime: finished}}
+		a.Conditions = []batch.Condition{{
+			Type: batch.ConditionDisruptionTarget, Status: "True", Reason: "EvictionByEvictionAPI", LastTransitionTime: finished,
+		}}
 	}), "")
 	require.Equal(t, corev1.PodCondition{
-		Type: "DisruptionTarget", Status: "True", Reason: "EvictionByEvictionAPI", LastTransitionTime: metav1.NewTime(finished)}, p.Status.Conditions[0])
+		Type: "DisruptionTarget", Status: "True", Reason: "EvictionByEvictionAPI",
+		LastTransitionTime: metav1.NewTime(finished)}, p.Status.Conditions[0])
 	require.Len(t, p.Status.Conditions, 6)
 	require.Equal(t, "DeadlineExceeded", p.Status.Reason)
 	require.NotEmpty(t, p.Status.Message)
@@ -272,7 +294,9 @@ func TestPodConditions(t *testing.T) {
 
 // TestInitStatuses follows a pod through its init containers.
 func TestInitStatuses(t *testing.T) {
-	m := manifestOf(t, "", "initContainers: [{name: one, image: process, command: [x]}, {name: two, image: process, command: [x]}]")
+	m := manifestOf(
+		t, "", "initContainers: [{name: one, image: process, command: [x]}, {name: two, image: process, command: [x]}]",
+	)
 	for name, c := range map[string]struct {
 		change func(*batch.AttemptStatus)
 		want   []string // states of one, two, main
@@ -337,13 +361,15 @@ func TestQOSClass(t *testing.T) {
 		resources string
 		want      corev1.PodQOSClass
 	}{
-		"nothing":           {"", corev1.PodQOSBestEffort},
-		"another resource":  {"resources: {requests: {ephemeral-storage: 1Gi}}", corev1.PodQOSBestEffort},
-		"a request":         {"resources: {requests: {cpu: 1}}", corev1.PodQOSBurstable},
-		"one limit":         {"resources: {limits: {cpu: 1}}", corev1.PodQOSBurstable},
-		"both limits":       {"resources: {limits: {cpu: 1, memory: 1Gi}}", corev1.PodQOSGuaranteed},
-		"requests below":    {"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}}", corev1.PodQOSBurstable},
-		"requests as large": {"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1000m, memory: 1Gi}}", corev1.PodQOSGuaranteed},
+		"nothing":          {"", corev1.PodQOSBestEffort},
+		"another resource": {"resources: {requests: {ephemeral-storage: 1Gi}}", corev1.PodQOSBestEffort},
+		"a request":        {"resources: {requests: {cpu: 1}}", corev1.PodQOSBurstable},
+		"one limit":        {"resources: {limits: {cpu: 1}}", corev1.PodQOSBurstable},
+		"both limits":      {"resources: {limits: {cpu: 1, memory: 1Gi}}", corev1.PodQOSGuaranteed},
+		"requests below":   {"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}}", corev1.PodQOSBurstable},
+		"requests as large": {
+			"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1000m, memory: 1Gi}}", corev1.PodQOSGuaranteed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, qosClass(&podJob(t, c.resources, "").Spec.Template.Spec))
@@ -358,7 +384,10 @@ func TestEvent(t *testing.T) {
 	require.Equal(t, "Normal", event.Type)
 	require.Equal(t, "SuccessfulCreate", event.Reason)
 	require.Equal(t, "Created pod: job-abcde", event.Message)
-	require.Equal(t, corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Name: "job", Namespace: "default", UID: someUID}, event.InvolvedObject)
+	require.Equal(
+		t, corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Name: "job", Namespace: "default", UID: someUID},
+		event.InvolvedObject,
+	)
 	require.Equal(t, "job-controller", event.Source.Component)
 	require.Equal(t, metav1.NewTime(created), event.LastTimestamp)
 	require.EqualValues(t, 1, event.Count)
@@ -374,18 +403,27 @@ func TestEvent(t *testing.T) {
 
 // TestStatus wants a job's status in the manifest's form.
 func TestStatus(t *testing.T) {
-	job := batch.Job{Name: "job", Executor: batch.ExecutorFunc(nil), Completions: new(5), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}
+	job := batch.Job{
+		Name: "job", Executor: batch.ExecutorFunc(nil), Completions: new(5), CompletionMode: batch.Indexed,
+		BackoffLimitPerIndex: new(1),
+	}
 	done, err := batch.ParseIndexSet("0,2-4")
 	require.NoError(t, err)
 	m := Manifest(job, batch.Status{
 		UID: someUID, Generation: 3, CreatedAt: created, StartTime: started, CompletionTime: finished, DeletedAt: finished,
-		Active: 1, Ready: 1, Succeeded: 4, Failed: 2, Terminating: 1, CompletedIndexes: done, FailedIndexes: new(batch.IndexSet),
-		Conditions: []batch.Condition{{Type: "Complete", Status: "True", Reason: "CompletionsReached", Message: "m", LastTransitionTime: finished}},
+		Active: 1, Ready: 1, Succeeded: 4, Failed: 2, Terminating: 1, CompletedIndexes: done,
+		FailedIndexes: new(batch.IndexSet),
+		Conditions: []batch.Condition{{
+			Type: "Complete", Status: "True", Reason: "CompletionsReached", Message: "m", LastTransitionTime: finished,
+		}},
 	}, "ns")
 	at := metav1.NewTime(finished)
 	require.Equal(t, batchv1.JobStatus{
-		Conditions: []batchv1.JobCondition{{Type: "Complete", Status: "True", Reason: "CompletionsReached", Message: "m", LastProbeTime: at, LastTransitionTime: at}},
-		StartTime:  new(metav1.NewTime(started)), CompletionTime: &at,
+		Conditions: []batchv1.JobCondition{{
+			Type: "Complete", Status: "True", Reason: "CompletionsReached", Message: "m", LastProbeTime: at,
+			LastTransitionTime: at,
+		}},
+		StartTime: new(metav1.NewTime(started)), CompletionTime: &at,
 		Active: 1, Succeeded: 4, Failed: 2, Terminating: new(int32(1)), Ready: new(int32(1)),
 		CompletedIndexes: "0,2-4", FailedIndexes: new(""), UncountedTerminatedPods: &batchv1.UncountedTerminatedPods{},
 	}, m.Status)

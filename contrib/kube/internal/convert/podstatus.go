@@ -188,7 +188,9 @@ func podConditions(a batch.AttemptStatus) []corev1.PodCondition {
 
 // readyCondition says whether the pod is ready, and why not.
 func readyCondition(a batch.AttemptStatus) corev1.PodCondition {
-	ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(a.StartedAt)}
+	ready := corev1.PodCondition{
+		Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(a.StartedAt),
+	}
 	switch {
 	case a.Phase == batch.AttemptSucceeded:
 		ready.Reason = "PodCompleted"

@@ -98,7 +98,9 @@ func failurePolicyOf(p []batch.FailureRule) *batchv1.PodFailurePolicy {
 				Type: corev1.PodConditionType(c.Type), Status: corev1.ConditionStatus(c.Status)})
 		}
 		if r.OnError != nil {
-			rule.OnPodConditions = []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: onError, Status: corev1.ConditionTrue}}
+			rule.OnPodConditions = []batchv1.PodFailurePolicyOnPodConditionsPattern{{
+				Type: onError, Status: corev1.ConditionTrue,
+			}}
 		}
 		policy.Rules = append(policy.Rules, rule)
 	}

@@ -159,11 +159,15 @@ func TestRestoreOfNonsense(t *testing.T) {
 	const at = "annotation kube.runtocompletion.dev/client-manifest: "
 	good := waitingJob(t, "a").Annotations[string(FromClient)]
 	for name, c := range map[string]struct{ text, want string }{
-		"no JSON":                   {"{", at + "unexpected end of JSON input"},
-		"nothing":                   {"", at + "unexpected end of JSON input"},
-		"no containers":             {`{"metadata":{"name":"a"}}`, at + "the manifest has no containers"},
-		"the manifest of another":   {strings.Replace(good, `"name":"a"`, `"name":"b"`, 1), at + `it is the manifest of job "b"`},
-		"a manifest without values": {`{"metadata":{"name":"a"},"spec":{"template":{"spec":{"containers":[{}]}}}}`, "containers[0].image: Required value"},
+		"no JSON":       {"{", at + "unexpected end of JSON input"},
+		"nothing":       {"", at + "unexpected end of JSON input"},
+		"no containers": {`{"metadata":{"name":"a"}}`, at + "the manifest has no containers"},
+		"the manifest of another": {
+			strings.Replace(good, `"name":"a"`, `"name":"b"`, 1), at + `it is the manifest of job "b"`,
+		},
+		"a manifest without values": {
+			`{"metadata":{"name":"a"},"spec":{"template":{"spec":{"containers":[{}]}}}}`, "containers[0].image: Required value",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			controller := controllerWith(t, batch.Job{Name: "a", Suspend: true, Executor: batch.Command{Args: []string{"true"}},

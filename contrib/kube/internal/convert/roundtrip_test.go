@@ -49,13 +49,16 @@ terminationGracePeriodSeconds: -5
 tolerations: [{key: k, operator: Exists}]`,
 	} {
 		for specName, spec := range map[string]string{
-			"plain":             `{}`,
-			"work queue":        `{parallelism: 3}`,
-			"zeros":             `{completions: 0, parallelism: 0, backoffLimit: 0, activeDeadlineSeconds: 0, ttlSecondsAfterFinished: 0}`,
-			"suspended":         `{suspend: true, managedBy: "example.com/x"}`,
-			"a long deadline":   `{activeDeadlineSeconds: 9223372036854775807, ttlSecondsAfterFinished: 2147483647}`,
-			"limits per index":  `{completionMode: Indexed, completions: 3, backoffLimitPerIndex: 1, maxFailedIndexes: 2, podReplacementPolicy: Failed}`,
-			"a success policy":  `{completionMode: Indexed, completions: 5, successPolicy: {rules: [{succeededIndexes: "+1,2-3", succeededCount: 1}, {succeededCount: 0}]}}`,
+			"plain":      `{}`,
+			"work queue": `{parallelism: 3}`,
+			"zeros": `{completions: 0, parallelism: 0, backoffLimit: 0, activeDeadlineSeconds: 0, ` +
+				`ttlSecondsAfterFinished: 0}`,
+			"suspended":       `{suspend: true, managedBy: "example.com/x"}`,
+			"a long deadline": `{activeDeadlineSeconds: 9223372036854775807, ttlSecondsAfterFinished: 2147483647}`,
+			"limits per index": `{completionMode: Indexed, completions: 3, backoffLimitPerIndex: 1, maxFailedIndexes: 2, ` +
+				`podReplacementPolicy: Failed}`,
+			"a success policy": `{completionMode: Indexed, completions: 5, successPolicy: {rules: [{succeededIndexes: ` +
+				`"+1,2-3", succeededCount: 1}, {succeededCount: 0}]}}`,
 			"a manual selector": `{manualSelector: true, selector: {matchLabels: {a: b}}}`,
 		} {
 			t.Run(name+", "+specName, func(t *testing.T) {
@@ -134,13 +137,22 @@ func TestManifestOfGoJobs(t *testing.T) {
 		command     []string
 		wantSeconds int64
 	}{
-		"a function":          {job: batch.Job{Executor: function}, image: "func/job"},
-		"a named container":   {job: batch.Job{Executor: function, ContainerName: "worker"}, image: "func/job"},
-		"a command":           {job: batch.Job{Executor: batch.Command{Args: []string{"a", "b"}, Env: []string{"SECRET=x"}}}, image: "process", command: []string{"a", "b"}},
-		"a command's address": {job: batch.Job{Executor: &batch.Command{Args: []string{"a"}}}, image: "process", command: []string{"a"}},
-		"part of a second":    {job: batch.Job{Executor: function, ActiveDeadline: new(1500 * time.Millisecond)}, image: "func/job", wantSeconds: 2},
-		"a large number":      {job: batch.Job{Executor: function, Completions: new(math.MaxInt)}, image: "func/job"},
-		"a predicate":         {job: batch.Job{Executor: function, FailurePolicy: []batch.FailureRule{matches, codes}}, image: "func/job"},
+		"a function":        {job: batch.Job{Executor: function}, image: "func/job"},
+		"a named container": {job: batch.Job{Executor: function, ContainerName: "worker"}, image: "func/job"},
+		"a command": {
+			job: batch.Job{Executor: batch.Command{Args: []string{"a", "b"}, Env: []string{"SECRET=x"}}}, image: "process",
+			command: []string{"a", "b"},
+		},
+		"a command's address": {
+			job: batch.Job{Executor: &batch.Command{Args: []string{"a"}}}, image: "process", command: []string{"a"},
+		},
+		"part of a second": {
+			job: batch.Job{Executor: function, ActiveDeadline: new(1500 * time.Millisecond)}, image: "func/job", wantSeconds: 2,
+		},
+		"a large number": {job: batch.Job{Executor: function, Completions: new(math.MaxInt)}, image: "func/job"},
+		"a predicate": {
+			job: batch.Job{Executor: function, FailurePolicy: []batch.FailureRule{matches, codes}}, image: "func/job",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.job.Name = "job"

@@ -178,11 +178,13 @@ func (s *support) checkVolumes(path *field.Path) {
 
 // podSecurityFields are what a whole pod may ask for; see securityFields.
 var podSecurityFields = map[string]handling{
-	"appArmorProfile":          warned(notEnforced),
-	"fsGroup":                  warned("there are no volumes here"),
-	"fsGroupChangePolicy":      warned("there are no volumes here"),
-	"runAsGroup":               func(s *support, at *field.Path) { s.checkGroup(s.pod.SecurityContext.RunAsGroup, at) },
-	"runAsNonRoot":             func(s *support, at *field.Path) { s.checkNonRoot(s.pod.SecurityContext.RunAsNonRoot, at) },
+	"appArmorProfile":     warned(notEnforced),
+	"fsGroup":             warned("there are no volumes here"),
+	"fsGroupChangePolicy": warned("there are no volumes here"),
+	"runAsGroup":          func(s *support, at *field.Path) { s.checkGroup(s.pod.SecurityContext.RunAsGroup, at) },
+	"runAsNonRoot": func(s *support, at *field.Path) {
+		s.checkNonRoot(s.pod.SecurityContext.RunAsNonRoot, at)
+	},
 	"runAsUser":                func(s *support, at *field.Path) { s.checkUser(s.pod.SecurityContext.RunAsUser, at) },
 	"seLinuxChangePolicy":      warned("there are no volumes here"),
 	"seLinuxOptions":           warned(notEnforced),

@@ -70,49 +70,143 @@ func TestSupport(t *testing.T) {
 		refused        []string // fields
 		warned         []string
 	}{
-		"a plain program":                   {},
-		"what makes no difference":          {container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false"},
-		"a volume of its own":               {pod: "volumes: [{name: v, emptyDir: {}}]"},
-		"a volume of a certain size":        {pod: "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]", warned: []string{template + "volumes[0].emptyDir.sizeLimit"}},
-		"a volume that is told":             {container: "args: [/v/x]\nvolumeMounts: [{name: v, mountPath: /v/, readOnly: true}]", pod: "volumes: [{name: v, emptyDir: {}}]", warned: []string{main + "volumeMounts[0].mountPath", main + "volumeMounts[0].readOnly"}},
-		"a volume instead of all files":     {container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts[0].mountPath"}},
-		"a volume that is mounted":          {container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]", refused: []string{main + "volumeMounts[0].mountPath"}},
-		"a claim":                           {pod: "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", refused: []string{template + "volumes[0].persistentVolumeClaim"}},
-		"a host path":                       {pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{template + "volumes[0].hostPath"}},
-		"a secret":                          {pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{template + "volumes[0].secret"}},
-		"a config map":                      {pod: "volumes: [{name: v, configMap: {name: c}}]", refused: []string{template + "volumes[0].configMap"}},
-		"variables from a config map":       {container: "envFrom: [{configMapRef: {name: c}}]", refused: []string{main + "envFrom[0].configMapRef"}},
-		"variables from one that may lack":  {container: "envFrom: [{configMapRef: {name: c, optional: true}}]", warned: []string{main + "envFrom[0].configMapRef"}},
-		"a variable from a secret":          {container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]", refused: []string{main + "env[0].valueFrom.secretKeyRef"}},
-		"a variable from one that may lack": {container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]", warned: []string{main + "env[0].valueFrom.secretKeyRef"}},
-		"a field that is known":             {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"},
-		"a field that is not":               {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]", refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"}},
-		"a count that is not known":         {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['batch.kubernetes.io/job-index-failure-count']\"}}}]", refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"}},
-		"a limit that is set":               {container: "resources: {limits: {cpu: 2}}\nenv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]", warned: []string{main + "resources.limits"}},
-		"a limit that is not":               {container: "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]", refused: []string{main + "env[0].valueFrom.resourceFieldRef.resource"}},
-		"requests":                          {container: "resources: {requests: {cpu: 2}}", warned: []string{main + "resources.requests"}},
-		"a liveness probe":                  {container: "livenessProbe: {exec: {command: [x]}}", refused: []string{main + "livenessProbe"}},
-		"a readiness probe":                 {container: "readinessProbe: {exec: {command: [x]}}", warned: []string{main + "readinessProbe"}},
-		"a hook":                            {container: "lifecycle: {preStop: {exec: {command: [x]}}}", refused: []string{main + "lifecycle"}},
-		"a restart policy of its own":       {container: "restartPolicy: Never", refused: []string{main + "restartPolicy"}},
-		"restart rules":                     {container: "restartPolicy: Never\nrestartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]", refused: []string{main + "restartPolicy", main + "restartPolicyRules"}},
-		"a sidecar":                         {pod: "initContainers: [{name: side, image: process, command: [x], restartPolicy: Always}]", refused: []string{template + "initContainers[0].restartPolicy"}},
-		"an init container":                 {pod: "initContainers: [{name: first, image: process, command: [x]}]"},
-		"a terminal":                        {container: "tty: true\nstdin: true", warned: []string{main + "stdin", main + "tty"}},
-		"a port":                            {container: "ports: [{containerPort: 80, hostPort: 80}]"},
-		"a port that is another one":        {container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{main + "ports[0].hostPort"}},
-		"an address of a port":              {container: "ports: [{containerPort: 80, hostIP: 127.0.0.2}]", warned: []string{main + "ports[0].hostIP"}},
-		"the network of the host":           {pod: "hostNetwork: true", warned: []string{template + "hostNetwork"}},
-		"a service account":                 {pod: "serviceAccountName: sa\nautomountServiceAccountToken: true", warned: []string{template + "serviceAccountName", template + "automountServiceAccountToken"}},
-		"a place":                           {pod: "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}", warned: []string{template + "nodeSelector", template + "affinity", template + "tolerations"}},
-		"gates":                             {pod: "schedulingGates: [{name: a/b}]", refused: []string{template + "schedulingGates"}},
-		"another system":                    {pod: "os: {name: windows}", refused: []string{template + "os.name"}},
-		"privileges":                        {container: "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}", refused: []string{main + "securityContext.privileged", main + "securityContext.capabilities.add"}, warned: []string{main + "securityContext.capabilities"}},
-		"less privileges":                   {container: "securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}", warned: []string{main + "securityContext.allowPrivilegeEscalation", main + "securityContext.readOnlyRootFilesystem"}},
-		"another user":                      {container: "securityContext: {runAsUser: 12345}", pod: "securityContext: {runAsUser: 12345, runAsGroup: 12345}", refused: []string{main + "securityContext.runAsUser", template + "securityContext.runAsUser", template + "securityContext.runAsGroup"}},
-		"this user":                         {pod: fmt.Sprintf("securityContext: {runAsUser: %d}", os.Getuid())},
-		"settings of the kernel":            {pod: "securityContext: {sysctls: [{name: a, value: b}]}", refused: []string{template + "securityContext.sysctls"}},
-		"a termination message elsewhere":   {container: "terminationMessagePath: /tmp/x", warned: []string{main + "terminationMessagePath"}},
+		"a plain program": {},
+		"what makes no difference": {
+			container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false",
+		},
+		"a volume of its own": {pod: "volumes: [{name: v, emptyDir: {}}]"},
+		"a volume of a certain size": {
+			pod:    "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]",
+			warned: []string{template + "volumes[0].emptyDir.sizeLimit"},
+		},
+		"a volume that is told": {
+			container: "args: [/v/x]\nvolumeMounts: [{name: v, mountPath: /v/, readOnly: true}]",
+			pod:       "volumes: [{name: v, emptyDir: {}}]",
+			warned:    []string{main + "volumeMounts[0].mountPath", main + "volumeMounts[0].readOnly"},
+		},
+		"a volume instead of all files": {
+			container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]",
+			refused: []string{main + "volumeMounts[0].mountPath"},
+		},
+		"a volume that is mounted": {
+			container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]",
+			refused: []string{main + "volumeMounts[0].mountPath"},
+		},
+		"a claim": {
+			pod:     "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",
+			refused: []string{template + "volumes[0].persistentVolumeClaim"},
+		},
+		"a host path": {
+			pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{template + "volumes[0].hostPath"},
+		},
+		"a secret": {
+			pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{template + "volumes[0].secret"},
+		},
+		"a config map": {
+			pod: "volumes: [{name: v, configMap: {name: c}}]", refused: []string{template + "volumes[0].configMap"},
+		},
+		"variables from a config map": {
+			container: "envFrom: [{configMapRef: {name: c}}]", refused: []string{main + "envFrom[0].configMapRef"},
+		},
+		"variables from one that may lack": {
+			container: "envFrom: [{configMapRef: {name: c, optional: true}}]",
+			warned:    []string{main + "envFrom[0].configMapRef"},
+		},
+		"a variable from a secret": {
+			container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]",
+			refused:   []string{main + "env[0].valueFrom.secretKeyRef"},
+		},
+		"a variable from one that may lack": {
+			container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]",
+			warned:    []string{main + "env[0].valueFrom.secretKeyRef"},
+		},
+		"a field that is known": {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"},
+		"a field that is not": {
+			container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+			refused:   []string{main + "env[0].valueFrom.fieldRef.fieldPath"},
+		},
+		"a count that is not known": {
+			container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: " +
+				"\"metadata.annotations['batch.kubernetes.io/job-index-failure-count']\"}}}]",
+			refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"},
+		},
+		"a limit that is set": {
+			container: "resources: {limits: {cpu: 2}}\nenv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
+			warned:    []string{main + "resources.limits"},
+		},
+		"a limit that is not": {
+			container: "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
+			refused:   []string{main + "env[0].valueFrom.resourceFieldRef.resource"},
+		},
+		"requests": {
+			container: "resources: {requests: {cpu: 2}}", warned: []string{main + "resources.requests"},
+		},
+		"a liveness probe": {
+			container: "livenessProbe: {exec: {command: [x]}}", refused: []string{main + "livenessProbe"},
+		},
+		"a readiness probe": {
+			container: "readinessProbe: {exec: {command: [x]}}", warned: []string{main + "readinessProbe"},
+		},
+		"a hook": {
+			container: "lifecycle: {preStop: {exec: {command: [x]}}}", refused: []string{main + "lifecycle"},
+		},
+		"a restart policy of its own": {container: "restartPolicy: Never", refused: []string{main + "restartPolicy"}},
+		"restart rules": {
+			container: "restartPolicy: Never\nrestartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]",
+			refused:   []string{main + "restartPolicy", main + "restartPolicyRules"},
+		},
+		"a sidecar": {
+			pod:     "initContainers: [{name: side, image: process, command: [x], restartPolicy: Always}]",
+			refused: []string{template + "initContainers[0].restartPolicy"},
+		},
+		"an init container": {pod: "initContainers: [{name: first, image: process, command: [x]}]"},
+		"a terminal": {
+			container: "tty: true\nstdin: true", warned: []string{main + "stdin", main + "tty"},
+		},
+		"a port": {container: "ports: [{containerPort: 80, hostPort: 80}]"},
+		"a port that is another one": {
+			container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{main + "ports[0].hostPort"},
+		},
+		"an address of a port": {
+			container: "ports: [{containerPort: 80, hostIP: 127.0.0.2}]", warned: []string{main + "ports[0].hostIP"},
+		},
+		"the network of the host": {pod: "hostNetwork: true", warned: []string{template + "hostNetwork"}},
+		"a service account": {
+			pod:    "serviceAccountName: sa\nautomountServiceAccountToken: true",
+			warned: []string{template + "serviceAccountName", template + "automountServiceAccountToken"},
+		},
+		"a place": {
+			pod:    "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}",
+			warned: []string{template + "nodeSelector", template + "affinity", template + "tolerations"},
+		},
+		"gates": {
+			pod: "schedulingGates: [{name: a/b}]", refused: []string{template + "schedulingGates"},
+		},
+		"another system": {pod: "os: {name: windows}", refused: []string{template + "os.name"}},
+		"privileges": {
+			container: "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}",
+			refused:   []string{main + "securityContext.privileged", main + "securityContext.capabilities.add"},
+			warned:    []string{main + "securityContext.capabilities"},
+		},
+		"less privileges": {
+			container: "securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}",
+			warned: []string{
+				main + "securityContext.allowPrivilegeEscalation", main + "securityContext.readOnlyRootFilesystem",
+			},
+		},
+		"another user": {
+			container: "securityContext: {runAsUser: 12345}", pod: "securityContext: {runAsUser: 12345, runAsGroup: 12345}",
+			refused: []string{
+				main + "securityContext.runAsUser", template + "securityContext.runAsUser", template + "securityContext.runAsGroup",
+			},
+		},
+		"this user": {pod: fmt.Sprintf("securityContext: {runAsUser: %d}", os.Getuid())},
+		"settings of the kernel": {
+			pod: "securityContext: {sysctls: [{name: a, value: b}]}", refused: []string{template + "securityContext.sysctls"},
+		},
+		"a termination message elsewhere": {
+			container: "terminationMessagePath: /tmp/x", warned: []string{main + "terminationMessagePath"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := anything.Job(podJob(t, c.container, c.pod), FromCode)
@@ -153,21 +247,53 @@ func TestImages(t *testing.T) {
 		wantErr   string
 		warning   string
 	}{
-		"a program":                        {runner: commands, container: `{name: main, image: process, command: [x]}`},
-		"a program in an image":            {runner: commands, container: `{name: main, image: "perl:5", command: [x]}`, warning: main + "image: image perl:5 is not pulled; command runs as a local process"},
-		"a program where none may run":     {runner: functions, container: `{name: main, image: process, command: [x]}`, wantErr: main + "command: Forbidden: containers may not run programs here"},
-		"nothing but an image":             {runner: commands, container: `{name: main, image: "perl:5", args: [x]}`, wantErr: main + `image: Invalid value: "perl:5": images are not pulled here: the container needs a command, or the image of a function, func/NAME`},
-		"an empty command":                 {runner: commands, container: `{name: main, image: process, command: [""]}`, wantErr: main + "command[0]: Required value: must name a program"},
-		"a function":                       {runner: functions, container: `{name: main, image: func/report, args: [x]}`},
-		"a function with a command":        {runner: functions, container: `{name: main, image: func/report, command: [x]}`},
-		"a function that there is not":     {runner: functions, container: `{name: main, image: func/other}`, wantErr: main + `image: Unsupported value: "func/other": supported values: "func/report"`},
-		"a function that is nil":           {runner: functions, container: `{name: main, image: func/none}`, wantErr: main + `image: Unsupported value: "func/none": supported values: "func/report"`},
-		"a function in a directory":        {runner: functions, container: `{name: main, image: func/report, workingDir: /tmp}`, wantErr: main + "workingDir: Forbidden: a function has no directory of its own"},
-		"a function whose log is to speak": {runner: functions, container: `{name: main, image: func/report, terminationMessagePolicy: FallbackToLogsOnError}`, warning: main + "terminationMessagePolicy: the message of a function that leaves none is its error"},
-		"anything without leave":           {runner: new(Runner), container: `{name: main, image: func/report}`, wantErr: main + `image: Unsupported value: "func/report"`},
+		"a program": {runner: commands, container: `{name: main, image: process, command: [x]}`},
+		"a program in an image": {
+			runner: commands, container: `{name: main, image: "perl:5", command: [x]}`,
+			warning: main + "image: image perl:5 is not pulled; command runs as a local process",
+		},
+		"a program where none may run": {
+			runner: functions, container: `{name: main, image: process, command: [x]}`,
+			wantErr: main + "command: Forbidden: containers may not run programs here",
+		},
+		"nothing but an image": {
+			runner: commands, container: `{name: main, image: "perl:5", args: [x]}`,
+			wantErr: main + `image: Invalid value: "perl:5": images are not pulled here: the container needs a command, or ` +
+				`the image of a function, func/NAME`,
+		},
+		"an empty command": {
+			runner: commands, container: `{name: main, image: process, command: [""]}`,
+			wantErr: main + "command[0]: Required value: must name a program",
+		},
+		"a function":                {runner: functions, container: `{name: main, image: func/report, args: [x]}`},
+		"a function with a command": {runner: functions, container: `{name: main, image: func/report, command: [x]}`},
+		"a function that there is not": {
+			runner: functions, container: `{name: main, image: func/other}`,
+			wantErr: main + `image: Unsupported value: "func/other": supported values: "func/report"`,
+		},
+		"a function that is nil": {
+			runner: functions, container: `{name: main, image: func/none}`,
+			wantErr: main + `image: Unsupported value: "func/none": supported values: "func/report"`,
+		},
+		"a function in a directory": {
+			runner: functions, container: `{name: main, image: func/report, workingDir: /tmp}`,
+			wantErr: main + "workingDir: Forbidden: a function has no directory of its own",
+		},
+		"a function whose log is to speak": {
+			runner: functions, container: `{name: main, image: func/report, terminationMessagePolicy: FallbackToLogsOnError}`,
+			warning: main + "terminationMessagePolicy: the message of a function that leaves none is its error",
+		},
+		"anything without leave": {
+			runner: new(Runner), container: `{name: main, image: func/report}`,
+			wantErr: main + `image: Unsupported value: "func/report"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := parsed(t, "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job}\nspec: {template: {spec: {restartPolicy: Never, containers: ["+c.container+"]}}}")
+			m := parsed(
+				t,
+				"apiVersion: batch/v1\nkind: Job\nmetadata: {name: job}\nspec: {template: {spec: {restartPolicy: Never, "+
+					"containers: ["+c.container+"]}}}",
+			)
 			_, warnings, err := c.runner.Job(m, FromCode)
 			if c.wantErr != "" {
 				require.EqualError(t, err, c.wantErr)
@@ -194,7 +320,9 @@ spec:
       - {name: two, image: process, command: [x]}
 `)
 	_, _, err := anything.Job(m, FromCode)
-	require.EqualError(t, err, "spec.template.spec.containers[1]: Forbidden: only one container runs here, after the init containers")
+	require.EqualError(
+		t, err, "spec.template.spec.containers[1]: Forbidden: only one container runs here, after the init containers",
+	)
 }
 
 // TestInvalidJob wants no job of a manifest that the API server would refuse.
@@ -222,8 +350,11 @@ func TestEveryFieldIsHandled(t *testing.T) {
 		set    func(*corev1.PodSpec) reflect.Value
 		path   string
 	}{
-		"pod":       {podFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(p) }, "spec.template.spec."},
-		"container": {containerFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(&p.Containers[0]) }, "spec.template.spec.containers[0]."},
+		"pod": {podFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(p) }, "spec.template.spec."},
+		"container": {
+			containerFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(&p.Containers[0]) },
+			"spec.template.spec.containers[0].",
+		},
 		"security": {securityFields, func(p *corev1.PodSpec) reflect.Value {
 			p.Containers[0].SecurityContext = new(corev1.SecurityContext)
 			return reflect.ValueOf(p.Containers[0].SecurityContext)

@@ -18,8 +18,9 @@ func newManager(t *testing.T) *Manager {
 
 // applied is a manifest that sets one variable of a container.
 func applied(variable, value string) map[string]any {
-	return map[string]any{"apiVersion": "batch/v1", "kind": "Job", "spec": map[string]any{"template": map[string]any{"spec": map[string]any{
-		"containers": []any{map[string]any{"name": "c", "env": []any{map[string]any{"name": variable, "value": value}}}}}}}}
+	return map[string]any{"apiVersion": "batch/v1", "kind": "Job",
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"name": "c", "env": []any{map[string]any{"name": variable, "value": value}}}}}}}}
 }
 
 func TestManagersShareLists(t *testing.T) {
@@ -33,14 +34,20 @@ func TestManagersShareLists(t *testing.T) {
 	require.NoError(t, err)
 	two, err := m.Applied(one, applied("B", "2"), "two", false)
 	require.NoError(t, err)
-	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}, two.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env)
+	require.Equal(
+		t, []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}},
+		two.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env,
+	)
 	require.Equal(t, "i", two.(*batchv1.Job).Spec.Template.Spec.Containers[0].Image)
 
 	_, err = m.Applied(two, applied("A", "2"), "two", false)
 	require.True(t, apierrors.IsConflict(err), err)
 	forced, err := m.Applied(two, applied("A", "2"), "two", true)
 	require.NoError(t, err)
-	require.Equal(t, []corev1.EnvVar{{Name: "A", Value: "2"}}, forced.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env, "two does not want B any more")
+	require.Equal(
+		t, []corev1.EnvVar{{Name: "A", Value: "2"}}, forced.(*batchv1.Job).Spec.Template.Spec.Containers[0].Env,
+		"two does not want B any more",
+	)
 }
 
 func TestUpdateTakesFieldsOver(t *testing.T) {
@@ -61,8 +68,9 @@ func TestBadManifests(t *testing.T) {
 	for name, manifest := range map[string]map[string]any{
 		"an unknown field": {"apiVersion": "batch/v1", "kind": "Job", "spec": map[string]any{"bogus": int64(1)}},
 		"a wrong type":     {"apiVersion": "batch/v1", "kind": "Job", "spec": map[string]any{"parallelism": "x"}},
-		"one key twice": {"apiVersion": "batch/v1", "kind": "Job", "spec": map[string]any{"template": map[string]any{"spec": map[string]any{
-			"containers": []any{map[string]any{"name": "c"}, map[string]any{"name": "c"}}}}}},
+		"one key twice": {"apiVersion": "batch/v1", "kind": "Job",
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"name": "c"}, map[string]any{"name": "c"}}}}}},
 		"no kind": {"spec": map[string]any{}},
 	} {
 		_, err := m.Applied(m.New().(*batchv1.Job), manifest, "m", false)

@@ -18,7 +18,8 @@ import (
 func (h *Host) events() *Kind {
 	return &Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Event"), Plural: "events", Singular: "event",
 		Namespaced: true, ShortNames: []string{"ev"}, Verbs: ReadVerbs,
-		Objects: h.Cache.Of(watchcache.Events), Empty: new(corev1.Event), Build: func(o *watchcache.Object) Object { return h.event(o) },
+		Objects: h.Cache.Of(watchcache.Events), Empty: new(corev1.Event),
+		Build:   func(o *watchcache.Object) Object { return h.event(o) },
 		Columns: table.EventColumns, Cells: cellsOf(table.Event),
 		Fields: eventFields, NoField: "field label not supported: %s", JobName: jobOfEvent}
 }

@@ -90,7 +90,8 @@ func jobFields(o Object) fields.Set {
 }
 
 // deleteJob removes a job. It returns the job if that lingers.
-func (h *Host) deleteJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object, error) {
+func (h *Host) deleteJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object,
+	error) {
 	propagation := propagationOf(a, options)
 	if len(options.DryRun) > 0 {
 		return nil, nil

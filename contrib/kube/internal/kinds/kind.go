@@ -198,5 +198,7 @@ func cellsOf[T Object](print func(T) []any) func(Object) []any {
 
 // status is a part that is only shown.
 func status(kind string) Part {
-	return Part{Name: "status", Verbs: getVerb, Instead: "the status of " + kind + " is set by this server alone: it can be read"}
+	return Part{
+		Name: "status", Verbs: getVerb, Instead: "the status of " + kind + " is set by this server alone: it can be read",
+	}
 }

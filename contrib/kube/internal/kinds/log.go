@@ -76,7 +76,9 @@ func (h *Host) copyLog(a *wire.Answer, o *watchcache.Object, options logOptions)
 	w := newLogWriter(a, &options)
 	defer w.close()
 	lines := func(follow bool) iter.Seq[logLine] {
-		return wholeLines(h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.LogOptions{Follow: follow}))
+		return wholeLines(
+			h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.LogOptions{Follow: follow}),
+		)
 	}
 	names := pod.Names(&h.owner(o).Spec.Template.Spec)
 	kept := sections(lines(false), o.Pod.UID, names, pod.RunsOf(o.Pod.Conditions).Current(names))

@@ -14,7 +14,8 @@ import (
 
 // namespaces are one, that of the server.
 func (h *Host) namespaces() *Kind {
-	return &Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Namespace"), Plural: "namespaces", Singular: "namespace",
+	return &Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Namespace"), Plural: "namespaces",
+		Singular:   "namespace",
 		ShortNames: []string{"ns"}, Verbs: ReadVerbs,
 		Objects: watchcache.Fixed(h.Started, &watchcache.Object{Name: h.Namespace, Version: h.Started}),
 		Empty:   new(corev1.Namespace), Build: h.buildNamespace,

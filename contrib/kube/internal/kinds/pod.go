@@ -72,7 +72,8 @@ func podFields(o Object) fields.Set {
 }
 
 // deletePod stops an attempt. One that has ended is only put out of sight.
-func (h *Host) deletePod(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object, error) {
+func (h *Host) deletePod(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object,
+	error) {
 	warnOfGrace(a, h.buildPod(o).(*corev1.Pod), options)
 	if len(options.DryRun) > 0 {
 		return o, nil
@@ -129,6 +130,10 @@ func warnOfGrace(a *wire.Answer, pod *corev1.Pod, options *metav1.DeleteOptions)
 	wanted, given := options.GracePeriodSeconds, pod.Spec.TerminationGracePeriodSeconds
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if wanted != nil && given != nil && *wanted != *given && !ended {
-		a.Warn(fmt.Sprintf("gracePeriodSeconds is ignored by this server: the pod has the %d seconds of its template to end", *given))
+		a.Warn(
+			fmt.Sprintf(
+				"gracePeriodSeconds is ignored by this server: the pod has the %d seconds of its template to end", *given,
+			),
+		)
 	}
 }

@@ -34,7 +34,9 @@ func review[T any, P interface {
 	*T
 	Object
 }](version schema.GroupVersion, kind, singular string, answer func(*wire.Answer, P)) *Kind {
-	k := &Kind{GroupVersionKind: version.WithKind(kind), Plural: singular + "s", Singular: singular, Verbs: []string{"create"}}
+	k := &Kind{
+		GroupVersionKind: version.WithKind(kind), Plural: singular + "s", Singular: singular, Verbs: []string{"create"},
+	}
 	k.Review = func(a *wire.Answer, fieldValidation string) error {
 		question := P(new(T))
 		if err := a.DecodeBody(a.Decoder(fieldValidation), question, k.GroupVersionKind); err != nil {
@@ -55,7 +57,9 @@ func (h *Host) groups() []string {
 }
 
 // access says whether a request would be served.
-func (h *Host) access(served []*Kind, spec authorizationv1.SelfSubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+func (h *Host) access(
+	served []*Kind, spec authorizationv1.SelfSubjectAccessReviewSpec,
+) authorizationv1.SubjectAccessReviewStatus {
 	switch {
 	case spec.ResourceAttributes != nil:
 		allowed := h.allows(served, spec.ResourceAttributes)
@@ -76,7 +80,8 @@ func (h *Host) allows(served []*Kind, want *authorizationv1.ResourceAttributes) 
 		return false
 	}
 	for _, k := range served {
-		if k.Group != want.Group || k.Plural != want.Resource || want.Version != "" && want.Version != "*" && want.Version != k.Version {
+		if k.Group != want.Group || k.Plural != want.Resource || want.Version != "" && want.Version != "*" &&
+			want.Version != k.Version {
 			continue
 		}
 		if want.Subresource == "" {

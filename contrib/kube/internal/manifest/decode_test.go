@@ -35,27 +35,41 @@ func TestDecode(t *testing.T) {
 		text string
 		want []string // names
 	}{
-		"nothing":                       {"", []string{}},
-		"nothing but a comment":         {"# nothing\n", []string{}},
-		"nothing but separators":        {"---\n---\n", []string{}},
-		"one document":                  {good, []string{"good"}},
-		"several documents":             {good + "---\n" + good + "---\n", []string{"good", "good"}},
-		"a separator with a comment":    {good + "--- # next\n" + good, []string{"good", "good"}},
-		"lines that end as on Windows":  {strings.ReplaceAll(good+"---\n"+good, "\n", "\r\n"), []string{"good", "good"}},
-		"JSON":                          {`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}`, []string{"j"}},
-		"JSON values in a row":          {`{"apiVersion": "batch/v1", "kind": "Job"}` + "\n" + `{"apiVersion": "batch/v1", "kind": "Job"}`, []string{"", ""}},
-		"JSON values between lines":     {inJSON("a") + "\n---\n" + inJSON("b"), []string{"a", "b"}},
-		"JSON, and then YAML":           {inJSON("a") + "\n---\n" + good, []string{"a", "good"}},
-		"YAML, and then JSON values":    {good + "---\n" + inJSON("a") + inJSON("b"), []string{"good", "a", "b"}},
-		"flows between lines":           {"{apiVersion: batch/v1, kind: Job}\n---\n" + good, []string{"", "good"}},
-		"an end that is marked":         {good + "...\n", []string{"good"}},
-		"YAML that begins like JSON":    {`{apiVersion: batch/v1, kind: Job, metadata: {name: flow}}`, []string{"flow"}},
-		"a list":                        {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: in}}\n", []string{"in"}},
-		"an empty list":                 {"apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems: []\n", []string{}},
-		"a list of jobs":                {"apiVersion: batch/v1\nkind: JobList\nitems:\n- metadata: {name: in}\n", []string{"in"}},
-		"aliases":                       {good + "spec: {template: {metadata: &m {labels: {a: b}}, spec: {nodeSelector: {c: d}}}}\n", []string{"good"}},
-		"keys that are merged":          {"x: &x {name: merged}\n" + "---\n" + good, nil},
-		"a value that merging replaces": {"apiVersion: batch/v1\nkind: Job\nmetadata:\n  <<: {name: a, namespace: ns}\n  name: b\n", []string{"b"}},
+		"nothing":                      {"", []string{}},
+		"nothing but a comment":        {"# nothing\n", []string{}},
+		"nothing but separators":       {"---\n---\n", []string{}},
+		"one document":                 {good, []string{"good"}},
+		"several documents":            {good + "---\n" + good + "---\n", []string{"good", "good"}},
+		"a separator with a comment":   {good + "--- # next\n" + good, []string{"good", "good"}},
+		"lines that end as on Windows": {strings.ReplaceAll(good+"---\n"+good, "\n", "\r\n"), []string{"good", "good"}},
+		"JSON": {
+			`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}`, []string{"j"},
+		},
+		"JSON values in a row": {
+			`{"apiVersion": "batch/v1", "kind": "Job"}` + "\n" + `{"apiVersion": "batch/v1", "kind": "Job"}`, []string{"", ""},
+		},
+		"JSON values between lines":  {inJSON("a") + "\n---\n" + inJSON("b"), []string{"a", "b"}},
+		"JSON, and then YAML":        {inJSON("a") + "\n---\n" + good, []string{"a", "good"}},
+		"YAML, and then JSON values": {good + "---\n" + inJSON("a") + inJSON("b"), []string{"good", "a", "b"}},
+		"flows between lines":        {"{apiVersion: batch/v1, kind: Job}\n---\n" + good, []string{"", "good"}},
+		"an end that is marked":      {good + "...\n", []string{"good"}},
+		"YAML that begins like JSON": {`{apiVersion: batch/v1, kind: Job, metadata: {name: flow}}`, []string{"flow"}},
+		"a list": {
+			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: in}}\n", []string{"in"},
+		},
+		"an empty list": {
+			"apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems: []\n", []string{},
+		},
+		"a list of jobs": {
+			"apiVersion: batch/v1\nkind: JobList\nitems:\n- metadata: {name: in}\n", []string{"in"},
+		},
+		"aliases": {
+			good + "spec: {template: {metadata: &m {labels: {a: b}}, spec: {nodeSelector: {c: d}}}}\n", []string{"good"},
+		},
+		"keys that are merged": {"x: &x {name: merged}\n" + "---\n" + good, nil},
+		"a value that merging replaces": {
+			"apiVersion: batch/v1\nkind: Job\nmetadata:\n  <<: {name: a, namespace: ns}\n  name: b\n", []string{"b"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			jobs, err := Decode([]byte(c.text))
@@ -74,34 +88,88 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeErrors(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"an unknown field":             {good + "spec: {paralelism: 1}", `strict decoding error: unknown field "spec.paralelism"`},
-		"a field with a capital":       {good + "Spec: {}", `strict decoding error: unknown field "Spec"`},
-		"an unknown field in JSON":     {`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"bogus": 1}}}}`, `strict decoding error: unknown field "spec.template.spec.bogus"`},
-		"a doubled field":              {good + "spec:\n  parallelism: 1\n  parallelism: 2", `strict decoding error: duplicate field "spec.parallelism"`},
-		"a doubled field in JSON":      {`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`, `strict decoding error: duplicate field "spec.parallelism"`},
-		"a doubled field in a list":    {good + "spec:\n  template:\n    spec:\n      containers:\n      - {name: a}\n      - {name: b, name: c}", `strict decoding error: duplicate field "spec.template.spec.containers[1].name"`},
-		"a doubled key of a map":       {good + "spec: {template: {metadata: {labels: {a: b, a: c}}}}", `strict decoding error: duplicate field "spec.template.metadata.labels.a"`},
-		"two kinds of errors":          {good + "spec: {bogus: 1, suspend: true, suspend: true}", `strict decoding error: duplicate field "spec.suspend", unknown field "spec.bogus"`},
-		"a text for a number":          {good + "spec: {completions: three}", `json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32`},
-		"a fraction":                   {good + "spec: {completions: 1.5}", `json: cannot unmarshal number 1.5 into Go struct field JobSpec.spec.completions of type int32`},
-		"too large a number":           {good + "spec: {completions: 2147483648}", `json: cannot unmarshal number 2147483648 into Go struct field JobSpec.spec.completions of type int32`},
-		"a truth for a text":           {good + "spec: {template: {metadata: {labels: {a: yes}}}}", `json: cannot unmarshal bool into Go struct field ObjectMeta.spec.template.metadata.labels of type string`},
-		"another kind":                 {"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}", `batch/v1 CronJob "c" cannot be run: only a Job of batch/v1 can`},
-		"another version":              {"apiVersion: batch/v2\nkind: Job", `batch/v2 Job "" cannot be run: only a Job of batch/v1 can`},
-		"no kind at all":               {"metadata: {name: x}", `apiVersion and kind are missing: batch/v1 and Job are wanted`},
-		"in the second document":       {good + "---\n" + good + "bogus: 1", `document 2: strict decoding error: unknown field "bogus"`},
-		"in an item":                   {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job}\n- {apiVersion: batch/v1, kind: Job, bogus: 1}\n", `items[1]: strict decoding error: unknown field "bogus"`},
-		"in an item of a list of jobs": {"apiVersion: batch/v1\nkind: JobList\nitems: [{kind: Pod, apiVersion: v1}]", `items[0]: v1 Pod is no Job of batch/v1`},
-		"an unknown field of a list":   {"apiVersion: v1\nkind: List\nbogus: 1\nitems: []\n", `strict decoding error: unknown field "bogus"`},
-		"a list":                       {"- 1\n- 2", `json: cannot unmarshal array into Go value of type v1.TypeMeta`},
-		"something after JSON":         {inJSON("a") + " garbage", "something follows the first object"},
-		"after an end that is marked":  {good + "...\n" + good, "something follows the first object"},
-		"after a return":               {strings.ReplaceAll(good+"---\n"+good, "\n", "\r"), "something follows the first object"},
-		"JSON values after a comment":  {"# two\n" + inJSON("a") + "\n" + inJSON("b"), "something follows the first object"},
-		"in the second JSON value":     {inJSON("a") + "\n---\n{\"apiVersion\": \"batch/v1\", \"kind\": \"Job\", \"bogus\": 1}", `document 2: strict decoding error: unknown field "bogus"`},
-		"bad YAML":                     {"a: [", `yaml: line 1: did not find expected node content`},
-		"broken JSON":                  {`{"apiVersion": "batch/v1"`, `yaml: line 1: did not find expected ',' or '}'`},
-		"a text":                       {"hello", `json: cannot unmarshal string into Go value of type v1.TypeMeta`},
+		"an unknown field": {
+			good + "spec: {paralelism: 1}", `strict decoding error: unknown field "spec.paralelism"`,
+		},
+		"a field with a capital": {good + "Spec: {}", `strict decoding error: unknown field "Spec"`},
+		"an unknown field in JSON": {
+			`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"bogus": 1}}}}`,
+			`strict decoding error: unknown field "spec.template.spec.bogus"`,
+		},
+		"a doubled field": {
+			good + "spec:\n  parallelism: 1\n  parallelism: 2", `strict decoding error: duplicate field "spec.parallelism"`,
+		},
+		"a doubled field in JSON": {
+			`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`,
+			`strict decoding error: duplicate field "spec.parallelism"`,
+		},
+		"a doubled field in a list": {
+			good + "spec:\n  template:\n    spec:\n      containers:\n      - {name: a}\n      - {name: b, name: c}",
+			`strict decoding error: duplicate field "spec.template.spec.containers[1].name"`,
+		},
+		"a doubled key of a map": {
+			good + "spec: {template: {metadata: {labels: {a: b, a: c}}}}",
+			`strict decoding error: duplicate field "spec.template.metadata.labels.a"`,
+		},
+		"two kinds of errors": {
+			good + "spec: {bogus: 1, suspend: true, suspend: true}",
+			`strict decoding error: duplicate field "spec.suspend", unknown field "spec.bogus"`,
+		},
+		"a text for a number": {
+			good + "spec: {completions: three}",
+			`json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32`,
+		},
+		"a fraction": {
+			good + "spec: {completions: 1.5}",
+			`json: cannot unmarshal number 1.5 into Go struct field JobSpec.spec.completions of type int32`,
+		},
+		"too large a number": {
+			good + "spec: {completions: 2147483648}",
+			`json: cannot unmarshal number 2147483648 into Go struct field JobSpec.spec.completions of type int32`,
+		},
+		"a truth for a text": {
+			good + "spec: {template: {metadata: {labels: {a: yes}}}}",
+			`json: cannot unmarshal bool into Go struct field ObjectMeta.spec.template.metadata.labels of type string`,
+		},
+		"another kind": {
+			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}",
+			`batch/v1 CronJob "c" cannot be run: only a Job of batch/v1 can`,
+		},
+		"another version": {
+			"apiVersion: batch/v2\nkind: Job", `batch/v2 Job "" cannot be run: only a Job of batch/v1 can`,
+		},
+		"no kind at all": {
+			"metadata: {name: x}", `apiVersion and kind are missing: batch/v1 and Job are wanted`,
+		},
+		"in the second document": {
+			good + "---\n" + good + "bogus: 1", `document 2: strict decoding error: unknown field "bogus"`,
+		},
+		"in an item": {
+			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job}\n- {apiVersion: batch/v1, kind: Job, " +
+				"bogus: 1}\n",
+			`items[1]: strict decoding error: unknown field "bogus"`,
+		},
+		"in an item of a list of jobs": {
+			"apiVersion: batch/v1\nkind: JobList\nitems: [{kind: Pod, apiVersion: v1}]",
+			`items[0]: v1 Pod is no Job of batch/v1`,
+		},
+		"an unknown field of a list": {
+			"apiVersion: v1\nkind: List\nbogus: 1\nitems: []\n", `strict decoding error: unknown field "bogus"`,
+		},
+		"a list":                      {"- 1\n- 2", `json: cannot unmarshal array into Go value of type v1.TypeMeta`},
+		"something after JSON":        {inJSON("a") + " garbage", "something follows the first object"},
+		"after an end that is marked": {good + "...\n" + good, "something follows the first object"},
+		"after a return": {
+			strings.ReplaceAll(good+"---\n"+good, "\n", "\r"), "something follows the first object",
+		},
+		"JSON values after a comment": {"# two\n" + inJSON("a") + "\n" + inJSON("b"), "something follows the first object"},
+		"in the second JSON value": {
+			inJSON("a") + "\n---\n{\"apiVersion\": \"batch/v1\", \"kind\": \"Job\", \"bogus\": 1}",
+			`document 2: strict decoding error: unknown field "bogus"`,
+		},
+		"bad YAML":    {"a: [", `yaml: line 1: did not find expected node content`},
+		"broken JSON": {`{"apiVersion": "batch/v1"`, `yaml: line 1: did not find expected ',' or '}'`},
+		"a text":      {"hello", `json: cannot unmarshal string into Go value of type v1.TypeMeta`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			jobs, err := Decode([]byte(c.text))
@@ -110,7 +178,12 @@ func TestDecodeErrors(t *testing.T) {
 		})
 	}
 	_, err := Decode([]byte(good + "bogus: 1\n---\n" + good + "---\n" + good + "spec: {x: 1}"))
-	require.EqualError(t, err, "document 1: strict decoding error: unknown field \"bogus\"\ndocument 3: strict decoding error: unknown field \"spec.x\"", "all that is wrong")
+	require.EqualError(
+		t, err,
+		"document 1: strict decoding error: unknown field \"bogus\"\ndocument 3: strict decoding error: unknown field "+
+			"\"spec.x\"",
+		"all that is wrong",
+	)
 	_, err = Decode(make([]byte, MaxSize+1))
 	require.ErrorContains(t, err, "at most 16777216 are read")
 }
@@ -121,11 +194,14 @@ func TestDecodeIsBounded(t *testing.T) {
 	var laughs strings.Builder
 	laughs.WriteString("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")
 	for i := 1; i < 12; i++ {
-		fmt.Fprintf(&laughs, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
+		fmt.Fprintf(
+			&laughs, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "),
+		)
 	}
 	for name, text := range map[string]string{
-		"many aliases":       "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 200) + "]",
-		"aliases as keys":    "a: &a {" + strings.Repeat("x", 1000) + ": 1}\nb: [" + strings.Repeat("{<<: *a},", 40_000) + "]",
+		"many aliases": "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 200) + "]",
+		"aliases as keys": "a: &a {" + strings.Repeat("x", 1000) + ": 1}\nb: [" + strings.Repeat("{<<: *a},",
+			40_000) + "]",
 		"aliases of aliases": laughs.String(),
 		"an alias of itself": "a: &a [*a]",
 		"deep YAML":          strings.Repeat("[", 100_000),

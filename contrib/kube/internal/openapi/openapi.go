@@ -91,10 +91,15 @@ func New(resources []Resource) *Document {
 func (r Resource) operations() map[string]operation {
 	ok := map[string]any{"200": map[string]string{"description": "OK"}}
 	kind := metav1.GroupVersionKind(r.Kind)
-	operations := map[string]operation{"get": {Description: "read the specified " + r.Kind.Kind, Responses: ok, Kind: kind, Action: "get"}}
+	operations := map[string]operation{"get": {
+		Description: "read the specified " + r.Kind.Kind, Responses: ok, Kind: kind, Action: "get",
+	}}
 	if r.Patch {
-		schema := map[string]any{"schema": map[string]string{"$ref": "#/components/schemas/" + modelName(reflect.TypeFor[metav1.Patch]())}}
-		operations["patch"] = operation{Description: "partially update the specified " + r.Kind.Kind, Responses: ok, Kind: kind,
+		schema := map[string]any{"schema": map[string]string{
+			"$ref": "#/components/schemas/" + modelName(reflect.TypeFor[metav1.Patch]()),
+		}}
+		operations["patch"] = operation{Description: "partially update the specified " + r.Kind.Kind, Responses: ok,
+			Kind:   kind,
 			Action: "patch", Parameters: patchParameters(), RequestBody: &body{Content: map[string]any{
 				"application/json-patch+json": schema, "application/merge-patch+json": schema,
 				"application/strategic-merge-patch+json": schema, "application/apply-patch+yaml": schema}}}

@@ -10,7 +10,9 @@ import (
 )
 
 func describeJob() *Document {
-	return New([]Resource{{Path: "/jobs/{name}", Kind: batchv1.SchemeGroupVersion.WithKind("Job"), Object: new(batchv1.Job), Patch: true}})
+	return New([]Resource{{
+		Path: "/jobs/{name}", Kind: batchv1.SchemeGroupVersion.WithKind("Job"), Object: new(batchv1.Job), Patch: true,
+	}})
 }
 
 // TestReferences wants a schema for every name that is referred to.
@@ -31,7 +33,9 @@ func TestFields(t *testing.T) {
 	spec := schemas["io.k8s.api.batch.v1.JobSpec"]
 	require.Equal(t, "integer", spec.Properties["parallelism"].Type)
 	require.Equal(t, "int32", spec.Properties["parallelism"].Format)
-	require.Contains(t, spec.Properties["suspend"].Description, "suspend specifies whether the Job controller should create Pods")
+	require.Contains(
+		t, spec.Properties["suspend"].Description, "suspend specifies whether the Job controller should create Pods",
+	)
 	require.Equal(t, []string{"template"}, spec.Required)
 	pod := schemas["io.k8s.api.core.v1.PodSpec"]
 	containers := pod.Properties["containers"]

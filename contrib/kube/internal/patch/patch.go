@@ -52,7 +52,9 @@ func Apply(kind types.PatchType, live, patch []byte, sample any) ([]byte, error)
 func applyStrategic(live, patch []byte, sample any) ([]byte, error) {
 	if bytes.Count(live, []byte{','})*bytes.Count(patch, []byte{','}) > mostComparisons {
 		if items(live)*items(patch) > mostComparisons {
-			return nil, apierrors.NewRequestEntityTooLargeError("the lists of the object and of the patch are too long to be merged")
+			return nil, apierrors.NewRequestEntityTooLargeError(
+				"the lists of the object and of the patch are too long to be merged",
+			)
 		}
 	}
 	after, err := strategicpatch.StrategicMergePatch(live, patch, sample)

@@ -73,7 +73,8 @@ func (p *template) environment(a batch.Attempt, c *corev1.Container) *environmen
 
 // valueFrom finds the value of a source; a key of a config map or secret, which do
 // not exist here, has none.
-func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string, bool) {
+func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string,
+	bool) {
 	switch {
 	case from.FieldRef != nil:
 		value, _ := FieldValue(meta(), from.FieldRef.FieldPath)

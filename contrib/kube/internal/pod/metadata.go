@@ -64,7 +64,8 @@ func FieldValue(meta *metav1.ObjectMeta, path string) (string, bool) {
 	switch {
 	case ok && list == "metadata.labels":
 		return meta.Labels[key], true
-	case ok && list == "metadata.annotations" && key != batchv1.JobIndexFailureCountAnnotation && key != batchv1.JobIndexIgnoredFailureCountAnnotation:
+	case ok && list == "metadata.annotations" && key != batchv1.JobIndexFailureCountAnnotation &&
+		key != batchv1.JobIndexIgnoredFailureCountAnnotation:
 		return meta.Annotations[key], true
 	}
 	return "", false
@@ -73,7 +74,8 @@ func FieldValue(meta *metav1.ObjectMeta, path string) (string, bool) {
 // ResourceValue is the value of a resource that container c, or the one of all
 // that ref names, asks for or is limited to, in units of the divisor, rounded up;
 // false if it does neither.
-func ResourceValue(c *corev1.Container, all map[string]*corev1.Container, ref *corev1.ResourceFieldSelector) (string, bool) {
+func ResourceValue(c *corev1.Container, all map[string]*corev1.Container, ref *corev1.ResourceFieldSelector) (string,
+	bool) {
 	if ref.ContainerName != "" {
 		c = all[ref.ContainerName]
 	}

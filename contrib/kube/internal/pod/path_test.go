@@ -28,5 +28,8 @@ func TestReplacePath(t *testing.T) {
 		})
 	}
 	require.Equal(t, "text", replacePath("text", "", "NEW", false), "no path")
-	require.Equal(t, "cat NEW/x NEW /dev/logs /a/dev/log/x", replacePath("cat /dev/log/x /dev/log /dev/logs /a/dev/log/x", path, "NEW", true))
+	require.Equal(
+		t, "cat NEW/x NEW /dev/logs /a/dev/log/x",
+		replacePath("cat /dev/log/x /dev/log /dev/logs /a/dev/log/x", path, "NEW", true),
+	)
 }

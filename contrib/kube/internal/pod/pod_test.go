@@ -107,35 +107,101 @@ func TestProcess(t *testing.T) {
 		log      []string
 		output   string
 	}{
-		"prints":                   {pod: shell("echo 3.14"), log: []string{"3.14"}},
-		"fails":                    {pod: shell("exit 42"), exit: 42},
-		"is not there":             {pod: "containers: [{name: main, image: process, command: [no-such-program]}]", exit: 127},
-		"is called nothing":        {pod: "containers: [{name: main, image: process, command: [$(P)], env: [{name: P, value: ''}]}]", exit: 1},
-		"is found in a given path": {pod: "containers: [{name: main, image: process, command: [tool, x]}]", settings: Settings{Env: []string{"PATH=" + dir + ":/bin"}}, log: []string{"tool x"}},
-		"is in the directory":      {pod: "containers: [{name: main, image: process, command: [./tool, x]}]", settings: Settings{Dir: dir}, log: []string{"tool x"}},
-		"has command and args":     {pod: "containers: [{name: main, image: process, command: [echo, a], args: [b, $(X), $(Y), $$(X)], env: [{name: X, value: x y}]}]", log: []string{"a b x y $(Y) $(X)"}},
-		"has an environment":       {pod: shell("echo $A $B", "env: [{name: A, value: one}, {name: B, value: $(A)-$(C)-two}, {name: C, value: late}]"), log: []string{"one one-$(C)-two"}},
-		"sees settings":            {pod: shell("echo $A $B", "env: [{name: B, value: mine}]"), settings: Settings{Env: []string{"A=theirs", "B=theirs"}}, log: []string{"theirs mine"}},
-		"starts in the directory":  {pod: shell("pwd"), settings: Settings{Dir: dir}, log: []string{dir}},
-		"starts in its own":        {pod: shell("pwd", "workingDir: sub"), settings: Settings{Dir: dir}, log: []string{dir + "/sub"}},
-		"starts somewhere else":    {pod: shell("pwd", "workingDir: /"), settings: Settings{Dir: dir}, log: []string{"/"}},
-		"starts nowhere":           {pod: shell("pwd", "workingDir: /no/such/directory"), exit: 126},
-		"is found in its own path": {pod: "containers: [{name: main, image: process, command: [tool, x], env: [{name: PATH, value: " + dir + ":/bin:/usr/bin}]}]", log: []string{"tool x"}},
-		"is nowhere in its path":   {pod: "containers: [{name: main, image: process, command: [echo, x], env: [{name: PATH, value: '.:/nowhere'}]}]", exit: 127},
-		"leaves a message":         {pod: shell("echo -n done >/dev/termination-log"), output: "done"},
-		"leaves one elsewhere":     {pod: shell("echo -n done >$MSG", "terminationMessagePath: /my/log", "env: [{name: MSG, value: /my/log}]"), output: "done"},
-		"leaves one and fails":     {pod: shell("echo -n sorry >/dev/termination-log; exit 3"), exit: 3, output: "sorry"},
-		"removes its message":      {pod: shell("rm /dev/termination-log")},
-		"fails and prints":         {pod: shell("echo out; exit 3"), exit: 3, log: []string{"out"}},
-		"lets its log speak":       {pod: shell("echo one; echo two; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, output: "one\ntwo\n"},
-		"lets its errors speak":    {pod: shell("echo err >&2; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, output: "err\n"},
-		"succeeds without a word":  {pod: shell("echo out", "terminationMessagePolicy: FallbackToLogsOnError"), log: []string{"out"}},
-		"prefers its message":      {pod: shell("echo out; echo -n msg >/dev/termination-log; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, log: []string{"out"}, output: "msg"},
-		"knows who it is":          {pod: shell("echo $WHERE $IN $L $A $E", "env:", "- {name: WHERE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}", "- {name: IN, value: in}", "- {name: L, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}", "- {name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['team']\"}}}", "- {name: E, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['none']\"}}}"), log: []string{"math in digits number theory"}},
-		"knows its job":            {pod: shell("echo $J", "env: [{name: J, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['job-name']\"}}}]"), log: []string{"pi"}},
-		"knows its limits":         {pod: shell("echo $C $M $R", "resources: {limits: {cpu: 1500m, memory: 2049Ki}, requests: {cpu: 250m}}", "env:", "- {name: C, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}", "- {name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}", "- {name: R, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}"), log: []string{"2 3 250"}},
-		"does without a secret":    {pod: shell("echo ${S-unset}", "env: [{name: S, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]"), log: []string{"unset"}},
-		"has a host name":          {pod: shell("echo $HOSTNAME") + "hostname: tower\n", log: []string{"tower"}},
+		"prints": {pod: shell("echo 3.14"), log: []string{"3.14"}},
+		"fails":  {pod: shell("exit 42"), exit: 42},
+		"is not there": {
+			pod: "containers: [{name: main, image: process, command: [no-such-program]}]", exit: 127,
+		},
+		"is called nothing": {
+			pod: "containers: [{name: main, image: process, command: [$(P)], env: [{name: P, value: ''}]}]", exit: 1,
+		},
+		"is found in a given path": {
+			pod:      "containers: [{name: main, image: process, command: [tool, x]}]",
+			settings: Settings{Env: []string{"PATH=" + dir + ":/bin"}}, log: []string{"tool x"},
+		},
+		"is in the directory": {
+			pod: "containers: [{name: main, image: process, command: [./tool, x]}]", settings: Settings{Dir: dir},
+			log: []string{"tool x"},
+		},
+		"has command and args": {
+			pod: "containers: [{name: main, image: process, command: [echo, a], args: [b, $(X), $(Y), $$(X)], env: [{name: " +
+				"X, value: x y}]}]",
+			log: []string{"a b x y $(Y) $(X)"},
+		},
+		"has an environment": {
+			pod: shell("echo $A $B", "env: [{name: A, value: one}, {name: B, value: $(A)-$(C)-two}, {name: C, value: late}]"),
+			log: []string{"one one-$(C)-two"},
+		},
+		"sees settings": {
+			pod: shell("echo $A $B", "env: [{name: B, value: mine}]"), settings: Settings{Env: []string{"A=theirs", "B=theirs"}},
+			log: []string{"theirs mine"},
+		},
+		"starts in the directory": {pod: shell("pwd"), settings: Settings{Dir: dir}, log: []string{dir}},
+		"starts in its own": {
+			pod: shell("pwd", "workingDir: sub"), settings: Settings{Dir: dir}, log: []string{dir + "/sub"},
+		},
+		"starts somewhere else": {pod: shell("pwd", "workingDir: /"), settings: Settings{Dir: dir}, log: []string{"/"}},
+		"starts nowhere":        {pod: shell("pwd", "workingDir: /no/such/directory"), exit: 126},
+		"is found in its own path": {
+			pod: "containers: [{name: main, image: process, command: [tool, x], env: [{name: PATH, value: " + dir +
+				":/bin:/usr/bin}]}]",
+			log: []string{"tool x"},
+		},
+		"is nowhere in its path": {
+			pod:  "containers: [{name: main, image: process, command: [echo, x], env: [{name: PATH, value: '.:/nowhere'}]}]",
+			exit: 127,
+		},
+		"leaves a message": {pod: shell("echo -n done >/dev/termination-log"), output: "done"},
+		"leaves one elsewhere": {
+			pod:    shell("echo -n done >$MSG", "terminationMessagePath: /my/log", "env: [{name: MSG, value: /my/log}]"),
+			output: "done",
+		},
+		"leaves one and fails": {pod: shell("echo -n sorry >/dev/termination-log; exit 3"), exit: 3, output: "sorry"},
+		"removes its message":  {pod: shell("rm /dev/termination-log")},
+		"fails and prints":     {pod: shell("echo out; exit 3"), exit: 3, log: []string{"out"}},
+		"lets its log speak": {
+			pod: shell("echo one; echo two; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3,
+			output: "one\ntwo\n",
+		},
+		"lets its errors speak": {
+			pod: shell("echo err >&2; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, output: "err\n",
+		},
+		"succeeds without a word": {
+			pod: shell("echo out", "terminationMessagePolicy: FallbackToLogsOnError"), log: []string{"out"},
+		},
+		"prefers its message": {
+			pod: shell(
+				"echo out; echo -n msg >/dev/termination-log; exit 3", "terminationMessagePolicy: FallbackToLogsOnError",
+			),
+			exit: 3, log: []string{"out"}, output: "msg",
+		},
+		"knows who it is": {
+			pod: shell(
+				"echo $WHERE $IN $L $A $E", "env:", "- {name: WHERE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}",
+				"- {name: IN, value: in}", "- {name: L, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}",
+				"- {name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['team']\"}}}",
+				"- {name: E, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['none']\"}}}",
+			),
+			log: []string{"math in digits number theory"},
+		},
+		"knows its job": {
+			pod: shell("echo $J", "env: [{name: J, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['job-name']\"}}}]"),
+			log: []string{"pi"},
+		},
+		"knows its limits": {
+			pod: shell(
+				"echo $C $M $R", "resources: {limits: {cpu: 1500m, memory: 2049Ki}, requests: {cpu: 250m}}", "env:",
+				"- {name: C, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}",
+				"- {name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}",
+				"- {name: R, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}",
+			),
+			log: []string{"2 3 250"},
+		},
+		"does without a secret": {
+			pod: shell("echo ${S-unset}", "env: [{name: S, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]"),
+			log: []string{"unset"},
+		},
+		"has a host name": {pod: shell("echo $HOSTNAME") + "hostname: tower\n", log: []string{"tower"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, job(t, c.pod), c.settings, nil)
@@ -185,7 +251,10 @@ containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLo
 		require.True(t, p.closed, name)
 		texts[name] = p.String()
 	}
-	require.Equal(t, map[string]string{"first stdout": "one\n", "first stderr": "", "main stdout": "three", "main stderr": "four\n"}, texts)
+	require.Equal(
+		t, map[string]string{"first stdout": "one\n", "first stderr": "", "main stdout": "three", "main stderr": "four\n"},
+		texts,
+	)
 }
 
 // TestIndex wants the index in the environment of an Indexed job's pod, last,
@@ -193,11 +262,20 @@ containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLo
 func TestIndex(t *testing.T) {
 	indexed := func(j *batch.Job) { j.CompletionMode, j.Completions = batch.Indexed, new(1) }
 	for name, c := range map[string]struct{ pod, want string }{
-		"by its name":      {shell("echo $JOB_COMPLETION_INDEX $HOSTNAME") + "hostname: ignored\n", "0 pi-0"},
-		"in arguments":     {shell("echo $(JOB_COMPLETION_INDEX)"), "0"},
-		"not in variables": {shell("echo $A", "env: [{name: A, value: <$(JOB_COMPLETION_INDEX)>}]"), "<$(JOB_COMPLETION_INDEX)>"},
-		"overridden":       {shell("echo $JOB_COMPLETION_INDEX", "env: [{name: JOB_COMPLETION_INDEX, value: mine}]"), "mine"},
-		"as an annotation": {shell("echo $I", "env: [{name: I, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['batch.kubernetes.io/job-completion-index']\"}}}]"), "0"},
+		"by its name":  {shell("echo $JOB_COMPLETION_INDEX $HOSTNAME") + "hostname: ignored\n", "0 pi-0"},
+		"in arguments": {shell("echo $(JOB_COMPLETION_INDEX)"), "0"},
+		"not in variables": {
+			shell("echo $A", "env: [{name: A, value: <$(JOB_COMPLETION_INDEX)>}]"), "<$(JOB_COMPLETION_INDEX)>",
+		},
+		"overridden": {shell("echo $JOB_COMPLETION_INDEX", "env: [{name: JOB_COMPLETION_INDEX, value: mine}]"), "mine"},
+		"as an annotation": {
+			shell(
+				"echo $I",
+				"env: [{name: I, valueFrom: {fieldRef: {fieldPath: "+
+					"\"metadata.annotations['batch.kubernetes.io/job-completion-index']\"}}}]",
+			),
+			"0",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, []string{c.want}, run(t, job(t, c.pod), Settings{}, indexed).log)
@@ -279,17 +357,35 @@ func TestInitContainers(t *testing.T) {
 		exit     int
 		ready    string // message of the condition Initialized
 	}{
-		"all succeed":                      {policy: "Never", order: "first second main", phase: batch.AttemptSucceeded},
-		"the first fails":                  {policy: "Never", failures: map[string]int{"first": 1}, order: "first", phase: batch.AttemptFailed, failed: "first", exit: 11, ready: "containers with incomplete status: [first second]"},
-		"the second fails":                 {policy: "Never", failures: map[string]int{"second": 1}, order: "first second", phase: batch.AttemptFailed, failed: "second", exit: 12, ready: "containers with incomplete status: [second]"},
-		"the container fails":              {policy: "Never", failures: map[string]int{"main": 1}, order: "first second main", phase: batch.AttemptFailed, failed: "main", exit: 13},
-		"the second is tried again":        {policy: "OnFailure", failures: map[string]int{"second": 1}, order: "first second second main", phase: batch.AttemptSucceeded},
-		"the container alone is restarted": {policy: "OnFailure", failures: map[string]int{"main": 1}, order: "first second main main", phase: batch.AttemptSucceeded},
+		"all succeed": {policy: "Never", order: "first second main", phase: batch.AttemptSucceeded},
+		"the first fails": {
+			policy: "Never", failures: map[string]int{"first": 1}, order: "first", phase: batch.AttemptFailed, failed: "first",
+			exit: 11, ready: "containers with incomplete status: [first second]",
+		},
+		"the second fails": {
+			policy: "Never", failures: map[string]int{"second": 1}, order: "first second", phase: batch.AttemptFailed,
+			failed: "second", exit: 12, ready: "containers with incomplete status: [second]",
+		},
+		"the container fails": {
+			policy: "Never", failures: map[string]int{"main": 1}, order: "first second main", phase: batch.AttemptFailed,
+			failed: "main", exit: 13,
+		},
+		"the second is tried again": {
+			policy: "OnFailure", failures: map[string]int{"second": 1}, order: "first second second main",
+			phase: batch.AttemptSucceeded,
+		},
+		"the container alone is restarted": {
+			policy: "OnFailure", failures: map[string]int{"main": 1}, order: "first second main main",
+			phase: batch.AttemptSucceeded,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var order []string
 			m := job(t, threeContainers+"restartPolicy: "+c.policy+"\n")
-			r := run(t, m, functions(&order, c.failures), func(j *batch.Job) { j.BackoffLimit = nil; j.FailurePolicy = giveUp(c.policy) })
+			r := run(t, m, functions(&order, c.failures), func(j *batch.Job) {
+				j.BackoffLimit = nil
+				j.FailurePolicy = giveUp(c.policy)
+			})
 			require.Equal(t, c.order, strings.Join(order, " "))
 			require.Equal(t, c.phase, r.Phase)
 			i := slices.IndexFunc(r.Conditions, func(c batch.Condition) bool { return c.Type == "Initialized" })
@@ -357,7 +453,8 @@ volumes: [{name: input, emptyDir: {}}]`)
 
 // TestPanic wants to know which container it was.
 func TestPanic(t *testing.T) {
-	settings := Settings{Functions: map[string]Function{"note": func(_ context.Context, _ batch.Attempt, c Container) error {
+	settings := Settings{Functions: map[string]Function{"note": func(_ context.Context, _ batch.Attempt,
+		c Container) error {
 		if c.Name == "second" {
 			panic("oh")
 		}

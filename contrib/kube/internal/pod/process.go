@@ -20,7 +20,8 @@ import (
 
 // runProcess runs a container's command as [batch.Command] does, and leaves its
 // termination message.
-func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string, env *environment) error {
+func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string,
+	env *environment) error {
 	command := batch.Command{Args: args, Env: p.processEnv(a, env), Dir: p.workingDir(c)}
 	dir := []string{command.Dir}
 	if err := mount(a, c, args, command.Env, dir); err != nil {
@@ -146,7 +147,8 @@ func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*
 		m.logs = new(tail)
 		command.Stdout, command.Stderr = m.logs, m.logs
 	}
-	if !mentions(command.Args, c.TerminationMessagePath, false) && !mentions(command.Env, c.TerminationMessagePath, false) {
+	if !mentions(command.Args, c.TerminationMessagePath, false) && !mentions(command.Env, c.TerminationMessagePath,
+		false) {
 		return m, nil
 	}
 	dir, err := a.Dir()

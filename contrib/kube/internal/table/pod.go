@@ -15,7 +15,12 @@ var PodColumns = []metav1.TableColumnDefinition{
 	nameColumn(0),
 	column("Ready", "string", "", "The aggregate readiness state of this pod for accepting traffic.", 0),
 	column("Status", "string", "", "The aggregate status of the containers in this pod.", 0),
-	column("Restarts", "string", "", "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.", 0),
+	column(
+		"Restarts", "string", "",
+		"The number of times the containers in this pod have been restarted and when the last container in this pod has "+
+			"restarted.",
+		0,
+	),
 	ageColumn(),
 	column("IP", "string", "", corev1.PodStatus{}.SwaggerDoc()["podIP"], 1),
 	column("Node", "string", "", corev1.PodSpec{}.SwaggerDoc()["nodeName"], 1),

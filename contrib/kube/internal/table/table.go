@@ -17,7 +17,9 @@ const none = "<none>"
 
 // column is a column that is always shown; one of priority 1 only if asked for.
 func column(name, kind, format, description string, priority int32) metav1.TableColumnDefinition {
-	return metav1.TableColumnDefinition{Name: name, Type: kind, Format: format, Description: description, Priority: priority}
+	return metav1.TableColumnDefinition{
+		Name: name, Type: kind, Format: format, Description: description, Priority: priority,
+	}
 }
 
 // nameColumn and ageColumn are those that all kinds have.

@@ -27,15 +27,27 @@ func TestJobStatus(t *testing.T) {
 		kind []batchv1.JobConditionType
 		want string
 	}{
-		"without conditions":             {want: "Running"},
-		"complete":                       {kind: []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet, batchv1.JobComplete}, want: "Complete"},
-		"failed":                         {kind: []batchv1.JobConditionType{batchv1.JobFailureTarget, batchv1.JobFailed}, want: "Failed"},
-		"complete, though being deleted": {job: deleted, kind: []batchv1.JobConditionType{batchv1.JobComplete}, want: "Complete"},
-		"being deleted":                  {job: deleted, kind: []batchv1.JobConditionType{batchv1.JobSuspended}, want: "Terminating"},
-		"suspended":                      {kind: []batchv1.JobConditionType{batchv1.JobSuspended, batchv1.JobFailureTarget}, want: "Suspended"},
-		"about to fail":                  {kind: []batchv1.JobConditionType{batchv1.JobFailureTarget}, want: "FailureTarget"},
-		"about to succeed":               {kind: []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet}, want: "SuccessCriteriaMet"},
-		"with a condition nobody knows":  {kind: []batchv1.JobConditionType{"Finished"}, want: "Running"},
+		"without conditions": {want: "Running"},
+		"complete": {
+			kind: []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet, batchv1.JobComplete}, want: "Complete",
+		},
+		"failed": {
+			kind: []batchv1.JobConditionType{batchv1.JobFailureTarget, batchv1.JobFailed}, want: "Failed",
+		},
+		"complete, though being deleted": {
+			job: deleted, kind: []batchv1.JobConditionType{batchv1.JobComplete}, want: "Complete",
+		},
+		"being deleted": {
+			job: deleted, kind: []batchv1.JobConditionType{batchv1.JobSuspended}, want: "Terminating",
+		},
+		"suspended": {
+			kind: []batchv1.JobConditionType{batchv1.JobSuspended, batchv1.JobFailureTarget}, want: "Suspended",
+		},
+		"about to fail": {kind: []batchv1.JobConditionType{batchv1.JobFailureTarget}, want: "FailureTarget"},
+		"about to succeed": {
+			kind: []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet}, want: "SuccessCriteriaMet",
+		},
+		"with a condition nobody knows": {kind: []batchv1.JobConditionType{"Finished"}, want: "Running"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +61,9 @@ func TestJobCells(t *testing.T) {
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "a", CreationTimestamp: *ago(3 * time.Hour)},
 		Spec: batchv1.JobSpec{Completions: new(int32(5)),
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "i"}, {Name: "y", Image: "j"}}}}},
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{
+				{Name: "x", Image: "i"}, {Name: "y", Image: "j"},
+			}}}},
 		Status: batchv1.JobStatus{Succeeded: 2, StartTime: ago(90 * time.Second)},
 	}
 	require.Equal(t, []any{"a", "Running", "2/5", "90s", "3h", "x,y", "i,j", "<none>"}, Job(job))
@@ -70,7 +84,9 @@ func TestPodStatus(t *testing.T) {
 		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
 	}
 	terminated := func(reason string, code, signal int32) corev1.ContainerState {
-		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code, Signal: signal}}
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			Reason: reason, ExitCode: code, Signal: signal,
+		}}
 	}
 	running := corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}
 	tests := map[string]struct {
@@ -81,24 +97,60 @@ func TestPodStatus(t *testing.T) {
 		containers []corev1.ContainerState
 		want       string
 	}{
-		"pending":                      {phase: corev1.PodPending, want: "Pending"},
-		"a container being made":       {phase: corev1.PodPending, containers: []corev1.ContainerState{waiting("ContainerCreating")}, want: "ContainerCreating"},
-		"running":                      {phase: corev1.PodRunning, containers: []corev1.ContainerState{running}, want: "Running"},
-		"succeeded":                    {phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0, 0)}, want: "Completed"},
-		"failed":                       {phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error"},
-		"failed by a signal":           {phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 137, 9)}, want: "Signal:9"},
-		"failed without a reason":      {phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 3, 0)}, want: "ExitCode:3"},
-		"evicted":                      {phase: corev1.PodFailed, reason: "Evicted", want: "Evicted"},
-		"waiting for a restart":        {phase: corev1.PodRunning, containers: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "CrashLoopBackOff"},
-		"being deleted":                {phase: corev1.PodRunning, deleted: true, containers: []corev1.ContainerState{running}, want: "Terminating"},
-		"deleted after its end":        {phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error"},
-		"one done, one running":        {phase: corev1.PodRunning, containers: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "NotReady"},
-		"one done, another failed":     {phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Completed", 0, 0), terminated("Error", 1, 0)}, want: "Error"},
-		"the second init container":    {phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "Init:1/2"},
-		"a failed init container":      {phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Init:Error"},
-		"an init container by signal":  {phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 137, 9)}, want: "Init:Signal:9"},
-		"an init container by code":    {phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 4, 0)}, want: "Init:ExitCode:4"},
-		"an init container that waits": {phase: corev1.PodPending, init: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "Init:CrashLoopBackOff"},
+		"pending": {phase: corev1.PodPending, want: "Pending"},
+		"a container being made": {
+			phase: corev1.PodPending, containers: []corev1.ContainerState{waiting("ContainerCreating")},
+			want: "ContainerCreating",
+		},
+		"running": {
+			phase: corev1.PodRunning, containers: []corev1.ContainerState{running}, want: "Running",
+		},
+		"succeeded": {
+			phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0, 0)}, want: "Completed",
+		},
+		"failed": {
+			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error",
+		},
+		"failed by a signal": {
+			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 137, 9)}, want: "Signal:9",
+		},
+		"failed without a reason": {
+			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 3, 0)}, want: "ExitCode:3",
+		},
+		"evicted": {phase: corev1.PodFailed, reason: "Evicted", want: "Evicted"},
+		"waiting for a restart": {
+			phase: corev1.PodRunning, containers: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "CrashLoopBackOff",
+		},
+		"being deleted": {
+			phase: corev1.PodRunning, deleted: true, containers: []corev1.ContainerState{running}, want: "Terminating",
+		},
+		"deleted after its end": {
+			phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1, 0)},
+			want: "Error",
+		},
+		"one done, one running": {
+			phase: corev1.PodRunning, containers: []corev1.ContainerState{terminated("Completed", 0, 0), running},
+			want: "NotReady",
+		},
+		"one done, another failed": {
+			phase:      corev1.PodFailed,
+			containers: []corev1.ContainerState{terminated("Completed", 0, 0), terminated("Error", 1, 0)}, want: "Error",
+		},
+		"the second init container": {
+			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "Init:1/2",
+		},
+		"a failed init container": {
+			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Init:Error",
+		},
+		"an init container by signal": {
+			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 137, 9)}, want: "Init:Signal:9",
+		},
+		"an init container by code": {
+			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 4, 0)}, want: "Init:ExitCode:4",
+		},
+		"an init container that waits": {
+			phase: corev1.PodPending, init: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "Init:CrashLoopBackOff",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -124,22 +176,32 @@ func TestPodCells(t *testing.T) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "a-x", CreationTimestamp: *ago(12 * time.Minute)},
 		Spec:       corev1.PodSpec{Containers: make([]corev1.Container, 2), NodeName: "here"},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "1.2.3.4"}}, ContainerStatuses: []corev1.ContainerStatus{
-			{Ready: true, State: corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}, RestartCount: 3,
-				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: *ago(2 * time.Minute)}}},
-			{RestartCount: 1}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "1.2.3.4"}},
+			ContainerStatuses: []corev1.ContainerStatus{
+				{Ready: true, State: corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}, RestartCount: 3,
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+						FinishedAt: *ago(2 * time.Minute),
+					}}},
+				{RestartCount: 1}}},
 	}
 	require.Equal(t, []any{"a-x", "1/2", "Running", "4 (2m ago)", "12m", "1.2.3.4", "here", "<none>", "<none>"}, Pod(pod))
 	require.Equal(t, []any{"", "0/0", "", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"}, Pod(new(corev1.Pod)))
 }
 
 func TestEventCells(t *testing.T) {
-	e := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "a.1"}, Type: "Normal", Reason: "Completed", Message: " Job completed\n",
-		InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "a"}, Source: corev1.EventSource{Component: "job-controller"},
+	e := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "a.1"}, Type: "Normal", Reason: "Completed",
+		Message:        " Job completed\n",
+		InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "a"}, Source: corev1.EventSource{
+			Component: "job-controller",
+		},
 		FirstTimestamp: *ago(5 * time.Minute), LastTimestamp: *ago(time.Minute), Count: 3}
-	require.Equal(t, []any{"60s", "Normal", "Completed", "job/a", "", "job-controller", "Job completed", "5m", int64(3), "a.1"}, Event(e))
-	series := &corev1.Event{EventTime: metav1.NewMicroTime(time.Now().Add(-time.Hour)), ReportingController: "c", ReportingInstance: "i",
-		Series: &corev1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(time.Now().Add(-time.Minute))}}
+	require.Equal(
+		t, []any{"60s", "Normal", "Completed", "job/a", "", "job-controller", "Job completed", "5m", int64(3), "a.1"},
+		Event(e),
+	)
+	series := &corev1.Event{EventTime: metav1.NewMicroTime(time.Now().Add(-time.Hour)), ReportingController: "c",
+		ReportingInstance: "i",
+		Series:            &corev1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(time.Now().Add(-time.Minute))}}
 	require.Equal(t, []any{"60s", "", "", "/", "", "c, i", "", "60m", int64(7), ""}, Event(series))
 	require.Equal(t, int64(1), Event(new(corev1.Event))[8])
 }

@@ -94,6 +94,7 @@ func TestPartOfAQuotaResource(t *testing.T) {
 	m := defaultedJob(t, []byte(`{"metadata": {"name": "j"}, "spec": {"template": {"spec": {"restartPolicy": "Never",
 		"containers": [{"name": "m", "image": "i", "resources": {"limits": {"requests.a/b": "1500m"}}}]}}}}`))
 	require.Equal(t, []string{
-		`spec.template.spec.containers[0].resources.limits[requests.a/b]: Invalid value: "requests.a/b": doesn't follow extended resource name standard`,
+		`spec.template.spec.containers[0].resources.limits[requests.a/b]: Invalid value: "requests.a/b": doesn't follow ` +
+			`extended resource name standard`,
 	}, textsOf(t, m, nil))
 }

@@ -30,7 +30,8 @@ func checkContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSourc
 	return append(errs, checkHostPorts(pod.Containers, path)...)
 }
 
-func checkInitContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSource, path *field.Path) field.ErrorList {
+func checkInitContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSource,
+	path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	names := make(map[string]bool, len(pod.Containers))
 	for _, c := range pod.Containers {
@@ -68,7 +69,9 @@ func checkHelpless(c *corev1.Container, path *field.Path) field.ErrorList {
 		{"startupProbe", c.StartupProbe != nil},
 	} {
 		if part.set {
-			errs = append(errs, field.Forbidden(path.Child(part.field), "may not be set for init containers without restartPolicy=Always"))
+			errs = append(
+				errs, field.Forbidden(path.Child(part.field), "may not be set for init containers without restartPolicy=Always"),
+			)
 		}
 	}
 	return errs
@@ -93,7 +96,9 @@ func checkContainer(c *corev1.Container, volumes map[string]*corev1.VolumeSource
 // checkInitRestartRules does not look at rules that cannot be there.
 func checkInitRestartRules(c *corev1.Container, path *field.Path) field.ErrorList {
 	if c.RestartPolicy == nil && len(c.RestartPolicyRules) > 0 {
-		return field.ErrorList{field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used")}
+		return field.ErrorList{
+			field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"),
+		}
 	}
 	return checkRestartRules(c, path)
 }
@@ -103,7 +108,9 @@ func checkRestartRules(c *corev1.Container, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch {
 	case c.RestartPolicy == nil && len(c.RestartPolicyRules) > 0:
-		errs = append(errs, field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
+		errs = append(
+			errs, field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"),
+		)
 	case c.RestartPolicy != nil:
 		errs = append(errs, knownOrEmpty(*c.RestartPolicy, path.Child("restartPolicy"),
 			corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)...)
@@ -180,7 +187,12 @@ func checkEnvSource(v *corev1.EnvVar, path *field.Path) field.ErrorList {
 	}
 	switch {
 	case sources == 0:
-		errs = append(errs, field.Invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"))
+		errs = append(
+			errs,
+			field.Invalid(
+				path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+			),
+		)
 	case v.Value != "":
 		errs = append(errs, field.Invalid(path, "", "may not be specified when `value` is not empty"))
 	case sources > 1:
@@ -206,7 +218,9 @@ func checkFieldRef(ref *corev1.ObjectFieldSelector, path *field.Path) field.Erro
 	case ref.FieldPath == "":
 		return field.ErrorList{field.Required(at, "")}
 	case ref.APIVersion != "v1":
-		return field.ErrorList{field.Invalid(at, ref.FieldPath, "error converting fieldPath: unsupported pod version: "+ref.APIVersion)}
+		return field.ErrorList{
+			field.Invalid(at, ref.FieldPath, "error converting fieldPath: unsupported pod version: "+ref.APIVersion),
+		}
 	}
 	if list, key, ok := Subscript(ref.FieldPath); ok {
 		return checkSubscript(list, key, ref.FieldPath, path)
@@ -217,7 +231,9 @@ func checkFieldRef(ref *corev1.ObjectFieldSelector, path *field.Path) field.Erro
 	case slices.Contains(otherFieldPaths, ref.FieldPath):
 		return field.ErrorList{field.NotSupported(at, ref.FieldPath, fieldPaths)}
 	}
-	return field.ErrorList{field.Invalid(at, ref.FieldPath, "error converting fieldPath: field label not supported: "+ref.FieldPath)}
+	return field.ErrorList{
+		field.Invalid(at, ref.FieldPath, "error converting fieldPath: field label not supported: "+ref.FieldPath),
+	}
 }
 
 // otherFieldPaths are those that only volumes may refer to, and selectors.
@@ -289,7 +305,9 @@ func checkEnvFrom(sources []corev1.EnvFromSource, path *field.Path) field.ErrorL
 	for i, source := range sources {
 		at := path.Index(i)
 		if source.Prefix != "" {
-			errs = append(errs, invalidEach(at.Child("prefix"), source.Prefix, utilvalidation.IsRelaxedEnvVarName(source.Prefix))...)
+			errs = append(
+				errs, invalidEach(at.Child("prefix"), source.Prefix, utilvalidation.IsRelaxedEnvVarName(source.Prefix))...,
+			)
 		}
 		if source.ConfigMapRef != nil {
 			errs = append(errs, checkRefName(source.ConfigMapRef.Name, at.Child("configMapRef"))...)

@@ -58,11 +58,15 @@ func Validate(m *batchv1.Job) field.ErrorList {
 
 // checkFinalizers wants those without a domain to be Kubernetes' own.
 func checkFinalizers(finalizers []string, path *field.Path) field.ErrorList {
-	standard := []string{string(corev1.FinalizerKubernetes), metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents}
+	standard := []string{
+		string(corev1.FinalizerKubernetes), metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents,
+	}
 	var errs field.ErrorList
 	for i, name := range finalizers {
 		if !strings.Contains(name, "/") && !slices.Contains(standard, name) {
-			errs = append(errs, field.Invalid(path.Index(i), name, "name is neither a standard finalizer name nor is it fully qualified"))
+			errs = append(
+				errs, field.Invalid(path.Index(i), name, "name is neither a standard finalizer name nor is it fully qualified"),
+			)
 		}
 	}
 	return errs
@@ -108,14 +112,17 @@ func checkGenerated(m *batchv1.Job) field.ErrorList {
 	var errs field.ErrorList
 	generated := generatedLabels(m)
 	path := field.NewPath("spec", "template", "metadata", "labels")
-	for _, key := range []string{legacyControllerUIDLabel, legacyJobNameLabel, batchv1.ControllerUidLabel, batchv1.JobNameLabel} {
+	for _, key := range []string{legacyControllerUIDLabel, legacyJobNameLabel, batchv1.ControllerUidLabel,
+		batchv1.JobNameLabel} {
 		if given := m.Spec.Template.Labels; given[key] != generated[key] {
 			errs = append(errs, field.Invalid(path.Key(key), given, fmt.Sprintf("must be '%s'", generated[key])))
 		}
 	}
 	selector, err := metav1.LabelSelectorAsSelector(m.Spec.Selector)
 	if err == nil && !selector.Matches(labels.Set(generated)) {
-		errs = append(errs, field.Invalid(field.NewPath("spec", "selector"), m.Spec.Selector, "`selector` not auto-generated"))
+		errs = append(
+			errs, field.Invalid(field.NewPath("spec", "selector"), m.Spec.Selector, "`selector` not auto-generated"),
+		)
 	}
 	return errs
 }

@@ -65,7 +65,8 @@ func atMost(n, limit int, path *field.Path) field.ErrorList {
 	return field.ErrorList{field.TooMany(path, n, limit)}
 }
 
-func checkFailureRule(spec *batchv1.JobSpec, rule *batchv1.PodFailurePolicyRule, names map[string]bool, path *field.Path) field.ErrorList {
+func checkFailureRule(spec *batchv1.JobSpec, rule *batchv1.PodFailurePolicyRule, names map[string]bool,
+	path *field.Path) field.ErrorList {
 	errs := oneOf(rule.Action, failureActions, path.Child("action"))
 	if rule.Action == batchv1.PodFailurePolicyActionFailIndex && spec.BackoffLimitPerIndex == nil {
 		errs = append(errs, field.Invalid(path.Child("action"), rule.Action, "requires the backoffLimitPerIndex to be set"))
@@ -76,9 +77,13 @@ func checkFailureRule(spec *batchv1.JobSpec, rule *batchv1.PodFailurePolicyRule,
 	errs = append(errs, checkPatterns(rule.OnPodConditions, path.Child("onPodConditions"))...)
 	switch byCode, byCondition := rule.OnExitCodes != nil, len(rule.OnPodConditions) > 0; {
 	case byCode && byCondition:
-		errs = append(errs, field.Invalid(path, field.OmitValueType{}, "specifying both OnExitCodes and OnPodConditions is not supported"))
+		errs = append(
+			errs, field.Invalid(path, field.OmitValueType{}, "specifying both OnExitCodes and OnPodConditions is not supported"),
+		)
 	case !byCode && !byCondition:
-		errs = append(errs, field.Invalid(path, field.OmitValueType{}, "specifying one of OnExitCodes and OnPodConditions is required"))
+		errs = append(
+			errs, field.Invalid(path, field.OmitValueType{}, "specifying one of OnExitCodes and OnPodConditions is required"),
+		)
 	}
 	return errs
 }
@@ -107,7 +112,8 @@ func invalidEach(path *field.Path, value any, wrong []string) field.ErrorList {
 	return errs
 }
 
-func checkExitCodes(names map[string]bool, on *batchv1.PodFailurePolicyOnExitCodesRequirement, path *field.Path) field.ErrorList {
+func checkExitCodes(names map[string]bool, on *batchv1.PodFailurePolicyOnExitCodesRequirement,
+	path *field.Path) field.ErrorList {
 	errs := oneOf(on.Operator, exitCodeOperators, path.Child("operator"))
 	if name := on.ContainerName; name != nil && !names[*name] {
 		errs = append(errs, field.Invalid(path.Child("containerName"), *name,
@@ -160,7 +166,9 @@ func checkSuccessPolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList
 	}
 	for i, rule := range rules {
 		if rule.SucceededCount == nil && rule.SucceededIndexes == nil {
-			errs = append(errs, field.Required(path.Index(i), "at least one of succeededCount or succeededIndexes must be specified"))
+			errs = append(
+				errs, field.Required(path.Index(i), "at least one of succeededCount or succeededIndexes must be specified"),
+			)
 		} else if spec.Completions != nil { // else they are reported as missing
 			errs = append(errs, checkSuccessRule(&rule, *spec.Completions, path.Index(i))...)
 		}
@@ -181,7 +189,9 @@ func checkSuccessRule(rule *batchv1.SuccessPolicyRule, completions int32, path *
 	}
 	if rule.SucceededIndexes != nil && count > size {
 		errs = append(errs, field.Invalid(path, count,
-			fmt.Sprintf("must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)", size)))
+			fmt.Sprintf(
+				"must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)", size,
+			)))
 	}
 	return errs
 }

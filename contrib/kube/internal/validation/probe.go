@@ -46,7 +46,9 @@ func checkProbe(p *corev1.Probe, readiness bool, path *field.Path) field.ErrorLi
 	}
 	switch {
 	case readiness && grace != nil:
-		errs = append(errs, field.Invalid(path.Child("terminationGracePeriodSeconds"), *grace, "must not be set for readinessProbes"))
+		errs = append(
+			errs, field.Invalid(path.Child("terminationGracePeriodSeconds"), *grace, "must not be set for readinessProbes"),
+		)
 	case !readiness && p.SuccessThreshold != 1:
 		errs = append(errs, field.Invalid(path.Child("successThreshold"), p.SuccessThreshold, "must be 1"))
 	}
@@ -65,7 +67,10 @@ func checkProbeHandler(h *corev1.ProbeHandler, path *field.Path) field.ErrorList
 	}{
 		{"exec", h.Exec != nil, func(at *field.Path) field.ErrorList { return checkExec(h.Exec, at) }},
 		{"httpGet", h.HTTPGet != nil, func(at *field.Path) field.ErrorList { return checkHTTPGet(h.HTTPGet, at) }},
-		{"tcpSocket", h.TCPSocket != nil, func(at *field.Path) field.ErrorList { return checkProbePort(h.TCPSocket.Port, at.Child("port")) }},
+		{
+			"tcpSocket", h.TCPSocket != nil,
+			func(at *field.Path) field.ErrorList { return checkProbePort(h.TCPSocket.Port, at.Child("port")) },
+		},
 		{"grpc", h.GRPC != nil, func(at *field.Path) field.ErrorList {
 			return checkProbePort(intstr.FromInt32(h.GRPC.Port), at.Child("port"))
 		}},
@@ -96,7 +101,9 @@ func checkHTTPGet(get *corev1.HTTPGetAction, path *field.Path) field.ErrorList {
 	errs := checkProbePort(get.Port, path.Child("port"))
 	errs = append(errs, knownOrEmpty(get.Scheme, path.Child("scheme"), corev1.URISchemeHTTP, corev1.URISchemeHTTPS)...)
 	for _, header := range get.HTTPHeaders {
-		errs = append(errs, invalidEach(path.Child("httpHeaders"), header.Name, utilvalidation.IsHTTPHeaderName(header.Name))...)
+		errs = append(
+			errs, invalidEach(path.Child("httpHeaders"), header.Name, utilvalidation.IsHTTPHeaderName(header.Name))...,
+		)
 	}
 	return errs
 }

@@ -85,7 +85,8 @@ func checkQuantity(name corev1.ResourceName, quantity resource.Quantity, path *f
 		errs = append(errs, field.Invalid(path, quantity.String(), "must be greater than or equal to 0"))
 	}
 	inQuota := strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix)
-	if whole := isExtended(name) && !inQuota || slices.Contains(countedResources, string(name)); whole && quantity.MilliValue()%1000 != 0 {
+	if whole := isExtended(name) && !inQuota || slices.Contains(countedResources,
+		string(name)); whole && quantity.MilliValue()%1000 != 0 {
 		errs = append(errs, field.Invalid(path, quantity, "must be an integer"))
 	}
 	if isHugePages(name) {
@@ -141,7 +142,8 @@ func checkResourceName(name corev1.ResourceName, path *field.Path) field.ErrorLi
 func checkExtended(name corev1.ResourceName, path *field.Path) field.ErrorList {
 	errs := invalidEach(path, name, utilvalidation.IsQualifiedName(string(name)))
 	quota := corev1.DefaultResourceRequestsPrefix + string(name)
-	if isExtended(name) && (strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix) || len(utilvalidation.IsQualifiedName(quota)) > 0) {
+	if isExtended(name) && (strings.HasPrefix(string(name),
+		corev1.DefaultResourceRequestsPrefix) || len(utilvalidation.IsQualifiedName(quota)) > 0) {
 		errs = append(errs, field.Invalid(path, name, "doesn't follow extended resource name standard"))
 	}
 	return errs

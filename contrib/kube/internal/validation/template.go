@@ -20,7 +20,9 @@ func checkTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.Err
 	errs = append(errs, validation.ValidateAnnotations(template.Annotations, path.Child("annotations"))...)
 	errs = append(errs, checkPod(&template.Spec, path.Child("spec"))...)
 	if len(template.Spec.EphemeralContainers) > 0 {
-		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+		errs = append(
+			errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"),
+		)
 	}
 	return errs
 }
@@ -33,7 +35,9 @@ func checkPod(pod *corev1.PodSpec, path *field.Path) field.ErrorList {
 		errs = append(errs, field.Required(path.Child("terminationGracePeriodSeconds"), ""))
 	}
 	if n := pod.ActiveDeadlineSeconds; n != nil && (*n < 1 || *n > math.MaxInt32) {
-		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *n, utilvalidation.InclusiveRangeError(1, math.MaxInt32)))
+		errs = append(
+			errs, field.Invalid(path.Child("activeDeadlineSeconds"), *n, utilvalidation.InclusiveRangeError(1, math.MaxInt32)),
+		)
 	}
 	errs = append(errs, checkPodPolicies(pod, path)...)
 	errs = append(errs, checkPodNames(pod, path)...)
@@ -66,7 +70,9 @@ func checkDNS(pod *corev1.PodSpec, path *field.Path) field.ErrorList {
 	case pod.DNSConfig == nil:
 		return field.ErrorList{field.Required(path, "must provide `dnsConfig` when `dnsPolicy` is None")}
 	case len(pod.DNSConfig.Nameservers) == 0:
-		return field.ErrorList{field.Required(path.Child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None")}
+		return field.ErrorList{
+			field.Required(path.Child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None"),
+		}
 	}
 	return nil
 }
@@ -110,7 +116,10 @@ func checkPodNames(pod *corev1.PodSpec, path *field.Path) field.ErrorList {
 		errs = append(errs, invalidEach(path.Child("runtimeClassName"), *name, utilvalidation.IsDNS1123Subdomain(*name))...)
 	}
 	for i, gate := range pod.ReadinessGates {
-		errs = append(errs, checkQualifiedName(string(gate.ConditionType), path.Child("readinessGates").Index(i).Child("conditionType"))...)
+		errs = append(
+			errs,
+			checkQualifiedName(string(gate.ConditionType), path.Child("readinessGates").Index(i).Child("conditionType"))...,
+		)
 	}
 	return errs
 }
@@ -118,7 +127,10 @@ func checkPodNames(pod *corev1.PodSpec, path *field.Path) field.ErrorList {
 func checkHosts(pod *corev1.PodSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if share := pod.ShareProcessNamespace; share != nil && *share && pod.HostPID {
-		errs = append(errs, field.Invalid(path.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"))
+		errs = append(
+			errs,
+			field.Invalid(path.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"),
+		)
 	}
 	for i, alias := range pod.HostAliases {
 		at := path.Child("hostAliases").Index(i)
@@ -141,7 +153,9 @@ func checkTolerations(tolerations []corev1.Toleration, path *field.Path) field.E
 				"operator must be Exists when `key` is empty, which means \"match all values and all keys\""))
 		}
 		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
-			errs = append(errs, field.Invalid(at.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+			errs = append(
+				errs, field.Invalid(at.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"),
+			)
 		}
 		errs = append(errs, checkTolerated(t, at.Child("operator"))...)
 		if t.Effect != "" {
@@ -211,7 +225,9 @@ func checkVolumeSource(source *corev1.VolumeSource, path *field.Path) field.Erro
 		errs = append(errs, field.Forbidden(path.Child(kind), "may not specify more than 1 volume type"))
 	}
 	if dir := source.EmptyDir; dir != nil && dir.SizeLimit != nil && dir.SizeLimit.Sign() < 0 {
-		errs = append(errs, field.Forbidden(path.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
+		errs = append(
+			errs, field.Forbidden(path.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"),
+		)
 	}
 	if claim := source.PersistentVolumeClaim; claim != nil && claim.ClaimName == "" {
 		errs = append(errs, field.Required(path.Child("persistentVolumeClaim", "claimName"), ""))
@@ -256,7 +272,9 @@ func checkMounts(c *corev1.Container, volumes map[string]*corev1.VolumeSource, p
 func checkSubPaths(mount corev1.VolumeMount, at, list *field.Path) field.ErrorList {
 	errs := checkDescending(mount.SubPath, list.Child("subPath"))
 	if mount.SubPath != "" && mount.SubPathExpr != "" {
-		errs = append(errs, field.Invalid(at.Child("subPathExpr"), mount.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
+		errs = append(
+			errs, field.Invalid(at.Child("subPathExpr"), mount.SubPathExpr, "subPathExpr and subPath are mutually exclusive"),
+		)
 	}
 	return append(errs, checkDescending(mount.SubPathExpr, list.Child("subPathExpr"))...)
 }
@@ -271,12 +289,21 @@ func checkPorts(ports []corev1.ContainerPort, path *field.Path) field.ErrorList 
 		if port.ContainerPort == 0 {
 			errs = append(errs, field.Required(at.Child("containerPort"), ""))
 		} else {
-			errs = append(errs, invalidEach(at.Child("containerPort"), port.ContainerPort, utilvalidation.IsValidPortNum(int(port.ContainerPort)))...)
+			errs = append(
+				errs,
+				invalidEach(
+					at.Child("containerPort"), port.ContainerPort, utilvalidation.IsValidPortNum(int(port.ContainerPort)),
+				)...,
+			)
 		}
 		if port.HostPort != 0 {
-			errs = append(errs, invalidEach(at.Child("hostPort"), port.HostPort, utilvalidation.IsValidPortNum(int(port.HostPort)))...)
+			errs = append(
+				errs, invalidEach(at.Child("hostPort"), port.HostPort, utilvalidation.IsValidPortNum(int(port.HostPort)))...,
+			)
 		}
-		errs = append(errs, known(port.Protocol, at.Child("protocol"), corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)...)
+		errs = append(
+			errs, known(port.Protocol, at.Child("protocol"), corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)...,
+		)
 	}
 	return errs
 }

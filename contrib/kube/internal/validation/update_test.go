@@ -64,13 +64,19 @@ func TestValidateUpdate(t *testing.T) {
 			s.PodReplacementPolicy = new(batchv1.Failed)
 			m.Labels, m.Annotations = map[string]string{"a": "b"}, map[string]string{"a": "b"}
 		}},
-		"completions": {change: func(m *batchv1.Job) { m.Spec.Completions = new(int32(2)) }, fields: []string{"spec.completions"}},
+		"completions": {
+			change: func(m *batchv1.Job) { m.Spec.Completions = new(int32(2)) }, fields: []string{"spec.completions"},
+		},
 		"completions of an Indexed job, alone": {old: indexedJob,
 			change: func(m *batchv1.Job) { m.Spec.Completions = new(int32(2)) }, fields: []string{"spec.completions"}},
 		"completions of an Indexed job, with parallelism": {old: indexedJob,
 			change: func(m *batchv1.Job) { m.Spec.Completions, m.Spec.Parallelism = new(int32(2)), new(int32(2)) }},
-		"parallelism of an Indexed job": {old: indexedJob, change: func(m *batchv1.Job) { m.Spec.Parallelism = new(int32(2)) }},
-		"no completions":                {old: indexedJob, change: func(m *batchv1.Job) { m.Spec.Completions = nil }, fields: []string{"spec.completions"}},
+		"parallelism of an Indexed job": {
+			old: indexedJob, change: func(m *batchv1.Job) { m.Spec.Parallelism = new(int32(2)) },
+		},
+		"no completions": {
+			old: indexedJob, change: func(m *batchv1.Job) { m.Spec.Completions = nil }, fields: []string{"spec.completions"},
+		},
 		"what may not change": {change: func(m *batchv1.Job) {
 			indexedJob(m)
 			m.Spec.Completions = new(int32(1))
@@ -80,17 +86,33 @@ func TestValidateUpdate(t *testing.T) {
 			m.Spec.PodFailurePolicy = new(batchv1.PodFailurePolicy)
 			m.Spec.PodReplacementPolicy = new(batchv1.Failed)
 			m.Spec.Selector.MatchLabels["job-name"] = "job"
-		}, fields: []string{"spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.backoffLimitPerIndex", "spec.managedBy", "spec.successPolicy"}},
-		"an image":                            {change: func(m *batchv1.Job) { m.Spec.Template.Spec.Containers[0].Image = "j" }, fields: []string{"spec.template"}},
-		"places of a job that runs":           {change: scheduling, fields: []string{"spec.template"}},
-		"places of a suspended job":           {old: suspended, change: scheduling},
-		"places of a job that was suspended":  {old: resumable, change: scheduling},
-		"places together with the resumption": {old: resumable, change: func(m *batchv1.Job) { scheduling(m); m.Spec.Suspend = new(false) }},
-		"places while pods stop":              {old: func(m *batchv1.Job) { resumable(m); m.Status.Active = 1 }, change: scheduling, fields: []string{"spec.template"}},
-		"places before the suspension shows":  {old: func(m *batchv1.Job) { resumable(m); m.Status.Conditions = nil }, change: scheduling, fields: []string{"spec.template"}},
-		"resources of a job that runs":        {change: resources, fields: []string{"spec.template"}},
-		"resources of a suspended job":        {old: suspended, change: resources},
-		"an image of a suspended job":         {old: suspended, change: func(m *batchv1.Job) { m.Spec.Template.Spec.Containers[0].Image = "j" }, fields: []string{"spec.template.spec"}},
+		}, fields: []string{
+			"spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.backoffLimitPerIndex", "spec.managedBy",
+			"spec.successPolicy",
+		}},
+		"an image": {
+			change: func(m *batchv1.Job) { m.Spec.Template.Spec.Containers[0].Image = "j" }, fields: []string{"spec.template"},
+		},
+		"places of a job that runs":          {change: scheduling, fields: []string{"spec.template"}},
+		"places of a suspended job":          {old: suspended, change: scheduling},
+		"places of a job that was suspended": {old: resumable, change: scheduling},
+		"places together with the resumption": {
+			old: resumable, change: func(m *batchv1.Job) { scheduling(m); m.Spec.Suspend = new(false) },
+		},
+		"places while pods stop": {
+			old: func(m *batchv1.Job) { resumable(m); m.Status.Active = 1 }, change: scheduling,
+			fields: []string{"spec.template"},
+		},
+		"places before the suspension shows": {
+			old: func(m *batchv1.Job) { resumable(m); m.Status.Conditions = nil }, change: scheduling,
+			fields: []string{"spec.template"},
+		},
+		"resources of a job that runs": {change: resources, fields: []string{"spec.template"}},
+		"resources of a suspended job": {old: suspended, change: resources},
+		"an image of a suspended job": {
+			old: suspended, change: func(m *batchv1.Job) { m.Spec.Template.Spec.Containers[0].Image = "j" },
+			fields: []string{"spec.template.spec"},
+		},
 		"another affinity of a suspended job": {old: suspended, change: func(m *batchv1.Job) {
 			m.Spec.Template.Spec.Affinity = &corev1.Affinity{PodAffinity: new(corev1.PodAffinity)}
 		}, fields: []string{"spec.template.spec"}},
@@ -103,8 +125,12 @@ func TestValidateUpdate(t *testing.T) {
 		"a name too long for more completions": {old: func(m *batchv1.Job) {
 			indexedJob(m)
 			m.Name = "a12345678901234567890123456789012345678901234567890123456789a"
-		}, change: func(m *batchv1.Job) { m.Spec.Completions, m.Spec.Parallelism = new(int32(11)), new(int32(11)) }, fields: []string{"metadata.name"}},
-		"a number that no job may have": {change: func(m *batchv1.Job) { m.Spec.Parallelism = new(int32(-1)) }, fields: []string{"spec.parallelism"}},
+		}, change: func(m *batchv1.Job) {
+			m.Spec.Completions, m.Spec.Parallelism = new(int32(11)), new(int32(11))
+		}, fields: []string{"metadata.name"}},
+		"a number that no job may have": {
+			change: func(m *batchv1.Job) { m.Spec.Parallelism = new(int32(-1)) }, fields: []string{"spec.parallelism"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := stored(c.old)

@@ -61,7 +61,9 @@ func (w *warner) pod(pod *corev1.PodSpec, path *field.Path) {
 	each(pod.InitContainers, path.Child("initContainers"))
 	each(pod.Containers, path.Child("containers"))
 	if n := pod.TerminationGracePeriodSeconds; n != nil && *n < 0 {
-		w.warn(path.Child("terminationGracePeriodSeconds"), "must be >= 0; negative values are invalid and will be treated as 1")
+		w.warn(
+			path.Child("terminationGracePeriodSeconds"), "must be >= 0; negative values are invalid and will be treated as 1",
+		)
 	}
 }
 
@@ -113,7 +115,10 @@ func (w *warner) ports(ports []corev1.ContainerPort, seen *portsSeen, path *fiel
 			seen.byNumber[number] = append(others, seenPort{port, at})
 		}
 		if other := seen.byName[port.Name]; other != nil && port.Name != "" {
-			w.warn(at, "duplicate port name %q with %s, services and probes that select ports by name will use %s", port.Name, other, other)
+			w.warn(
+				at, "duplicate port name %q with %s, services and probes that select ports by name will use %s", port.Name, other,
+				other,
+			)
 		} else {
 			seen.byName[port.Name] = at
 		}

@@ -173,7 +173,9 @@ func sameAttempt(a, b *batch.AttemptStatus) bool {
 
 // sortedPods are in the order of creation, so that changes are.
 func sortedPods(pods map[string]*Object) []*Object {
-	return slices.SortedFunc(maps.Values(pods), func(a, b *Object) int { return cmp.Compare(a.Pod.Ordinal, b.Pod.Ordinal) })
+	return slices.SortedFunc(maps.Values(pods), func(a, b *Object) int {
+		return cmp.Compare(a.Pod.Ordinal, b.Pod.Ordinal)
+	})
 }
 
 // An eventKey tells an event of a job, or of one of its pods, from the others.

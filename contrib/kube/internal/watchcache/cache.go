@@ -57,7 +57,8 @@ type job struct {
 	taken     time.Time           // when the follower last took in a change of it
 }
 
-// New returns a cache of a controller of jobs, and one of CronJobs unless that is nil. Its versions are higher than those of
+// New returns a cache of a controller of jobs, and one of CronJobs unless that is nil. Its versions
+// are higher than those of
 // every cache made before it, also by earlier processes, so that a version of
 // theirs is too old rather than mistaken: the first one is the time in
 // microseconds.

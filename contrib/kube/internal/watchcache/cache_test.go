@@ -247,7 +247,9 @@ func TestStoppedAttemptsVanish(t *testing.T) {
 		"its job has shrunk": func(w *world, _ *Object) error {
 			return w.c.Update(w.Context(), "a", func(j *batch.Job) { j.Parallelism = new(0) })
 		},
-		"deleted with its job": func(w *world, _ *Object) error { return w.c.Delete(w.Context(), "a", batch.DeleteBackground) },
+		"deleted with its job": func(w *world, _ *Object) error {
+			return w.c.Delete(w.Context(), "a", batch.DeleteBackground)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -266,7 +268,10 @@ func TestStoppedAttemptsVanish(t *testing.T) {
 				require.GreaterOrEqual(w, i, 0)
 				if _, err := w.c.Get("a"); err == nil {
 					last := changes[i].Object.Pod
-					require.False(w, last.DeletedAt.IsZero() || last.FinishedAt.IsZero(), "nobody has looked between its stop and its end: %+v", last)
+					require.False(
+						w, last.DeletedAt.IsZero() || last.FinishedAt.IsZero(), "nobody has looked between its stop and its end: %+v",
+						last,
+					)
 				}
 			})
 		})
@@ -306,7 +311,8 @@ func TestObjectByName(t *testing.T) {
 				require.Same(w, o, w.cache.Object(kind, o.Name))
 			}
 		}
-		for _, name := range []string{"", "-", ".", "plain", "plain-", "plain-xxxxx", "plain-xxxxx-yyyyy", long + "-0-00000"} {
+		for _, name := range []string{"", "-", ".", "plain", "plain-", "plain-xxxxx", "plain-xxxxx-yyyyy",
+			long + "-0-00000"} {
 			require.Nil(w, w.cache.Object(Pods, name), name)
 		}
 	})

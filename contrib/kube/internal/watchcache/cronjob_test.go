@@ -25,7 +25,9 @@ func inCronWorld(t *testing.T, test func(t *testing.T, crons *cron.Controller, c
 			require.NoError(t, crons.Shutdown(context.Background()))
 			require.NoError(t, c.Shutdown(context.Background()))
 		}()
-		require.NoError(t, crons.Create(t.Context(), cron.CronJob{Name: "a", Schedule: "* * * * *", Job: batch.Job{Executor: succeed}}))
+		require.NoError(
+			t, crons.Create(t.Context(), cron.CronJob{Name: "a", Schedule: "* * * * *", Job: batch.Job{Executor: succeed}}),
+		)
 		test(t, crons, cache)
 	})
 }
@@ -140,12 +142,14 @@ func TestEventsThatComeAgain(t *testing.T) {
 		now  []cron.Event
 		want bool
 	}{
-		"nothing":                    {nil, nil, true},
-		"a new one":                  {nil, []cron.Event{event("a", 0, 1)}, true},
-		"the last one again":         {old(event("a", 0, 1)), []cron.Event{event("a", 5, 2), event("b", 6, 1)}, true},
-		"another one in its place":   {old(event("a", 0, 1)), []cron.Event{event("b", 0, 1)}, false},
-		"the same at another time":   {old(event("a", 0, 1)), []cron.Event{event("a", 5, 1)}, false},
-		"not the last one again":     {old(event("a", 0, 1), event("b", 1, 1)), []cron.Event{event("a", 5, 2), event("b", 1, 1)}, false},
+		"nothing":                  {nil, nil, true},
+		"a new one":                {nil, []cron.Event{event("a", 0, 1)}, true},
+		"the last one again":       {old(event("a", 0, 1)), []cron.Event{event("a", 5, 2), event("b", 6, 1)}, true},
+		"another one in its place": {old(event("a", 0, 1)), []cron.Event{event("b", 0, 1)}, false},
+		"the same at another time": {old(event("a", 0, 1)), []cron.Event{event("a", 5, 1)}, false},
+		"not the last one again": {
+			old(event("a", 0, 1), event("b", 1, 1)), []cron.Event{event("a", 5, 2), event("b", 1, 1)}, false,
+		},
 		"fewer than there have been": {old(event("a", 0, 1), event("b", 1, 1)), []cron.Event{event("a", 0, 1)}, false},
 	} {
 		require.Equal(t, test.want, continues(test.old, test.now), name)

@@ -113,6 +113,8 @@ func (l *log) since(version, until uint64) ([]*Change, error) {
 
 // after is where the changes after a version begin.
 func (l *log) after(version uint64) int {
-	i, _ := slices.BinarySearchFunc(l.changes, version+1, func(c *Change, v uint64) int { return cmp.Compare(c.Version, v) })
+	i, _ := slices.BinarySearchFunc(l.changes, version+1, func(c *Change, v uint64) int {
+		return cmp.Compare(c.Version, v)
+	})
 	return i
 }

@@ -1,0 +1,216 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/results"
+)
+
+// A loading reads a store. Jobs are made of their records on all processors while
+// further records come.
+type loading struct {
+	r       *Runner
+	format  string
+	other   string // the key of a record that is not known
+	dirs    string // see Runner.dirsID
+	clock   *savedClock
+	part    []journal.Record // of whole jobs
+	parts   chan []journal.Record
+	group   errgroup.Group
+	hasJobs bool
+
+	mu   sync.Mutex // guards the field below
+	jobs []*loadedJob
+}
+
+// A loadedJob is a job with what matters of it before it goes on, as it may rest.
+type loadedJob struct {
+	job                            *Job
+	uid                            string
+	created, finished, latest, due engine.Time
+}
+
+func (r *Runner) load(ctx context.Context, store Store) (jobs []*loadedJob, doubles []journal.Record, err error) {
+	l := &loading{r: r, parts: make(chan []journal.Record)}
+	broken, err := l.read(ctx, store)
+	switch {
+	case err != nil:
+		return nil, nil, r.storeError(ctx, err)
+	case l.format != format && (l.format != "" || l.other != "" || l.hasJobs || len(r.records) > 0):
+		return nil, nil, fmt.Errorf("%w: %q, this version needs %q", ErrStoreFormat, l.format, format)
+	case l.other != "":
+		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: not known", l.other))
+	case l.dirs != "" && !isDirsID(l.dirs):
+		return nil, nil, r.storeError(ctx, fmt.Errorf("record %q: %q", dirsKey, l.dirs))
+	case broken != nil:
+		return nil, nil, r.storeError(ctx, broken)
+	}
+	r.dirsID = cmp.Or(l.dirs, newDirsID())
+	r.continueClock(l.clock, l.jobs)
+	jobs, doubles = r.withoutDoubles(l.jobs)
+	return jobs, doubles, nil
+}
+
+// read reads all records. Broken is why a job cannot be made of its own, which does not
+// matter if they are of another format.
+func (l *loading) read(ctx context.Context, store Store) (broken, err error) {
+	for range runtime.GOMAXPROCS(0) {
+		l.group.Go(l.makeJobs)
+	}
+	defer func() {
+		close(l.parts)
+		broken = l.group.Wait()
+	}()
+	for record, err := range store.Load(ctx) {
+		if err == nil {
+			err = l.take(record)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	l.parts <- l.part
+	return nil, nil
+}
+
+func (l *loading) take(record journal.Record) error {
+	switch {
+	case record.Job != "":
+		l.takeOfJob(record)
+	case record.Key == formatKey:
+		l.format = string(record.Value)
+	case record.Key == clockKey:
+		if err := json.Unmarshal(record.Value, &l.clock); err != nil {
+			return fmt.Errorf("record %q: %w", clockKey, err)
+		}
+	case record.Key == dirsKey:
+		l.dirs = string(record.Value)
+	case strings.HasPrefix(record.Key, extensionKey):
+		l.r.records[record.Key] = record.Value
+	default:
+		l.other = record.Key
+	}
+	return nil
+}
+
+// takeOfJob hands on whole jobs, several at a time. The records of one come together.
+func (l *loading) takeOfJob(record journal.Record) {
+	const enough = 256
+	if n := len(l.part); n >= enough && l.part[n-1].Job != record.Job {
+		l.parts <- l.part
+		l.part = nil
+	}
+	l.part = append(l.part, record)
+	l.hasJobs = true
+}
+
+// makeJobs makes jobs of records, until there are no more.
+func (l *loading) makeJobs() (broken error) {
+	records := make(map[string][]byte)
+	for part := range l.parts {
+		var jobs []*loadedJob
+		for i, record := range part {
+			records[record.Key] = record.Value
+			if i+1 < len(part) && part[i+1].Job == record.Job {
+				continue
+			}
+			job := &loadedJob{uid: record.Job}
+			if err := l.r.loadJob(job, records); err != nil {
+				broken = cmp.Or(broken, fmt.Errorf("job %s: %w", job.uid, err))
+			}
+			jobs = append(jobs, job)
+			clear(records)
+		}
+		l.mu.Lock()
+		l.jobs = append(l.jobs, jobs...)
+		l.mu.Unlock()
+	}
+	return broken
+}
+
+// loadJob makes a job of its records.
+func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
+	definition, input := records[definitionKey], records[inputRecord]
+	if input != nil && !json.Valid(input) {
+		return fmt.Errorf("record %q: no JSON", inputRecord)
+	}
+	saved, err := r.decode(definition, input, nil)
+	if err != nil {
+		return fmt.Errorf("record %q: %w", definitionKey, err)
+	}
+	delete(records, definitionKey)
+	delete(records, inputRecord)
+	uid, err := parseUID(l.uid)
+	if err != nil {
+		return err
+	}
+	id := engine.Identity{Job: saved.Name, UID: uid}
+	book := results.Book{IsStored: true}
+	if err := book.Load(records); err != nil {
+		return err
+	}
+	if rest, latest, ok := engine.LoadRest(records); ok {
+		*l = r.loadRest(id, &saved, rest, latest, definition)
+		l.job.resting.leave(failureText{}, byIndex{results: book.Rest()})
+		return nil
+	}
+	j := r.newJob(id, saved.Definition)
+	j.generation, j.holds, j.results = saved.Generation, undeclaredHold, book
+	j.stored.defChanged, j.stored.inputIsNew = false, false
+	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.failures.load(records))
+	if err != nil {
+		return err
+	}
+	j.engine, err = engine.Load(j.id, r.spec(saved.Definition), maps.All(records), describeAttempt, j.restoreRun)
+	if err != nil {
+		return err
+	}
+	j.created = j.engine.CreatedAt
+	*l = loadedJob{j, l.uid, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
+	if l.finished != 0 {
+		j.restAfterLoad(records, definition)
+	}
+	return nil
+}
+
+// loadRest makes a job that rests.
+func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest engine.Time,
+	definition []byte) loadedJob {
+	j := &Job{r: r, id: id, input: newInput(s.Definition.Input), holds: undeclaredHold}
+	j.entry.Item, j.alarm.Item = j, j
+	spec := r.spec(s.Definition)
+	j.resting = newRest(e, &spec, s.Definition, s.Generation, definition)
+	o := e.Outcome()
+	return loadedJob{j, id.String(), o.CreatedAt, o.FinishedAt, latest, o.Due(spec.TTL)}
+}
+
+// restAfterLoad takes up a job that has finished.
+func (j *Job) restAfterLoad(records map[string][]byte, definition []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.resting = j.newRestLocked(j.engine.RestAfterLoad(records), definition)
+	j.fallAsleepLocked()
+}
+
+// parseUID undoes engine.Identity.String.
+func parseUID(text string) (uid [16]byte, err error) {
+	digits, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	copy(uid[:], digits)
+	if err != nil || (engine.Identity{UID: uid}).String() != text {
+		return uid, errors.New("no UID of a job")
+	}
+	return uid, nil
+}
