@@ -238,9 +238,18 @@ func (c *Controller) definition(spec, declared Job, around Executor, holdsPendin
 		if around != nil {
 			executor = around
 		}
-		d.Execute = func(ctx context.Context, x runner.Execution) error { return executor.Execute(ctx, newAttempt(x)) }
+		d.Execute = executeWith(executor)
 	}
 	return d
+}
+
+// executeWith calls an executor. A million of them may be blocked at once, so no frame is
+// on their stacks that is not needed: a function is called without its adapter.
+func executeWith(executor Executor) func(context.Context, runner.Attempt) error {
+	if f, ok := executor.(ExecutorFunc); ok {
+		return func(ctx context.Context, a runner.Attempt) error { return f(ctx, newAttempt(a.Begun())) }
+	}
+	return func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a.Begun())) }
 }
 
 // logPanic logs that user code has panicked.

@@ -14,8 +14,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
-
-	"github.com/runtocompletion/batch/internal/runner"
 )
 
 // A job that wakes has the executor that it was given, and runs inside of what Wrap has
@@ -37,7 +35,7 @@ func TestWrapIsKeptAtRest(t *testing.T) {
 		def = saved.Definition
 		require.Equal(t, nothing{}, sourceOf(def).spec.Executor)
 		_, err = Run(t.Context(), Job{Name: "other", Executor: ExecutorFunc(func(ctx context.Context, a Attempt) error {
-			return def.Execute(ctx, runner.Execution{Attempt: a.live})
+			return def.Execute(ctx, a.live)
 		})})
 		require.NoError(t, err)
 	}

@@ -226,60 +226,6 @@ func TestDelaysGoOn(t *testing.T) {
 // slowly waits a minute, and is not known to be constant.
 var slowly = batch.BackoffFunc(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) })
 
-// The deadline of a job comes when it comes, also if there is no process, and
-// whether the job is declared or not.
-func TestDeadlineGoesOn(t *testing.T) {
-	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
-		for _, declare := range []bool{false, true} {
-			t.Run(fmt.Sprintf("down for %v, declared %v", down, declare), func(t *testing.T) {
-				eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
-					var store batchtest.MemoryStore
-					job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: untilDone}
-					c := newController(t, batch.Options{Store: &store})
-					apply(t, c, job)
-					time.Sleep(10 * time.Minute)
-					left := end(t, c, &store)
-					time.Sleep(down)
-					c = newController(t, batch.Options{Store: left})
-					at := max(time.Hour, time.Since(epoch))
-					if declare {
-						apply(t, c, job)
-					}
-					s, err := c.Wait(t.Context(), "j")
-					failed(t, err, batch.ReasonDeadlineExceeded)
-					condition, _ := s.Condition(batch.ConditionFailed)
-					require.WithinDuration(t, epoch.Add(at), condition.LastTransitionTime, 5*time.Millisecond)
-				})
-			})
-		}
-	}
-}
-
-// A job's time to live, too.
-func TestTTLGoesOn(t *testing.T) {
-	for _, down := range []time.Duration{time.Minute, 2 * time.Hour} {
-		t.Run(fmt.Sprintf("down for %v", down), func(t *testing.T) {
-			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
-				var store batchtest.MemoryStore
-				c := newController(t, batch.Options{Store: &store})
-				apply(t, c, batch.Job{Name: "j", TTLAfterFinished: new(time.Hour), Executor: succeed})
-				complete(t, c, "j")
-				left := end(t, c, &store)
-				time.Sleep(down)
-				c = newController(t, batch.Options{Store: left})
-				if down < time.Hour {
-					time.Sleep(time.Hour - down - time.Millisecond)
-					get(t, c, "j")
-				}
-				settle()
-				_, err := c.Get("j")
-				require.ErrorIs(t, err, batch.ErrNotFound)
-				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, left))
-			})
-		})
-	}
-}
-
 // What is over leaves the store.
 func TestStoreForgets(t *testing.T) {
 	for name, remove := range map[string]func(ctx context.Context, c *batch.Controller) error{
@@ -541,36 +487,6 @@ func TestPendingAttemptSurvives(t *testing.T) {
 	})
 }
 
-// Suspension, and what an update has made of a job, survive.
-func TestSuspensionSurvives(t *testing.T) {
-	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
-		var store batchtest.MemoryStore
-		c := newController(t, batch.Options{Store: &store})
-		job := batch.Job{Name: "j", ActiveDeadline: new(time.Hour), Executor: lasting(30 * time.Minute)}
-		apply(t, c, job)
-		time.Sleep(10 * time.Minute)
-		require.NoError(t, c.Suspend(t.Context(), "j"))
-		before := get(t, c, "j")
-		left := end(t, c, &store)
-		time.Sleep(24 * time.Hour)
-		c = newController(t, batch.Options{Store: left})
-		require.Equal(t, stored(before).Conditions, stored(get(t, c, "j")).Conditions)
-		apply(t, c, job)
-		time.Sleep(time.Hour)
-		s := get(t, c, "j")
-		require.Equal(t, "Suspended", s.State())
-		require.Zero(t, s.StartTime)
-		require.NoError(t, c.Resume(t.Context(), "j"))
-		resumed := time.Now()
-		time.Sleep(10 * time.Minute)
-		left = end(t, c, left)
-		c = newController(t, batch.Options{Store: left})
-		require.WithinDuration(t, resumed, get(t, c, "j").StartTime, 0)
-		apply(t, c, job)
-		complete(t, c, "j")
-	})
-}
-
 // A failure is counted once, also if its attempt had been replaced while it was
 // still stopping.
 func TestReplacedFailureCountsOnce(t *testing.T) {
@@ -685,34 +601,6 @@ func TestJobGoesOnAfterARestart(t *testing.T) {
 		require.True(t, again.Is(batch.ConditionComplete))
 		require.Equal(t, done.CompletionTime.UnixNano(), again.CompletionTime.UnixNano())
 		require.NoError(t, c.Shutdown(t.Context()))
-	})
-}
-
-// The time that an attempt has goes on while it waits for its restart, with and
-// without a process.
-func TestAttemptTimeoutGoesOn(t *testing.T) {
-	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
-		var store batchtest.MemoryStore
-		starts := 0
-		job := batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
-			AttemptTimeout: new(90 * time.Second), Executor: fn(func(ctx context.Context) error {
-				if starts++; starts == 1 {
-					return exit(3)
-				}
-				return lasts(ctx, time.Duration(3-starts)*time.Hour)
-			})}
-		c := newController(t, batch.Options{Store: &store})
-		apply(t, c, job)
-		settle()
-		left := end(t, c, &store)
-		time.Sleep(10 * time.Second)
-		c = newController(t, batch.Options{Store: left})
-		apply(t, c, job)
-		complete(t, c, "j")
-		require.Equal(t, 3, starts)
-		first := attemptsOf(t, c, "j")[0]
-		require.Equal(t, batch.ReasonDeadlineExceeded, first.Reason)
-		require.WithinDuration(t, epoch.Add(90*time.Second), first.FinishedAt, 5*time.Millisecond)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"time"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/page"
@@ -68,4 +70,21 @@ func ExampleServer_Close() {
 	server.RegisterOnShutdown(pages.Close)
 	fmt.Println(server.Shutdown(context.Background()))
 	// Output: <nil>
+}
+
+// A report is what a scheduler of one's own may know of what it starts. The CronJobs of
+// package cron need no such type: page.CronJobsOf(crons.All()) shows them.
+type report struct{ at time.Time }
+
+func (r report) Summary() (name, sentence string, next []time.Time, last string) {
+	return "report", "every Monday", []time.Time{r.at}, "report-1"
+}
+
+func ExampleCronJobsOf() {
+	all := slices.Values([]report{{time.Date(2026, 3, 30, 8, 0, 0, 0, time.UTC)}})
+	options := page.Options{CronJobs: page.CronJobsOf(all)}
+	for c := range options.CronJobs {
+		fmt.Println(c.Name, c.Sentence, c.Next[0].Format(time.DateOnly), c.Last)
+	}
+	// Output: report every Monday 2026-03-30 report-1
 }

@@ -140,9 +140,9 @@ func ofChild(name string, n int, figure string) func() (float64, error) {
 
 func memoryGuards() []guard {
 	return []guard{
-		{"memory of blocked attempts", 2, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
+		{"memory of blocked attempts", 1.6, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
 		{
-			"memory of attempts blocked on their contexts", 2.4, times,
+			"memory of attempts blocked on their contexts", 1.8, times,
 			ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context"),
 		},
 		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},

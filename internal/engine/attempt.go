@@ -76,8 +76,7 @@ type Attempt struct {
 	errorRule   int            // see Result.ErrorRule
 	permanent   bool           // see Result.Permanent
 	retryAfter  time.Duration  // see Result.RetryAfter
-	restartNo   int            // restarts since the restart delay began anew
-	runs        []Run          // the latest, if there was more than one
+	past        *past          // nil unless a run of it has ended, and is followed by another
 	touched     bool           // since the job was saved
 	saved       bool           // there is a record of it
 	next        *Attempt       // in the history
@@ -94,10 +93,27 @@ type Run struct {
 // keptRuns is how many runs of an attempt are kept.
 const keptRuns = 20
 
+// A past is what is known of the earlier runs of an attempt.
+type past struct {
+	delays int   // restarts since the restart delay began anew
+	runs   []Run // the latest, with the present one
+}
+
+// keepPast returns the attempt's past, to be added to.
+func (a *Attempt) keepPast() *past {
+	if a.past == nil {
+		a.past = new(past)
+	}
+	return a.past
+}
+
 // Runs returns the latest runs of an attempt that was restarted in place, or waits for
 // that, in order. It returns none of another attempt.
 func (a *Attempt) Runs() []Run {
-	runs := slices.Clone(a.runs)
+	if a.past == nil {
+		return nil
+	}
+	runs := slices.Clone(a.past.runs)
 	if n := len(runs); n > 0 && runs[n-1].EndedAt == 0 && a.terminal() {
 		runs[n-1] = Run{runs[n-1].StartedAt, a.FinishedAt, a.ExitCode, a.HasExit}
 	}
@@ -219,7 +235,8 @@ func (j *Job) started(a *Attempt, now Time) {
 		a.waiting, a.HasExit = false, false
 		a.Restarts++
 		j.restarts++
-		a.runs = append(a.runs[max(0, len(a.runs)-keptRuns+1):], Run{StartedAt: now})
+		p := a.keepPast()
+		p.runs = append(p.runs[max(0, len(p.runs)-keptRuns+1):], Run{StartedAt: now})
 	}
 	if a.Phase == Pending {
 		a.Phase = Running
@@ -292,10 +309,10 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 	j.touch(a)
 	a.waiting, a.runEndAt = true, now
 	run := Run{a.runAt, now, a.ExitCode, true}
-	if n := len(a.runs); n > 0 {
-		a.runs[n-1] = run
+	if p := a.keepPast(); len(p.runs) > 0 {
+		p.runs[len(p.runs)-1] = run
 	} else {
-		a.runs = []Run{run}
+		p.runs = []Run{run}
 	}
 	j.noteFailure(a, a.Restarts+1, now)
 	switch {
@@ -333,14 +350,15 @@ func (j *Job) restart(a *Attempt, now Time) {
 // kubeletDelay is the kubelet's back-off: nothing, then 10 s doubling to 300 s,
 // beginning anew after a run of more than ten minutes.
 func (a *Attempt) kubeletDelay(now Time) time.Duration {
-	if a.restartNo > 0 && now-a.runAt > Time(10*time.Minute) {
-		a.restartNo = 0
+	p := a.keepPast()
+	if p.delays > 0 && now-a.runAt > Time(10*time.Minute) {
+		p.delays = 0
 	}
-	a.restartNo++
-	if a.restartNo == 1 {
+	p.delays++
+	if p.delays == 1 {
 		return 0
 	}
-	return doubling(a.restartNo-1, 300*time.Second)
+	return doubling(p.delays-1, 300*time.Second)
 }
 
 // rearm sets when something is next due for a live attempt.

@@ -339,7 +339,7 @@ type savedAttempt struct {
 // saved is the form in which an attempt is stored. The conditions are copied: the record
 // is written later, when the attempt may have others.
 func (t *tracker) saved(a *Attempt) savedAttempt {
-	return savedAttempt{
+	s := savedAttempt{
 		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts,
 		Failures: a.Failures, Ignored: a.Ignored, Exits: a.Exits,
 		Phase: a.Phase, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
@@ -352,14 +352,18 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		Interrupted: a.interrupted, Exited: a.exited,
 		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut,
 		Waiting: a.waiting, Pinned: a.Pinned,
-		ErrorRule: a.errorRule, Permanent: a.permanent, RestartNo: a.restartNo, Runs: slices.Clone(a.runs),
+		ErrorRule: a.errorRule, Permanent: a.permanent,
 		Owner: t.describe(a),
 	}
+	if p := a.past; p != nil {
+		s.RestartNo, s.Runs = p.delays, slices.Clone(p.runs)
+	}
+	return s
 }
 
 // attempt undoes saved. Where it is in a queue or a list follows from the rest.
 func (s *savedAttempt) attempt() *Attempt {
-	return &Attempt{
+	a := &Attempt{
 		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts,
 		Failures: s.Failures, Ignored: s.Ignored, Exits: s.Exits,
 		Phase: s.Phase, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
@@ -371,7 +375,11 @@ func (s *savedAttempt) attempt() *Attempt {
 		interrupted: s.Interrupted, exited: s.Exited,
 		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut,
 		waiting: s.Waiting, Pinned: s.Pinned,
-		errorRule: s.ErrorRule, permanent: s.Permanent, restartNo: s.RestartNo, runs: s.Runs,
+		errorRule: s.ErrorRule, permanent: s.Permanent,
 		saved: true,
 	}
+	if s.RestartNo > 0 || len(s.Runs) > 0 {
+		a.past = &past{s.RestartNo, s.Runs}
+	}
+	return a
 }

@@ -61,6 +61,10 @@ func essence(j *Job) string {
 		a.Owner, a.Pinned, a.Notify, a.Slack = nil, false, false, 0
 		a.slot, a.wake, a.next, a.touched, a.saved = 0, min(a.wake, 1), nil, false, false
 		a.wakeRetry = min(a.wakeRetry, 1)
+		if a.past != nil {
+			put("past", *a.past)
+			a.past = nil
+		}
 		put("attempt", a)
 	}
 	for i := range j.history.plain.n {

@@ -224,7 +224,10 @@ func (w *world) dump() string {
 	put("events", j.Events())
 	for _, a := range slices.Concat(j.live, j.history.succeeded.all(), j.history.failed.all()) {
 		a := *a
-		a.next = nil
+		if a.past != nil {
+			put("past", *a.past)
+		}
+		a.next, a.past = nil, nil
 		put("attempt", a)
 	}
 	for i := range j.history.plain.n {

@@ -28,6 +28,12 @@ type Execution struct {
 	Index, Number, Restarts int
 }
 
+// Begun is what the executor is to know of an attempt that it is called for.
+func (a Attempt) Begun() Execution {
+	e := a.run.attempt
+	return Execution{a, e.Index, e.Number, e.Restarts}
+}
+
 // keyOf is made of an attempt's place in the order of creation and its restarts.
 func keyOf(seq int64, restarts int) int64 {
 	return seq<<restartBits | int64(restarts)&(1<<restartBits-1)

@@ -16,7 +16,7 @@ type Definition struct {
 	Spec engine.Spec
 	// Execute calls the executor. It is nil as long as that is not known: then the
 	// job waits.
-	Execute func(ctx context.Context, x Execution) error
+	Execute func(ctx context.Context, a Attempt) error
 	// Judge says what an error that Execute returned means. Stopped is why the
 	// attempt's context had been cancelled, or nil. It calls user code, and does not
 	// panic.

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // definition is that of a job with one attempt at a time.
-func definition(execute func(ctx context.Context, x Execution) error) *Definition {
+func definition(execute func(ctx context.Context, x Attempt) error) *Definition {
 	return &Definition{
 		Spec: engine.Spec{Completions: 1, Parallelism: 1, BackoffLimit: 6, BackoffLimitPerIndex: engine.None,
 			MaxFailedIndexes: engine.None, ActiveDeadline: engine.None, AttemptTimeout: engine.None, TTL: engine.None,
@@ -73,7 +73,7 @@ func TestASlowRemovalDelaysNobody(t *testing.T) {
 // comes, after half a minute: then its directory is removed.
 func startLarge(t *testing.T, r *Runner) *Job {
 	t.Helper()
-	def := definition(func(_ context.Context, x Execution) error {
+	def := definition(func(_ context.Context, x Attempt) error {
 		_, err := x.Dir()
 		return errors.Join(err, os.ErrInvalid)
 	})
@@ -88,7 +88,7 @@ func startLarge(t *testing.T, r *Runner) *Job {
 func startRetrying(t *testing.T, r *Runner, name string) *Job {
 	t.Helper()
 	start, tries := time.Now(), 0
-	def := definition(func(context.Context, Execution) error {
+	def := definition(func(context.Context, Attempt) error {
 		if late := time.Since(start) - time.Duration(tries)*30*time.Second; late != 0 {
 			t.Errorf("%s: try %d is late by %v", name, tries, late)
 		}

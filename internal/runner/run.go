@@ -101,10 +101,10 @@ func (x *run) runsLocked(a Attempt) bool {
 
 // view is the attempt as its executor sees it. It needs job.mu, or that the
 // executor runs: what it reads does not change meanwhile.
-func (x *run) view() Execution {
-	e := x.attempt
-	return Execution{Attempt{x, keyOf(e.Seq, e.Restarts)}, e.Index, e.Number, e.Restarts}
-}
+func (x *run) view() Execution { return x.handle().Begun() }
+
+// handle is what the execution of the attempt is asked through.
+func (x *run) handle() Attempt { return Attempt{x, keyOf(x.attempt.Seq, x.attempt.Restarts)} }
 
 // putDownLocked notes that the executor has returned, and returns its slot.
 func (x *run) putDownLocked() (s slot) {

@@ -66,7 +66,7 @@ func (r *Runner) goOnAfterExit(x *run, stack []byte) {
 // call calls the executor. It is a function of its own for stackIn to find.
 //
 //go:noinline
-func (x *run) call(_ stackMark) error { return x.job.def.Load().Execute(x.ctx, x.view()) }
+func (x *run) call(_ stackMark) error { return x.job.def.Load().Execute(x.ctx, x.handle()) }
 
 // hasSucceeded notes the success of an execution, and returns the next one for this
 // goroutine, if there is one.
