@@ -279,7 +279,8 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 
 // Apply creates a job, or updates the one of that name to its declaration, and
 // returns its status. A service calls it for each of its jobs when it starts: a job
-// found in the store gets its functions and goes on. A finished job is left alone.
+// found in the store gets its functions and goes on. A finished job is left alone: one
+// found in the store gets its functions, for [Controller.Again].
 //
 // A field is updated, by the rules of [Controller.Update], if its declaration has
 // changed since Create or Apply was last given it; a field that only Update has
@@ -321,13 +322,17 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 }
 
 // declare gives a job its declaration, unless there was another update meanwhile:
-// then it reports false. A job that has finished is left alone.
+// then it reports false. A job that has finished is left alone, but gets its functions
+// if it has none.
 func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
-	if status := c.status(j); status.Finished() {
-		return true, nil
-	}
 	before := j.Revision()
 	old := sourceOf(before.Definition)
+	if status := c.status(j); status.Finished() {
+		if before.Declared {
+			return true, nil
+		}
+		return j.Redeclare(before, c.define(job.functionsFor(&old.spec), old.declared)), nil
+	}
 	if job.Input == nil {
 		job.Input = old.spec.Input
 	}
@@ -485,6 +490,75 @@ func (c *Controller) Delete(ctx context.Context, name, propagation string) error
 	return cmp.Or(j.Delete(propagation == DeleteOrphan, propagation == DeleteForeground), c.durable(ctx, j))
 }
 
+// Cancel fails a job that has not been decided yet, with [ReasonCancelled] and the text
+// of cause, or the given indexes of an Indexed job. The job stays, as any failed one.
+// Attempts that run are stopped, with cause as the cause of their contexts; a suspended
+// job ends, too. Indexes fail at once, whether they run, wait or were never tried; they
+// count as failed indexes, and their attempts as nothing. A nil cause is
+// [context.Canceled]. A [*JobError] has cause in its chain; after a restart, its text.
+//
+// A [*ValidationError] names each index that does not exist or is over; then nothing was
+// cancelled. Other errors are [ErrJobFinished], [ErrDeleted], [ErrNotFound],
+// [ErrShutdown], [ErrStore] or that of ctx.
+func (c *Controller) Cancel(ctx context.Context, name string, cause error, indexes ...int) error {
+	j, err := c.runner.Change(ctx, name)
+	if err != nil {
+		return err
+	}
+	if manager := j.Definition().ManagedBy; manager != "" {
+		return validationError(name, []FieldError{{Field: "spec.managedBy", Kind: "Forbidden", Value: manager,
+			Detail: "another controller has the job"}})
+	}
+	if cause == nil {
+		cause = context.Canceled
+	}
+	faults, err := j.Cancel(cause, errorText(cause), slices.Clone(indexes))
+	if err != nil {
+		return err
+	}
+	var errs []FieldError
+	for _, f := range faults {
+		errs = append(errs, invalid(fmt.Sprintf("indexes[%d]", f.Place), f.Index, f.Why))
+	}
+	return cmp.Or(validationError(name, errs), c.durable(ctx, j))
+}
+
+// AgainOptions say what [Controller.Again] runs. The zero value runs everything.
+type AgainOptions struct {
+	// FailedOnly leaves done what has succeeded, with its results: only the indexes, or
+	// completions, that are missing run. A work queue always runs as a whole.
+	FailedOnly bool
+}
+
+// Again runs a finished job once more, whether it is Complete, has Failed or was
+// cancelled, and returns its status. It stays the same job: name, UID, events and the
+// kept attempts stay, Status.Run is one more. Everything else begins anew: counters,
+// conditions, deadlines, TTL and the budget of retries. The condition
+// [ConditionRunAgain] says how the run before has ended. Checkpoints are not kept.
+//
+// What was declared last runs it: after a restart it waits for [Controller.Apply] if
+// that was not called yet. The error is a [*JobError] without a Reason for a job that
+// has not finished, so that of several calls at once one succeeds; or [ErrNotFound],
+// [ErrShutdown], [ErrStore] or that of ctx.
+func (c *Controller) Again(ctx context.Context, name string, o AgainOptions) (Status, error) {
+	j, err := c.runner.Change(ctx, name)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := c.durable(ctx, j); err != nil { // its end is reported before it begins anew
+		return c.status(j), err
+	}
+	err = j.Again(o.FailedOnly)
+	if errors.Is(err, runner.ErrUnfinished) {
+		status := c.status(j)
+		return status, &JobError{Status: status, Err: fmt.Errorf("it is %s", status.State())}
+	}
+	if err == nil {
+		err = c.durable(ctx, j)
+	}
+	return c.status(j), err
+}
+
 // Run creates a job and waits for it, also if it is removed as soon as it has
 // finished: see [Controller.Create] and [Controller.Wait]. When ctx ends, the job
 // goes on.
@@ -509,12 +583,12 @@ func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
 }
 
 func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
-	err := j.Wait(ctx)
-	status := c.status(j)
+	outcome, err := j.Wait(ctx)
+	status := statusOf(outcome.View, c.runner.Now())
 	if err != nil {
 		return status, unfinished(status, err, j)
 	}
-	if failure := j.Failure(); failure != nil {
+	if failure := outcome.Failure; failure != nil {
 		return status, failed(status, failure)
 	}
 	if !status.Finished() {
@@ -536,7 +610,8 @@ type Change struct {
 // attempt reports, such as its progress, is a change of its job.
 //
 // Changes of one job that come faster than they are taken are delivered as
-// one, with the latest status; a job's end and deletion are never left out.
+// one, with the latest status; a job's end and deletion are never left out, but for the
+// end of a run after which the job was run again at once: Status.Run says so.
 // So a slow watcher costs nothing and is never cut off. The walk ends with
 // the error of ctx, with [ErrShutdown], or with [ErrTooOld] if deletions since
 // then are no longer known: the newest thousand are. Then list again, and
@@ -1193,6 +1268,17 @@ func (j *Job) apply(live, before *Job) Job {
 		}
 	}
 	return merged.clone()
+}
+
+// functionsFor is the spec of a job that has finished, with the functions of j.
+func (j *Job) functionsFor(spec *Job) Job {
+	merged := spec.clone()
+	merged.Executor, merged.Backoff, merged.RestartBackoff = j.Executor, j.Backoff, j.RestartBackoff
+	merged.Input = spec.Input // it does not change, and may be large: one is enough
+	if sameFailureRules(j.FailurePolicy, spec.FailurePolicy) {
+		merged.FailurePolicy = cloneFailureRules(j.FailurePolicy)
+	}
+	return merged
 }
 
 // sameSpec reports whether two specs of one job are the same, as far as can be told:

@@ -136,6 +136,11 @@ func TestMethodErrors(t *testing.T) {
 		"Disrupt": func(ctx context.Context, c *batch.Controller, job string) error {
 			return c.Disrupt(ctx, job, "attempt", "EvictionByEvictionAPI")
 		},
+		"Cancel": func(ctx context.Context, c *batch.Controller, job string) error { return c.Cancel(ctx, job, errCause) },
+		"Again": func(ctx context.Context, c *batch.Controller, job string) error {
+			_, err := c.Again(ctx, job, batch.AgainOptions{})
+			return err
+		},
 	}
 	reads := map[string]call{
 		"Get": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },

@@ -70,6 +70,8 @@ var (
 	// ErrAttemptTimeout: the attempt has run for [Job.AttemptTimeout]. It is also
 	// [context.DeadlineExceeded], which ctx.Err() then is.
 	ErrAttemptTimeout = runner.ErrAttemptTimeout
+	// ErrNoProgress: the attempt gave no sign of life for [Job.ProgressDeadline].
+	ErrNoProgress = runner.ErrNoProgress
 	// ErrAttemptEnded: Execute has returned. It is also the error of what is
 	// attempted through an [Attempt], or with one, after its end.
 	ErrAttemptEnded = runner.ErrAttemptEnded

@@ -30,12 +30,13 @@
 //     attempt that has not ended when the job fails. A rule with [ActionIgnore]
 //     exempts what it matches.
 //   - Not counted: attempts stopped by suspension, scaling down, a success
-//     policy, deletion of the job or [Controller.Shutdown]; and restarts in
+//     policy, the cancel of their index, deletion of the job or [Controller.Shutdown]; and restarts in
 //     place.
 //   - Failure comes first. If one outcome both completes and fails a job, the
 //     job fails. A job is complete or failed only when all of its attempts have
 //     stopped; until then it has the condition [ConditionSuccessCriteriaMet] or
-//     [ConditionFailureTarget]. A finished job never changes its outcome.
+//     [ConditionFailureTarget]. A finished job never changes its outcome, unless
+//     [Controller.Again] runs it once more.
 //   - A millisecond to settle. An attempt that is asked to stop by a user or an
 //     eviction, and ends within a millisecond, is judged by how it ended. So
 //     are attempts that end within a millisecond of the one that decides the
@@ -89,6 +90,7 @@
 //     no such job or attempt
 //   - [JobError]: the job failed, or a [Map] ended before its job; it has the last
 //     status, the reason, and an [AttemptError] for each failed attempt that is kept
+//   - [ErrJobFinished]: the job is over, or about to be, and cannot be cancelled
 //   - [ErrDeleted]: the job was deleted before it finished
 //   - [ErrStoreInUse]: another controller has claimed the store; see [Claimer]
 //   - [ErrAttemptEnded]: the attempt has ended already
@@ -115,7 +117,9 @@
 //   - [ErrJobFinished]: the job ended without this attempt
 //   - [ErrJobDeadline]: [Job.ActiveDeadline] has passed; it is [ErrJobFinished]
 //     as well
+//   - the cause of [Controller.Cancel]
 //   - [ErrAttemptTimeout]: [Job.AttemptTimeout] has passed
+//   - [ErrNoProgress]: [Job.ProgressDeadline] has passed without a sign of life
 //   - [ErrShutdown]: the controller was shut down
 //   - [ErrAttemptEnded]: the executor has returned; it is also the error of an
 //     [Attempt] that is used after that
@@ -123,8 +127,8 @@
 //     called [runtime.Goexit]
 //
 // An executor that returns an error wrapped by [Permanent] is not retried, and
-// [RetryAfter] sets the delay of the next try. An error with a method
-// ExitCode() int has that exit code; any other error has 1.
+// [RetryAfter] sets the delay of the next try; [Snooze] does, and does not count. An
+// error with a method ExitCode() int has that exit code; any other error has 1.
 //
 // # Fields of a Kubernetes Job
 //
@@ -163,6 +167,7 @@
 //	-                                   Job.Input
 //	-                                   Job.Backoff
 //	-                                   Job.RestartBackoff
+//	-                                   Job.ProgressDeadline
 //	-                                   Job.History
 //	-                                   Job.LogLimit
 //	-                                   Job.CheckpointLimit
@@ -304,6 +309,11 @@ type Job struct {
 	// (spec.template.spec.activeDeadlineSeconds). Nil means never; otherwise it
 	// must be positive.
 	AttemptTimeout *time.Duration
+	// ProgressDeadline fails an attempt that has given no sign of life for so long: it
+	// has reported no progress and no output, saved no checkpoint and printed nothing. It
+	// is stopped with [ErrNoProgress], and counts as failed, whatever its executor
+	// returns. Zero means that it need not give any. It may not change.
+	ProgressDeadline time.Duration
 	// TerminationGracePeriod is how long an attempt may take to return after
 	// its context was cancelled (spec.template.spec.
 	// terminationGracePeriodSeconds). After it a [Command] is killed and a
@@ -538,6 +548,7 @@ func (j *Job) validate() []FieldError {
 		j.checkTemplate(),
 		checkExecutor(j.Executor),
 		checkInput(j.Input),
+		nonNegative("spec.progressDeadlineSeconds", &j.ProgressDeadline),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
@@ -791,6 +802,7 @@ func (j *Job) sameTemplate(old *Job) bool {
 	return j.RestartPolicy == old.RestartPolicy &&
 		j.ContainerName == old.ContainerName &&
 		equal(j.AttemptTimeout, old.AttemptTimeout) &&
+		j.ProgressDeadline == old.ProgressDeadline &&
 		equal(j.TerminationGracePeriod, old.TerminationGracePeriod)
 }
 
@@ -898,6 +910,7 @@ func (j *Job) engineSpec(holdsPending bool) engine.Spec {
 		MaxFailedIndexes:     valueOr(j.MaxFailedIndexes, engine.None),
 		ActiveDeadline:       valueOr(j.ActiveDeadline, engine.None),
 		AttemptTimeout:       valueOr(j.AttemptTimeout, engine.None),
+		ProgressDeadline:     j.ProgressDeadline,
 		Grace:                *j.TerminationGracePeriod,
 		TTL:                  valueOr(j.TTLAfterFinished, engine.None),
 		Suspend:              j.Suspend,

@@ -151,6 +151,21 @@ func RetryAfter(err error, delay time.Duration) error {
 	return &retryAfterError{err, delay}
 }
 
+// Snooze marks err as no failure, but a sign that it is too early: the work is to be
+// tried again after the delay, as with [RetryAfter], and the attempt counts towards no
+// limit, nor does it lengthen later delays. It is bounded: the 101st snooze in a row of
+// an index, without another outcome in between, counts as any failure, and in a job
+// without indexes that of so many for each of its Parallelism. A rule of the failure
+// policy goes before it. Zero or less marks nothing. A nil err gives nil.
+func Snooze(err error, delay time.Duration) error {
+	if err == nil || delay <= 0 {
+		return err
+	}
+	return &snoozeError{retryAfterError{err, delay}}
+}
+
+type snoozeError struct{ retryAfterError }
+
 type retryAfterError struct {
 	error
 	delay time.Duration
@@ -509,9 +524,11 @@ func isPermanent(err error) bool {
 }
 
 // retryAfterOf is the delay that an error asks for, by [RetryAfter], a method
-// RetryAfter() time.Duration, or the error of package backoff; zero if it does not.
-func retryAfterOf(err error) (delay time.Duration) {
+// RetryAfter() time.Duration, or the error of package backoff; zero if it does not. It
+// snoozes if the first that asks is by [Snooze].
+func retryAfterOf(err error) (delay time.Duration, snoozes bool) {
 	inOwnChain(err, func(err error) bool {
+		_, snoozes = err.(*snoozeError)
 		if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
 			delay = e.RetryAfter()
 			return true
@@ -525,7 +542,7 @@ func retryAfterOf(err error) (delay time.Duration) {
 		}
 		return true
 	})
-	return max(delay, 0)
+	return max(delay, 0), snoozes
 }
 
 // What the types are called in the versions of package backoff that have them. Where
@@ -585,7 +602,8 @@ func (g *judge) result(err, stopped error) (res engine.Result) {
 		}
 	}()
 	res.Code = stoppedExitCode(err, stopped)
-	res.Permanent, res.RetryAfter = isPermanent(err), retryAfterOf(err)
+	res.Permanent = isPermanent(err)
+	res.RetryAfter, res.Snooze = retryAfterOf(err)
 	res.ErrorRule = slices.IndexFunc(g.rules, func(rule FailureRule) bool {
 		return rule.OnError != nil && g.matches(rule.OnError, err)
 	})

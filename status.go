@@ -26,6 +26,8 @@ type Status struct {
 	UID  string `json:"uid"`
 	// Generation is 1 for a new job and rises with each change of its spec.
 	Generation int64 `json:"generation"`
+	// Run is 1, and one more each time the job was run again; see [Controller.Again].
+	Run int `json:"run,omitzero"`
 	// Revision orders everything observed through one controller: a status
 	// with a higher revision is newer. [Controller.Watch] continues from it.
 	Revision uint64 `json:"revision"`
@@ -65,7 +67,7 @@ type Status struct {
 	// the job is Indexed.
 	CompletedIndexes IndexSet `json:"completedIndexes,omitzero"`
 	// FailedIndexes are the indexes that were given up. It is nil unless the
-	// job has a per-index back-off limit.
+	// job has a per-index back-off limit, or some were cancelled.
 	FailedIndexes *IndexSet `json:"failedIndexes,omitempty"`
 
 	// StartTime is when the job began to run, or was last resumed; zero while
@@ -121,6 +123,9 @@ const (
 	ConditionSuccessCriteriaMet = "SuccessCriteriaMet" // it will complete; attempts are still stopping
 	ConditionFailed             = "Failed"             // final
 	ConditionComplete           = "Complete"           // final
+	// ConditionRunAgain: the job has run before. The reason and the message say how that
+	// run has ended; see [Controller.Again].
+	ConditionRunAgain = "RunAgain"
 	// ConditionStalled: the job waits for something outside of it, its executor
 	// or the [Store]. It is not stored.
 	ConditionStalled = "Stalled"
@@ -145,6 +150,10 @@ const (
 	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a
 	// row than failures are allowed; see [Store].
 	ReasonProcessExitLimitExceeded = "ProcessExitLimitExceeded"
+	// ReasonCancelled: somebody has called [Controller.Cancel].
+	ReasonCancelled = "Cancelled"
+	// ReasonProgressDeadlineExceeded is that of an attempt; see [Job.ProgressDeadline].
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 	ReasonExecutorNotDeclared      = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]
 	ReasonStoreFailed              = "StoreFailed"         // of Stalled: see [Store]
 
@@ -376,6 +385,8 @@ type AttemptStatus struct {
 	JobUID string `json:"jobUID"`
 	// Ordinal is the attempt's place in the order of creation, from 0.
 	Ordinal int `json:"ordinal"`
+	// JobRun is the run of the job that the attempt was of; see [Status.Run].
+	JobRun int `json:"jobRun,omitzero"`
 	// Index is the completion index, or -1 if the job is not Indexed.
 	Index int `json:"index"`
 	// Number counts the attempts of the same index from 0; in a job that is
@@ -448,14 +459,16 @@ type Event struct {
 }
 
 // A JobError reports a job that has failed. [Controller.Wait], [Run] and [Map] return it,
-// and Map also if its context has ended before its job. errors.Is and errors.As look
-// through it into Err and into the errors of the failed attempts' executors.
+// Map also if its context has ended before its job, and [Controller.Again] if there is
+// nothing to run again yet. errors.Is and errors.As look through it into Err and into the
+// errors of the failed attempts' executors.
 type JobError struct {
 	Status Status // the last one
 	// Reason is why the job failed, such as [ReasonBackoffLimitExceeded], and Message
-	// that of the condition. They are empty if the job of a Map had not finished.
+	// that of the condition. They are empty if the job had not finished.
 	Reason, Message string
-	// Err is nil if the job has failed, and otherwise the cause of the context.
+	// Err is the cause of [Controller.Cancel], nil if the job has failed otherwise, and
+	// why the job of a Map, or of Again, had not finished.
 	Err error
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
@@ -520,7 +533,7 @@ func (e *JobError) Unwrap() []error {
 
 // An AttemptError is the error of one failed attempt.
 type AttemptError struct {
-	Attempt  string    `json:"attempt"`            // its name
+	Attempt  string    `json:"attempt"`            // its name; empty for an index that was cancelled
 	Index    int       `json:"index"`              // its completion index; -1 if the job is not Indexed
 	Failures int       `json:"failures,omitempty"` // how often in a row that index, or job, has failed
 	ExitCode int       `json:"exitCode"`           // see [ExitCode]; -1 if it has none, as for a lost attempt
@@ -533,11 +546,14 @@ type AttemptError struct {
 	Log []LogLine `json:"-"`
 }
 
-// Error names the attempt and gives its error.
+// Error names the attempt, or its index, and gives its error.
 func (e *AttemptError) Error() string {
 	text := e.Message
 	if e.Err != nil {
 		text = e.Err.Error()
+	}
+	if e.Attempt == "" {
+		return fmt.Sprintf("index %d: %s", e.Index, text)
 	}
 	return fmt.Sprintf("attempt %s: exit code %d: %s", e.Attempt, e.ExitCode, text)
 }
@@ -596,7 +612,7 @@ func (s *IndexSet) UnmarshalText(text []byte) error {
 // statusOf is a view with the public types.
 func statusOf(v runner.View, now time.Time) Status {
 	s := Status{
-		Name: v.Name, UID: v.UID, Generation: v.Generation, Revision: v.Revision,
+		Name: v.Name, UID: v.UID, Generation: v.Generation, Run: v.Run, Revision: v.Revision,
 		CreatedAt: v.CreatedAt, DeletedAt: v.DeletedAt,
 		Parallelism: v.Parallelism, Suspend: v.Suspend, ManagedBy: v.ManagedBy, Halted: v.Halted,
 		Active: v.Active, Pending: v.Pending, Ready: v.Ready, Terminating: v.Terminating, Abandoned: v.Abandoned,
@@ -607,7 +623,7 @@ func statusOf(v runner.View, now time.Time) Status {
 	if v.Completions != engine.None {
 		s.Completions = new(v.Completions)
 	}
-	if v.HasLimit {
+	if v.FailsIndexes {
 		s.FailedIndexes = &IndexSet{v.GivenUp}
 	}
 	if s.Is(ConditionComplete) {
@@ -657,8 +673,8 @@ func failureOf(f *runner.LastFailure) *AttemptError {
 	}
 	e := &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
 		Err: f.Err, Message: f.Text, At: f.At}
-	if f.TimedOut {
-		e.Err = timedOut(f.Err)
+	if f.Overdue != nil {
+		e.Err = overdue(f.Overdue, f.Err)
 	}
 	return e
 }
@@ -686,7 +702,7 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 		runs = append(runs, AttemptRun(run))
 	}
 	return AttemptStatus{
-		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), Index: v.Index, Number: v.Number,
+		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), JobRun: v.JobRun, Index: v.Index, Number: v.Number,
 		Phase: attemptPhases[v.Phase], Reason: v.Reason, Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
 		Restarts: v.Restarts, Runs: runs, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
@@ -706,7 +722,7 @@ func eventOf(e runner.Event) Event {
 
 // failed is the error of a job that has failed.
 func failed(s Status, f *runner.Failure) *JobError {
-	e := &JobError{Status: s, Reason: f.Reason, Message: f.Message, Omitted: f.Omitted}
+	e := &JobError{Status: s, Reason: f.Reason, Message: f.Message, Err: f.Cause, Omitted: f.Omitted}
 	for _, index := range f.Indexes {
 		e.failed.set.Add(index)
 	}
@@ -733,8 +749,8 @@ func unfinished(s Status, err error, j *runner.Job) error {
 
 func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
 	e := &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode, Err: a.Err}
-	if a.TimedOut {
-		e.Err = timedOut(a.Err)
+	if a.Overdue != nil {
+		e.Err = overdue(a.Overdue, a.Err)
 	}
 	for _, line := range a.Log {
 		e.Log = append(e.Log, logLine(line))
@@ -742,16 +758,16 @@ func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
 	return e
 }
 
-// A timeoutError is what an attempt returned after its timeout. Its parts are
-// not looked at before somebody asks: they are user code.
-type timeoutError struct{ err error }
+// An overdueError is what an attempt returned after its time was up. Its parts are not
+// looked at before somebody asks: they are user code.
+type overdueError struct{ reason, err error }
 
-func timedOut(err error) error {
-	if err == ErrAttemptTimeout || err == ErrDisrupted {
-		return ErrAttemptTimeout // there is nothing to add
+func overdue(reason, err error) error {
+	if err == reason || err == ErrDisrupted {
+		return reason // there is nothing to add
 	}
-	return &timeoutError{err}
+	return &overdueError{reason, err}
 }
 
-func (e *timeoutError) Error() string   { return ErrAttemptTimeout.Error() + ": " + e.err.Error() }
-func (e *timeoutError) Unwrap() []error { return []error{ErrAttemptTimeout, e.err} }
+func (e *overdueError) Error() string   { return e.reason.Error() + ": " + e.err.Error() }
+func (e *overdueError) Unwrap() []error { return []error{e.reason, e.err} }

@@ -237,7 +237,7 @@ func TestStatusJSON(t *testing.T) {
 		},
 		"everything": {
 			batch.Status{
-				Name: "j", UID: "u", Generation: 1, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3, Completions: new(9), Suspend: true,
+				Name: "j", UID: "u", Generation: 1, Run: 3, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3, Completions: new(9), Suspend: true,
 				ManagedBy: "a.io/b", Active: 4, Pending: 1, Ready: 2, Terminating: 5, Abandoned: 1, Succeeded: 6, Failed: 7,
 				CompletedIndexes: indexSet(t, "0,2-4"), FailedIndexes: new(indexSet(t, "")), StartTime: noon, CompletionTime: noon,
 				Conditions:  []batch.Condition{{Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m", LastTransitionTime: noon}},
@@ -245,7 +245,7 @@ func TestStatusJSON(t *testing.T) {
 				LastFailure: &batch.AttemptError{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
 				Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
 			},
-			`{"name":"j","uid":"u","generation":1,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z","deletedAt":"2026-01-02T12:00:00.0000005Z",
+			`{"name":"j","uid":"u","generation":1,"run":3,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z","deletedAt":"2026-01-02T12:00:00.0000005Z",
 			"parallelism":3,"completions":9,"suspend":true,"managedBy":"a.io/b","active":4,"pending":1,"ready":2,"terminating":5,"abandoned":1,
 			"succeeded":6,"failed":7,"completedIndexes":"0,2-4","failedIndexes":"","startTime":"2026-01-02T12:00:00.0000005Z","completionTime":"2026-01-02T12:00:00.0000005Z",
 			"conditions":[{"type":"Complete","status":"True","reason":"CompletionsReached","message":"m","lastTransitionTime":"2026-01-02T12:00:00.0000005Z"}],
@@ -260,13 +260,13 @@ func TestStatusJSON(t *testing.T) {
 		},
 		"everything of an attempt": {
 			batch.AttemptStatus{
-				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, Index: 1, Number: 2, Phase: batch.AttemptFailed, Reason: batch.ReasonDeadlineExceeded,
+				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, JobRun: 3, Index: 1, Number: 2, Phase: batch.AttemptFailed, Reason: batch.ReasonDeadlineExceeded,
 				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5, CreatedAt: noon, StartedAt: noon,
 				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
 				Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
 				Output:     "o", Progress: batch.Progress{Done: 1, Total: 2, Phase: "p"},
 			},
-			`{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"index":1,"number":2,"phase":"Failed","reason":"DeadlineExceeded","message":"m","exitCode":0,
+			`{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"jobRun":3,"index":1,"number":2,"phase":"Failed","reason":"DeadlineExceeded","message":"m","exitCode":0,
 			"restarts":3,"failures":4,"ignoredFailures":5,"createdAt":"2026-01-02T12:00:00.0000005Z","startedAt":"2026-01-02T12:00:00.0000005Z",
 			"finishedAt":"2026-01-02T12:00:00.0000005Z","restartAt":"2026-01-02T12:00:00.0000005Z","deletedAt":"2026-01-02T12:00:00.0000005Z","deletedBy":"gc",
 			"abandoned":true,"ready":true,"conditions":[{"type":"DisruptionTarget","status":"True","lastTransitionTime":"2026-01-02T12:00:00.0000005Z"}],

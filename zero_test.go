@@ -22,6 +22,8 @@ func TestZeroController(t *testing.T) {
 		"Update":        func() error { return c.Update(ctx, "j", func(*batch.Job) {}) },
 		"Suspend":       func() error { return c.Suspend(ctx, "j") },
 		"Delete":        func() error { return c.Delete(ctx, "j", batch.DeleteOrphan) },
+		"Cancel":        func() error { return c.Cancel(ctx, "j", nil) },
+		"Again":         func() error { _, err := c.Again(ctx, "j", batch.AgainOptions{}); return err },
 		"Wait":          func() error { _, err := c.Wait(ctx, "j"); return err },
 		"Attempts":      func() error { _, err := c.Attempts(t.Context(), "j"); return err },
 		"Results":       func() error { _, err := batch.Results[int](ctx, &c, "j"); return err },

@@ -11,17 +11,8 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// Changes that not all controllers can make, found by their methods.
-type (
-	canceler interface {
-		Cancel(ctx context.Context, name string, cause error) error
-	}
-	repeater interface {
-		Again(ctx context.Context, name string) error
-	}
-)
-
-var errUnable = errors.New("page: the controller cannot do that")
+// ErrCancelled is why a job was cancelled on a page.
+var errCancelled = errors.New("cancelled on the page")
 
 // makeChange asks the controller for a change of a job.
 func (s *Server) makeChange(ctx context.Context, name, job, value string) error {
@@ -41,22 +32,12 @@ func (s *Server) makeChange(ctx context.Context, name, job, value string) error 
 		}
 		return s.controller.Update(ctx, job, func(j *batch.Job) { j.Parallelism = &n })
 	case "cancel":
-		if c, ok := s.able.(canceler); ok {
-			return c.Cancel(ctx, job, errors.New("cancelled on the page"))
-		}
+		return s.controller.Cancel(ctx, job, errCancelled)
 	case "again":
-		if c, ok := s.able.(repeater); ok {
-			return c.Again(ctx, job)
-		}
+		_, err := s.controller.Again(ctx, job, batch.AgainOptions{})
+		return err
 	}
-	return errUnable
-}
-
-// can says which of the changes that not all controllers can make this one can.
-func (s *Server) can() map[string]bool {
-	_, cancels := s.able.(canceler)
-	_, repeats := s.able.(repeater)
-	return map[string]bool{"cancel": cancels, "again": repeats}
+	return errAddress
 }
 
 // A changePage asks for a change, or says what came of it.

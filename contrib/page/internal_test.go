@@ -175,31 +175,6 @@ func TestChoose(t *testing.T) {
 	require.Zero(t, others)
 }
 
-// A later controller can do more.
-type later struct {
-	*batch.Controller
-	done []string
-}
-
-func (l *later) Cancel(_ context.Context, name string, cause error) error {
-	l.done = append(l.done, name+": "+cause.Error())
-	return nil
-}
-
-func (l *later) Again(_ context.Context, name string) error {
-	l.done = append(l.done, name+" again")
-	return nil
-}
-
-func TestWhatALaterControllerCan(t *testing.T) {
-	c := &later{}
-	s := &Server{able: c}
-	require.Equal(t, map[string]bool{"cancel": true, "again": true}, s.can())
-	require.NoError(t, s.makeChange(t.Context(), "cancel", "a", ""))
-	require.NoError(t, s.makeChange(t.Context(), "again", "a", ""))
-	require.Equal(t, []string{"a: cancelled on the page", "a again"}, c.done)
-}
-
 // TestTooOldMeansListAgain: a revision that the controller does not know any more
 // is no end.
 func TestTooOldMeansListAgain(t *testing.T) {

@@ -54,7 +54,6 @@ type Server struct {
 	token      string // that of forms
 	routes     *http.ServeMux
 	hub        *hub
-	able       any             // the controller, for what only some can do
 	streams    atomic.Int64    // that are open
 	ctx        context.Context // of all streams
 	stop       context.CancelFunc
@@ -80,7 +79,7 @@ func Handler(c *batch.Controller, o Options) *Server {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
 	s := &Server{
 		controller: c, options: o,
-		token: rand.Text(), able: c,
+		token: rand.Text(),
 	}
 	s.hub = &hub{controller: c, content: s.content}
 	s.ctx, s.stop = context.WithCancel(context.Background())

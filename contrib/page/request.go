@@ -105,7 +105,6 @@ type frame struct {
 	View               string // the address of the page's view
 	Live               bool   // it has one
 	Write              bool
-	Can                map[string]bool // see Server.can
 	Style              template.CSS
 	Script             template.JS // of a file that has all of it; empty in a page
 	Page               any
@@ -115,7 +114,7 @@ type frame struct {
 // nonce, and nothing is loaded from elsewhere.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, f frame) {
 	f.Base, f.Nonce, f.Title = baseOf(r), rand.Text(), s.options.Title
-	f.Write, f.Can = s.options.Write, s.can()
+	f.Write = s.options.Write
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+f.Nonce+"'; style-src 'nonce-"+
 		f.Nonce+"'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "+
 		"require-trusted-types-for 'script'; trusted-types page")
@@ -140,13 +139,16 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, batch.ErrNotFound), errors.Is(err, errAddress):
 		return http.StatusNotFound
-	case errors.Is(err, batch.ErrAttemptEnded), errors.Is(err, batch.ErrExists):
+	case errors.Is(err, batch.ErrAttemptEnded), errors.Is(err, batch.ErrExists), errors.Is(err, batch.ErrJobFinished):
 		return http.StatusConflict
 	case errors.Is(err, batch.ErrShutdown), errors.Is(err, errShut):
 		return http.StatusServiceUnavailable
 	}
 	if errors.Is(err, batch.ErrStore) {
 		return http.StatusServiceUnavailable
+	}
+	if _, ok := errors.AsType[*batch.JobError](err); ok { // it has not finished
+		return http.StatusConflict
 	}
 	return http.StatusBadRequest
 }

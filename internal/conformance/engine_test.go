@@ -196,10 +196,10 @@ func (b *bench) start(a *engine.Attempt) {
 
 // run starts the pod's container.
 func (b *bench) run(p *benchPod) {
-	if p.a.Phase >= engine.Succeeded || p.stopped {
+	if p.a.HasEnded() || p.stopped {
 		return
 	}
-	first := p.a.Phase == engine.Pending
+	first := p.a.Phase() == engine.Pending
 	p.a.Pinned, p.a.Notify = true, true // which keeps the record from being used again
 	b.step(engine.Event{Kind: engine.Started, Attempt: p.a})
 	run := p.plan.Run(p.a.Restarts)
@@ -231,7 +231,7 @@ func (b *bench) exit(p *benchPod, code int) {
 
 func (b *bench) disrupt(p *benchPod, kind DisruptionKind) {
 	reason := disruptionReasons[kind]
-	if p.a.Phase < engine.Succeeded && p.a.DeletedAt == 0 {
+	if !p.a.HasEnded() && p.a.DeletedAt == 0 {
 		b.react(engine.Event{Kind: engine.Disrupted, Attempt: p.a, Reason: reason})
 	}
 }
@@ -265,7 +265,7 @@ func (b *bench) act(a Action) {
 			return
 		}
 		p := b.pods[*a.DeletePod]
-		if p.a.Phase >= engine.Succeeded && p.record.DeletedBy == "" {
+		if p.a.HasEnded() && p.record.DeletedBy == "" {
 			p.record.DeletedBy = "user"
 		}
 		b.step(engine.Event{Kind: engine.AttemptDeleted, Attempt: p.a})
@@ -310,7 +310,7 @@ func (b *bench) rename(text string) string {
 
 func (b *bench) podRecord(p *benchPod) Pod {
 	r, a := p.record, p.a
-	r.Phase = []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase]
+	r.Phase = []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase()]
 	if a.FinishedAt != 0 {
 		r.End = new(b.since(a.FinishedAt))
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -14,66 +15,6 @@ import (
 // grows with each failure and is forgotten at the next success. With such a limit
 // each index has its own, which follows from how often that index has failed.
 
-// maxRetryDelay is the longest delay before a failed attempt is replaced.
-const maxRetryDelay = 600 * time.Second
-
-// doubling is 10 s after the first failure and twice as long after each
-// further one, up to limit.
-func doubling(n int, limit time.Duration) time.Duration {
-	const first = 10 * time.Second
-	if n <= 0 {
-		return 0
-	}
-	if n > 10 {
-		return limit
-	}
-	return min(first<<(n-1), limit)
-}
-
-// RetryDelay is Kubernetes' delay after the n-th failure in a row.
-func RetryDelay(n int) time.Duration { return doubling(n, maxRetryDelay) }
-
-// retryDelay is the delay after the n-th failure in a row, if the engine knows.
-func (s *Spec) retryDelay(n int) time.Duration {
-	if s.FixedDelay {
-		return s.Delay
-	}
-	return RetryDelay(n)
-}
-
-// A retry is the delay that holds back all new attempts of a job without a
-// per-index limit.
-type retry struct {
-	n       int  // failures since the last success
-	success Time // when that was
-	last    Time // end of the latest attempt that failed in the latest look
-	seen    Time // when that look began: failures within settleTime are of one look
-	until   Time // when attempts may be created again; Never while not known
-	wake    Time // until, if something waits for it; Never otherwise
-}
-
-// delayed reports whether creation has to wait.
-func (r *retry) delayed(now Time) bool { return r.n > 0 && now < r.until }
-
-// note takes in one more failure, seen now, of an attempt that ended at end. It
-// reports false if the failure does not count, because a success of the same look
-// ended no earlier. A failure that is seen later counts, however old it is: so does
-// the reference, which compares only what it sees in one look. For the same reason
-// the delay counts from the latest end within the latest look, which may be earlier
-// than that of a look before.
-func (r *retry) note(end, now Time) bool {
-	if end <= r.success && now < r.success.Add(settleTime) {
-		return false
-	}
-	if r.n > 0 && now < r.seen.Add(settleTime) {
-		r.last = max(r.last, end)
-	} else {
-		r.last, r.seen = end, now
-	}
-	r.n++
-	return true
-}
-
 // accountFor counts an attempt that has just ended, if it counts.
 func (j *Job) accountFor(a *Attempt, now Time) {
 	if !j.inRange(a) {
@@ -81,7 +22,9 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		a.account = exempted
 		return
 	}
-	if a.Phase == Succeeded && (a.account == open || a.retained) {
+	if a.succeeded && (a.account == open || a.retained) {
+		// It was counted as failed when it was asked to stop, and has succeeded after all.
+		// Its index is not to be tried again.
 		if a.retained && !a.holding {
 			j.indexes.take(a.Index) // it was to be tried again
 		}
@@ -89,7 +32,7 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 		j.countSuccess(a)
 	}
 	switch {
-	case a.Phase != Failed:
+	case a.succeeded:
 	case a.account == open:
 		j.countFailure(a, now)
 	case a.retained:
@@ -100,6 +43,7 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 // recount moves the retry delay of an index whose attempt was counted when it was
 // asked to stop: now its end is known, and the delay counts from there.
 func (j *Job) recount(a *Attempt, now Time) {
+	// The delay is never made shorter: somebody may have been told when it ends.
 	end := a.failedAt(now)
 	if end <= a.countedAt {
 		return
@@ -120,12 +64,16 @@ func (j *Job) inRange(a *Attempt) bool {
 // attempts succeed: the set of completed indexes is what counts.
 func (j *Job) countSuccess(a *Attempt) {
 	a.account, a.countedAt = counted, 0
-	j.retry = retry{wake: Never, success: a.FinishedAt} // what failed before is forgotten
-	j.exits = 0
+	// A success ends the series of failures from which the delay follows, and with it
+	// the delay that runs: so does the reference.
+	j.retry = retry{wake: Never, success: a.FinishedAt}
+	j.exits, j.snoozes = 0, 0
 	if !j.Spec.Indexed {
 		j.Succeeded++
 		return
 	}
+	// With the replacement policy TerminatingOrFailed an attempt that is stopping and the
+	// one in its place may both succeed.
 	if j.Completed.Add(a.Index) {
 		j.Succeeded++
 	}
@@ -144,11 +92,16 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 	action := Count
 	switch {
 	case rule != None:
-		action, a.exited = j.Spec.FailureRules[rule].Action, false
+		// A rule goes before everything else that is known of the failure, also before the
+		// exit of the process: that lets users decide what an exit means.
+		action, a.exited, a.snoozed = j.Spec.FailureRules[rule].Action, false, false
 	case a.exited:
+		// It is the process that has failed. countExit counts that.
 		action = Ignore
 	case a.permanent:
 		action = j.permanentAction()
+	case a.snoozed:
+		action = Ignore
 	}
 	a.countedAt = a.failedAt(now)
 	switch {
@@ -156,10 +109,13 @@ func (j *Job) countFailure(a *Attempt, now Time) {
 		j.failIndexOnce(a, action)
 	case a.exited:
 		j.noteFailure(a, 1, a.countedAt) // the exit lengthens the delay, once
+	case a.snoozed:
+		j.snooze(a)
 	default:
 		j.addFailed(action)
 		j.failOnce(a, now)
 	}
+	// The first one decides: its message is part of a condition, which never changes.
 	if action == FailJob && j.failJob == nil {
 		j.failJob = j.failJobTarget(a, rule)
 	}
@@ -184,15 +140,13 @@ func (j *Job) addFailed(action FailureAction) {
 // failedAt is the time from which the retry delay counts: the end of the
 // container if it has ended, otherwise when the attempt stopped being ready, and
 // for one that is ready to the last, or never was, when it was asked to stop. It is
-// called while Ready and waiting still are as they were when the attempt ended.
+// called while Ready still is as it was when the attempt ended.
 func (a *Attempt) failedAt(now Time) Time {
 	switch {
-	case a.Phase == Failed && a.DeletedAt == 0:
+	case a.failed() && a.DeletedAt == 0:
 		return now
-	case a.waiting:
+	case a.failed() && a.runEndAt != 0:
 		return a.runEndAt
-	case a.Phase == Failed && a.HasExit:
-		return now
 	case a.StartedAt != 0 && !a.Ready && a.readyAt > a.StartedAt:
 		return a.readyAt
 	}
@@ -201,12 +155,15 @@ func (a *Attempt) failedAt(now Time) Time {
 
 // failOnce lengthens the job's retry delay; failures that are ignored do too.
 func (j *Job) failOnce(a *Attempt, now Time) {
+	j.snoozes = 0
 	if !j.retry.note(a.countedAt, now) {
 		j.noteFailure(a, 1, a.countedAt)
 		return
 	}
 	j.noteFailure(a, j.retry.n, a.countedAt)
 	if a.retryAfter > 0 {
+		// The failure is one of the series nevertheless: if the next one says nothing, its
+		// delay is that of so many failures in a row.
 		j.retry.until = j.retry.last.Add(a.retryAfter)
 		return
 	}
@@ -216,6 +173,8 @@ func (j *Job) failOnce(a *Attempt, now Time) {
 // delayRetry sets the delay after the latest of the failures in a row, or asks for it.
 func (j *Job) delayRetry() {
 	if j.Spec.CustomDelay {
+		// Nothing starts before the answer is there. It may take long: it is user code, and
+		// runs without the lock of the job.
 		j.retry.until = Never
 		j.out = append(j.out, Action{Kind: NeedDelay, Index: None, N: j.retry.n})
 		return
@@ -273,6 +232,8 @@ func (j *Job) retain(a *Attempt, counts bool) {
 func (j *Job) retryIndexAt(a *Attempt, t Time) {
 	j.touch(a)
 	a.retryAt = t
+	// An index whose delay is over is ready at once and not at the next tick: a delay of
+	// zero is to cost nothing.
 	if t > j.now {
 		j.indexes.ready.Remove(a.Index)
 		j.retries.Set(a, int64(t))
@@ -331,11 +292,12 @@ func (j *Job) delayKnown(index int, n int, delay time.Duration) {
 		j.indexDelayKnown(index, n, delay)
 		return
 	}
+	// A success or a further failure came in between, and the question is no longer open.
 	if j.retry.n != n {
-		return // a success or a further failure came in between
+		return
 	}
 	if delay < 0 {
-		j.exhausted = true
+		j.failJob = cmp.Or(j.failJob, &backoffLimitExceeded)
 		return
 	}
 	j.retry.until = j.retry.last.Add(delay)
@@ -360,6 +322,7 @@ func (j *Job) indexDelayKnown(index, n int, delay time.Duration) {
 // noteFailure remembers the latest failure for the status. One that counts only
 // now may be older: that of an attempt that waited for its restart.
 func (j *Job) noteFailure(a *Attempt, n int, at Time) {
+	// The status shows one failure, and never an older one than it has shown.
 	if at < j.LastFailure.At {
 		return
 	}

@@ -35,8 +35,11 @@ type Attempt struct {
 	// Exits is how often in a row the process has ended under an attempt of the
 	// same index.
 	Exits int
+	// Snoozes is how often in a row an attempt of the same index, or run of this one,
+	// has ended with a snooze; see Result.Snooze.
+	Snoozes int
 
-	Phase      Phase
+	State      State
 	CreatedAt  Time
 	StartedAt  Time
 	FinishedAt Time
@@ -58,6 +61,7 @@ type Attempt struct {
 	settleAt    Time // when a requested stop begins to count
 	graceAt     Time
 	timeoutAt   Time
+	stallAt     Time // when its latest sign of life is looked for
 	retryAt     Time // while retained: when its index may be tried again
 
 	account     account        // how it was counted
@@ -65,10 +69,10 @@ type Attempt struct {
 	retained    bool           // see Job.retained
 	counts      bool           // while retained: towards the limits
 	holding     bool           // its index cannot be given to another
-	timedOut    bool           // it ran for longer than it may
 	interrupted bool           // by a shutdown
 	exited      bool           // its process has ended under it, which is not its failure
-	waiting     bool           // for its restart in place
+	snoozed     bool           // its last run has ended with a snooze, which does not count
+	succeeded   bool           // it has ended, with exit code 0
 	slot        int32          // its place among the live attempts
 	wake        duequeue.Place // in Job.wakes
 	wakeRetry   duequeue.Place // in Job.retries
@@ -95,8 +99,9 @@ const keptRuns = 20
 
 // A past is what is known of the earlier runs of an attempt.
 type past struct {
-	delays int   // restarts since the restart delay began anew
-	runs   []Run // the latest, with the present one
+	delays  int   // restarts since the restart delay began anew
+	snoozed int   // restarts that do not count towards the limit
+	runs    []Run // the latest, with the present one
 }
 
 // keepPast returns the attempt's past, to be added to.
@@ -114,33 +119,23 @@ func (a *Attempt) Runs() []Run {
 		return nil
 	}
 	runs := slices.Clone(a.past.runs)
-	if n := len(runs); n > 0 && runs[n-1].EndedAt == 0 && a.terminal() {
+	if n := len(runs); n > 0 && runs[n-1].EndedAt == 0 && a.HasEnded() {
 		runs[n-1] = Run{runs[n-1].StartedAt, a.FinishedAt, a.ExitCode, a.HasExit}
 	}
 	return runs
 }
 
-// Phase is how far an attempt has come.
-type Phase uint8
-
-const (
-	Pending   Phase = iota // no executor has started
-	Running                // one has, or had and is to be started again
-	Succeeded              // its last run ended with exit code 0
-	Failed                 // anything else has ended it
-)
-
 // Deleter is who first asked an attempt to stop.
 type Deleter uint8
 
 const (
-	NotDeleted          Deleter = iota
-	DeletedByController         // the job does not need it any more
-	DeletedByUser               // AttemptDeleted
-	DeletedByEviction           // Disrupted, by what lets it stop
-	DeletedByPodGC              // Disrupted, with what it ran on
-	DeletedByGC                 // along with its job
-	DeletedByTimeout            // it ran for too long and does not stop
+	NotDeleted          Deleter = iota // nobody has
+	DeletedByController                // the job does not need it any more
+	DeletedByUser                      // AttemptDeleted
+	DeletedByEviction                  // Disrupted, by what lets it stop
+	DeletedByPodGC                     // Disrupted, with what it ran on
+	DeletedByGC                        // along with its job
+	DeletedByTimeout                   // it ran for too long and does not stop
 )
 
 // A Condition of a job or an attempt.
@@ -149,23 +144,34 @@ type Condition struct {
 	At                            Time
 }
 
-// The words of conditions that the engine itself uses.
+// The words of conditions that the engine itself uses are those of Kubernetes: tools
+// and failure policies know them.
 const (
-	True             = "True"
-	False            = "False"
+	// True is the status of a condition that holds.
+	True = "True"
+	// False is the status of one that does not hold any more.
+	False = "False"
+	// DisruptionTarget is the type of the condition of an attempt that something outside
+	// of it has ended. A rule of the failure policy may name it.
 	DisruptionTarget = "DisruptionTarget"
 )
 
-// DeadlineExceeded is the reason of a job, or an attempt, that ran out of time.
+// DeadlineExceeded is the reason of a job, or an attempt, that ran out of time. Of an
+// attempt it is set as soon as that is known, and what the executor returns later does
+// not change it.
 const DeadlineExceeded = "DeadlineExceeded"
 
-// Disruptions that end an attempt at once; any other is an eviction.
+// Disruptions that end an attempt at once. Any other is an eviction, which gives the
+// attempt its grace period.
 const (
+	// ByKubelet is the reason of one whose executor was killed with what it ran on.
 	ByKubelet = "TerminationByKubelet"
-	ByPodGC   = "DeletionByPodGC"
+	// ByPodGC is the reason of one of whose executor nothing is known any more.
+	ByPodGC = "DeletionByPodGC"
 )
 
-const exitKilled = 137 // 128 + SIGKILL
+// exitKilled is the exit code of a process that was killed: 128 + SIGKILL.
+const exitKilled = 137
 
 // account says how an attempt was counted. Each is counted at most once.
 type account uint8
@@ -176,32 +182,15 @@ const (
 	exempted         // never to be counted
 )
 
-// Pin notes that an executor runs for the attempt.
-func (j *Job) Pin(a *Attempt) {
-	a.Pinned = true
-	j.touch(a)
-}
-
-// AwaitsStart reports whether no executor has started yet for the attempt, or
-// for its restart.
-func (a *Attempt) AwaitsStart() bool { return a.Phase == Pending || a.waiting }
-
 // IsCompletion reports whether the attempt has succeeded and counts for that: one
 // that was stopped for another reason before does not.
 func (a *Attempt) IsCompletion() bool {
-	return a.Phase == Succeeded && a.account == counted && a.countedAt == 0
+	return a.succeeded && a.account == counted && a.countedAt == 0
 }
 
-// terminal reports whether the attempt has ended.
-func (a *Attempt) terminal() bool { return a.Phase >= Succeeded }
-
-// active reports whether the attempt has neither ended nor been asked to stop.
-func (a *Attempt) active() bool { return !a.terminal() && a.DeletedAt == 0 }
-
-// terminating reports whether it was asked to stop and has not yet.
-func (a *Attempt) terminating() bool { return !a.terminal() && a.DeletedAt != 0 }
-
 // setCondition adds or replaces a condition.
+// A condition that an attempt has may not move: conditions are compared in order when
+// a rule describes its match.
 func (a *Attempt) setCondition(c Condition) {
 	a.Conditions = setCondition(a.Conditions, c)
 }
@@ -209,12 +198,17 @@ func (a *Attempt) setCondition(c Condition) {
 // create makes a new attempt, for index i if the job is Indexed.
 func (j *Job) create(index, number int, now Time) *Attempt {
 	a := j.history.reuse()
+	// The record served another attempt before, whose conditions may be in a copy that
+	// somebody looks at: the room is given up, and not written over.
 	conditions := a.Conditions[:0:0]
 	*a = Attempt{Owner: a.Owner, Conditions: conditions, touched: a.touched}
 	a.Seq, a.Index, a.Number = j.created, index, number
 	a.CreatedAt = now
 	a.holding = index >= 0
 	a.errorRule = None
+	if index < 0 {
+		a.Snoozes = int(j.snoozes)
+	}
 	a.slot = int32(len(j.live))
 	j.live = append(j.live, a)
 	j.created++
@@ -228,33 +222,38 @@ func (j *Job) create(index, number int, now Time) *Attempt {
 
 // started ends the Pending phase; a restart in place begins another run.
 func (j *Job) started(a *Attempt, now Time) {
-	if a.terminal() || a.Phase == Running && !a.waiting || a.RestartAt != 0 {
+	switch {
+	case a.State == StateQueued, a.State == StateStarting:
+		a.State = StateRunning
+	case a.State == StateStopping && a.StartedAt == 0: // it has started nevertheless
+	default:
 		return // it has ended, has started, or is not to start yet
 	}
-	if a.waiting {
-		a.waiting, a.HasExit = false, false
-		a.Restarts++
-		j.restarts++
-		p := a.keepPast()
-		p.runs = append(p.runs[max(0, len(p.runs)-keptRuns+1):], Run{StartedAt: now})
+	if a.runEndAt != 0 {
+		j.countRestart(a, now)
 	}
-	if a.Phase == Pending {
-		a.Phase = Running
+	if a.StartedAt == 0 {
 		a.StartedAt = now
 		j.Pending--
+		// The time that an attempt may take counts from its first run: restarts in place do
+		// not give it more, as they do not give a pod more.
 		if j.Spec.AttemptTimeout >= 0 {
 			a.timeoutAt = now.Add(j.Spec.AttemptTimeout)
 			j.rearm(a)
 		}
 	}
 	a.runAt = now
+	if j.Spec.ProgressDeadline > 0 && a.State == StateRunning {
+		a.stallAt = now.Add(j.Spec.ProgressDeadline)
+		j.rearm(a)
+	}
 	j.setReady(a, true, now)
 }
 
 // setReady notes whether the attempt is ready. What is stopping counts as not ready, but
 // still knows when it was: the retry delay may count from then.
 func (j *Job) setReady(a *Attempt, ready bool, now Time) {
-	if a.Phase != Running || a.waiting || a.Ready == ready {
+	if a.Ready == ready || a.State != StateRunning && a.State != StateStopping || a.StartedAt == 0 {
 		return
 	}
 	a.Ready = ready
@@ -267,7 +266,7 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	default:
 		a.readyAt = now
 	}
-	if a.DeletedAt != 0 {
+	if a.State == StateStopping {
 		return
 	}
 	if ready {
@@ -279,96 +278,42 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 
 // ended takes in that the executor returned.
 func (j *Job) ended(a *Attempt, r Result, now Time) {
-	if a.terminal() {
+	if a.HasEnded() {
 		return // the job's end has taken it along
 	}
+	// They are kept because an attempt may be counted later than it ends.
 	a.permanent, a.retryAfter = r.Permanent, r.RetryAfter
 	a.errorRule = r.ErrorRule
+	a.snoozed = r.Snooze && r.RetryAfter > 0 && !r.Permanent && a.Snoozes < j.Spec.snoozeLimit()
 	switch {
-	case a.Phase == Pending && a.DeletedAt != 0:
+	case a.State == StateStopping && a.StartedAt == 0:
 		j.endIdle(a, now)
-	case a.timedOut:
-		a.Reason = DeadlineExceeded
+	case a.Reason != "":
+		// Its time was up before it returned, whatever it returned.
 		a.ExitCode, a.HasExit = r.Code, true
-		j.end(a, Failed, now)
+		j.end(a, false, now)
 	case r.Code == 0:
 		a.ExitCode, a.HasExit = 0, true
-		j.end(a, Succeeded, now)
-	case j.Spec.OnFailure && a.DeletedAt == 0 && !r.Permanent:
+		j.end(a, true, now)
+	case j.Spec.OnFailure && a.active() && !r.Permanent:
 		a.ExitCode, a.HasExit = r.Code, true
 		j.awaitRestart(a, now)
 	default:
 		a.ExitCode, a.HasExit = r.Code, true
-		j.end(a, Failed, now)
+		j.end(a, false, now)
 	}
-}
-
-// awaitRestart lets a failed run be followed by another in the same attempt.
-func (j *Job) awaitRestart(a *Attempt, now Time) {
-	j.setReady(a, false, now)
-	j.touch(a)
-	a.waiting, a.runEndAt = true, now
-	run := Run{a.runAt, now, a.ExitCode, true}
-	if p := a.keepPast(); len(p.runs) > 0 {
-		p.runs[len(p.runs)-1] = run
-	} else {
-		p.runs = []Run{run}
-	}
-	j.noteFailure(a, a.Restarts+1, now)
-	switch {
-	case a.retryAfter > 0:
-		j.restartIn(a, a.retryAfter, now)
-	case j.Spec.CustomRestartDelay:
-		a.RestartAt = Never
-		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
-	default:
-		j.restartIn(a, a.kubeletDelay(now), now)
-	}
-}
-
-// restartIn sets when a waiting attempt runs again, counted from the end of
-// its last run; a negative delay means that it does not.
-func (j *Job) restartIn(a *Attempt, delay time.Duration, now Time) {
-	switch {
-	case a.terminal() || !a.waiting:
-	case delay < 0:
-		j.end(a, Failed, now)
-	default:
-		a.RestartAt = a.runEndAt.Add(delay)
-		j.restarting.Set(a, int64(a.RestartAt))
-		j.rearm(a)
-	}
-}
-
-// restart runs the executor again. The restart counts when it has started.
-func (j *Job) restart(a *Attempt, now Time) {
-	a.RestartAt = 0
-	j.restarting.Remove(a)
-	j.start(a, now)
-}
-
-// kubeletDelay is the kubelet's back-off: nothing, then 10 s doubling to 300 s,
-// beginning anew after a run of more than ten minutes.
-func (a *Attempt) kubeletDelay(now Time) time.Duration {
-	p := a.keepPast()
-	if p.delays > 0 && now-a.runAt > Time(10*time.Minute) {
-		p.delays = 0
-	}
-	p.delays++
-	if p.delays == 1 {
-		return 0
-	}
-	return doubling(p.delays-1, 300*time.Second)
 }
 
 // rearm sets when something is next due for a live attempt.
 func (j *Job) rearm(a *Attempt) {
 	due := Never
 	restartAt := a.RestartAt
+	// Otherwise the timer would fire for something that is not to be done, again and
+	// again.
 	if !j.mayRestart(a) {
 		restartAt = 0
 	}
-	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
+	for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, a.stallAt, restartAt} {
 		if t != 0 {
 			due = min(due, t)
 		}
@@ -384,10 +329,11 @@ func (j *Job) rearm(a *Attempt) {
 func (j *Job) tick(now Time) {
 	for a, ok := j.wakes.Pop(int64(now)); ok; a, ok = j.wakes.Pop(int64(now)) {
 		j.wakeUp(a, now)
-		if !a.terminal() {
+		if !a.HasEnded() {
 			j.rearm(a)
 		}
 	}
+	// Nobody need be woken for these: reconcile, which follows, finds them ready.
 	for a, ok := j.retries.Pop(int64(now)); ok; a, ok = j.retries.Pop(int64(now)) {
 		if j.indexes.returned.Contains(a.Index) {
 			j.indexes.ready.Add(a.Index)
@@ -416,18 +362,23 @@ func (j *Job) wakeUp(a *Attempt, now Time) {
 	j.touch(a)
 	if a.settleAt != 0 && a.settleAt <= now {
 		j.settled(a)
-		if !j.Spec.ReplaceFailed { // otherwise it counts when it has ended
+		// It has had its moment to stop by itself, and its place is to be filled now: that
+		// it was asked to stop counts as its failure.
+		if !j.Spec.ReplaceFailed {
 			j.countFailure(a, now)
 			j.freeIndex(a)
 		}
 	}
-	if due(&a.timeoutAt, now) && !a.timedOut {
+	if due(&a.timeoutAt, now) && a.Reason == "" {
 		j.timeOut(a, now)
 	}
-	if a.waiting && a.RestartAt != 0 && a.RestartAt <= now && j.mayRestart(a) {
+	if due(&a.stallAt, now) && a.State == StateRunning && a.Reason == "" {
+		j.emit(NeedSign, a)
+	}
+	if a.State == StateBackoff && a.RestartAt != 0 && a.RestartAt <= now && j.mayRestart(a) {
 		j.restart(a, now)
 	}
-	if !a.terminal() && due(&a.graceAt, now) && !a.Abandoned {
+	if !a.HasEnded() && due(&a.graceAt, now) && !a.Abandoned {
 		j.abandon(a, now)
 	}
 }

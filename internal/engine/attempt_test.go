@@ -179,6 +179,16 @@ func TestNothingMovesAnAttemptThatHasEnded(t *testing.T) {
 	}
 }
 
+// A run ends once, however often its end is reported.
+func TestARunEndsOnce(t *testing.T) {
+	w := play{"onfailure customrestart", "0s: create\n1s: fail 0\n1s: answer 10s"}.run(t)
+	a := w.attempt(0)
+	was := *a
+	w.step(Event{Kind: Ended, Attempt: a, Result: Result{Code: 7, ErrorRule: None}})
+	require.NoError(t, w.err)
+	require.Equal(t, was, *a)
+}
+
 func TestGraceEnd(t *testing.T) {
 	const grace = 30 * time.Second
 	w := play{"P=3 C=3 timeout=1h", "0s: create"}.run(t)

@@ -45,7 +45,7 @@ func (m *treadmill) step() {
 		panic("a success starts one attempt")
 	}
 	next := actions[0].Attempt
-	next.Pinned = true
+	m.job.Pin(next)
 	if m.job.Spec.QueuesStarts {
 		m.job.Step(Event{Kind: Started, Attempt: next, At: m.now})
 	}

@@ -29,6 +29,8 @@ func (j *Job) Check() error {
 }
 
 // A checkup collects what is wrong with a job.
+// It goes on after the first fault: which invariants hold, and which do not, says more
+// about a fault than the first one found.
 type checkup struct {
 	*Job
 	faults []error
@@ -51,18 +53,22 @@ func (c *checkup) checkCounters() {
 	var want counters
 	uncounted := c.unrecorded
 	for _, a := range c.live {
-		want.restarts += a.Restarts
-		addIf(&want.Pending, a.Phase == Pending)
+		want.restarts += a.countedRestarts()
+		addIf(&want.Pending, a.StartedAt == 0)
 		addIf(&want.Active, a.active())
 		addIf(&want.Ready, a.active() && a.Ready)
-		addIf(&want.Terminating, a.terminating())
+		addIf(&want.Terminating, a.State == StateStopping)
 		addIf(&want.Abandoned, a.Abandoned)
 		addIf(&want.settling, a.settleAt != 0)
+		// A live attempt that is open may have been counted for the limits already, but not
+		// for good.
 		addIf(&uncounted, a.account == open)
 	}
-	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, c.settling}
+	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, int(c.settling)}
 	c.want(have == want, "counters are %+v, want %+v", have, want)
 	c.want(c.exits >= 0 && (c.exits == 0 || !c.Spec.Indexed), "%d exits", c.exits)
+	c.want(c.snoozes >= 0 && (c.snoozes == 0 || !c.Spec.Indexed), "%d snoozes", c.snoozes)
+	c.want(len(c.runStarts()) < c.Run(), "%d runs begin, and this is run %d", len(c.runStarts()), c.Run())
 	c.want(c.Succeeded >= 0 && c.Failed >= 0, "%d succeeded, %d failed", c.Succeeded, c.Failed)
 	c.want(int64(c.Succeeded+c.Failed+uncounted) <= c.created, // each is counted once at most
 		"%d succeeded, %d failed, %d uncounted: more than %d attempts", c.Succeeded, c.Failed, uncounted, c.created)
@@ -78,24 +84,38 @@ func addIf(n *int, ok bool) {
 // checkLive looks at each live attempt, and for two that are active with the
 // same index.
 func (c *checkup) checkLive() {
+	// Two attempts of an index may run, but only one that was not asked to stop: otherwise
+	// work is done twice for no reason.
 	byIndex := make(map[int]*Attempt)
 	for i, a := range c.live {
 		c.want(int(a.slot) == i, "attempt %d is at %d, not %d", a.Seq, i, a.slot)
-		c.want(!a.terminal() && a.FinishedAt == 0, "attempt %d has ended and is live", a.Seq)
+		c.want(!a.HasEnded() && a.FinishedAt == 0, "attempt %d has ended and is live", a.Seq)
 		c.want(a.Seq >= 0 && a.Seq < c.created, "attempt %d of %d", a.Seq, c.created)
-		c.want(!a.Ready || a.Phase == Running && !a.waiting, "attempt %d is ready and does not run", a.Seq)
-		c.want(!a.Abandoned || a.terminating(), "attempt %d is abandoned and not terminating", a.Seq)
-		c.want(a.settleAt == 0 || a.terminating() && a.account == open,
+		c.want(!a.Abandoned || a.State == StateStopping, "attempt %d is abandoned and not stopping", a.Seq)
+		c.want(a.settleAt == 0 || a.State == StateStopping && a.account == open,
 			"attempt %d settles for nothing", a.Seq)
 		c.want(!a.active() || a.account == open || c.DeletedAt != 0, "attempt %d is counted while active", a.Seq)
 		c.want(a.retained == (c.retained[a.Index] == a), "attempt %d is not where it is retained", a.Seq)
 		c.want(c.Spec.Indexed == (a.Index >= 0), "attempt %d has index %d", a.Seq, a.Index)
 		c.want(!a.holding || a.Index >= 0, "attempt %d holds no index", a.Seq)
+		c.checkState(a)
 		if a.Index >= 0 && a.active() {
 			c.want(byIndex[a.Index] == nil, "index %d is active twice", a.Index)
 			byIndex[a.Index] = a
 		}
 	}
+}
+
+// checkState makes sure that nothing that is kept beside the state of an attempt
+// contradicts it.
+func (c *checkup) checkState(a *Attempt) {
+	c.want((a.State == StateStopping) == (a.DeletedAt != 0), "attempt %d in state %d was deleted at %d",
+		a.Seq, a.State, a.DeletedAt)
+	c.want((a.State == StateBackoff) == (a.RestartAt != 0), "attempt %d in state %d restarts at %d",
+		a.Seq, a.State, a.RestartAt)
+	c.want(!a.Ready || a.StartedAt != 0 && !a.idle(), "attempt %d in state %d is ready", a.Seq, a.State)
+	c.want(!a.Pinned || !a.idle(), "attempt %d in state %d is executed", a.Seq, a.State)
+	c.want(a.State != StateRunning || a.StartedAt != 0, "attempt %d runs and has not started", a.Seq)
 }
 
 // checkDue makes sure that whatever is to happen to an attempt will.
@@ -114,7 +134,7 @@ func (c *checkup) checkDue() {
 		if !c.mayRestart(a) {
 			restartAt = 0
 		}
-		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, restartAt} {
+		for _, t := range [...]Time{a.settleAt, a.graceAt, a.timeoutAt, a.stallAt, restartAt} {
 			if t != 0 {
 				next = min(next, t)
 			}
@@ -123,6 +143,8 @@ func (c *checkup) checkDue() {
 	c.want(c.restarting.Len() == restarting, "%d attempts wait for a restart, want %d", c.restarting.Len(), restarting)
 	c.want(c.wakes.Len() == queued, "%d attempts wait to be woken, want %d", c.wakes.Len(), queued)
 	c.want(first(&c.wakes) <= next, "attempts are woken at %d, want %d", first(&c.wakes), next)
+	// What ends a steady state early must be noticed; that it lasts longer than is known
+	// only costs time.
 	c.want(c.steadyUntil <= c.steady(), "steady until %d, want %d", c.steadyUntil, c.steady())
 	c.want(c.Due() >= c.now, "due at %d, and it is %d", c.Due(), c.now)
 }
@@ -137,6 +159,7 @@ func (c *checkup) checkRetained() {
 		if a.counts {
 			counting++
 		}
+		// The process was counted in its place.
 		c.want(!a.exited || !a.counts, "attempt %d was taken along by its process, and counts", a.Seq)
 		if a.wakeRetry != 0 {
 			queued++
@@ -162,7 +185,6 @@ func (c *checkup) checkIndexes() {
 		return
 	}
 	c.want(c.Succeeded == c.Completed.Len(), "%d succeeded, %d completed", c.Succeeded, c.Completed.Len())
-	c.want(c.Spec.perIndex() || c.GivenUp.Len() == 0, "indexes are given up without a limit per index")
 	for i := range c.GivenUp.All() {
 		c.want(!c.Completed.Contains(i), "index %d is completed and given up", i)
 	}
@@ -175,11 +197,14 @@ func (c *checkup) checkIndexes() {
 // checkPlaces counts the places that checkIndexes is about.
 func (c *checkup) checkPlaces() {
 	x := &c.indexes
+	// If an index were in two places it could be done twice, and in none never: the sums
+	// are compared, as each place is disjoint from the others by the tests below.
 	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.Len()
 	for i := range x.returned.All() {
 		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is to be started and over", i)
 		a := c.retained[i]
 		delayed := a != nil && c.delays(a)
+		// A job that is to end starts nothing, so that it need not be known what could start.
 		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0 || c.target != nil,
 			"index %d is ready: %v", i, x.ready.Contains(i))
 	}
@@ -201,6 +226,7 @@ func (c *checkup) checkPlaces() {
 	for i := range x.ready.All() {
 		c.want(x.returned.Contains(i), "index %d is ready and not returned", i)
 	}
+	// What a resize has cut off must not come back with a later one.
 	limit := min(x.next, c.Spec.Completions)
 	for _, n := range []int{c.Completed.Len() - c.Completed.CountBelow(limit),
 		c.GivenUp.Len() - c.GivenUp.CountBelow(limit), x.returned.Len() - x.returned.CountBelow(limit)} {
@@ -226,6 +252,8 @@ func (c *checkup) checkLimits() {
 		return
 	}
 	c.want(!c.has(Suspended) && c.StartTime != 0, "not started")
+	// That there are enough of them cannot be asked: delays and the time of the last look
+	// hold some back.
 	c.want(c.Active <= c.wanted(), "%d active, want %d", c.Active, c.wanted())
 	c.want(!c.complete(), "complete and not noticed")
 }
@@ -237,6 +265,7 @@ func (c *checkup) checkConditions() {
 	for i := range c.Conditions {
 		cond := &c.Conditions[i]
 		c.want(at[cond.Type] == nil, "condition %s is there twice", cond.Type)
+		// Users may rely on a condition other than Suspended once they have seen it.
 		c.want(cond.Status == True || cond.Type == Suspended, "condition %s is %s", cond.Type, cond.Status)
 		at[cond.Type] = cond
 	}
@@ -244,6 +273,8 @@ func (c *checkup) checkConditions() {
 	c.want(failing == nil || succeeding == nil, "conditions for success and failure")
 	c.want((c.target != nil) == (failing != nil || succeeding != nil), "conditions without decision")
 	c.want((c.FinishedAt != 0) == (at[JobFailed] != nil || at[JobComplete] != nil), "finished without condition")
+	// A watcher that sees the end must have been able to see the decision, with the same
+	// words.
 	for _, pair := range [][2]*Condition{{failing, at[JobFailed]}, {succeeding, at[JobComplete]}} {
 		interim, final := pair[0], pair[1]
 		if final == nil {
@@ -274,21 +305,24 @@ func (c *checkup) checkHistory() {
 	h.settle()
 	kept := h.plain.n + h.succeeded.n + h.failed.n
 	c.want(kept <= max(h.limit, 0), "%d attempts are kept", kept)
+	// A record in two places would be used for two attempts at once.
 	seen := make(map[*Attempt]bool)
 	for _, a := range slices.Concat(c.live, h.succeeded.all(), h.failed.all(), (&list{first: h.free}).all()) {
 		c.want(!seen[a], "the record of attempt %d is in two places", a.Seq)
 		seen[a] = true
 	}
 	for _, a := range h.succeeded.all() {
-		c.want(a.Phase == Succeeded && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a success", a.Seq)
+		c.want(a.Phase() == Succeeded && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a success", a.Seq)
 	}
 	for _, a := range h.failed.all() {
-		c.want(a.Phase == Failed && !a.retained && a.wake == 0 && a.wakeRetry == 0, "attempt %d is kept as a failure", a.Seq)
+		c.want(a.Phase() == Failed && !a.retained && a.wake == 0 && a.wakeRetry == 0,
+			"attempt %d is kept as a failure", a.Seq)
 	}
 	for _, l := range []*list{&h.succeeded, &h.failed} {
 		all := l.all()
 		c.want(len(all) == l.n && (l.n == 0 || all[l.n-1] == l.last), "%d attempts are kept, counted %d", len(all), l.n)
 	}
+	// What leaves the history first is what is at the front: it must be the oldest.
 	for i := range h.plain.n - 1 {
 		c.want(h.plain.at(i).endsAt <= h.plain.at(i+1).endsAt, "plain successes are out of order")
 	}

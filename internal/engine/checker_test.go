@@ -21,7 +21,8 @@ type checker struct {
 	numbers   map[[2]int]int64 // attempts by index and number
 	finished  bool
 	gone      bool
-	succeeded int // what the counters are to be, if exact
+	cancelled []int // indexes, by the step
+	succeeded int   // what the counters are to be, if exact
 	failed    int
 }
 
@@ -30,6 +31,7 @@ type snapshot struct {
 	spec              Spec
 	succeeded, failed int
 	created           int64
+	run               int
 	conditions        []Condition
 	startTime, end    Time
 	decided           bool
@@ -53,7 +55,7 @@ func newChecker(j *Job, exact bool) *checker {
 func (c *checker) snap() snapshot {
 	j := c.job
 	return snapshot{
-		spec: j.Spec, succeeded: j.Succeeded, failed: j.Failed, created: j.created,
+		spec: j.Spec, run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, created: j.created,
 		conditions: slices.Clone(j.Conditions), startTime: j.StartTime, end: j.FinishedAt, decided: j.target != nil,
 		completed: j.Completed.String(), given: j.GivenUp.String(), lastFailure: j.LastFailure,
 	}
@@ -71,6 +73,10 @@ func (c *checker) after(ev Event, actions []Action) error {
 	if err := c.job.Check(); err != nil {
 		c.faults = append(c.faults, err)
 	}
+	c.cancelled = ev.Indexes
+	if c.job.Run() != c.before.run {
+		c.beginRun(ev)
+	}
 	c.checkActions(actions)
 	c.checkCounts(ev)
 	c.checkConditions()
@@ -83,6 +89,19 @@ func (c *checker) after(ev Event, actions []Action) error {
 	return errors.Join(c.faults...)
 }
 
+// beginRun forgets what an earlier run has come to, which had finished.
+func (c *checker) beginRun(ev Event) {
+	b := &c.before
+	c.want(ev.Kind == Rerun && c.job.Run() == b.run+1 && b.end != 0, "run %d after run %d, which ended at %d", c.job.Run(), b.run, b.end)
+	done := 0
+	if ev.Keep && c.job.Spec.Completions != None {
+		done = b.succeeded
+	}
+	c.want(c.job.Spec.Indexed || c.job.Succeeded >= done, "%d of %d succeeded are kept", c.job.Succeeded, done)
+	c.finished, c.failed, c.succeeded = false, 0, done
+	c.before = snapshot{spec: b.spec, run: b.run, created: b.created}
+}
+
 func (c *checker) checkActions(actions []Action) {
 	started := make(map[int64]int)
 	for _, act := range actions {
@@ -90,12 +109,12 @@ func (c *checker) checkActions(actions []Action) {
 		switch act.Kind {
 		case Start:
 			started[a.Seq]++
-			c.want(!c.before.decided || a.Restarts > 0 || a.waiting, "attempt %d starts when all is decided", a.Seq)
-			c.want(!c.gone || a.Restarts > 0 || a.waiting, "attempt %d starts when the job is gone", a.Seq)
+			c.want(!c.before.decided || a.Restarts > 0 || a.runEndAt != 0, "attempt %d starts when all is decided", a.Seq)
+			c.want(!c.gone || a.Restarts > 0 || a.runEndAt != 0, "attempt %d starts when the job is gone", a.Seq)
 		case Stop, Abandon:
 			c.want(a != nil, "action %v without attempt", act.Kind)
 		case Close:
-			c.want(a.Notify || a.Phase < Succeeded, "attempt %d is closed that did not want it", a.Seq)
+			c.want(a.Notify || !a.HasEnded(), "attempt %d is closed that did not want it", a.Seq)
 		case Finished:
 			c.want(!c.finished && c.job.FinishedAt != 0, "finished again")
 			c.finished = true
@@ -152,8 +171,9 @@ func (c *checker) checkStartTime() {
 // checkFinal is R262 and R282.
 func (c *checker) checkFinal() {
 	if c.before.end == 0 {
-		// R282: a job that ends while it is suspended may never have started.
-		c.want(c.job.FinishedAt == 0 || c.job.StartTime != 0 || c.job.Spec.Suspend, "finished without a start time")
+		// R282: a job that ends while it is suspended, or is cancelled, may never have started.
+		c.want(c.job.FinishedAt == 0 || c.job.StartTime != 0 || c.job.Spec.Suspend || c.job.isCancelled(),
+			"finished without a start time")
 		return
 	}
 	now := c.snap()
@@ -181,11 +201,11 @@ func (c *checker) checkAttempts(ev Event) {
 			continue
 		}
 		c.follow(t)
-		if switched && t.a.terminating() && !t.a.holding {
+		if switched && t.a.State == StateStopping && !t.a.holding {
 			t.exempt = true
 		}
 		t.was = *t.a
-		if !c.exact && t.a.terminal() && !t.a.Pinned && !t.a.retained {
+		if !c.exact && t.a.HasEnded() && !t.a.Pinned && !t.a.retained {
 			delete(c.attempts, seq)
 		}
 	}
@@ -200,27 +220,27 @@ func (c *checker) follow(t *tracked) {
 	now, was := t.a, &t.was
 	c.want(now.Index == was.Index && now.Number == was.Number && now.CreatedAt == was.CreatedAt &&
 		(now.Failures == was.Failures && now.Ignored == was.Ignored || was.StartedAt == 0), "attempt %d becomes another", now.Seq)
-	c.want(now.Phase >= was.Phase, "attempt %d goes from phase %d to %d", now.Seq, was.Phase, now.Phase)
+	c.want(now.Phase() >= was.Phase(), "attempt %d goes from phase %d to %d", now.Seq, was.Phase(), now.Phase())
 	c.want(now.Restarts >= was.Restarts && now.Restarts <= was.Restarts+1, "attempt %d: restarts go from %d to %d", now.Seq, was.Restarts, now.Restarts)
 	c.want(was.DeletedAt == 0 || now.DeletedAt == was.DeletedAt && now.DeletedBy == was.DeletedBy,
 		"attempt %d is deleted again", now.Seq)
-	c.want(!was.terminal() || now.Phase == was.Phase && now.FinishedAt == was.FinishedAt &&
+	c.want(!was.HasEnded() || now.Phase() == was.Phase() && now.FinishedAt == was.FinishedAt &&
 		now.ExitCode == was.ExitCode && now.HasExit == was.HasExit && now.Reason == was.Reason,
 		"attempt %d has ended as %+v and becomes %+v", now.Seq, *was, *now)
-	c.want(!now.terminal() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
-	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.terminal()
+	c.want(!now.HasEnded() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
+	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.HasEnded()
 	c.want(was.account == open || now.account == was.account || was.retained && now.account != open || uncounted ||
 		!c.job.inRange(now), "attempt %d is counted again", now.Seq)
-	if was.account != open || was.terminal() {
+	if was.account != open || was.HasEnded() {
 		return
 	}
 	rule := c.job.Spec.match(now)
 	ignored := rule != None && c.job.Spec.FailureRules[rule].Action == Ignore
 	switch now.account {
 	case counted:
-		if now.Phase == Succeeded {
+		if now.Phase() == Succeeded {
 			c.succeeded++
-		} else if !ignored {
+		} else if !ignored && !now.snoozed {
 			c.failed++
 		}
 	case exempted: // R170, R209
@@ -229,7 +249,7 @@ func (c *checker) follow(t *tracked) {
 		rule := c.job.Spec.match(&running)
 		ignored := rule != None && c.job.Spec.FailureRules[rule].Action == Ignore
 		fails := c.job.target != nil && !c.job.target.success && !c.before.decided
-		if fails && !ignored && c.job.inRange(now) && now.exempted(c.job) {
+		if fails && !ignored && !slices.Contains(c.cancelled, now.Index) && c.job.inRange(now) && now.exempted(c.job) {
 			c.failed++
 		}
 	}
@@ -238,7 +258,7 @@ func (c *checker) follow(t *tracked) {
 // exempted reports whether the attempt, which was open before the step in which
 // its job failed, was counted as one of those that had not ended (R170).
 func (a *Attempt) exempted(j *Job) bool {
-	return !a.terminal() || a.DeletedAt == j.now && a.FinishedAt == j.now
+	return !a.HasEnded() || a.DeletedAt == j.now && a.FinishedAt == j.now
 }
 
 // checkNew looks at the attempts that the step has created.
@@ -252,7 +272,7 @@ func (c *checker) checkNew() {
 		c.want(j.Active+j.Terminating <= j.Spec.Parallelism, "%d attempts run of %d, and one is created",
 			j.Active+j.Terminating, j.Spec.Parallelism)
 	}
-	c.want(j.Active+j.settling <= j.Spec.Parallelism, "%d active and %d settling of %d", j.Active, j.settling, j.Spec.Parallelism)
+	c.want(j.Active+int(j.settling) <= j.Spec.Parallelism, "%d active and %d settling of %d", j.Active, int(j.settling), j.Spec.Parallelism)
 	for _, a := range j.live {
 		if a.Seq < c.before.created {
 			continue
@@ -280,11 +300,11 @@ func (c *checker) checkIdle() {
 	if !(&checkup{Job: j}).managed() || j.Spec.Suspend {
 		return
 	}
-	missing := j.wanted() - j.Active - j.settling
+	missing := j.wanted() - j.Active - int(j.settling)
 	if j.Spec.ReplaceFailed {
 		missing -= j.Terminating
 	}
-	if missing <= 0 || !j.Spec.perIndex() && j.retry.n > 0 && j.now < j.retry.until {
+	if missing <= 0 || !j.Spec.perIndex() && j.now < j.retry.heldUntil() {
 		return
 	}
 	if !j.Spec.Indexed {

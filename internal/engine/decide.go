@@ -12,13 +12,19 @@ import (
 // as they ended. Once it has fallen nothing can change it; the job has finished when
 // all attempts have stopped.
 
-// The words of a job's conditions.
+// The types of a job's conditions. A job that has ended has two of them: one since its
+// end was decided, the other since nothing of it runs any more.
 const (
-	Suspended          = "Suspended"
-	FailureTarget      = "FailureTarget"
+	// Suspended is True while nothing is to run, and False once the job was resumed.
+	Suspended = "Suspended"
+	// FailureTarget says that the job has failed, and that its attempts are stopping.
+	FailureTarget = "FailureTarget"
+	// SuccessCriteriaMet says that the job has succeeded, and likewise.
 	SuccessCriteriaMet = "SuccessCriteriaMet"
-	JobFailed          = "Failed"
-	JobComplete        = "Complete"
+	// JobFailed is final: the job has failed and nothing of it runs.
+	JobFailed = "Failed"
+	// JobComplete is final: the job has succeeded and nothing of it runs.
+	JobComplete = "Complete"
 
 	// reasonPodFailurePolicy is that of a job that a rule or a permanent error ended.
 	reasonPodFailurePolicy = "PodFailurePolicy"
@@ -43,18 +49,26 @@ func (j *Job) reconcile(now Time) {
 	if j.gone {
 		return
 	}
+	// Nothing but its removal is left to do for a finished job: not even an update of its
+	// spec is looked at.
 	if j.FinishedAt != 0 {
 		j.expire(now)
 		return
 	}
+	// Its conditions, counters and attempts are those of another controller, which would
+	// be contradicted here.
 	if j.Spec.Unmanaged {
 		j.removeWhenEmpty()
 		return
 	}
+	// A process that is shutting down starts no job: its start time is that of the process
+	// which starts it.
 	if j.StartTime == 0 && !j.Spec.Suspend && !j.halted {
 		j.StartTime = now
 	}
 	if j.target == nil && !j.deciding(now) {
+		// Attempts before the end: a job whose last attempt has ended may be complete only
+		// if none was started in its place.
 		j.manage(now)
 		if j.complete() {
 			j.target = &completionsReached
@@ -77,6 +91,8 @@ func (j *Job) deciding(now Time) bool {
 		j.settleUntil(0)
 		return false
 	case len(j.live) == 0, t == &deadlineExceeded, j.decideAt != 0 && now >= j.decideAt:
+		// There is nothing to wait for if nothing runs. The deadline is an instant that is
+		// known ahead: what ends after it is late.
 		j.target = t
 	case j.decideAt == 0:
 		j.settleUntil(now.Add(settleTime))
@@ -86,6 +102,8 @@ func (j *Job) deciding(now Time) bool {
 
 // settleUntil sets when the decision falls, or zero if there is none any more.
 func (j *Job) settleUntil(t Time) {
+	// Restarts wait while a decision settles (see mayRestart), so their times have to be
+	// looked at anew whenever that begins or ends.
 	changed := (j.decideAt == 0) != (t == 0)
 	j.decideAt = t
 	if !changed || j.restarting.Len() == 0 {
@@ -105,18 +123,23 @@ func (j *Job) decide(now Time) *target {
 	switch {
 	case j.failJob != nil:
 		return j.failJob
-	case j.exhausted, j.Failed+j.unrecorded > s.BackoffLimit, s.OnFailure && j.restartsExceeded():
+	case j.Failed+j.unrecorded > s.BackoffLimit, s.OnFailure && j.restartsExceeded():
 		return &backoffLimitExceeded
 	case s.ActiveDeadline >= 0 && !s.Suspend && j.StartTime != 0 && now >= j.StartTime.Add(s.ActiveDeadline):
+		// A suspended job does not age: its start time is set anew when it is resumed.
 		return &deadlineExceeded
 	}
-	if s.perIndex() {
+	if s.Indexed {
+		// Failed indexes end the job only when no other can still succeed, unless there is a
+		// limit for them: the rest of the work is worth doing. Without a limit per index
+		// they are those that were cancelled.
 		if failed := j.GivenUp.Len(); s.MaxFailedIndexes >= 0 && failed > s.MaxFailedIndexes {
 			return &maxFailedIndexesExceeded
 		} else if failed > 0 && failed+j.Succeeded >= s.Completions {
 			return &failedIndexes
 		}
 	}
+	// This is the path of every job without a policy, at every step.
 	if len(s.SuccessRules) == 0 {
 		return nil
 	}
@@ -150,6 +173,7 @@ func (r *FailureRule) describe(a *Attempt, container, pod string, rule int) stri
 		return fmt.Sprintf("Container %s for pod %s failed with exit code %d matching FailJob rule at index %d",
 			container, pod, a.ExitCode, rule)
 	}
+	// The message names one condition, though several may match.
 	for _, c := range a.Conditions {
 		if r.matchesCondition(&Attempt{Conditions: []Condition{c}}) {
 			return fmt.Sprintf("Pod %s has condition %s matching FailJob rule at index %d", pod, c.Type, rule)
@@ -165,6 +189,8 @@ func (j *Job) complete() bool {
 	if j.Active > 0 || j.settling > 0 {
 		return false
 	}
+	// A work queue is empty when an attempt has found it so; the others then find out by
+	// themselves.
 	if j.Spec.Completions == None {
 		return j.Succeeded > 0
 	}
@@ -191,14 +217,17 @@ func (j *Job) pursue(now Time) {
 
 // mayFinish reports whether the terminal condition may follow: a job that is decided
 // while it is suspended waits until it is resumed, as only a job with a start time
-// can have finished. The exception is one that has nothing to do.
+// can have finished. The exceptions are one that has nothing to do, and one that was
+// cancelled: whoever does that does not want to resume it.
 func (j *Job) mayFinish() bool {
-	return j.StartTime != 0 || j.Spec.Suspend && j.Spec.Completions == 0
+	return j.StartTime != 0 || j.isCancelled() || j.Spec.Suspend && j.Spec.Completions == 0
 }
 
 // finish adds the terminal condition, after which nothing changes any more.
 func (j *Job) finish(condition string, now Time) {
 	j.FinishedAt = now
+	j.indexes.dropNumbers() // nothing is tried any more
+	j.indexes.failures = nil
 	j.addTarget(condition, now)
 	j.addEndEvents(now)
 	j.emit(Finished, nil)
@@ -207,6 +236,8 @@ func (j *Job) finish(condition string, now Time) {
 
 // addTarget adds a condition with what was decided.
 func (j *Job) addTarget(condition string, now Time) {
+	// The same reason and message stand in both conditions, the interim and the final one:
+	// users look at either.
 	j.Conditions = append(j.Conditions, Condition{condition, True, j.target.reason, j.target.message, now})
 }
 
@@ -215,14 +246,21 @@ func (j *Job) addTarget(condition string, now Time) {
 // failed, unless a rule ignores it; when it succeeded, none is counted.
 func (j *Job) endAttempts(condition string, now Time) {
 	j.addTarget(condition, now)
+	cause := CauseFinished
+	if j.isCancelled() {
+		cause = CauseCancelled
+	}
+	// From here on nothing is tried again, so that nothing is left to take over the counts
+	// of what was retained.
 	j.recordAll()
+	// From the end, as an attempt that ends at once leaves its place to the last one.
 	for i := len(j.live) - 1; i >= 0; i-- {
 		a := j.live[i]
 		if a.account == open {
 			j.countUnfinished(a)
 		}
 		if a.active() {
-			j.askToStop(a, DeletedByController, CauseFinished, now)
+			j.askToStop(a, DeletedByController, cause, now)
 		}
 	}
 }
@@ -231,6 +269,7 @@ func (j *Job) endAttempts(condition string, now Time) {
 // decided: it is never looked at again, also if it then succeeds.
 func (j *Job) countUnfinished(a *Attempt) {
 	j.touch(a)
+	// Its exit is not known yet. A rule about codes cannot match, one about conditions can.
 	rule := j.Spec.match(a)
 	ignored := rule != None && j.Spec.FailureRules[rule].Action == Ignore
 	if !j.target.success && !ignored && j.inRange(a) {
@@ -254,6 +293,7 @@ func (j *Job) has(condition string) bool {
 func (j *Job) markSuspended(now Time) {
 	switch suspended := j.has(Suspended); {
 	case j.Spec.Suspend && !suspended:
+		// The start time goes, so that the deadline counts from the resume.
 		j.StartTime = 0
 		j.setSuspended(Condition{Suspended, True, "JobSuspended", "Job suspended", now}, "Suspended")
 	case !j.Spec.Suspend && suspended:
@@ -272,6 +312,8 @@ func (j *Job) setSuspended(c Condition, event string) {
 func setCondition(list []Condition, c Condition) []Condition {
 	for i := range list {
 		if list[i].Type == c.Type {
+			// The time of a condition is when its status last changed, as everywhere in
+			// Kubernetes: a new reason does not move it.
 			if list[i].Status == c.Status {
 				c.At = list[i].At
 			}

@@ -56,6 +56,18 @@ var decidePlays = map[string]play{
 	"within the settling time they do": {"indexed P=2 C=2 success=0", `
 			0s: create
 			1s: ok 0; ok 1 => succeeded=2 is=Complete:SuccessPolicy`},
+	"what an update starts that takes a decision back is not timed out in the same step": {
+		"indexed perindex=0 timeout=0s grace=0s", `
+			0s:    create
+			1ms:                  => stop=0(timeout)
+			1.5ms: update C=3 P=3 => start=1,2 stop=
+			2ms:                  => stop=1(timeout),2(timeout)`},
+	"a restart that a decision had held back is made when the decision is taken back": {
+		"onfailure customrestart L=1", `
+			0s: create
+			1s: fail 0; answer 0s => start=0
+			1s: fail 0; answer 0s => start=
+			1s: update L=5        => start=0`},
 	"R228 a deadline of zero": {"deadline=0s", `
 			0s: create => start= is=Failed:DeadlineExceeded`},
 	"R229 a changed deadline": {"deadline=10s", `
@@ -160,14 +172,14 @@ func TestFailJobMessage(t *testing.T) {
 func TestRemovalOrder(t *testing.T) {
 	// R162: each of these goes before the next.
 	order := []*Attempt{
-		{Phase: Pending, CreatedAt: 9},
-		{Phase: Pending, CreatedAt: 1},
-		{Phase: Running, Restarts: 3, readyAt: 2},
-		{Phase: Running, Restarts: 0, readyAt: 5},
-		{Phase: Running, Ready: true, readyAt: 8},
-		{Phase: Running, Ready: true, readyAt: 7, Restarts: 2},
-		{Phase: Running, Ready: true, readyAt: 7, Restarts: 1, CreatedAt: 6},
-		{Phase: Running, Ready: true, readyAt: 7, Restarts: 1, CreatedAt: 5},
+		{CreatedAt: 9},
+		{CreatedAt: 1},
+		{State: StateBackoff, StartedAt: 1, Restarts: 3, readyAt: 2},
+		{State: StateBackoff, StartedAt: 1, Restarts: 0, readyAt: 5},
+		{State: StateRunning, StartedAt: 1, Ready: true, readyAt: 8},
+		{State: StateRunning, StartedAt: 1, Ready: true, readyAt: 7, Restarts: 2},
+		{State: StateRunning, StartedAt: 1, Ready: true, readyAt: 7, Restarts: 1, CreatedAt: 6},
+		{State: StateRunning, StartedAt: 1, Ready: true, readyAt: 7, Restarts: 1, CreatedAt: 5},
 	}
 	for i, a := range order {
 		for k, b := range order {

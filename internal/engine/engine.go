@@ -24,6 +24,8 @@ const Never Time = 1<<63 - 1
 
 // Add returns the instant d after t.
 func (t Time) Add(d time.Duration) Time {
+	// Durations come from users and may be as long as the type allows: time must not wrap
+	// around into the past.
 	if t == Never || Time(d) > Never-t {
 		return Never
 	}
@@ -55,7 +57,7 @@ type Job struct {
 	Succeeded, Failed                              int
 	Completed, GivenUp                             indexset.Set
 
-	// LastFailure is the latest failure; its At is zero if there was none.
+	// LastFailure is the latest failure of this run; its At is zero if there was none.
 	LastFailure Failure
 
 	live     []*Attempt // not terminal; each knows its slot
@@ -66,27 +68,26 @@ type Job struct {
 	// restarts is the sum of restart counts over the live attempts.
 	restarts int
 
-	retry    retry
-	target   *target                  // the decision that the job is to end
-	decideAt Time                     // when that decision falls, while it is settling
-	failJob  *target                  // what the first FailJob rule to match wants, or the limit of exits
-	exits    int                      // of the process in a row, if the job is not Indexed
-	wakes    duequeue.Queue[*Attempt] // live attempts, by what is due for them
-	retries  duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
+	retry          retry
+	target         *target                  // the decision that the job is to end
+	decideAt       Time                     // when that decision falls, while it is settling
+	failJob        *target                  // what the first FailJob rule to match wants, or the limit of exits
+	exits, snoozes int32                    // in a row, of the process and of attempts, if the job is not Indexed
+	wakes          duequeue.Queue[*Attempt] // live attempts, by what is due for them
+	retries        duequeue.Queue[*Attempt] // retained attempts, by when their index may be tried again
 	// restarting are live attempts by when they are to run again.
 	restarting duequeue.Queue[*Attempt]
-	// settling counts the attempts that were asked to stop so short a while ago that
-	// they may yet be judged by how they end; nobody takes their place meanwhile.
-	settling int
-	created  int64 // attempts so far
-	now      Time  // of the latest event
+	created    int64 // attempts so far
+	now        Time  // of the latest event
 	// steadyUntil is when Renew has to leave things to Ended at the latest.
 	steadyUntil Time
-	halted      bool // nothing starts any more in this process
-	paused      bool // for now, nothing is to start
-	gone        bool // it was removed
-	// exhausted is set when the job's own retry delays say that it is over.
-	exhausted bool
+	reruns      *reruns // nil in the first run
+	// settling counts the attempts that were asked to stop so short a while ago that
+	// they may yet be judged by how they end; nobody takes their place meanwhile.
+	settling int32
+	halted   bool // nothing starts any more in this process
+	paused   bool // for now, nothing is to start
+	gone     bool // it was removed
 	// outOfRange is set by an update that may have left active attempts with
 	// indexes that no longer exist.
 	outOfRange bool
@@ -120,6 +121,7 @@ func New(id Identity, spec Spec) *Job {
 	j := &Job{ID: id, Spec: spec}
 	j.emptyQueues()
 	j.history.limit = spec.History
+	// Zero would say that the job is due now.
 	j.retry.wake = Never
 	return j
 }
@@ -131,83 +133,6 @@ func (j *Job) emptyQueues() {
 	j.restarting = duequeue.New(func(a *Attempt) *duequeue.Place { return &a.wakeRestart })
 }
 
-// An Event is something that happened, for [Job.Step].
-type Event struct {
-	Kind    EventKind
-	At      Time
-	Attempt *Attempt      // for Started to DelayKnown; nil otherwise
-	Result  Result        // for Ended
-	Delay   time.Duration // for DelayKnown and RestartDelayKnown; negative: no retry
-	Index   int           // for DelayKnown: as in NeedDelay
-	N       int           // for DelayKnown: as in NeedDelay
-	Ready   bool          // for ReadyChanged
-	Reason  string        // for Disrupted
-	Spec    *Spec         // for Updated
-	Pause   bool          // for Paused: whether to, or to go on; for Created: begin so
-	Orphan  bool          // for Deleted: let the attempts run on
-	Linger  bool          // for Deleted: keep the job until its attempts have ended
-	Keep    bool          // for Interrupted: leave attempts alone of which nothing runs
-	Cond    Condition     // for ConditionSet
-}
-
-// EventKind is the kind of an [Event].
-type EventKind uint8
-
-const (
-	Created           EventKind = iota // the job was created
-	Started                            // the executor of a Pending attempt got going
-	Ended                              // the executor returned
-	ReadyChanged                       // the attempt said whether it is ready
-	ConditionSet                       // the attempt set a condition
-	AttemptDeleted                     // a user asked the attempt to stop
-	Disrupted                          // the attempt was evicted or lost
-	RestartDelayKnown                  // answers NeedRestartDelay
-	DelayKnown                         // answers NeedDelay
-	Updated                            // the spec was changed
-	Deleted                            // the job was deleted
-	Tick                               // Due has come
-	Halted                             // nothing more is to start
-	Interrupted                        // what runs is to stop, uncounted
-	Paused                             // nothing is to start for now, or may again
-	Recovered                          // the job was loaded: what ran then does not run any more; see recover
-)
-
-// An Action is something that the caller of [Job.Step] is to do.
-type Action struct {
-	Kind    ActionKind
-	Cause   Cause // for Stop
-	N       int   // for NeedDelay and NeedRestartDelay: which failure in a row
-	Attempt *Attempt
-	Index   int // for NeedDelay: the index, or -1 for the job
-}
-
-// ActionKind is the kind of an [Action].
-type ActionKind uint8
-
-const (
-	Start            ActionKind = iota // run the executor: a new attempt, or a restart of one
-	Stop                               // cancel the attempt's context
-	Close                              // an attempt with Notify has ended
-	Abandon                            // the grace period is over and the executor has not returned
-	NeedDelay                          // find the delay before the next retry, and answer with DelayKnown
-	NeedRestartDelay                   // find the delay before the restart, and answer
-	Finished                           // the job is Complete or Failed
-	Gone                               // the job is removed
-)
-
-// Cause is why an attempt is to stop.
-type Cause uint8
-
-const (
-	CauseDeleted    Cause = iota // the attempt, or its job
-	CauseFinished                // the job is decided
-	CauseSuspended               // the job is
-	CauseScaledDown              // the job wants fewer attempts, or other indexes
-	CauseDisrupted               // something outside has ended it
-	CauseTimeout                 // it ran for too long
-	CauseShutdown                // the process is to end
-)
-
 // Step takes one event and returns what is to be done. The slice is valid
 // until the next call.
 func (j *Job) Step(ev Event) []Action {
@@ -216,6 +141,7 @@ func (j *Job) Step(ev Event) []Action {
 	}
 	ev.At = j.advance(ev.At)
 	j.begin()
+	// Whatever happens to an attempt may change what is stored of it.
 	if ev.Attempt != nil {
 		j.touch(ev.Attempt)
 		j.takeOfAttempt(ev)
@@ -240,6 +166,8 @@ func (j *Job) takeOfAttempt(ev Event) {
 		j.disrupt(ev.Attempt, ev.Reason, ev.At)
 	case RestartDelayKnown:
 		j.restartIn(ev.Attempt, ev.Delay, ev.At)
+	case SignKnown:
+		j.signKnown(ev.Attempt, ev.Last, ev.At)
 	}
 }
 
@@ -264,17 +192,22 @@ func (j *Job) take(ev Event) {
 		j.pause(ev.Pause, ev.At)
 	case Recovered:
 		j.recover(ev.At)
+	case Cancelled:
+		j.cancel(ev.Reason, ev.Indexes, ev.At)
+	case Rerun:
+		j.runAgain(ev)
 	}
 }
 
 // Ended is Step for an event of that kind. It is a function of its own because
 // it is called for every attempt: an Event costs more to pass than to handle.
 func (j *Job) Ended(a *Attempt, r Result, now Time) []Action {
-	if a.terminal() {
-		return nil // it was lost before, and has been counted
+	if a.HasEnded() || a.State == StateBackoff {
+		return nil // it was lost before and has been counted, or this run has ended already
 	}
 	now = j.advance(now)
 	j.begin()
+	// Only then: to look at all that is due costs more than most attempts.
 	if j.Due() <= now {
 		j.actBefore(a, now)
 	}
@@ -302,13 +235,14 @@ func (j *Job) advance(now Time) Time {
 
 // conclude does what is due, and what the event has made necessary.
 func (j *Job) conclude(now Time) []Action {
+	// Most jobs never wait for anything: they do not pay for the queues.
 	if j.wakes.Len()+j.retries.Len() > 0 {
 		j.tick(now)
 	}
 	deciding := j.decideAt != 0
 	j.reconcile(now)
-	if deciding && j.decideAt == 0 && first(&j.wakes) <= now {
-		j.tick(now) // restarts that the decision had held back
+	if deciding && j.decideAt == 0 && !j.startsNothing() && first(&j.restarting) <= now {
+		j.restartHeldBack(now)
 		j.reconcile(now)
 	}
 	j.steadyUntil = j.steady()
@@ -318,6 +252,7 @@ func (j *Job) conclude(now Time) []Action {
 // Due is when the job is to be given a Tick, or [Never].
 func (j *Job) Due() Time {
 	due := first(&j.wakes)
+	// Attempts of a job that was removed still have their grace periods.
 	if j.gone {
 		return due
 	}
@@ -327,6 +262,7 @@ func (j *Job) Due() Time {
 		}
 		return due
 	}
+	// A decided job has nothing to wait for but its attempts. Their times are in wakes.
 	if j.target != nil || j.Spec.Unmanaged {
 		return due
 	}
@@ -336,6 +272,7 @@ func (j *Job) Due() Time {
 	if j.StartTime != 0 && !j.Spec.Suspend && j.Spec.ActiveDeadline >= 0 {
 		due = min(due, j.StartTime.Add(j.Spec.ActiveDeadline))
 	}
+	// The end of the job's delay counts only if something waits for it, which wake says.
 	return min(due, j.retry.wake, first(&j.retries))
 }
 
@@ -354,6 +291,7 @@ func (j *Job) NextRetry() Time {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries), first(&j.restarting))
+	// Its delay is being asked for: nobody knows yet.
 	if next == Never {
 		return 0
 	}

@@ -45,11 +45,14 @@ func (j *Job) attemptEvents() []EventRecord {
 	for a := range j.All() {
 		name := j.ID.Name(a.Seq, a.Index)
 		events = append(events, event{a.CreatedAt, true, a.Seq, name})
+		// Only what the job itself has stopped is an event of the job: others who stop an
+		// attempt record that themselves.
 		if a.DeletedBy == DeletedByController {
 			events = append(events, event{a.DeletedAt, false, a.Seq, name})
 		}
 	}
 	slices.SortFunc(events, func(a, b event) int {
+		// Deletions come before creations, as the reference stops before it starts.
 		return cmp.Or(cmp.Compare(a.at, b.at), compareBool(a.created, b.created), cmp.Compare(a.seq, b.seq))
 	})
 	records := make([]EventRecord, len(events))
@@ -67,6 +70,8 @@ func (j *Job) addEvent(e EventRecord) {
 	if j.tracker != nil {
 		j.tracker.events = true
 	}
+	// The newest are kept: an operator wants to know what a job does now, and its creation
+	// is in its status.
 	if len(j.events) == keptJobEvents {
 		j.events = slices.Delete(j.events, 0, 1)
 	}
@@ -75,6 +80,7 @@ func (j *Job) addEvent(e EventRecord) {
 
 // addEndEvents records the events of a job's end.
 func (j *Job) addEndEvents(now Time) {
+	// A failed job has one event, which is its condition in other words.
 	if !j.target.success {
 		j.addEvent(EventRecord{At: now, Warning: true, Reason: j.target.reason, Message: j.target.message})
 		return

@@ -88,6 +88,7 @@ const (
 // job is not steady, or is saved, or it is not worth while.
 func (j *Job) Lane(a *Attempt, now Time) *Lane {
 	now = max(j.now, now)
+	// Each end in a job that is saved is a change to be stored, before others see it.
 	if j.tracker != nil || now >= j.steadyUntil || now-a.StartedAt > longest || !a.renewable() || !a.isFirst() {
 		return nil
 	}
@@ -96,6 +97,7 @@ func (j *Job) Lane(a *Attempt, now Time) *Lane {
 		// each core.
 		j.lanes = &lanes{most: 2 * runtime.GOMAXPROCS(0)}
 	}
+	// Before the lanes are opened: if all are in use, this closes them first.
 	l := j.closedLane()
 	if !j.lanes.isOpen && !j.openLanes() {
 		return nil
@@ -135,8 +137,11 @@ func (j *Job) openLanes() bool {
 		return false
 	}
 	s := j.lanes
+	// An update of the finder for each attempt would need a lock that all workers share.
 	j.history.finder = nil // lanes do not tell it
 	s.isOpen, s.until, s.indexed, s.history = true, j.steadyUntil, j.Spec.Indexed, j.history.limit
+	// What is handed out is contiguous, in places as in indexes, so that a counter is all
+	// that workers need to agree on.
 	s.limit, s.seq, s.index = int64(j.left()), j.created, j.indexes.next
 	s.counted = 0
 	s.given.Store(0)
@@ -153,6 +158,7 @@ func (l *Lane) Renew(a *Attempt, now Time) bool {
 		return false
 	}
 	next := s.given.Add(1) - 1
+	// The counter has passed the limit for good; handedOut takes that into account.
 	if next >= s.limit {
 		return false
 	}
@@ -276,10 +282,13 @@ func (j *Job) count(given int64) {
 	s := j.lanes
 	j.Succeeded += int(given - s.counted)
 	if s.indexed {
+		// These were handed out before the last look, and still ran then.
 		for _, i := range s.ended {
 			j.Completed.Add(i)
 		}
 		from := s.index + int(s.counted)
+		// What lies between two that run has ended: so a look costs time for the workers, and
+		// not for the attempts that they have run.
 		slices.Sort(s.began)
 		for _, i := range s.began {
 			j.Completed.AddRange(from, i-1)
@@ -306,12 +315,15 @@ func (s *lanes) now() (now Time) {
 // Attempt.Notify).
 func (j *Job) Renew(a *Attempt, now Time) bool {
 	now = max(j.now, now)
+	// At the end of a job, workers run out of attempts one after the other: that is for
+	// Ended to settle.
 	if now >= j.steadyUntil || j.left() <= 0 || !a.renewable() {
 		return false
 	}
 	j.now = now
 	a.FinishedAt = now
 	j.untouch(a)
+	// The order is that of Ended: first the end is kept, then the record is renewed.
 	j.history.addBrief(a.brief())
 	j.history.lost(a.Seq)
 	j.retry.success = now
@@ -332,7 +344,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 
 // renew makes a running attempt one that starts now, but for what numbers it.
 func (a *Attempt) renew(now Time) {
-	a.FinishedAt, a.Failures, a.Ignored, a.Exits = 0, 0, 0, 0
+	a.FinishedAt, a.Failures, a.Ignored, a.Exits, a.Snoozes = 0, 0, 0, 0, 0
 	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now
 }
 
@@ -345,16 +357,17 @@ func (j *Job) Retry(a *Attempt, r Result, now Time) *Attempt {
 		return nil
 	}
 	j.now = now
-	a.Phase, a.FinishedAt, a.Ready = Failed, now, false
+	a.State, a.FinishedAt, a.Ready = StateEnded, now, false
 	a.ExitCode, a.HasExit = r.Code, true
 	a.account, a.countedAt, a.holding, a.counts = counted, now, false, true
 	j.noteFailure(a, a.Failures+a.Ignored+1, now)
 	j.Failed++
 
+	// The failed attempt is kept, so that another record is needed, as in create.
 	next := j.history.reuse()
 	*next = Attempt{Owner: next.Owner, Conditions: next.Conditions[:0:0], touched: next.touched,
 		Seq: j.created, Index: a.Index, Number: a.Number + 1, Failures: a.Failures + 1, Ignored: a.Ignored, Exits: a.Exits,
-		Phase: Running, Ready: true, CreatedAt: now, StartedAt: now, runAt: now, readyAt: now,
+		State: StateRunning, Ready: true, CreatedAt: now, StartedAt: now, runAt: now, readyAt: now,
 		holding: true, errorRule: None, slot: a.slot}
 	j.created++
 	j.indexes.highest = max(j.indexes.highest, next.Number)
@@ -370,36 +383,4 @@ func (j *Job) Retry(a *Attempt, r Result, now Time) *Attempt {
 func (s *Spec) retriesAtOnce(a *Attempt, r Result) bool {
 	return s.FixedDelay && s.Delay == 0 && !s.CustomDelay && !s.OnFailure && len(s.FailureRules) == 0 &&
 		r.Code != 0 && !r.Permanent && r.RetryAfter == 0 && a.Failures < s.BackoffLimitPerIndex
-}
-
-// left is how many more attempts the job needs than it has.
-func (j *Job) left() int {
-	left := j.Spec.Completions - j.Succeeded - j.Active
-	if j.Spec.Indexed {
-		left = min(left, j.Spec.Completions-j.indexes.next)
-	}
-	return left
-}
-
-// renewable reports whether there is nothing about an attempt but that it runs.
-func (a *Attempt) renewable() bool {
-	return a.Phase == Running && a.Ready && a.DeletedAt == 0 && a.account == open && !a.waiting && !a.timedOut &&
-		a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
-}
-
-// steady returns until when the job is steady, unless something else than a
-// plain success happens before: zero if it is not, Never if nothing is due.
-func (j *Job) steady() Time {
-	s := &j.Spec
-	switch {
-	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil, j.exhausted,
-		j.DeletedAt != 0, j.startsNothing(), j.StartTime == 0, s.Suspend, s.Unmanaged,
-		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.HoldsPending, s.QueuesStarts,
-		j.Active != s.Parallelism, j.Terminating > 0, j.retry.n > 0, j.exits > 0, len(j.indexes.failures) > 0, j.outOfRange,
-		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:
-		return 0
-	case s.ActiveDeadline >= 0:
-		return j.StartTime.Add(s.ActiveDeadline)
-	}
-	return Never
 }

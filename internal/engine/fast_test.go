@@ -164,7 +164,7 @@ func figures(j *Job) string {
 func told(j *Job) string {
 	attempts := make(map[int64]string)
 	for a := range j.All() {
-		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.Phase, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
+		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.State, a.succeeded, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
 			a.FinishedAt, a.DeletedAt, a.HasExit, a.ExitCode)
 	}
 	return fmt.Sprint(figures(j), attempts)

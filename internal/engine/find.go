@@ -42,6 +42,7 @@ func (j *Job) Find(nameOrUID string) *Attempt {
 // bySeq finds an attempt by its place. The first call after a pause looks at all attempts.
 func (j *Job) bySeq(seq int64) *Attempt {
 	h := &j.history
+	// Places in the queue are known only when all that has ended is in it.
 	h.settle()
 	if h.finder == nil {
 		h.finder = j.newFinder()
@@ -82,6 +83,7 @@ func (h *history) found(a *Attempt) {
 	if h.finder == nil {
 		return
 	}
+	// To build it anew at the next question costs less than to keep it up to date now.
 	if !h.finder.changed() {
 		h.finder = nil
 		return
@@ -110,6 +112,7 @@ func (id Identity) candidates(nameOrUID string, created int64) func(yield func(i
 		if !ok || first >= created {
 			return
 		}
+		// Who looks for a name that is there twice means the newer one.
 		for seq := first + (created-1-first)/suffixes*suffixes; seq >= 0; seq -= suffixes {
 			if !yield(seq) {
 				return
@@ -131,6 +134,8 @@ func (id Identity) seqOfSuffix(name string) (int64, bool) {
 		}
 		n = n*uint64(len(alphabet)) + uint64(digit)
 	}
+	// The order of all suffixes is a line of equal steps around a circle: division, modulo
+	// its length, undoes them.
 	step, start := id.stride()
 	return int64((n + suffixes - start) % suffixes * inverse(step) % suffixes), true
 }
@@ -162,6 +167,7 @@ func (id Identity) seqOfUID(text string) (int64, bool) {
 		return 0, false
 	}
 	low := binary.BigEndian.Uint64(id.UID[8:])
+	// The version of a UUID overwrites bits of the other half; its variant those two.
 	for bits := range uint64(4) {
 		half := binary.BigEndian.Uint64(uid[8:])&(1<<62-1) | bits<<62
 		if seq := int64(unmix(half) - low); seq >= 0 && id.AttemptUID(seq) == text {

@@ -23,7 +23,7 @@ func TestFindFindsWhatAllYields(t *testing.T) {
 					got := s.job.Find(text)
 					require.NotNil(t, got, "seed %d: attempt %d as %s", seed, a.Seq, text)
 					require.Equal(t, a.Seq, got.Seq)
-					require.Equal(t, a.Phase, got.Phase)
+					require.Equal(t, a.Phase(), got.Phase())
 				}
 			}
 			for seq := max(0, s.job.created-50); seq < s.job.created; seq++ {

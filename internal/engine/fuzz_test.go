@@ -83,11 +83,12 @@ func (c *codec) spec(s *Spec) {
 	c.number(&s.MaxFailedIndexes)
 	c.duration(&s.ActiveDeadline)
 	c.duration(&s.AttemptTimeout)
+	c.duration(&s.ProgressDeadline)
 	c.duration(&s.Grace)
 	c.duration(&s.TTL)
 	c.count(&s.History)
 	c.rules(s)
-	s.Grace = max(s.Grace, 0)
+	s.Grace, s.ProgressDeadline = max(s.Grace, 0), max(s.ProgressDeadline, 0)
 	if !s.Indexed {
 		s.BackoffLimitPerIndex, s.MaxFailedIndexes, s.SuccessRules = None, None, nil
 	} else {
@@ -218,6 +219,9 @@ const (
 	opBegin  = byte(Interrupted) + 1 + iota // a queued attempt gets its slot
 	opReturn                                // an executor that runs returns
 	opAnswer                                // a question is answered
+	opCancel                                // the job, or an index, is cancelled
+	opAgain                                 // the job is run again
+	opSign                                  // an attempt gives a sign of life
 	numOps
 )
 
@@ -243,8 +247,13 @@ func (c *codec) op(o *op, spec *Spec) {
 	case byte(Ended), opReturn:
 		c.byte(&o.attempt)
 		c.number(&o.code)
+		c.flags(&o.flag, &o.other)
+		c.duration(&o.delay)
+	case opCancel:
+		c.number(&o.index)
+	case opAgain:
 		c.flags(&o.flag)
-	case byte(Started), byte(AttemptDeleted), opBegin:
+	case byte(Started), byte(AttemptDeleted), opBegin, opSign:
 		c.byte(&o.attempt)
 	case byte(ReadyChanged), byte(ConditionSet):
 		c.byte(&o.attempt)
@@ -307,6 +316,19 @@ func (f *fuzzer) apply(o op, spec Spec) {
 			f.answer(int(o.attempt)%n, Event{Delay: o.delay})
 		}
 		return
+	case opCancel:
+		ev = Event{Kind: Cancelled, Reason: "why"}
+		if o.index >= 0 {
+			ev.Indexes = []int{o.index}
+		}
+		f.step(ev)
+		return
+	case opAgain:
+		f.step(Event{Kind: Rerun, Keep: o.flag})
+		return
+	case opSign:
+		f.signs[int64(o.attempt)] = f.now
+		return
 	case byte(Started), byte(Ended), byte(ReadyChanged), byte(ConditionSet), byte(AttemptDeleted), byte(Disrupted), byte(RestartDelayKnown):
 		if len(f.known) == 0 {
 			return
@@ -326,7 +348,8 @@ func (f *fuzzer) apply(o op, spec Spec) {
 }
 
 func (o op) result() Result {
-	return Result{Code: max(o.code, 0), ErrorRule: None, Permanent: o.flag && o.code > 0}
+	return Result{Code: max(o.code, 0), ErrorRule: None, Permanent: o.flag && o.code > 0,
+		RetryAfter: max(o.delay, 0), Snooze: o.other}
 }
 
 func (o op) event(ev Event) Event {
@@ -393,12 +416,22 @@ func encode(first Spec, events []Event) []byte {
 	last := epoch
 	for _, ev := range events {
 		o := op{kind: byte(ev.Kind), after: time.Duration(ev.At - last), code: ev.Result.Code, flag: ev.Result.Permanent || ev.Ready || ev.Orphan,
-			other: ev.Linger, delay: ev.Delay, index: ev.Index, n: ev.N}
+			other: ev.Linger || ev.Result.Snooze, delay: ev.Delay + ev.Result.RetryAfter, index: ev.Index, n: ev.N}
 		if ev.Attempt != nil {
 			o.attempt = byte(ev.Attempt.Seq)
 		}
 		last = ev.At
 		switch ev.Kind {
+		case Cancelled:
+			o.kind, o.index = opCancel, None
+			if len(ev.Indexes) > 0 {
+				o.index = ev.Indexes[0]
+			}
+			c.op(&o, nil)
+		case Rerun:
+			o.kind, o.flag = opAgain, ev.Keep
+			c.op(&o, nil)
+		case SignKnown: // the fuzzer answers by itself
 		case Created, Tick:
 			last = ev.At - Time(o.after) // the fuzzer ticks by itself
 		case Updated:
@@ -415,7 +448,8 @@ func encode(first Spec, events []Event) []byte {
 }
 
 func FuzzEngine(f *testing.F) {
-	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, restartPlays, decidePlays, indexPlays, attemptPlays} {
+	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, restartPlays, decidePlays, indexPlays, attemptPlays,
+		cancelPlays, againPlays, duePlays} {
 		for _, name := range slices.Sorted(maps.Keys(plays)) {
 			f.Add(plays[name].encode(f))
 		}

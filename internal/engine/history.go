@@ -33,7 +33,7 @@ type brief struct {
 
 // plain reports whether a brief tells all there is to tell.
 func (a *Attempt) plain() bool {
-	return a.Phase == Succeeded && a.DeletedAt == 0 && a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
+	return a.succeeded && a.DeletedAt == 0 && a.Restarts == 0 && !a.Notify && len(a.Conditions) == 0
 }
 
 // brief is what is kept of a plain success.
@@ -46,7 +46,7 @@ func (a *Attempt) brief() brief {
 func (b *brief) attempt() *Attempt {
 	return &Attempt{Seq: b.seq, Index: b.index, Number: b.number, Failures: int(b.failures), Ignored: int(b.ignored),
 		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.endsAt,
-		Phase: Succeeded, HasExit: true, account: counted}
+		State: StateEnded, succeeded: true, HasExit: true, account: counted}
 }
 
 // briefs is a queue of them.
@@ -82,6 +82,7 @@ func (q *ring[T]) push(item T) {
 
 // grow doubles the room: what is pushed is moved once on average.
 func (q *ring[T]) grow() {
+	// A small job keeps a few attempts only, and there may be very many small jobs.
 	all := make([]T, max(16, 2*q.n))
 	for i := range q.n {
 		all[i] = *q.at(i)
@@ -138,9 +139,10 @@ func (h *history) add(a *Attempt) {
 	h.settle()
 	switch {
 	case a.plain():
+		// Its record is free at once; see history.
 		h.addPlain(a)
 		return
-	case a.Phase == Succeeded:
+	case a.succeeded:
 		h.succeeded.push(a)
 	default:
 		h.failed.push(a)
@@ -158,6 +160,7 @@ func (h *history) addPlain(a *Attempt) {
 
 // addBrief keeps what there is to tell of a plain success.
 func (h *history) addBrief(b brief) {
+	// Not even a place is used up: whoever keeps nothing pays nothing.
 	if h.limit == 0 {
 		return
 	}
@@ -187,6 +190,7 @@ func (h *history) settle() {
 func (h *history) merge() {
 	for {
 		var next *Lane
+		// There are few lanes, each in order: this is a merge of sorted lists.
 		for _, l := range h.lanes {
 			if l.ends.n > 0 && (next == nil || l.ends.at(0).at < next.ends.at(0).at) {
 				next = l
@@ -206,6 +210,7 @@ func (h *history) merge() {
 // trim gives up the oldest attempts above the limit, failed ones last.
 func (h *history) trim(limit int) {
 	h.settle()
+	// A lower limit takes effect at once, and a higher one with what ends from now on.
 	h.limit = limit
 	for h.plain.n+h.succeeded.n+h.failed.n > limit {
 		h.dropOldest()
@@ -216,6 +221,7 @@ func (h *history) trim(limit int) {
 func (h *history) dropOldest() {
 	switch {
 	case h.plain.n > 0 && (h.succeeded.n == 0 || h.plain.at(0).endsAt <= h.succeeded.first.FinishedAt):
+		// Plain and other successes are kept apart, but leave in the order of their ends.
 		if h.finder != nil {
 			delete(h.finder.plain, h.plain.at(0).seq)
 		}
@@ -230,6 +236,7 @@ func (h *history) dropOldest() {
 // recycle makes a record free, unless an executor still runs for it.
 func (h *history) recycle(a *Attempt) {
 	h.lost(a.Seq)
+	// Otherwise its executor still refers to it; the record goes when that has returned.
 	if !a.Pinned {
 		a.next = h.free
 		h.free = a
@@ -242,6 +249,7 @@ func (h *history) reuse() *Attempt {
 	if a == nil {
 		return new(Attempt)
 	}
+	// The last that was freed comes first: it is most likely in the processor's cache.
 	h.free = a.next
 	return a
 }
@@ -271,10 +279,11 @@ func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
 		}
 	}
 	for _, a := range retained {
-		if a.terminal() && !yield(a) {
+		if a.HasEnded() && !yield(a) {
 			return
 		}
 	}
+	// Records are made of briefs one by one: a caller may stop early.
 	for i := range h.plain.n {
 		if !yield(h.plain.at(i).attempt()) {
 			return

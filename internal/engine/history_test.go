@@ -11,7 +11,7 @@ import (
 func keptAttempts(j *Job) []int64 {
 	var kept []int64
 	for a := range j.All() {
-		if a.terminal() {
+		if a.HasEnded() {
 			kept = append(kept, a.Seq)
 		}
 	}
@@ -52,7 +52,7 @@ func TestHistoryTellsAllOfAPlainSuccess(t *testing.T) {
 		if a.Seq != 3 {
 			continue
 		}
-		require.Equal(t, Attempt{Seq: 3, Index: 0, Number: 2, Failures: 1, Ignored: 1, Phase: Succeeded,
+		require.Equal(t, Attempt{Seq: 3, Index: 0, Number: 2, Failures: 1, Ignored: 1, State: StateEnded, succeeded: true,
 			CreatedAt: epoch + 31e9, StartedAt: epoch + 31e9, FinishedAt: epoch + 42e9, HasExit: true, account: counted}, *a)
 		return
 	}

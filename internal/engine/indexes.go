@@ -40,24 +40,34 @@ type indexes struct {
 // of the process in a row it has had.
 type failures struct {
 	Counted, Ignored int
-	Exits            int
+	Exits, Snoozes   int
 }
 
 // keepFailures remembers what an attempt knows of the failures of its index.
 func (x *indexes) keepFailures(a *Attempt) {
-	if a.Failures+a.Ignored == 0 {
+	// The zero value is what is assumed of every index that is not there.
+	if a.Failures+a.Ignored+a.Snoozes == 0 {
 		return
 	}
 	if x.failures == nil {
 		x.failures = make(map[int]failures)
 	}
-	x.failures[a.Index] = failures{a.Failures, a.Ignored, a.Exits}
+	x.failures[a.Index] = failures{a.Failures, a.Ignored, a.Exits, a.Snoozes}
+}
+
+// dropNumbers forgets the numbers of all indexes, and has their records removed.
+func (x *indexes) dropNumbers() {
+	for i := range x.numbers {
+		x.touch(i)
+	}
+	x.numbers = nil
 }
 
 // giveBack makes index i pending again.
 func (x *indexes) giveBack(i int, delayed bool) {
 	x.returned.Add(i)
 	x.waiting = x.returned.Len()
+	// If it is, the end of its delay makes it ready.
 	if !delayed {
 		x.ready.Add(i)
 	}
@@ -74,6 +84,7 @@ func (x *indexes) count(i, number int) {
 
 // take removes index i and returns the number of its next attempt.
 func (x *indexes) take(i int) int {
+	// Indexes are first given out in order, so that those never tried need no set.
 	if i >= x.next {
 		x.next = i + 1
 	} else {
@@ -82,6 +93,7 @@ func (x *indexes) take(i int) int {
 		x.waiting = x.returned.Len()
 	}
 	n := 0
+	// It may have had attempts before it was cut off, of which nothing is known any more.
 	if x.againFrom > 0 && i >= x.again {
 		n = x.againFrom
 	}
@@ -102,6 +114,8 @@ func (x *indexes) candidate(n, started, completions int) (int, bool) {
 		return x.next, x.next < completions
 	}
 	if i, ok := x.ready.Min(); ok {
+		// So the reference does it: it picks the first n indexes that are missing, and then
+		// skips those whose delay runs.
 		return i, x.returned.CountBelow(i)+started < n
 	}
 	return x.next, x.next < completions && x.returned.Len()+started < n
@@ -110,17 +124,20 @@ func (x *indexes) candidate(n, started, completions int) (int, bool) {
 // freeIndex lets another attempt have the index of one that has ended, or that
 // may be replaced while it stops.
 func (j *Job) freeIndex(a *Attempt) {
-	replaceable := a.terminal() || a.account != open && !j.Spec.ReplaceFailed
+	// With the replacement policy Failed the index stays with the attempt until its end,
+	// so that no two attempts of it ever run at once.
+	replaceable := a.HasEnded() || a.account != open && !j.Spec.ReplaceFailed
 	if !a.holding || !replaceable {
 		return
 	}
 	j.touch(a)
 	a.holding = false
+	// An index that is over, or was cut off, is in no set of those to be tried.
 	if j.inRange(a) && !j.Completed.Contains(a.Index) && !j.GivenUp.Contains(a.Index) {
 		j.indexes.giveBack(a.Index, a.retained && j.delays(a))
 		if !a.retained { // of one that is, its successor takes these over
 			j.indexes.count(a.Index, a.Number+1)
-			j.indexes.keepExits(a)
+			j.indexes.keepSeries(a)
 		}
 	}
 }
@@ -139,9 +156,12 @@ func (j *Job) resize(from, to int) {
 func (j *Job) shrink(to int) {
 	x := &j.indexes
 	if x.next > to {
+		// Of several cuts the deepest counts: all above it have lost their numbers.
 		if x.againFrom == 0 || to < x.again {
 			x.again = to
 		}
+		// A number above all others, rather than one per index: nothing is kept of what was
+		// cut off.
 		x.againFrom = x.highest + 1
 	}
 	j.Completed.Truncate(to)
@@ -187,7 +207,7 @@ func (j *Job) holdAgain() {
 			j.forget(a)
 			a.account, a.countedAt = open, 0
 		}
-		if a.terminating() && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
+		if a.State == StateStopping && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
 			x.ready.Remove(a.Index)
 			a.holding = true
 		}

@@ -26,6 +26,7 @@ func Load(id Identity, spec Spec, records iter.Seq2[string, []byte], describe fu
 	restore func(a *Attempt, data []byte)) (*Job, error) {
 	j := New(id, spec)
 	j.Track(describe)
+	// What the job is to do is known, but not yet with which functions.
 	j.paused = true
 	l := loader{Job: j, restore: restore}
 	for key, value := range records {
@@ -53,6 +54,7 @@ type loader struct {
 func (l *loader) take(key string, value []byte) error {
 	switch key {
 	case keyHead:
+		// What was read is what is stored: it is not to be written again unless it changes.
 		l.tracker.head = value[min(len(value), nowSize):]
 		return l.decodeHead(string(value))
 	case keyEvents:
@@ -98,6 +100,7 @@ func takePage(set *indexset.Set, n int64, value []byte) error {
 func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
 	var list []brief
 	for len(value) > 0 {
+		// They are as append wrote them.
 		var numbers [8]int64
 		for i := range numbers {
 			number, size := binary.Varint(value)
@@ -139,14 +142,18 @@ func (l *loader) finish() error {
 		return fmt.Errorf("no record %q", keyHead)
 	}
 	l.takeHead()
+	// Others take the last condition of a finished job without asking: a damaged record
+	// is found here, where it can be named.
 	if l.FinishedAt != 0 && !l.has(JobFailed) && !l.has(JobComplete) {
 		return fmt.Errorf("record %q: finished without a condition", keyHead)
 	}
 	l.tracker.completed, l.tracker.givenUp = l.Completed.Snapshot(), l.GivenUp.Snapshot()
+	// Records come in any order, and the same records have to make the same job.
 	slices.SortFunc(l.attempts, func(a, b savedAttempt) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i := range l.attempts {
 		l.takeAttempt(l.revive(&l.attempts[i]))
 	}
+	// A finished job tries nothing: it need not know what it could.
 	if l.Spec.Indexed && l.FinishedAt == 0 {
 		l.findReturned()
 	}
@@ -161,6 +168,7 @@ func (l *loader) finish() error {
 		replay(l.failed, l.head.OldestFailed, &h.failed.pushed, &t.failed,
 			func(s *savedAttempt) { h.failed.push(l.revive(s)) }),
 	)
+	// The limit may have been lowered while the job was stored.
 	h.trim(h.limit)
 	return errs
 }
@@ -172,9 +180,12 @@ func (l *loader) takeHead() {
 	j.FinishedAt, j.DeletedAt, j.Conditions = h.FinishedAt, h.DeletedAt, h.Conditions
 	j.Succeeded, j.Failed, j.LastFailure, j.created = h.Succeeded, h.Failed, h.LastFailure, h.Attempts
 	j.retry = retry{n: h.Retries, success: h.LastSuccess, last: h.RetryAfter, until: h.RetryUntil,
-		seen: h.FailuresSeen, wake: Never}
+		seen: h.FailuresSeen, asleep: h.Asleep, wake: Never}
 	j.target, j.failJob, j.decideAt = h.Target.target(), h.FailJob.target(), h.DecideAt
-	j.exhausted, j.outOfRange, j.exits = h.Exhausted, h.OutOfRange, h.Exits
+	j.outOfRange, j.exits, j.snoozes = h.OutOfRange, int32(h.Exits), int32(h.Snoozes)
+	if h.Run > 1 {
+		j.reruns = &reruns{h.Run, h.Runs}
+	}
 	x := &j.indexes
 	x.failures = h.IndexFailures
 	x.next, x.again, x.againFrom, x.highest = h.NextIndex, h.AgainIndex, h.AgainFrom, h.HighestNumber
@@ -200,29 +211,33 @@ func (l *loader) revive(s *savedAttempt) *Attempt {
 func (l *loader) takeAttempt(a *Attempt) {
 	if a.retained {
 		l.retain(a, a.counts)
+		// A delay that was not known is asked for once more; see askAgain.
 		if a.retryAt > l.now && a.retryAt != Never {
 			l.retries.Set(a, int64(a.retryAt))
 		}
 	}
-	if a.terminal() {
+	if a.HasEnded() {
 		return
 	}
+	// Its place means nothing, and may be another than before.
 	a.slot = int32(len(l.live))
 	l.live = append(l.live, a)
-	l.restarts += a.Restarts
+	// Counters of live attempts are not stored: what is told twice could differ.
+	l.restarts += a.countedRestarts()
 	if a.settleAt != 0 {
 		l.settling++
 	}
+	// One whose delay is still being asked for is in no queue.
 	if a.RestartAt != 0 && a.RestartAt != Never {
 		l.restarting.Set(a, int64(a.RestartAt))
 	}
 	if a.Abandoned {
 		l.Abandoned++
 	}
-	if a.Phase == Pending {
+	if a.StartedAt == 0 {
 		l.Pending++
 	}
-	if a.terminating() {
+	if a.State == StateStopping {
 		l.Terminating++
 	} else if l.Active++; a.Ready {
 		l.Ready++
@@ -231,27 +246,30 @@ func (l *loader) takeAttempt(a *Attempt) {
 }
 
 // findReturned finds the indexes below indexes.next that are nowhere else.
-func (l *loader) findReturned() {
-	x := &l.indexes
-	end := min(x.next, l.Spec.Completions)
+func (j *Job) findReturned() {
+	x := &j.indexes
+	end := min(x.next, j.Spec.Completions)
+	// What lies between completed indexes is found by their intervals: there may be ten
+	// million indexes, but few gaps.
 	from := 0
-	for first, last := range l.Completed.Intervals() {
+	for first, last := range j.Completed.Intervals() {
 		x.returned.AddRange(from, min(first, end)-1)
 		from = last + 1
 	}
 	x.returned.AddRange(from, end-1)
-	for i := range l.GivenUp.All() {
+	for i := range j.GivenUp.All() {
 		x.returned.Remove(i)
 	}
-	for _, a := range l.live {
+	for _, a := range j.live {
 		if a.holding {
 			x.returned.Remove(a.Index)
 		}
 	}
 	x.waiting = x.returned.Len()
 	x.ready = x.returned.Snapshot()
-	for i, a := range l.retained {
-		if l.delays(a) {
+	// Their delays go on as if nothing had been in between.
+	for i, a := range j.retained {
+		if j.delays(a) {
 			x.ready.Remove(i)
 		}
 	}
@@ -264,6 +282,7 @@ func replay[T any](saved map[int64][]T, oldest int64, pushed *int64, r *runs, pu
 	for _, first := range slices.Sorted(maps.Keys(saved)) {
 		list := saved[first]
 		r.list = append(r.list, run{first, first + int64(len(list))})
+		// A store that has lost a record must not be taken for one whose history is short.
 		if first > *pushed {
 			return fmt.Errorf("record %q: no attempts from %d to %d", numbered(r.kind, first), *pushed, first)
 		}

@@ -10,6 +10,8 @@ import (
 // manage stops what is too much and starts what is missing. It stops first and
 // then starts, as two passes of the reference would.
 func (j *Job) manage(now Time) {
+	// It is set below if something has to wait for the delay: otherwise the timer would
+	// wake a job that has nothing to start.
 	j.retry.wake = Never
 	if j.DeletedAt != 0 {
 		return
@@ -18,6 +20,7 @@ func (j *Job) manage(now Time) {
 		j.stopAll(DeletedByController, CauseSuspended, now)
 		return
 	}
+	// Their indexes do not count towards what is wanted any more.
 	if j.outOfRange {
 		j.outOfRange = false
 		j.stopOutOfRange(now)
@@ -26,7 +29,9 @@ func (j *Job) manage(now Time) {
 	if j.Active > wanted {
 		j.stopSome(j.Active-wanted, now)
 	}
-	missing := wanted - j.Active - j.settling
+	// What settles may yet turn out to have succeeded: its place is not given away before
+	// that is known.
+	missing := wanted - j.Active - int(j.settling)
 	if j.Spec.ReplaceFailed {
 		missing = wanted - j.Active - j.Terminating // those that settle among them
 	}
@@ -51,12 +56,13 @@ func (j *Job) wanted() int {
 // startSome starts up to n attempts. The delay of a job without a limit per index holds
 // back all of them, also those of indexes that never failed.
 func (j *Job) startSome(n int, now Time) {
-	if !j.Spec.perIndex() && j.retry.delayed(now) {
-		j.retry.wake = j.retry.until
+	if until := j.retry.heldUntil(); !j.Spec.perIndex() && now < until {
+		j.retry.wake = until
 		return
 	}
 	if !j.Spec.Indexed {
 		for range n {
+			// A job without indexes numbers its attempts in the order of their creation.
 			j.create(None, int(j.created), now)
 		}
 		return
@@ -75,16 +81,19 @@ func (j *Job) startSome(n int, now Time) {
 func (j *Job) createIndex(i int, now Time) {
 	a := j.create(i, j.indexes.take(i), now)
 	if f, ok := j.indexes.failures[i]; ok {
-		a.Failures, a.Ignored, a.Exits = f.Counted, f.Ignored, f.Exits
+		a.Failures, a.Ignored, a.Exits, a.Snoozes = f.Counted, f.Ignored, f.Exits, f.Snoozes
 		delete(j.indexes.failures, i)
 	}
+	// A map that is empty is not worth a look for each of ten million indexes.
 	if len(j.retained) == 0 {
 		return
 	}
 	if old := j.retained[i]; old != nil {
+		// The number of the retained one is not in numbers: it was still to be recorded.
 		a.Number = max(a.Number, old.Number+1)
 		j.indexes.highest = max(j.indexes.highest, a.Number)
-		a.Failures, a.Ignored, a.Exits = old.Failures, old.Ignored, old.exitsAfter()
+		a.Failures, a.Ignored = old.Failures, old.Ignored
+		a.Exits, a.Snoozes = old.exitsAfter(), old.snoozesAfter()
 		if old.counts {
 			a.Failures++
 		} else {
@@ -105,7 +114,9 @@ func (j *Job) stopAll(by Deleter, why Cause, now Time) {
 // kept for another process.
 func (j *Job) interrupt(ev Event) {
 	for i := len(j.live) - 1; i >= 0; i-- {
-		if a := j.live[i]; !ev.Keep || !j.idle(a) {
+		if a := j.live[i]; !ev.Keep || !a.idle() {
+			// Whether it has failed is for the process that goes on to say: the store has it as
+			// one that ran.
 			if ev.Keep && a.active() {
 				a.interrupted = true
 				if a.holding {
@@ -132,6 +143,7 @@ func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
 	if !a.active() {
 		return
 	}
+	// Exempt first: an attempt that ends at once is counted as it ends.
 	j.exempt(a)
 	j.askToStop(a, by, why, now)
 	j.freeIndex(a)
@@ -139,6 +151,7 @@ func (j *Job) stopUncounted(a *Attempt, by Deleter, why Cause, now Time) {
 
 // stopSome stops the n active attempts that come first in compareForRemoval.
 func (j *Job) stopSome(n int, now Time) {
+	// All are sorted although few go: to scale down is rare, and the order has to be exact.
 	var active []*Attempt
 	for _, a := range j.live {
 		if a.active() {
@@ -155,7 +168,7 @@ func (j *Job) stopSome(n int, now Time) {
 // those that are not ready, ready for a shorter time, restarted more often, newer.
 func compareForRemoval(a, b *Attempt) int {
 	return cmp.Or(
-		cmp.Compare(a.Phase, b.Phase),
+		cmp.Compare(a.Phase(), b.Phase()),
 		compareBool(a.Ready, b.Ready),
 		compareReadyTime(a, b),
 		-cmp.Compare(a.Restarts, b.Restarts),
@@ -166,6 +179,7 @@ func compareForRemoval(a, b *Attempt) int {
 
 // compareReadyTime puts those first that have been ready for a shorter time.
 func compareReadyTime(a, b *Attempt) int {
+	// The time is that of a change to ready, and says nothing about others.
 	if !a.Ready || !b.Ready {
 		return 0
 	}

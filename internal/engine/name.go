@@ -32,6 +32,7 @@ func (id Identity) Name(seq int64, index int) string {
 	if index >= 0 {
 		base, tail = id.Job, "-"+strconv.Itoa(index)+"-"
 	}
+	// The job gives way and not the index, which tells attempts apart for people.
 	if len(base)+len(tail) > maxBase {
 		base = base[:maxBase-len(tail)]
 	}
@@ -54,6 +55,7 @@ func (id Identity) suffix(seq int64) string {
 // stride is how far apart the suffixes of two attempts in a row are, which has no
 // factor in common with 27, and the first of them.
 func (id Identity) stride() (step, start uint64) {
+	// A multiple of three plus one has no factor in common with a power of three.
 	step = binary.LittleEndian.Uint64(id.UID[:8])%suffixes/3*3 + 1
 	return step, binary.LittleEndian.Uint64(id.UID[8:]) % suffixes
 }
@@ -66,6 +68,7 @@ func (id Identity) AttemptUID(seq int64) string {
 	var uid [16]byte
 	high := binary.BigEndian.Uint64(id.UID[:8])
 	low := binary.BigEndian.Uint64(id.UID[8:])
+	// The first half depends on the place too, so that UIDs of one job do not begin alike.
 	binary.BigEndian.PutUint64(uid[:8], mix(high^mix(uint64(seq)+1)))
 	binary.BigEndian.PutUint64(uid[8:], mix(low+uint64(seq)))
 	return formatUID(uid)
@@ -81,6 +84,7 @@ func mix(x uint64) uint64 {
 
 // formatUID writes a random (version 4) UUID.
 func formatUID(uid [16]byte) string {
+	// Tools that parse UIDs look at the version and the variant.
 	uid[6] = uid[6]&0x0f | 0x40
 	uid[8] = uid[8]&0x3f | 0x80
 	text := make([]byte, 0, 36)

@@ -32,6 +32,8 @@ func unpack(data string, code func(*fieldCoder)) error {
 // times codes instants. Those that are not set, and those that never come, have no
 // difference from others.
 func (c *fieldCoder) times(list ...*Time) {
+	// Most instants of a job are near each other, or not set: as differences they take a
+	// byte or two, where as text they took twenty.
 	const unset, never, set = 0, 1, 2
 	for _, t := range list {
 		kind := set
@@ -48,6 +50,7 @@ func (c *fieldCoder) times(list ...*Time) {
 		case never:
 			*t = Never
 		default:
+			// The one before may be later: differences have a sign.
 			since := *t - c.last
 			compact.Int(c.Coder, &since)
 			*t = c.last + since
@@ -73,6 +76,7 @@ func (c *fieldCoder) texts(list ...*string) {
 const nowSize = 8
 
 func (j *Job) encodeHead() []byte {
+	// It stands first and apart, so that two heads can be compared without it.
 	now := binary.BigEndian.AppendUint64(nil, uint64(j.now))
 	return append(now, pack(j.head().code)...)
 }
@@ -82,6 +86,7 @@ func (l *loader) decodeHead(data string) error {
 		return errors.New("cut short")
 	}
 	l.now = Time(binary.BigEndian.Uint64([]byte(data[:nowSize])))
+	// A record that is damaged leaves no half of a head behind.
 	l.head = new(head)
 	return unpack(data[nowSize:], l.head.code)
 }
@@ -102,6 +107,7 @@ func (o *Outcome) code(c *fieldCoder) {
 	compact.Int(c.Coder, &f.Seq)
 	c.ints(&f.Index, &f.Failures, &f.ExitCode)
 	c.times(&f.At)
+	c.ints(&o.Run)
 }
 
 // code lists the fields of the record "head".
@@ -109,11 +115,15 @@ func (h *head) code(c *fieldCoder) {
 	h.Outcome.code(c)
 	compact.Int(c.Coder, &h.Attempts)
 	c.ints(&h.Retries)
-	c.times(&h.LastSuccess, &h.FailuresSeen, &h.RetryAfter, &h.RetryUntil, &h.DecideAt)
+	c.times(&h.LastSuccess, &h.FailuresSeen, &h.Asleep, &h.RetryAfter, &h.RetryUntil, &h.DecideAt)
 	c.target(&h.Target)
 	c.target(&h.FailJob)
-	c.Flags(&h.Exhausted, &h.OutOfRange)
-	c.ints(&h.Exits, &h.NextIndex, &h.AgainIndex, &h.AgainFrom, &h.HighestNumber)
+	c.Flags(&h.OutOfRange)
+	c.ints(&h.Exits, &h.Snoozes, &h.NextIndex, &h.AgainIndex, &h.AgainFrom, &h.HighestNumber)
+	compact.List(c.Coder, &h.Runs, func(r *runStart) {
+		c.ints(&r.Run)
+		compact.Int(c.Coder, &r.First)
+	})
 	c.indexFailures(&h.IndexFailures)
 	for _, place := range [...]*int64{&h.OldestPlain, &h.OldestSucceeded, &h.OldestFailed} {
 		compact.Int(c.Coder, place)
@@ -121,6 +131,7 @@ func (h *head) code(c *fieldCoder) {
 }
 
 func (c *fieldCoder) target(t **savedTarget) {
+	// A decision is rare: most heads have a single bit for it.
 	exists := *t != nil
 	c.Flags(&exists)
 	if !exists {
@@ -136,11 +147,12 @@ func (c *fieldCoder) target(t **savedTarget) {
 // indexFailures are coded in the order of the indexes, so that the same have the same
 // bytes.
 func (c *fieldCoder) indexFailures(m *map[int]failures) {
+	// Maps have no order.
 	indexes := slices.Sorted(maps.Keys(*m))
 	compact.List(c.Coder, &indexes, func(index *int) {
 		c.ints(index)
 		f := (*m)[*index]
-		c.ints(&f.Counted, &f.Ignored, &f.Exits)
+		c.ints(&f.Counted, &f.Ignored, &f.Exits, &f.Snoozes)
 		if *m == nil {
 			*m = make(map[int]failures)
 		}

@@ -26,9 +26,11 @@ var processExitLimitExceeded = target{reason: "ProcessExitLimitExceeded",
 // exitLimit is how many exits in a row do not fail the job.
 func (s *Spec) exitLimit() int {
 	limit := s.BackoffLimit
+	// Both limits hold, and the job fails by the one that is reached first.
 	if s.perIndex() {
 		limit = min(limit, s.BackoffLimitPerIndex)
 	}
+	// A deploy that kills the process is no failure of the job, even with a limit of zero.
 	return max(1, limit)
 }
 
@@ -37,8 +39,9 @@ func (s *Spec) exitLimit() int {
 func (j *Job) recover(now Time) {
 	j.askAgain()
 	exited := false
+	// Each that is lost leaves the list.
 	for _, a := range slices.Clone(j.live) {
-		if a.Pinned || a.Phase == Running && !a.waiting {
+		if !a.idle() {
 			j.lose(a, now)
 			exited = exited || a.exited
 		}
@@ -60,7 +63,7 @@ func (j *Job) askAgain() {
 		}
 	}
 	for _, a := range j.live {
-		if !a.Pinned && a.waiting && a.RestartAt == Never {
+		if a.State == StateBackoff && a.RestartAt == Never {
 			j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
 		}
 	}
@@ -72,13 +75,14 @@ func (j *Job) lose(a *Attempt, now Time) {
 	a.Pinned = false
 	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: ByCrash, At: now})
 	a.HasExit = false
-	a.exited = a.interrupted || a.active() && !a.timedOut
+	a.exited = a.interrupted || a.active() && a.Reason == ""
+	// Before the end, which counts the attempt: the decision must be known by then.
 	if a.exited && a.Index >= 0 && a.Exits >= j.Spec.exitLimit() {
 		j.exceedExits(a)
 	}
-	j.end(a, Failed, now)
+	j.end(a, false, now)
 	if a.exited && a.interrupted && a.Index >= 0 {
-		j.indexes.keepExits(a)
+		j.indexes.keepSeries(a)
 	}
 }
 
@@ -87,12 +91,13 @@ func (j *Job) countExit(now Time) {
 	if j.Spec.perIndex() {
 		return // each index has a delay and a count of its own
 	}
+	// The delay counts from now: when the process ended is not known.
 	j.retry.note(now, now)
 	j.delayRetry()
 	if j.Spec.Indexed {
 		return
 	}
-	if j.exits++; j.exits > j.Spec.exitLimit() {
+	if j.exits++; int(j.exits) > j.Spec.exitLimit() {
 		j.exceedExits(nil)
 	}
 }
@@ -100,6 +105,7 @@ func (j *Job) countExit(now Time) {
 // exceedExits lets the job fail for its exits, unless a rule of the failure policy
 // says what they mean.
 func (j *Job) exceedExits(a *Attempt) {
+	// Users who want exits to be ignored say so with a rule.
 	if j.failJob == nil && (a == nil || j.Spec.match(a) == None) {
 		j.failJob = &processExitLimitExceeded
 	}
@@ -113,17 +119,19 @@ func (a *Attempt) exitsAfter() int {
 	return a.Exits
 }
 
-// keepExits hands on to the next attempt of an index how many exits it has had.
-func (x *indexes) keepExits(a *Attempt) {
-	exits := a.exitsAfter()
-	if exits == 0 {
+// keepSeries hands on to the next attempt of an index how many exits, and how many
+// snoozes, it has had in a row.
+func (x *indexes) keepSeries(a *Attempt) {
+	exits, snoozes := a.exitsAfter(), a.snoozesAfter()
+	if exits+snoozes == 0 {
 		return
 	}
 	if x.failures == nil {
 		x.failures = make(map[int]failures)
 	}
+	// Failures that were kept for another reason stay.
 	f := x.failures[a.Index]
-	f.Exits = exits
+	f.Exits, f.Snoozes = exits, snoozes
 	x.failures[a.Index] = f
 }
 
@@ -131,7 +139,7 @@ func (x *indexes) keepExits(a *Attempt) {
 // has started then, unless the caller says when it does.
 func (j *Job) start(a *Attempt, now Time) {
 	j.emit(Start, a)
-	if !j.Spec.QueuesStarts && (a.waiting || !j.Spec.HoldsPending) {
+	if !j.Spec.QueuesStarts && (a.IsRestart() || !j.Spec.HoldsPending) {
 		j.started(a, now)
 	}
 }
@@ -143,9 +151,10 @@ func (j *Job) pause(pause bool, now Time) {
 	j.paused = pause
 	for _, a := range j.live {
 		switch {
-		case a.waiting && a.RestartAt != 0:
+		case a.State == StateBackoff:
+			// Whether its restart is due depends on whether the job is paused.
 			j.rearm(a)
-		case a.AwaitsStart() && !a.Pinned && !j.startsNothing():
+		case a.State == StateQueued && !j.startsNothing():
 			j.start(a, now)
 		}
 	}

@@ -220,7 +220,7 @@ func TestALineThatIsGone(t *testing.T) {
 	l.exit("P=2 C=2 timeout=5s")
 	require.Len(t, l.executing, 2)
 	for _, a := range l.job.Live() {
-		require.Equal(t, Running, a.Phase)
+		require.Equal(t, Running, a.Phase())
 		require.Equal(t, l.now, a.StartedAt)
 		require.True(t, a.Ready)
 	}
@@ -241,7 +241,7 @@ func TestARestartInALineThatIsGone(t *testing.T) {
 	a := l.attempt(0)
 	require.Equal(t, 1, a.Restarts)
 	require.True(t, a.Ready && a.active())
-	require.False(t, a.AwaitsStart())
+	require.Equal(t, StateRunning, a.State)
 	spec := l.job.Spec
 	spec.Suspend = true
 	l.step(Event{Kind: Updated, Spec: &spec})

@@ -27,13 +27,16 @@ func (j *Job) Release() {
 		return
 	}
 	h, x := &j.history, &j.indexes
+	// Lanes are let go of below, with what they hold.
 	h.settle()
 	h.free, h.finder, h.lanes, j.lanes = nil, nil, nil, nil
 	j.live = nil
 	j.emptyQueues()
+	// What has not been saved yet is still needed.
 	if j.tracker != nil && len(j.tracker.attempts) == 0 {
 		j.tracker.attempts, j.tracker.ended = nil, slices.Clip(j.tracker.ended)
 	}
+	// The numbers stay, as they are saved with the job.
 	if j.FinishedAt != 0 {
 		j.indexes = indexes{next: x.next, again: x.again, againFrom: x.againFrom, highest: x.highest, touched: x.touched}
 	}

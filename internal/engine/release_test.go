@@ -88,7 +88,8 @@ func TestReleaseForEachWayAJobCanGo(t *testing.T) {
 func TestAStepLetsGoOfTheOneBefore(t *testing.T) {
 	w := play{"P=1 C=9 L=0 history=0 ttl=1h", "0s: create"}.run(t)
 	a := w.attempt(0)
-	a.Notify, a.Pinned = true, true
+	a.Notify = true
+	w.job.Pin(a)
 	reachable := owners(w)
 	w.executing[0] = nil
 	for _, act := range w.job.Ended(a, Result{Code: 1, ErrorRule: None}, w.now) {

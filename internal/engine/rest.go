@@ -28,6 +28,7 @@ type Kept struct {
 
 // Rest returns the job as it rests. What Save has not put must be nothing.
 func (j *Job) Rest() Rest {
+	// What the job need not keep must not be kept by its rest.
 	j.Release()
 	return Rest{string(j.encodeHead()), string(j.encodeEvents()), j.kept()}
 }
@@ -38,6 +39,7 @@ func LoadRest(records map[string][]byte) (r Rest, latest Time, ok bool) {
 	var h head
 	var events []EventRecord
 	r = Rest{Head: string(records[keyHead]), Events: string(records[keyEvents])}
+	// Nothing is decoded twice: whether there is more than two records is known before.
 	ok = len(records) == 2 && len(r.Head) >= nowSize && len(r.Events) > 0 &&
 		unpack(r.Head[nowSize:], h.code) == nil &&
 		unpack(r.Events, func(c *fieldCoder) { codeEvents(c, &events) }) == nil &&
@@ -61,7 +63,9 @@ func (j *Job) kept() *Kept {
 	if h.size()+len(j.retained)+j.Completed.Len()+j.GivenUp.Len() == 0 {
 		return nil
 	}
+	// Rings grow by doubling, for pushes that do not come any more.
 	h.plain.clip()
+	// The history is moved and not copied: there is one of a job, awake or at rest.
 	return &Kept{*h, j.retained, setOrNil(&j.Completed), setOrNil(&j.GivenUp), j.tracker}
 }
 
@@ -87,6 +91,7 @@ func (r *Rest) Wake(id Identity, spec Spec, describe func(*Attempt) []byte) *Job
 	if err := l.decodeHead(r.Head); err != nil {
 		panic("engine: head of a job that rests: " + err.Error())
 	}
+	// It is what Load takes as well: what a head means is said once.
 	l.takeHead()
 	h := &l.history
 	h.plain.pushed, h.succeeded.pushed, h.failed.pushed = l.head.OldestPlain, l.head.OldestSucceeded, l.head.OldestFailed
@@ -98,6 +103,8 @@ func (r *Rest) Wake(id Identity, spec Spec, describe func(*Attempt) []byte) *Job
 	if k := r.Kept; k != nil {
 		j.history, j.retained, j.tracker = k.history, k.retained, k.tracker
 	}
+	// A job without history and sets rests without a tracker, and nothing of it is to be
+	// saved anew when it wakes.
 	if describe != nil && j.tracker == nil {
 		j.Track(describe)
 		j.tracker.events = false
@@ -108,6 +115,7 @@ func (r *Rest) Wake(id Identity, spec Spec, describe func(*Attempt) []byte) *Job
 
 // Outcome returns what has come of the job, at less cost than to wake it.
 func (r *Rest) Outcome() (o Outcome) {
+	// The outcome comes first in the head, so that the rest of it need not be read.
 	o.code(&fieldCoder{Coder: compact.Reader(r.Head[nowSize:])})
 	return o
 }

@@ -78,6 +78,7 @@ type run struct{ first, end int64 }
 func (j *Job) Track(describe func(*Attempt) []byte) {
 	j.tracker = &tracker{describe: describe, events: len(j.events) > 0,
 		plain: runs{kind: keyPlain}, succeeded: runs{kind: keySucceeded}, failed: runs{kind: keyFailed}}
+	// It is made here and not when it is needed: that it exists says that the job is saved.
 	j.indexes.touched = make(map[int]struct{})
 }
 
@@ -94,6 +95,7 @@ func (j *Job) touch(a *Attempt) {
 
 // untouch notes that an attempt goes into the history.
 func (j *Job) untouch(a *Attempt) {
+	// Only records that exist are removed: each costs the store a write.
 	if a.saved {
 		a.saved = false
 		j.tracker.ended = append(j.tracker.ended, a.Seq)
@@ -102,6 +104,7 @@ func (j *Job) untouch(a *Attempt) {
 
 // touch notes that the number of an index has changed.
 func (x *indexes) touch(i int) {
+	// By page and not by index: a page is a record.
 	if x.touched != nil {
 		x.touched[i/indexset.PageSize] = struct{}{}
 	}
@@ -129,6 +132,8 @@ func (j *Job) Save(store func(key string, value []byte)) {
 		t.events = false
 		put(keyEvents, j.encodeEvents())
 	}
+	// It is the one record that nearly every step changes; comparing is cheaper than to
+	// note every change of some forty values.
 	if head := j.encodeHead(); changed || !bytes.Equal(head[nowSize:], t.head) {
 		t.head = head[nowSize:]
 		put(keyHead, head)
@@ -153,11 +158,13 @@ func (j *Job) saveAttempts(put func(string, []byte)) {
 	}
 	for _, a := range t.attempts {
 		a.touched = false
-		if !a.terminal() || a.retained {
+		// Others have their place in the history, whose records have them.
+		if !a.HasEnded() || a.retained {
 			a.saved = true
 			put(numbered(keyAttempt, a.Seq), asJSON(t.saved(a)))
 		}
 	}
+	// The records of attempts are used again: nothing may refer to them.
 	clear(t.attempts)
 	t.attempts, t.ended = t.attempts[:0], t.ended[:0]
 }
@@ -184,6 +191,7 @@ func (j *Job) saveNumbers(put func(string, []byte)) {
 			}
 		}
 		var data []byte
+		// A page without numbers needs no record.
 		if len(numbers) > 0 {
 			data = asJSON(numbers)
 		}
@@ -196,11 +204,14 @@ func (j *Job) saveNumbers(put func(string, []byte)) {
 // been put in so far, have no record yet; records of those that are no longer
 // kept go.
 func (r *runs) advance(put func(string, []byte), pushed int64, n int) (fresh run) {
+	// A run goes as a whole, when its last attempt has left the history: until then the
+	// store has a few that are no longer kept, and loading skips them.
 	oldest := pushed - int64(n)
 	for len(r.list) > 0 && r.list[0].end <= oldest {
 		put(numbered(r.kind, r.list[0].first), nil)
 		r.list = r.list[1:]
 	}
+	// What came and went between two saves has never had a record.
 	fresh = run{oldest, pushed}
 	if last := len(r.list) - 1; last >= 0 {
 		fresh.first = max(oldest, r.list[last].end)
@@ -230,6 +241,7 @@ func (j *Job) saveEnded(put func(string, []byte), l *list, r *runs) {
 		return
 	}
 	var saved []savedAttempt
+	// A list has no index: it is walked from its oldest end. It is as long as the history.
 	a := l.first
 	for i := l.pushed - int64(l.n); i < fresh.end; i++ {
 		if i >= fresh.first {
@@ -255,6 +267,7 @@ type Outcome struct {
 	Conditions                                  []Condition
 	Succeeded, Failed                           int
 	LastFailure                                 Failure
+	Run                                         int
 }
 
 // head is the record of that key.
@@ -264,13 +277,14 @@ type head struct {
 
 	Retries                int // since the last success
 	LastSuccess            Time
-	FailuresSeen           Time
+	FailuresSeen, Asleep   Time
 	RetryAfter, RetryUntil Time
 
-	Target, FailJob       *savedTarget
-	DecideAt              Time
-	Exhausted, OutOfRange bool
-	Exits                 int
+	Target, FailJob *savedTarget
+	DecideAt        Time
+	OutOfRange      bool
+	Exits, Snoozes  int
+	Runs            []runStart
 
 	NextIndex, AgainIndex, AgainFrom, HighestNumber int
 	IndexFailures                                   map[int]failures
@@ -296,44 +310,44 @@ func (j *Job) head() *head {
 	x, h := &j.indexes, &j.history
 	return &head{
 		Outcome: Outcome{CreatedAt: j.CreatedAt, StartTime: j.StartTime, FinishedAt: j.FinishedAt, DeletedAt: j.DeletedAt,
-			Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure},
+			Conditions: j.Conditions, Succeeded: j.Succeeded, Failed: j.Failed, LastFailure: j.LastFailure, Run: j.Run()},
 		Attempts: j.created,
 		Retries:  j.retry.n, LastSuccess: j.retry.success, RetryAfter: j.retry.last, RetryUntil: j.retry.until,
-		FailuresSeen: j.retry.seen,
-		Target:       j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
-		Exhausted: j.exhausted, OutOfRange: j.outOfRange, Exits: j.exits,
+		FailuresSeen: j.retry.seen, Asleep: j.retry.asleep,
+		Target: j.target.saved(), FailJob: j.failJob.saved(), DecideAt: j.decideAt,
+		OutOfRange: j.outOfRange, Exits: int(j.exits), Snoozes: int(j.snoozes), Runs: j.runStarts(),
 		NextIndex: x.next, AgainIndex: x.again, AgainFrom: x.againFrom, HighestNumber: x.highest,
 		IndexFailures:   x.failures,
 		OldestPlain:     h.plain.pushed - int64(h.plain.n),
-		OldestSucceeded: h.succeeded.pushed - int64(h.succeeded.n),
-		OldestFailed:    h.failed.pushed - int64(h.failed.n),
+		OldestSucceeded: h.succeeded.pushed - int64(h.succeeded.n), OldestFailed: h.failed.pushed - int64(h.failed.n),
 	}
 }
 
 // A savedAttempt is an attempt as it is saved.
 type savedAttempt struct {
-	Seq                                                  int64
-	Index, Number                                        int
-	Restarts, Failures, Ignored, Exits                   int `json:",omitzero"`
-	Phase                                                Phase
-	CreatedAt                                            Time
-	StartedAt, FinishedAt, RestartAt, DeletedAt          Time        `json:",omitzero"`
-	DeletedBy                                            Deleter     `json:",omitzero"`
-	Reason                                               string      `json:",omitzero"`
-	ExitCode                                             int         `json:",omitzero"`
-	HasExit, Ready, Abandoned                            bool        `json:",omitzero"`
-	Conditions                                           []Condition `json:",omitempty"`
-	ReadyAt, ReadyBefore, RunAt, RunEndAt                Time        `json:",omitzero"`
-	SettleAt, GraceAt, TimeoutAt, RetryAt                Time        `json:",omitzero"`
-	Account                                              account     `json:",omitzero"`
-	CountedAt                                            Time        `json:",omitzero"`
-	Retained, Counts, Holding, TimedOut, Waiting, Pinned bool        `json:",omitzero"`
-	Interrupted, Exited                                  bool        `json:",omitzero"`
-	ErrorRule                                            int
-	Permanent                                            bool   `json:",omitzero"`
-	RestartNo                                            int    `json:",omitzero"`
-	Runs                                                 []Run  `json:",omitempty"`
-	Owner                                                []byte `json:",omitempty"` // see Job.Track
+	Seq                                            int64
+	Index, Number                                  int
+	Restarts, Failures, Ignored, Exits             int `json:",omitzero"`
+	Snoozes, SnoozedRestarts                       int `json:",omitzero"`
+	State                                          State
+	CreatedAt                                      Time
+	StartedAt, FinishedAt, RestartAt, DeletedAt    Time        `json:",omitzero"`
+	DeletedBy                                      Deleter     `json:",omitzero"`
+	Reason                                         string      `json:",omitzero"`
+	ExitCode                                       int         `json:",omitzero"`
+	HasExit, Ready, Abandoned                      bool        `json:",omitzero"`
+	Conditions                                     []Condition `json:",omitempty"`
+	ReadyAt, ReadyBefore, RunAt, RunEndAt          Time        `json:",omitzero"`
+	SettleAt, GraceAt, TimeoutAt, RetryAt, StallAt Time        `json:",omitzero"`
+	Account                                        account     `json:",omitzero"`
+	CountedAt                                      Time        `json:",omitzero"`
+	Retained, Counts, Holding, Succeeded           bool        `json:",omitzero"`
+	Interrupted, Exited, Snoozed                   bool        `json:",omitzero"`
+	ErrorRule                                      int
+	Permanent                                      bool   `json:",omitzero"`
+	RestartNo                                      int    `json:",omitzero"`
+	Runs                                           []Run  `json:",omitempty"`
+	Owner                                          []byte `json:",omitempty"` // see Job.Track
 }
 
 // saved is the form in which an attempt is stored. The conditions are copied: the record
@@ -342,7 +356,8 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 	s := savedAttempt{
 		Seq: a.Seq, Index: a.Index, Number: a.Number, Restarts: a.Restarts,
 		Failures: a.Failures, Ignored: a.Ignored, Exits: a.Exits,
-		Phase: a.Phase, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
+		Snoozes: a.Snoozes, Snoozed: a.snoozed, StallAt: a.stallAt,
+		State: a.State, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
 		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt, DeletedBy: a.DeletedBy, Reason: a.Reason,
 		ExitCode: a.ExitCode, HasExit: a.HasExit, Ready: a.Ready, Abandoned: a.Abandoned,
 		Conditions: slices.Clone(a.Conditions),
@@ -350,13 +365,12 @@ func (t *tracker) saved(a *Attempt) savedAttempt {
 		SettleAt: a.settleAt, GraceAt: a.graceAt, TimeoutAt: a.timeoutAt, RetryAt: a.retryAt,
 		Account: a.account, CountedAt: a.countedAt,
 		Interrupted: a.interrupted, Exited: a.exited,
-		Retained: a.retained, Counts: a.counts, Holding: a.holding, TimedOut: a.timedOut,
-		Waiting: a.waiting, Pinned: a.Pinned,
+		Retained: a.retained, Counts: a.counts, Holding: a.holding, Succeeded: a.succeeded,
 		ErrorRule: a.errorRule, Permanent: a.permanent,
 		Owner: t.describe(a),
 	}
 	if p := a.past; p != nil {
-		s.RestartNo, s.Runs = p.delays, slices.Clone(p.runs)
+		s.RestartNo, s.SnoozedRestarts, s.Runs = p.delays, p.snoozed, slices.Clone(p.runs)
 	}
 	return s
 }
@@ -366,20 +380,20 @@ func (s *savedAttempt) attempt() *Attempt {
 	a := &Attempt{
 		Seq: s.Seq, Index: s.Index, Number: s.Number, Restarts: s.Restarts,
 		Failures: s.Failures, Ignored: s.Ignored, Exits: s.Exits,
-		Phase: s.Phase, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
+		Snoozes: s.Snoozes, snoozed: s.Snoozed, stallAt: s.StallAt,
+		State: s.State, CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, FinishedAt: s.FinishedAt,
 		RestartAt: s.RestartAt, DeletedAt: s.DeletedAt, DeletedBy: s.DeletedBy, Reason: s.Reason,
 		ExitCode: s.ExitCode, HasExit: s.HasExit, Ready: s.Ready, Abandoned: s.Abandoned, Conditions: s.Conditions,
 		readyAt: s.ReadyAt, readyBefore: s.ReadyBefore, runAt: s.RunAt, runEndAt: s.RunEndAt,
 		settleAt: s.SettleAt, graceAt: s.GraceAt, timeoutAt: s.TimeoutAt, retryAt: s.RetryAt,
 		account: s.Account, countedAt: s.CountedAt,
 		interrupted: s.Interrupted, exited: s.Exited,
-		retained: s.Retained, counts: s.Counts, holding: s.Holding, timedOut: s.TimedOut,
-		waiting: s.Waiting, Pinned: s.Pinned,
+		retained: s.Retained, counts: s.Counts, holding: s.Holding, succeeded: s.Succeeded,
 		errorRule: s.ErrorRule, permanent: s.Permanent,
 		saved: true,
 	}
 	if s.RestartNo > 0 || len(s.Runs) > 0 {
-		a.past = &past{s.RestartNo, s.Runs}
+		a.past = &past{s.RestartNo, s.SnoozedRestarts, s.Runs}
 	}
 	return a
 }

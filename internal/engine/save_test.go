@@ -44,14 +44,14 @@ func essence(j *Job) string {
 	put("times", []Time{j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt, j.decideAt})
 	put("conditions", j.Conditions)
 	put("counters", []int{j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded,
-		j.restarts, j.settling, int(j.created), j.wakes.Len(), j.retries.Len()})
+		j.restarts, int(j.settling), int(j.created), j.wakes.Len(), j.retries.Len()})
 	put("sets", []string{j.Completed.String(), j.GivenUp.String()})
 	if j.target == nil { // indexes do not matter any more
 		put("indexes", []any{j.indexes.returned.String(), j.indexes.ready.String(), j.indexes.next, j.indexes.waiting, j.indexes.highest})
 	}
 	put("numbers", j.indexes.numbers)
 	put("failures", j.indexes.failures)
-	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.seen, j.exits, j.exhausted, j.outOfRange})
+	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.asleep, j.retry.seen, j.snoozes, j.Run(), j.runStarts(), j.exits, j.outOfRange})
 	put("targets", string(asJSON([]*savedTarget{j.target.saved(), j.failJob.saved()})))
 	put("last", j.LastFailure)
 	put("events", j.Events())
@@ -121,6 +121,7 @@ func (s *simulation) crash(saved disk) error {
 
 // A promise is what somebody has been told of a job, which must stay true.
 type promise struct {
+	run               int
 	succeeded, failed int
 	completed         string
 	finished          []Condition
@@ -128,17 +129,18 @@ type promise struct {
 }
 
 func promiseOf(j *Job) promise {
-	t := promise{succeeded: j.Succeeded, failed: j.Failed, completed: j.Completed.String(), spec: j.Spec}
+	t := promise{run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, completed: j.Completed.String(), spec: j.Spec}
 	if j.FinishedAt != 0 {
 		t.finished = slices.Clone(j.Conditions)
 	}
 	return t
 }
 
-// isTrueOf compares, unless completions have been taken back by a resize.
+// isTrueOf compares, unless completions have been taken back by a resize or the job was
+// run again.
 func (old promise) isTrueOf(j *Job) error {
 	now := promiseOf(j)
-	if j.Spec.Completions < old.spec.Completions {
+	if j.Spec.Completions < old.spec.Completions || now.run > old.run {
 		return nil
 	}
 	if now.succeeded < old.succeeded || now.failed < old.failed {

@@ -99,6 +99,8 @@ func (s *Spec) set(word string) (err error) {
 		s.ActiveDeadline, err = time.ParseDuration(value)
 	case "timeout":
 		s.AttemptTimeout, err = time.ParseDuration(value)
+	case "progress":
+		s.ProgressDeadline, err = time.ParseDuration(value)
 	case "grace":
 		s.Grace, err = time.ParseDuration(value)
 	case "ttl":
@@ -219,6 +221,20 @@ func (s scriptLine) command(name string, args []string) {
 		s.step(Event{Kind: Updated, Spec: &spec})
 	case "remove":
 		s.step(Event{Kind: Deleted, Orphan: slices.Contains(args, "orphan"), Linger: slices.Contains(args, "linger")})
+	case "cancel": // indexes, or the job
+		ev := Event{Kind: Cancelled, Reason: "why"}
+		for _, index := range args {
+			ev.Indexes = append(ev.Indexes, int(s.number(index)))
+		}
+		s.step(ev)
+	case "again": // keep: only what is missing
+		s.step(Event{Kind: Rerun, Keep: slices.Contains(args, "keep")})
+	case "snooze": // delay attempts
+		d, err := time.ParseDuration(args[0])
+		require.NoError(s.TB, err, s.text)
+		for _, seq := range args[1:] {
+			s.end(s.number(seq), Result{Code: 1, ErrorRule: None, RetryAfter: d, Snooze: true})
+		}
 	case "halt":
 		s.step(Event{Kind: Halted})
 	case "interrupt":
@@ -248,6 +264,9 @@ func (s scriptLine) toAttempt(name string, seq int64) {
 		return
 	case "begin":
 		s.begin(seq)
+		return
+	case "sign":
+		s.signs[seq] = s.now
 		return
 	}
 	a := s.attempt(seq)
@@ -289,6 +308,8 @@ func (s scriptLine) fact(name string) string {
 		return strconv.Itoa(j.Succeeded)
 	case "failed":
 		return strconv.Itoa(j.Failed)
+	case "run":
+		return strconv.Itoa(j.Run())
 	case "completed":
 		return j.Completed.String()
 	case "givenup":
@@ -316,7 +337,7 @@ func (s scriptLine) attemptFact(name string, seq int64) string {
 		}
 		switch name {
 		case "phase":
-			return []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase]
+			return []string{"Pending", "Running", "Succeeded", "Failed"}[a.Phase()]
 		case "exit":
 			if !a.HasExit {
 				return "none"
@@ -334,6 +355,10 @@ func (s scriptLine) attemptFact(name string, seq int64) string {
 			return s.timeText(a.RestartAt)
 		case "reason":
 			return a.Reason
+		case "of":
+			return strconv.Itoa(s.job.RunOf(seq))
+		case "snoozes":
+			return strconv.Itoa(a.Snoozes)
 		case "abandoned":
 			return strconv.FormatBool(a.Abandoned)
 		}

@@ -73,6 +73,9 @@ func randomSpec(r *rand.Rand) Spec {
 		s.AttemptTimeout = pick(r, 0, time.Second, time.Minute)
 	}
 	if rare() {
+		s.ProgressDeadline = pick(r, 1, time.Second, time.Minute)
+	}
+	if rare() {
 		s.TTL = pick(r, 0, time.Minute)
 	}
 	if half() {
@@ -231,6 +234,9 @@ func (s *simulation) result() Result {
 		r.ErrorRule = s.r.IntN(n)
 	}
 	r.Permanent = s.chance(0.02)
+	if s.chance(0.1) {
+		r.RetryAfter, r.Snooze = pick(s.r, 1, time.Second, time.Minute), s.chance(0.5)
+	}
 	return r
 }
 
@@ -245,7 +251,7 @@ func (s *simulation) answerOne() {
 // interfere lets the user want something else.
 func (s *simulation) interfere() {
 	spec := s.job.Spec
-	switch s.r.IntN(16) {
+	switch s.r.IntN(18) {
 	case 0, 1:
 		spec.Parallelism = pick(s.r, 0, 1, 2, 5, 9)
 	case 2, 3, 4:
@@ -278,8 +284,23 @@ func (s *simulation) interfere() {
 	case 15:
 		s.endIt()
 		return
+	case 16:
+		s.cancel()
+		return
+	case 17:
+		s.step(Event{Kind: Rerun, Keep: s.chance(0.5)})
+		return
 	}
 	s.step(Event{Kind: Updated, Spec: &spec})
+}
+
+// cancel cancels some indexes, or now and then the job.
+func (s *simulation) cancel() {
+	ev := Event{Kind: Cancelled, Reason: "why"}
+	for range s.r.IntN(4) {
+		ev.Indexes = append(ev.Indexes, s.r.IntN(8))
+	}
+	s.step(ev)
 }
 
 // endIt ends a job now and then, before its time.
@@ -378,10 +399,13 @@ func TestSimulation(t *testing.T) {
 		}
 		events += s.events
 		outcomes[s.outcome()]++
+		if s.job.Run() > 1 {
+			outcomes["again"]++
+		}
 	}
 	t.Logf("%d events of %d jobs: %v", events, seed, outcomes)
 	for _, reason := range []string{"CompletionsReached", "SuccessPolicy", "BackoffLimitExceeded", "DeadlineExceeded",
-		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "gone", "halted"} {
+		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "Cancelled", "again", "gone", "halted"} {
 		require.NotZero(t, outcomes[reason], "no job has ended with %s", reason)
 	}
 }

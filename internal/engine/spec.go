@@ -21,6 +21,7 @@ type Spec struct {
 	MaxFailedIndexes     int           // one more failed index than that fails the job; or None
 	ActiveDeadline       time.Duration // from the start, or the latest resume, of the job; or None
 	AttemptTimeout       time.Duration // from the start of an attempt; or None
+	ProgressDeadline     time.Duration // between two signs of life of an attempt; zero: none
 	Grace                time.Duration // that an attempt has to stop
 	TTL                  time.Duration // from the end of the job to its removal; or None
 	Suspend              bool          // nothing runs
@@ -75,6 +76,9 @@ type Result struct {
 	// RetryAfter is the delay before the next try, in place of any other; zero if the
 	// result has none to say.
 	RetryAfter time.Duration
+	// Snooze is set if the result is no failure, only that it is too early: with
+	// RetryAfter, which it needs, it does not count. See Spec.snoozeLimit.
+	Snooze bool
 }
 
 // match finds the first rule that matches a failed attempt, or None. An attempt
@@ -82,6 +86,8 @@ type Result struct {
 func (s *Spec) match(a *Attempt) int {
 	for i := range s.FailureRules {
 		r := &s.FailureRules[i]
+		// The first that matches decides, whatever it matches by: so the order of rules is in
+		// the hands of the user.
 		if i == a.errorRule || r.matchesCode(a) || r.matchesCondition(a) {
 			return i
 		}
@@ -109,6 +115,7 @@ func (r *FailureRule) matchesCondition(a *Attempt) bool {
 
 // successRule finds the first success rule that is met, or None.
 func (j *Job) successRule() int {
+	// No rule is met by nothing, not even one whose count is zero.
 	if j.Completed.Len() == 0 {
 		return None
 	}
@@ -127,6 +134,7 @@ func (j *Job) meets(r *SuccessRule) bool {
 		return j.Completed.Len() >= r.Count
 	}
 	size, done := 0, 0
+	// By intervals: a rule may name ten million indexes in one.
 	for first, last := range r.Indexes.Intervals() {
 		last = min(last, j.Spec.Completions-1)
 		if first > last {

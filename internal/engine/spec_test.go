@@ -28,7 +28,7 @@ func TestMatch(t *testing.T) {
 		"R198 any of two patterns":               {"rule=Ignore:Other,DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0},
 		"an error":                               {"rule=Count:1 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 1},
 		"an exit code before an error":           {"rule=Count:2 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 0},
-		"an attempt that runs, by its condition": {"rule=Count:2 rule=Ignore:DisruptionTarget", Attempt{Phase: Running, Conditions: disrupted, errorRule: None}, 1},
+		"an attempt that runs, by its condition": {"rule=Count:2 rule=Ignore:DisruptionTarget", Attempt{State: StateRunning, Conditions: disrupted, errorRule: None}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := parseSpec(t, c.rules)

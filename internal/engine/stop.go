@@ -14,6 +14,7 @@ func (a *Attempt) GraceEnd(grace time.Duration) Time {
 	case a.graceAt != 0:
 		return a.graceAt
 	case a.Abandoned:
+		// The caller must not wait for it once more.
 		return a.DeletedAt // whatever it was, it is over
 	case a.DeletedAt != 0:
 		return a.DeletedAt.Add(grace)
@@ -23,49 +24,57 @@ func (a *Attempt) GraceEnd(grace time.Duration) Time {
 
 // askToStop marks an attempt for deletion: it may take its grace period.
 func (j *Job) askToStop(a *Attempt, by Deleter, why Cause, now Time) {
-	if a.terminal() || a.DeletedAt != 0 {
+	if !a.active() {
 		return
 	}
 	j.touch(a)
-	a.DeletedAt, a.DeletedBy = now, by
-	j.Active--
-	j.Terminating++
-	if a.Ready {
-		j.Ready--
-	}
-	if j.idle(a) {
+	idle := a.idle()
+	j.terminate(a, by, now)
+	if idle {
 		j.endIdle(a, now)
 		return
 	}
+	// The executor of one that timed out was stopped then.
 	if by != DeletedByTimeout {
 		j.stop(a, why, now)
 	}
 	if a.account == open {
+		// It may yet return at once, and is then judged by how it ended.
 		a.settleAt = now.Add(settleTime)
 		j.settling++
 	}
 	j.rearm(a)
 }
 
-// idle reports whether no executor runs for the attempt.
-func (j *Job) idle(a *Attempt) bool {
-	return a.waiting || a.Phase == Pending && !a.Pinned
+// terminate moves an attempt from those that are active to those that are stopping.
+func (j *Job) terminate(a *Attempt, by Deleter, now Time) {
+	a.DeletedAt, a.DeletedBy = now, by
+	if !a.idle() {
+		a.State = StateStopping
+	}
+	j.Active--
+	j.Terminating++
+	if a.Ready {
+		j.Ready--
+	}
 }
 
 // endIdle ends an attempt of which nothing runs that could take time to stop.
 // One that never started has the exit code of a killed one.
 func (j *Job) endIdle(a *Attempt, now Time) {
-	if a.Phase == Pending {
+	if a.StartedAt == 0 {
 		a.ExitCode, a.HasExit = exitKilled, true
 	}
-	j.end(a, Failed, now)
+	j.end(a, false, now)
 }
 
 // stop cancels the attempt's context and starts its grace period.
 func (j *Job) stop(a *Attempt, why Cause, now Time) {
+	// A second reason to stop gives no further time.
 	if a.graceAt == 0 {
 		a.graceAt = now.Add(j.Spec.Grace).Add(a.Slack)
 	}
+	a.stallAt = 0
 	j.out = append(j.out, Action{Kind: Stop, Attempt: a, Cause: why})
 }
 
@@ -86,7 +95,7 @@ func (j *Job) settled(a *Attempt) {
 		j.touch(a)
 		a.settleAt = 0
 		j.settling--
-		if !a.terminal() {
+		if !a.HasEnded() {
 			j.rearm(a)
 		}
 	}
@@ -94,35 +103,33 @@ func (j *Job) settled(a *Attempt) {
 
 // disrupt ends an attempt through no fault of its own.
 func (j *Job) disrupt(a *Attempt, reason string, now Time) {
-	if a.terminal() {
+	if a.HasEnded() {
 		return
 	}
+	runs := !a.idle()
 	a.setCondition(Condition{Type: DisruptionTarget, Status: True, Reason: reason, At: now})
 	switch reason {
 	case ByKubelet:
+		// What ran is gone, with the exit code of what is killed.
 		a.ExitCode, a.HasExit = exitKilled, true
 	case ByPodGC:
+		// Nothing is known of how it ended: it has no exit code.
 		a.HasExit = false
-		if a.DeletedAt == 0 {
-			a.DeletedAt, a.DeletedBy = now, DeletedByPodGC
-			j.Active--
-			j.Terminating++
-			if a.Ready {
-				j.Ready--
-			}
+		if a.active() {
+			j.terminate(a, DeletedByPodGC, now)
 		}
 	default:
 		j.askToStop(a, DeletedByEviction, CauseDisrupted, now)
 		return
 	}
-	if !j.idle(a) {
+	if runs {
 		j.stop(a, CauseDisrupted, now)
 	}
-	j.end(a, Failed, now)
+	j.end(a, false, now)
 }
 
-// end makes an attempt terminal and counts it, if it counts.
-func (j *Job) end(a *Attempt, phase Phase, now Time) {
+// end ends an attempt and counts it, if it counts.
+func (j *Job) end(a *Attempt, succeeded bool, now Time) {
 	j.touch(a)
 	if a.DeletedAt == 0 {
 		j.Active--
@@ -131,17 +138,19 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 		}
 	} else {
 		j.Terminating--
+		a.endRun(now)
 	}
 	if a.Abandoned {
 		j.Abandoned--
 	}
-	if a.Phase == Pending {
+	if a.StartedAt == 0 {
 		j.Pending--
 	}
-	j.restarts -= a.Restarts
-	a.Phase, a.FinishedAt = phase, now
-	a.graceAt, a.timeoutAt = 0, 0
+	j.restarts -= a.countedRestarts()
+	a.State, a.succeeded, a.FinishedAt = StateEnded, succeeded, now
+	a.graceAt, a.timeoutAt, a.stallAt = 0, 0, 0
 	j.settled(a)
+	// Most attempts are in no queue, and end by the million.
 	if a.wake != 0 {
 		j.wakes.Remove(a)
 	}
@@ -150,18 +159,31 @@ func (j *Job) end(a *Attempt, phase Phase, now Time) {
 	}
 	j.drop(a)
 	j.accountFor(a, now)
-	a.Ready, a.waiting, a.RestartAt = false, false, 0
+	a.Ready, a.RestartAt, a.retryAfter = false, 0, 0
 	j.freeIndex(a)
+	// After all that has changed, so that the caller sees it as it stays.
 	if a.Notify {
 		j.emit(Close, a)
 	}
 	j.keep(a)
 }
 
+// endRun notes when the last run of an attempt that was asked to stop has ended: a
+// retry delay counts from there. It is not known of one that was lost.
+func (a *Attempt) endRun(now Time) {
+	switch {
+	case a.IsRestart(): // it had ended before
+	case a.HasExit:
+		a.runEndAt = now
+	default:
+		a.runEndAt = 0
+	}
+}
+
 // keep puts an attempt that has ended, and is not needed any more, into the
 // history.
 func (j *Job) keep(a *Attempt) {
-	if a.terminal() && !a.retained {
+	if a.HasEnded() && !a.retained {
 		j.untouch(a)
 		j.history.add(a)
 	}
@@ -170,6 +192,7 @@ func (j *Job) keep(a *Attempt) {
 // drop takes an attempt out of the live ones.
 func (j *Job) drop(a *Attempt) {
 	last := len(j.live) - 1
+	// The last one takes the place: the order of live attempts means nothing.
 	j.live[a.slot] = j.live[last]
 	j.live[a.slot].slot = a.slot
 	j.live[last] = nil
@@ -178,9 +201,8 @@ func (j *Job) drop(a *Attempt) {
 
 // timeOut stops an attempt that ran for too long.
 func (j *Job) timeOut(a *Attempt, now Time) {
-	a.timedOut = true
 	a.Reason = DeadlineExceeded
-	if j.idle(a) {
+	if a.idle() {
 		j.endIdle(a, now)
 		return
 	}
@@ -190,6 +212,8 @@ func (j *Job) timeOut(a *Attempt, now Time) {
 // abandon gives up waiting for an executor. It stays terminating until it
 // returns, and a timed-out attempt becomes so.
 func (j *Job) abandon(a *Attempt, now Time) {
+	// An attempt that has run out of its own time was active until now: only from here on
+	// its place may be taken.
 	j.askToStop(a, DeletedByTimeout, CauseTimeout, now)
 	a.Abandoned = true
 	j.Abandoned++

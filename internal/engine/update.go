@@ -6,10 +6,12 @@ package engine
 func (j *Job) update(spec Spec, now Time) {
 	old := j.Spec
 	j.Spec = spec
+	// Also of a finished job: less memory is wanted at once.
 	j.history.trim(spec.History)
 	if j.FinishedAt != 0 {
 		return // nothing but the TTL acts on a finished job
 	}
+	// Without indexes the number alone matters, which is looked at in every step.
 	if spec.Indexed && spec.Completions != old.Completions {
 		j.outOfRange = spec.Completions < old.Completions
 		j.resize(old.Completions, spec.Completions)
@@ -28,7 +30,7 @@ func (j *Job) update(spec Spec, now Time) {
 // TerminatingOrFailed: what is stopping has failed.
 func (j *Job) replaceTerminating(now Time) {
 	for _, a := range j.live {
-		if !a.terminating() {
+		if a.State != StateStopping {
 			continue
 		}
 		j.settled(a)
@@ -45,6 +47,7 @@ func (j *Job) delete(ev Event) {
 	if j.DeletedAt == 0 {
 		j.DeletedAt = ev.At
 	}
+	// Then the counts are still to be seen.
 	if ev.Orphan || ev.Linger {
 		j.recordAll()
 	} else {
@@ -55,6 +58,7 @@ func (j *Job) delete(ev Event) {
 		if !ev.Orphan {
 			j.stopUncounted(a, DeletedByGC, CauseDeleted, ev.At)
 		}
+		// Nothing counts any more, also of what runs on.
 		j.exempt(a)
 	}
 	if !ev.Linger {
@@ -78,6 +82,7 @@ func (j *Job) removeWhenEmpty() {
 
 // remove makes the job gone. Attempts of an orphaned one may still be live.
 func (j *Job) remove() {
+	// It may be asked for several times: by a user, and by the end of the last attempt.
 	if !j.gone {
 		j.gone = true
 		j.emit(Gone, nil)

@@ -16,6 +16,7 @@ type world struct {
 
 	executing map[int64]*Attempt // by Seq; also those of lost attempts
 	line      map[int64]*Attempt // attempts that wait for Started, if starts are queued
+	signs     map[int64]Time     // of life, by Seq
 	asked     []Action           // NeedDelay and NeedRestartDelay, unanswered
 	askedOf   []int64
 	notify    bool // every attempt wants a Close
@@ -36,6 +37,7 @@ func newWorld(spec Spec, exact bool) *world {
 		now:       epoch,
 		executing: make(map[int64]*Attempt),
 		line:      make(map[int64]*Attempt),
+		signs:     make(map[int64]Time),
 		notify:    exact,
 	}
 	w.checker = newChecker(w.job, exact)
@@ -46,12 +48,13 @@ var kindNames = [...]string{
 	Created: "created", Started: "started", Ended: "ended", ReadyChanged: "ready", ConditionSet: "condition",
 	AttemptDeleted: "delete", Disrupted: "disrupted", RestartDelayKnown: "restartdelay", DelayKnown: "delay",
 	Updated: "updated", Deleted: "deleted", Tick: "tick", Halted: "halted", Interrupted: "interrupted",
-	Paused: "paused", Recovered: "recovered",
+	Paused: "paused", Recovered: "recovered", Cancelled: "cancelled", Rerun: "rerun", SignKnown: "sign",
 }
 
 var causeNames = [...]string{
 	CauseDeleted: "deleted", CauseFinished: "finished", CauseSuspended: "suspended", CauseScaledDown: "scaled-down",
-	CauseDisrupted: "disrupted", CauseTimeout: "timeout", CauseShutdown: "shutdown",
+	CauseDisrupted: "disrupted", CauseTimeout: "timeout", CauseShutdown: "shutdown", CauseCancelled: "cancelled",
+	CauseStalled: "stalled",
 }
 
 // step gives the job an event at the present time and does what it wants.
@@ -73,6 +76,11 @@ func (w *world) finish(ev Event, actions []Action) {
 	}
 	if err := w.checker.after(ev, actions); err != nil && w.err == nil {
 		w.err = fmt.Errorf("after %s: %w", w.trace[len(w.trace)-1-len(actions)], err)
+	}
+	for _, act := range actions {
+		if act.Kind == NeedSign {
+			w.step(Event{Kind: SignKnown, Attempt: act.Attempt, Last: w.signs[act.Attempt.Seq]})
+		}
 	}
 }
 
@@ -99,6 +107,8 @@ func (w *world) do(act Action) {
 	case NeedRestartDelay:
 		text = fmt.Sprintf("ask-restart:%d/%d", a.Seq, act.N)
 		w.asked, w.askedOf = append(w.asked, act), append(w.askedOf, a.Seq)
+	case NeedSign:
+		text = fmt.Sprintf("ask-sign:%d", a.Seq)
 	case Finished:
 		text = "finished"
 	case Gone:
@@ -109,7 +119,7 @@ func (w *world) do(act Action) {
 }
 
 func (w *world) execute(a *Attempt) {
-	a.Pinned = true
+	w.job.Pin(a)
 	w.executing[a.Seq] = a
 	delete(w.line, a.Seq)
 }
@@ -118,11 +128,12 @@ func (w *world) execute(a *Attempt) {
 func (w *world) begin(seq int64) {
 	a := w.line[seq]
 	delete(w.line, seq)
-	if a == nil || a.Seq != seq || a.Pinned || !a.AwaitsStart() {
+	if a == nil || a.Seq != seq || a.State != StateQueued {
 		return // it was stopped meanwhile
 	}
+	restart := a.IsRestart()
 	w.execute(a)
-	if a.Phase == Running || !w.job.Spec.HoldsPending {
+	if restart || !w.job.Spec.HoldsPending {
 		w.step(Event{Kind: Started, Attempt: a})
 	}
 }
@@ -216,7 +227,7 @@ func (w *world) dump() string {
 	put := func(name string, value any) { fmt.Fprintf(&text, "%s: %+v\n", name, value) }
 	put("times", []Time{j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt, j.now, j.Due(), j.NextRetry()})
 	put("conditions", j.Conditions)
-	put("counters", []int{j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded, j.restarts, j.settling})
+	put("counters", []int{j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded, j.restarts, int(j.settling)})
 	put("sets", []string{j.Completed.String(), j.GivenUp.String(), j.indexes.returned.String(), j.indexes.ready.String()})
 	put("numbers", j.indexes.numbers)
 	put("retry", j.retry)

@@ -80,6 +80,7 @@ type Log struct {
 	next    int64              // number of the next line, counted from zero
 	first   int64              // number of the oldest line that is kept
 	lost    int64              // bytes of text in lines that were dropped
+	written time.Time          // when something was last written
 	wake    chan struct{}      // closed at the next change; nil if nobody waits
 }
 
@@ -106,7 +107,7 @@ func (l *Log) Reset(limit int) {
 	for i := range l.partial {
 		l.partial[i] = l.partial[i][:0]
 	}
-	l.next, l.first, l.lost = 0, 0, 0
+	l.next, l.first, l.lost, l.written = 0, 0, 0, time.Time{}
 	l.wakeLocked()
 }
 
@@ -152,6 +153,14 @@ func (l *Log) Dropped() (lines, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.first, l.lost
+}
+
+// LastWrite returns when something was last written, be it a line or not; the zero time
+// if nothing was.
+func (l *Log) LastWrite() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.written
 }
 
 // Writer returns a writer to one of the streams. What has no newline yet is not
@@ -205,6 +214,10 @@ func (l *Log) writeLocked(stream Stream, p []byte) {
 		}
 		p = rest
 	}
+	if now.IsZero() {
+		now = time.Now()
+	}
+	l.written = now
 	if l.next != before {
 		l.wakeLocked()
 	}

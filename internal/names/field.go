@@ -13,8 +13,9 @@ var goFields = []struct{ path, field string }{
 	{"spec.template.spec.terminationGracePeriodSeconds", "TerminationGracePeriod"},
 	{"spec.template.spec.restartPolicy", "RestartPolicy"},
 	{"spec.template.labels", "Name"}, // it is the value of a label
-	{"spec.template", "RestartPolicy, ContainerName, AttemptTimeout or TerminationGracePeriod"},
+	{"spec.template", "RestartPolicy, ContainerName, AttemptTimeout, ProgressDeadline or TerminationGracePeriod"},
 	{"spec.activeDeadlineSeconds", "ActiveDeadline"},
+	{"spec.progressDeadlineSeconds", "ProgressDeadline"},
 	{"spec.ttlSecondsAfterFinished", "TTLAfterFinished"},
 	{"spec.podReplacementPolicy", "ReplacementPolicy"},
 	{"spec.podFailurePolicy", "FailurePolicy"},

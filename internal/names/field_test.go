@@ -22,7 +22,7 @@ func TestGoField(t *testing.T) {
 		"spec.template.spec.activeDeadlineSeconds":               "AttemptTimeout",
 		"spec.template.spec.terminationGracePeriodSeconds":       "TerminationGracePeriod",
 		"spec.template.spec.containers[0].name":                  "ContainerName",
-		"spec.template":                                          "RestartPolicy, ContainerName, AttemptTimeout or TerminationGracePeriod",
+		"spec.template":                                          "RestartPolicy, ContainerName, AttemptTimeout, ProgressDeadline or TerminationGracePeriod",
 	} {
 		require.Equal(t, want, GoField(path), path)
 	}

@@ -3,6 +3,7 @@ package results
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // A chunk has results in the form in which they are stored: how often it was merged, and
@@ -38,6 +39,23 @@ func encode(level byte, list []Result) []byte {
 		next = r.Index + 1
 	}
 	return data
+}
+
+// truncated is the chunk's data without that index and all above; nil if nothing is left.
+func (c chunk) truncated(from int) []byte {
+	if from <= 0 {
+		return nil
+	}
+	all, _ := c.decode(nil) // cannot fail: it was encoded here, or decoded before
+	count := len(all)
+	kept := slices.DeleteFunc(all, func(r Result) bool { return r.Index >= from })
+	switch len(kept) {
+	case count:
+		return c.data
+	case 0:
+		return nil
+	}
+	return encode(c.level(), kept)
 }
 
 var errDamaged = errors.New("results are damaged")

@@ -21,7 +21,7 @@ type Book struct {
 	freshSize int      // of the values, in bytes
 	next      int64    // the number of the next chunk
 	saved     int      // how many of the chunks have a record
-	merged    []int64  // numbers whose records are not needed any more
+	removed   []int64  // numbers whose records are not needed any more
 }
 
 // A Result is one value, which does not change.
@@ -53,16 +53,15 @@ func (b *Book) Add(index int, value []byte) {
 // of small commits are merged, so that in the end each value has been written a few
 // times.
 func (b *Book) Changed(put func(key string, value []byte)) {
-	if len(b.fresh) == 0 {
-		return
+	if len(b.fresh) > 0 {
+		b.seal()
+		for b.merge() {
+		}
 	}
-	b.seal()
-	for b.merge() {
-	}
-	for _, number := range b.merged {
+	for _, number := range b.removed {
 		put(key(number), nil)
 	}
-	b.merged = b.merged[:0]
+	b.removed = b.removed[:0]
 	for _, c := range b.chunks[b.saved:] {
 		put(key(c.number), c.data)
 	}
@@ -108,17 +107,49 @@ func (b *Book) merge() bool {
 	for i, c := range last {
 		all, _ = c.decode(all) // cannot fail: it was encoded here, or decoded before
 		if first+i < b.saved {
-			b.merged = append(b.merged, c.number)
+			b.removed = append(b.removed, c.number)
 		}
 	}
 	sortByIndex(all)
 	all = latest(all)
 	number, level := last[0].number, last[0].level()+1
 	b.saved = min(b.saved, first)
-	b.merged = slices.DeleteFunc(b.merged, func(n int64) bool { return n == number })
+	b.removed = slices.DeleteFunc(b.removed, func(n int64) bool { return n == number })
 	clear(last)
 	b.chunks = append(b.chunks[:first], chunk{number, encode(level, all)})
 	return true
+}
+
+// Truncate drops the results of that index and all above. It looks at each result,
+// unless it drops them all.
+func (b *Book) Truncate(from int) {
+	b.fresh = slices.DeleteFunc(b.fresh, func(r Result) bool { return r.Index >= from })
+	b.freshSize = 0
+	for _, r := range b.fresh {
+		b.freshSize += len(r.Value)
+	}
+	before, saved := b.chunks, b.saved
+	b.chunks = nil // views share it
+	for i, c := range before {
+		rest := c.truncated(from)
+		if len(rest) == len(c.data) && len(b.chunks) == i {
+			b.chunks = append(b.chunks, c)
+			continue
+		}
+		// All from the first that changes get new numbers: so they stay in order, and no
+		// number has a record that is another one's.
+		b.saved = min(b.saved, i)
+		if i < saved {
+			b.removed = append(b.removed, c.number)
+		}
+		if len(rest) > 0 {
+			b.chunks = append(b.chunks, chunk{b.next, rest})
+			b.next++
+		}
+	}
+	if !b.IsStored {
+		b.saved, b.removed = len(b.chunks), nil
+	}
 }
 
 // Load moves the results from a job's records into the book.

@@ -85,6 +85,7 @@ func (a Attempt) Waited() (d time.Duration) {
 func (a Attempt) SetProgress(p Progress) {
 	a.with(func(x *run) {
 		x.keepLocked().progress = p
+		x.giveSignLocked()
 		x.job.changedLocked()
 	})
 }
@@ -93,6 +94,7 @@ func (a Attempt) SetProgress(p Progress) {
 func (a Attempt) SetOutput(message string) {
 	a.with(func(x *run) {
 		x.keepLocked().output = message
+		x.giveSignLocked()
 		x.job.engine.Touch(x.attempt)
 		x.job.changedLocked()
 	})
@@ -215,6 +217,7 @@ func (x *run) saveCheckpointLocked(a Attempt, name string, data []byte) error {
 		c = x.newCheckpointLocked()
 	}
 	j.checkpoints.Save(c, name, data, a.seq())
+	x.giveSignLocked()
 	if j.stored != nil {
 		j.changedLocked()
 	}

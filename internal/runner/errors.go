@@ -31,6 +31,7 @@ var (
 	ErrSuspended      = errors.New("batch: job suspended")
 	ErrScaledDown     = errors.New("batch: job scaled down")
 	ErrDisrupted      = errors.New("batch: attempt disrupted")
+	ErrNoProgress     = errors.New("batch: attempt made no progress")
 	ErrAttemptTimeout = error(&deadlineCause{"batch: attempt timed out", nil})
 	ErrJobDeadline    = error(&deadlineCause{"batch: deadline of the job exceeded", ErrJobFinished})
 )
@@ -55,6 +56,7 @@ var stopCauses = [...]error{
 	engine.CauseDisrupted:  ErrDisrupted,
 	engine.CauseTimeout:    ErrAttemptTimeout,
 	engine.CauseShutdown:   ErrShutdown,
+	engine.CauseStalled:    ErrNoProgress,
 }
 
 // storeError gives an error of the journal its form for users.

@@ -11,6 +11,7 @@ import (
 // A Failure is why a job has failed.
 type Failure struct {
 	Reason, Message string
+	Cause           error // of a job that was cancelled
 	// Attempts are those that are kept, and the last one of each index that has failed
 	// and not succeeded, oldest first, without those that were merely stopped.
 	Attempts []FailedAttempt
@@ -24,21 +25,8 @@ type FailedAttempt struct {
 	Seq             int64
 	Index, ExitCode int // ExitCode: -1 if there is none
 	Err             error
-	TimedOut        bool
+	Overdue         error          // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 	Log             []logtail.Line // the last lines
-}
-
-// Failure returns why the job has failed; nil if it has not.
-func (j *Job) Failure() *Failure {
-	if j.restsAfter(engine.JobComplete) {
-		return nil
-	}
-	j.lock()
-	defer j.unlock()
-	if j.failure != nil {
-		return j.failure
-	}
-	return j.failureLocked()
 }
 
 func (j *Job) failureLocked() *Failure {
@@ -47,14 +35,14 @@ func (j *Job) failureLocked() *Failure {
 		return nil
 	}
 	last := e.Conditions[len(e.Conditions)-1]
-	f := &Failure{Reason: last.Reason, Message: last.Message}
+	f := &Failure{Reason: last.Reason, Message: last.Message, Cause: j.cancelCauseLocked(last)}
 	ended, failed := 0, 0
 	isKept := make(map[int64]bool)
 	for a := range e.All() {
-		if a.Phase >= engine.Succeeded {
+		if a.HasEnded() {
 			ended++
 		}
-		if a.Phase != engine.Failed {
+		if a.Phase() != engine.Failed {
 			continue
 		}
 		failed++
@@ -64,22 +52,34 @@ func (j *Job) failureLocked() *Failure {
 		}
 	}
 	for index, last := range j.failures.all() {
-		if !isKept[last.seq] {
+		if isKept[last.seq] {
+			continue
+		}
+		f.Attempts = append(f.Attempts, FailedAttempt{Name: j.nameLocked(&last, index), Seq: last.seq, Index: index,
+			ExitCode: last.code, Err: last.err, Overdue: last.overdue})
+		if last.seq != noAttempt {
 			failed++
-			f.Attempts = append(f.Attempts, FailedAttempt{Name: j.id.Name(last.seq, index), Seq: last.seq, Index: index,
-				ExitCode: last.code, Err: last.err, TimedOut: last.timedOut})
 		}
 	}
 	if last := j.lastFailedLocked(); len(f.Attempts) == 0 && last != nil { // there is no history
 		f.Attempts = []FailedAttempt{*last}
 		failed++
 	}
-	slices.SortFunc(f.Attempts, func(a, b FailedAttempt) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(f.Attempts, FailedAttempt.compare)
 	if ended >= e.Spec.History { // some may have left it
 		f.Omitted = max(0, e.Failed-failed)
 	}
 	f.Indexes = j.failures.indexes(&e.GivenUp)
 	return f
+}
+
+// compare puts the older one first. That an index was cancelled is the last that has
+// happened to it.
+func (a FailedAttempt) compare(b FailedAttempt) int {
+	if a.Seq == noAttempt || b.Seq == noAttempt {
+		return cmp.Or(-cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Index, b.Index))
+	}
+	return cmp.Compare(a.Seq, b.Seq)
 }
 
 // LastFailed returns the latest failed attempt, whether it is kept or not; nil if
@@ -108,7 +108,7 @@ func wasMerelyStopped(a *engine.Attempt) bool {
 
 func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
 	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Seq: a.Seq, Index: a.Index, ExitCode: -1, Err: ErrDisrupted,
-		TimedOut: a.Reason == engine.DeadlineExceeded}
+		Overdue: overdueOf(a)}
 	if a.HasExit {
 		f.ExitCode = a.ExitCode
 	}

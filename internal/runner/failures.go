@@ -25,15 +25,15 @@ type failures struct {
 
 // An indexFailure is the last failure of an index.
 type indexFailure struct {
-	seq      int64 // of the attempt
-	at       engine.Time
-	inARow   int
-	code     int // -1: none
-	err      error
-	text     string // of err, which is user code
-	timedOut bool
-	isLoss   bool // the attempt was asked to stop, or lost: what its executor returns may follow
-	isSaved  bool // there is a record of the index
+	seq     int64 // of the attempt; noAttempt if the index was cancelled
+	at      engine.Time
+	inARow  int
+	code    int // -1: none
+	err     error
+	text    string // of err, which is user code
+	overdue error  // ErrAttemptTimeout or ErrNoProgress, if it failed for that
+	isLoss  bool   // the attempt was asked to stop, or lost: what its executor returns may follow
+	isSaved bool   // there is a record of the index
 }
 
 // A failedIndex is one that has failed.
@@ -115,8 +115,11 @@ func (f *failures) unpack() {
 func (f *failures) note(index int, last indexFailure) {
 	f.unpack()
 	before, ok := f.of[index]
+	if ok && before.seq == noAttempt {
+		return // what its attempts do after that counts for nothing
+	}
 	last.inARow, last.isSaved = before.inARow, before.isSaved
-	if !ok || !before.isLoss || before.seq != last.seq {
+	if last.seq != noAttempt && (!ok || !before.isLoss || before.seq != last.seq) {
 		last.inARow++
 	}
 	f.set(index, last)
@@ -133,6 +136,9 @@ func (f *failures) forget(index int) {
 	delete(f.of, index)
 	f.change(index, last.isSaved)
 }
+
+// clear forgets all failures.
+func (f *failures) clear() { f.cutOff(0) }
 
 // cutOff forgets the failures of all indexes from that one on.
 func (f *failures) cutOff(from int) {
@@ -168,14 +174,14 @@ type savedIndexFailure struct {
 	Attempt  int64
 	ExitCode int
 	Text     string
-	TimedOut bool        `json:",omitzero"`
+	Reason   string      `json:",omitzero"` // that it was overdue for
 	At       engine.Time `json:",omitzero"`
 	Before   int         `json:",omitzero"` // how many failures in a row came before
 	IsLoss   bool        `json:",omitzero"`
 }
 
 func (f *indexFailure) saved() savedIndexFailure {
-	return savedIndexFailure{f.seq, f.code, f.text, f.timedOut, f.at, f.inARow - 1, f.isLoss}
+	return savedIndexFailure{f.seq, f.code, f.text, reasonOf(f.overdue), f.at, f.inARow - 1, f.isLoss}
 }
 
 // indexFailureKey, and the index, is the key of such a record.
@@ -210,14 +216,14 @@ func (f *failures) load(records map[string][]byte) error {
 			return fmt.Errorf("record %q: %w", key, err)
 		}
 		f.set(index, indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
-			err: errorOf(s.Text), text: s.Text, timedOut: s.TimedOut, isLoss: s.IsLoss, isSaved: true})
+			err: errorOf(s.Text), text: s.Text, overdue: overdueNamed(s.Reason), isLoss: s.IsLoss, isSaved: true})
 	}
 	return nil
 }
 
 // errorOf is an error of that text: one of those that the runner gives, or another.
 func errorOf(text string) error {
-	for _, known := range []error{ErrAttemptTimeout, ErrDeleted, ErrDisrupted} {
+	for _, known := range []error{ErrAttemptTimeout, ErrNoProgress, ErrDeleted, ErrDisrupted} {
 		if text == known.Error() {
 			return known
 		}
@@ -230,24 +236,29 @@ func errorOf(text string) error {
 func (x *run) failureOf(cause error, err error, text string, code int) (f indexFailure, ok bool) {
 	a := x.attempt
 	switch {
-	case a.Index < 0 || a.Phase >= engine.Succeeded, isUncounted(cause):
+	case a.Index < 0 || a.HasEnded(), isUncounted(cause):
 		return f, false
 	case a.DeletedBy == engine.DeletedByController && (code == exitTerminated || code == exitKilled):
 		return f, false
 	}
-	return indexFailure{seq: a.Seq, at: x.job.r.now(), code: code, err: err, text: text, timedOut: hasTimedOut(a)}, true
+	return indexFailure{seq: a.Seq, at: x.job.r.now(), code: code, err: err, text: text, overdue: overdueOf(a)}, true
+}
+
+// lateFailure is what an attempt has failed with that has returned nil, if that is too
+// late.
+func (x *run) lateFailure() (f indexFailure, ok bool) {
+	overdue := cmp.Or(overdueOf(x.attempt), ErrAttemptTimeout)
+	return x.failureOf(nil, overdue, overdue.Error(), 0)
 }
 
 // Exit codes of programs that were stopped.
 const exitKilled, exitTerminated = 137, 143
 
-func hasTimedOut(a *engine.Attempt) bool {
-	return a.Reason == engine.DeadlineExceeded || a.DeletedBy == engine.DeletedByTimeout
-}
-
 // isUncounted reports whether attempts that are stopped with a cause count for nothing.
+// The cause may be user code.
 func isUncounted(cause error) bool {
-	return cause != nil && (errors.Is(cause, ErrShutdown) || cause == ErrSuspended || cause == ErrScaledDown)
+	_, isOfParent := cause.(*parentCause)
+	return isOfParent || cause == ErrShutdown || cause == ErrSuspended || cause == ErrScaledDown
 }
 
 // noteLossLocked notes that an attempt has failed, or will, for a reason that is not its
@@ -260,15 +271,18 @@ func (j *Job) noteLossLocked(seq int64, index int, err error) {
 	if last := j.engine.LastFailure; last.At != 0 && last.Seq == seq {
 		code = last.ExitCode
 	}
-	j.failures.note(index, indexFailure{seq: seq, at: j.r.now(), code: code, err: err, text: err.Error(),
-		timedOut: err == ErrAttemptTimeout, isLoss: true})
+	last := indexFailure{seq: seq, at: j.r.now(), code: code, err: err, text: err.Error(), isLoss: true}
+	if err == ErrAttemptTimeout || err == ErrNoProgress {
+		last.overdue = err
+	}
+	j.failures.note(index, last)
 }
 
-// noteLateLocked notes the failure of an attempt that has returned nil, if that was too
-// late. Before is what the job's latest failure was before that.
+// noteLateLocked notes the failure of an attempt that has returned nil, if it was found
+// to be too late only then. Before is what the job's latest failure was before that.
 func (j *Job) noteLateLocked(late indexFailure, index int, before engine.Failure) {
-	if last := j.engine.LastFailure; late.timedOut || last != before && last.Seq == late.seq {
-		late.timedOut = true
+	if last := j.engine.LastFailure; last != before && last.Seq == late.seq {
+		late.overdue = late.err
 		j.failures.note(index, late)
 	}
 }
@@ -297,6 +311,14 @@ func (j *Job) Failures() iter.Seq[LastFailure] {
 	}
 }
 
+// nameLocked is the name of the attempt that has failed; empty if there is none.
+func (j *Job) nameLocked(last *indexFailure, index int) string {
+	if last.seq == noAttempt {
+		return ""
+	}
+	return j.id.Name(last.seq, index)
+}
+
 func (j *Job) failuresOf(indexes []int) []LastFailure {
 	j.lock()
 	defer j.unlock()
@@ -305,10 +327,10 @@ func (j *Job) failuresOf(indexes []int) []LastFailure {
 		last, ok := j.failures.get(index)
 		switch {
 		case ok:
-			f := LastFailure{Attempt: j.id.Name(last.seq, index), Index: index, Failures: last.inARow,
-				ExitCode: last.code, Text: last.text, At: j.r.date(last.at), Err: last.err, TimedOut: last.timedOut}
-			if last.timedOut && last.err != ErrAttemptTimeout {
-				f.Text = ErrAttemptTimeout.Error() + ": " + f.Text
+			f := LastFailure{Attempt: j.nameLocked(&last, index), Index: index, Failures: last.inARow,
+				ExitCode: last.code, Text: last.text, At: j.r.date(last.at), Err: last.err, Overdue: last.overdue}
+			if last.overdue != nil && last.err != last.overdue {
+				f.Text = last.overdue.Error() + ": " + f.Text
 			}
 			list = append(list, f)
 		case j.engine.GivenUp.Contains(index): // by a version that has not stored why

@@ -42,9 +42,36 @@ func (r *Runner) removeOldest() {
 			return
 		}
 		j := f.jobs.Remove(f.jobs.Front()).(*Job)
+		j.asFinished = nil
 		r.mu.Unlock()
-		j.do(engine.Event{Kind: engine.Deleted})
+		j.removeFinished()
 	}
+}
+
+// removeFinished removes the job, unless it was run again meanwhile.
+func (j *Job) removeFinished() {
+	var e effects
+	j.lock()
+	if j.engine.FinishedAt != 0 && !j.r.keepsFinished(j) {
+		j.stepLocked(&e, engine.Event{Kind: engine.Deleted})
+	}
+	j.unlock()
+	j.r.perform(&e)
+}
+
+// keepsFinished reports whether the job is among those that are kept.
+func (r *Runner) keepsFinished(j *Job) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return j.asFinished != nil
+}
+
+// forgetFinished takes a job out that is to run again.
+func (r *Runner) forgetFinished(j *Job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgetFinishedLocked(j)
+	j.asFinished = nil
 }
 
 // forgetFinishedLocked takes a job out that is gone. It needs r.mu.

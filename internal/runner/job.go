@@ -42,7 +42,7 @@ type body struct {
 	place       journal.Place
 	turn        turns.Place[*Job]
 	retries     *delay.Sequences // of a job with a Backoff
-	done        chan struct{}    // closed when the job has finished or is gone, as far as others may know
+	end         *ending          // of the present run
 	engine      *engine.Job
 	created     engine.Time
 	due         engine.Time // what alarm is set to
@@ -58,6 +58,8 @@ type body struct {
 	removals    int      // scratch directories that are being removed
 	hasEnded    bool     // others may know that the job has finished
 	hasLeft     bool     // others may know that the job is gone
+	cancelling  *stop    // of attempts, while the job or some of its indexes are cancelled
+	cancelled   *stop    // likewise of the job, once it was
 	failure     *Failure // of a job that has failed and is gone
 	failures    failures
 	log         logQueue
@@ -96,7 +98,7 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 
 // newBody returns a body without its engine.
 func (j *Job) newBody() *body {
-	b := &body{uid: j.id.String(), retries: new(delay.Sequences), done: make(chan struct{}), due: engine.Never}
+	b := &body{uid: j.id.String(), retries: new(delay.Sequences), end: newEnding(), due: engine.Never}
 	b.place.Source, b.turn.Item = j, j
 	if j.r.journal.Keeps() {
 		b.stored = new(stored)
@@ -190,12 +192,19 @@ func (j *Job) applyLocked(e *effects, acts []engine.Action) {
 
 // carryOutLocked turns the engine's actions into effects.
 func (j *Job) carryOutLocked(e *effects, acts []engine.Action) {
+	var unsigned []*engine.Attempt
 	for i := range acts {
-		if act := &acts[i]; act.Kind == engine.Start {
+		switch act := &acts[i]; act.Kind {
+		case engine.Start:
 			j.startLocked(e, act.Attempt)
-		} else {
+		case engine.NeedSign:
+			unsigned = append(unsigned, act.Attempt)
+		default:
 			j.carryOutRareLocked(e, act)
 		}
+	}
+	for _, a := range unsigned { // the next step takes acts back
+		j.answerSignLocked(e, a)
 	}
 	if due := j.engine.Due(); due != j.due {
 		j.due = due
@@ -238,10 +247,10 @@ func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
 	if live := r.ctx.stopLocked(j.stopForLocked(why)); live != nil {
 		e.list = append(e.list, effect{live: live, stop: r.ctx.stop})
 	}
-	if why == engine.CauseTimeout || a.DeletedBy > engine.DeletedByController && a.DeletedBy != engine.DeletedByGC {
+	if isOverdue(why) || a.DeletedBy > engine.DeletedByController && a.DeletedBy != engine.DeletedByGC {
 		j.noteLossLocked(a.Seq, a.Index, stopCauses[why])
 	}
-	if a.Phase >= engine.Succeeded { // it was lost, and nothing waits for it
+	if a.HasEnded() { // it was lost, and nothing waits for it
 		if j.zombies == nil {
 			j.zombies = make(map[*run]struct{})
 		}
@@ -286,7 +295,7 @@ func (j *Job) StoredLocked() {
 	finished, gone := j.engine.FinishedAt != 0, j.engine.IsGone()
 	if s := j.stored; s != nil {
 		s.told, s.isCollected = s.collected, false
-		finished, gone = s.told.isFinished(), s.gone
+		finished, gone = s.told.isFinished() && s.told.Run == j.engine.Run(), s.gone
 	}
 	switch {
 	case gone:
@@ -333,9 +342,5 @@ func (j *Job) closeIfClearedLocked() {
 	if j.removals > 0 || !j.hasEnded && !j.hasLeft {
 		return
 	}
-	select {
-	case <-j.done:
-	default:
-		close(j.done)
-	}
+	j.reachEndLocked()
 }

@@ -164,7 +164,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 	}
 	if rest, latest, ok := engine.LoadRest(records); ok {
 		*l = r.loadRest(id, &saved, rest, latest, definition)
-		l.job.resting.leave(failureText{}, byIndex{results: book.Rest()})
+		l.job.resting.leave(leavings{}, byIndex{results: book.Rest()})
 		return nil
 	}
 	j := r.newJob(id, saved.Definition)

@@ -22,8 +22,9 @@ type rest struct {
 
 // Leavings are what the attempts of a job have left besides their history.
 type leavings struct {
-	last    failureText
-	indexes *byIndex // nil if there is nothing
+	last      failureText
+	cancelled *stop    // why the job was; nil if it was not
+	indexes   *byIndex // nil if there is nothing
 }
 
 // ByIndex is what there is of single indexes or, of results, completions.
@@ -87,13 +88,12 @@ func (j *Job) hasSettledLocked() bool {
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
 	r := newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
-	r.leave(j.lastText, byIndex{j.failures.rest(), j.results.Rest()})
+	r.leave(leavings{last: j.lastText, cancelled: j.cancelled}, byIndex{j.failures.rest(), j.results.Rest()})
 	return r
 }
 
 // leave keeps what attempts have left.
-func (r *rest) leave(last failureText, indexes byIndex) {
-	l := leavings{last: last}
+func (r *rest) leave(l leavings, indexes byIndex) {
 	if len(indexes.failures) > 0 || !indexes.results.IsEmpty() {
 		l.indexes = &indexes
 	}
@@ -132,7 +132,7 @@ func (j *Job) wakeLocked() {
 	e := engine.Rest{Head: record.head, Events: record.events, Kept: r.kept}
 	b.engine = e.Wake(j.id, j.r.spec(saved.Definition), describe)
 	b.created, b.due = b.engine.CreatedAt, b.engine.Due()
-	close(b.done)
+	close(b.end.reached)
 	j.body = b
 	j.def.Store(saved.Definition)
 	if b.stored != nil {
@@ -147,7 +147,7 @@ func (b *body) takeBack(l *leavings) {
 	if l == nil {
 		return
 	}
-	b.lastText = l.last
+	b.lastText, b.cancelled = l.last, l.cancelled
 	if l.indexes != nil {
 		b.failures.rested = l.indexes.failures
 		b.results = l.indexes.results.Wake(b.results.IsStored)
@@ -171,27 +171,15 @@ func (j *Job) viewAtRestLocked() View {
 		Name: j.id.Job, UID: j.id.String(), ManagedBy: r.managedBy, Generation: r.generation,
 		CreatedAt: date(o.CreatedAt), DeletedAt: date(o.DeletedAt), StartTime: date(o.StartTime),
 		FinishedAt: date(o.FinishedAt), Parallelism: r.parallelism, Completions: r.completions,
-		Suspend: r.suspend, HasLimit: r.hasLimit, Succeeded: o.Succeeded, Failed: o.Failed,
+		Run: max(1, o.Run), Suspend: r.suspend, Succeeded: o.Succeeded, Failed: o.Failed,
 		Conditions: j.r.conditions(o.Conditions), LastFailure: j.r.lastFailure(j.id, o.LastFailure),
 	}
 	v.Completed, v.GivenUp = e.Sets()
+	v.FailsIndexes = r.hasLimit || v.GivenUp.Len() > 0
 	if left := j.resting.left; left != nil {
 		left.last.describe(v.LastFailure)
 	}
 	return v
-}
-
-// restsAfter reports whether the job rests and has ended with that condition, at less
-// cost than to wake it.
-func (j *Job) restsAfter(condition string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.body != nil {
-		return false
-	}
-	e := engine.Rest{Head: j.resting.record().head}
-	conditions := e.Outcome().Conditions
-	return conditions[len(conditions)-1].Type == condition
 }
 
 // setAwake notes whether a job rests, unless it is gone.

@@ -35,6 +35,16 @@ func (j *Job) keepResultLocked(r *Result, index int) {
 	}
 }
 
+// dropResultsLocked drops the results of what does not count as done any more.
+func (j *Job) dropResultsLocked() {
+	switch e := j.engine; {
+	case e.Succeeded == 0:
+		j.results.Truncate(0)
+	case e.Spec.Indexed:
+		j.results.Truncate(e.Spec.Completions)
+	}
+}
+
 // Results returns the results of the job as they are now. Those of indexes that were
 // cut off are left out.
 func (j *Job) Results() []results.Result {

@@ -68,6 +68,23 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 	return true
 }
 
+// Redeclare gives a finished job other functions, for when it is run again. It changes
+// nothing that others see. It reports false if there was an update meanwhile, or the job
+// is gone or runs again.
+func (j *Job) Redeclare(before Revision, def *Definition) bool {
+	var e effects
+	j.lock()
+	defer j.unlock()
+	if j.updates != before.updates || j.engine.IsGone() || j.engine.FinishedAt == 0 {
+		return false
+	}
+	j.rouseLocked() // it rests again with the new definition
+	j.def.Store(def)
+	j.updates++
+	j.holdLocked(&e, undeclaredHold, !def.isDeclared()) // nothing starts: there are no effects
+	return true
+}
+
 // Delete has the job removed. Its attempts run on if it orphans them, and it
 // lingers until they have ended if it is to.
 func (j *Job) Delete(orphan, linger bool) error {
@@ -126,13 +143,13 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 	j.lock()
 	a := j.engine.Find(attempt)
 	found = a != nil
-	if found && a.Phase >= engine.Succeeded {
+	if found && a.HasEnded() {
 		err = finishedError(attempt)
 	} else if found {
 		ev.Attempt = a
 		seq, index := a.Seq, a.Index
 		j.stepLocked(&e, ev)
-		if a.Seq != seq || a.Phase >= engine.Succeeded { // it has ended at once
+		if a.Seq != seq || a.HasEnded() { // it has ended at once
 			j.noteLossLocked(seq, index, lossOf(ev.Kind))
 		}
 	}

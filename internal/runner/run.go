@@ -35,6 +35,7 @@ type run struct {
 	waited time.Duration // for the slot; 0 if there is no limit
 	kept   *kept         // what the executor has left; nil if nothing
 	result *Result       // what counts if the execution succeeds; nil if there is none
+	sign   engine.Time   // when it has last reported something
 }
 
 // kept is what an attempt leaves besides its outcome.
@@ -96,7 +97,7 @@ func (x *run) closeLocked() (dir string) {
 // runsLocked reports whether a is the execution that is going on.
 func (x *run) runsLocked(a Attempt) bool {
 	e := x.attempt
-	return e.Pinned && keyOf(e.Seq, e.Restarts) == a.key && e.Phase < engine.Succeeded
+	return e.Pinned && keyOf(e.Seq, e.Restarts) == a.key && !e.HasEnded()
 }
 
 // view is the attempt as its executor sees it. It needs job.mu, or that the
@@ -150,7 +151,7 @@ func (x *run) stopCauseLocked() error {
 // writeStackLocked leaves the stack of a panic in the attempt's log, as a program
 // that panics does.
 func (x *run) writeStackLocked(stack []byte) {
-	if x.attempt.Phase < engine.Succeeded {
+	if !x.attempt.HasEnded() {
 		_, _ = x.keepLocked().log.Writer(logtail.Stderr).Write(stack) // it cannot fail before the log is closed
 	}
 }

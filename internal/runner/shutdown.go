@@ -263,6 +263,8 @@ func (j *Job) stopForLocked(why engine.Cause) *stop {
 	case why == engine.CauseShutdown && j.r.parentHasEnded():
 		cause := cmp.Or(context.Cause(j.r.parent), context.DeadlineExceeded)
 		return &stop{&parentCause{cause}, cmp.Or(j.r.parent.Err(), context.DeadlineExceeded)}
+	case why == engine.CauseCancelled:
+		return j.cancelling
 	case why == engine.CauseFinished && j.deadlineExceededLocked():
 		return stopFor(ErrJobDeadline)
 	}

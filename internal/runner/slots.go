@@ -87,7 +87,7 @@ func (j *Job) takeTurn(e *effects, s slot) bool {
 		w := j.line[0]
 		j.line[0] = waiting{}
 		j.line = j.line[1:]
-		if w.attempt.Seq != w.seq || w.attempt.Pinned || !w.attempt.AwaitsStart() {
+		if w.attempt.Seq != w.seq || w.attempt.State != engine.StateQueued {
 			continue // it was stopped meanwhile
 		}
 		if len(j.line) > 0 {
@@ -104,11 +104,11 @@ func (j *Job) takeTurn(e *effects, s slot) bool {
 func (j *Job) beginLocked(e *effects, a *engine.Attempt, s slot) {
 	x := runOf(a)
 	x.slot = s
+	restart := a.IsRestart()
 	j.engine.Pin(a)
 	e.execute(x)
 	j.changedLocked()
-	restart := a.HasExit // it ends the Pending phase in any case
-	if restart || a.Phase == engine.Running || !j.engine.Spec.HoldsPending {
+	if restart || !j.engine.Spec.HoldsPending {
 		j.stepLocked(e, engine.Event{Kind: engine.Started, Attempt: a})
 	}
 }

@@ -154,7 +154,7 @@ func (j *Job) restoreRun(a *engine.Attempt, data []byte) {
 	if data != nil && json.Unmarshal(data, &saved) != nil {
 		return
 	}
-	live := a.Phase < engine.Succeeded
+	live := !a.HasEnded()
 	if saved == (savedRun{}) {
 		return
 	}

@@ -16,17 +16,18 @@ type View struct {
 	Name, UID             string
 	ManagedBy             string // another controller; empty if it is this one
 	Generation            int64
+	Run                   int // from 1
 	Revision              uint64
 	CreatedAt, DeletedAt  time.Time
 	StartTime, FinishedAt time.Time // FinishedAt: when it became Complete or Failed
 	NextRetry             time.Time
 
 	Parallelism, Completions            int // Completions: engine.None for a work queue
-	Suspend, HasLimit                   bool
+	Suspend, FailsIndexes               bool
 	Halted                              bool
 	Active, Pending, Ready, Terminating int
 	Abandoned, Succeeded, Failed        int
-	Completed, GivenUp                  indexset.Set // GivenUp if HasLimit, per index
+	Completed, GivenUp                  indexset.Set // GivenUp if FailsIndexes
 	Conditions                          []Condition
 	LastFailure                         *LastFailure
 	Stall                               *Stall
@@ -42,7 +43,7 @@ type LastFailure struct {
 	Text                      string
 	At                        time.Time
 	Err                       error // of one of [Job.Failures]
-	TimedOut                  bool  // likewise
+	Overdue                   error // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 
 	seq int64
 }
@@ -104,11 +105,11 @@ func (j *Job) stallLocked(v *View) *Stall {
 func (j *Job) presentLocked() View {
 	e, r := j.engine, j.r
 	v := View{
-		Name: j.id.Job, UID: j.uid, ManagedBy: j.def.Load().ManagedBy, Generation: j.generation,
+		Name: j.id.Job, UID: j.uid, ManagedBy: j.def.Load().ManagedBy, Generation: j.generation, Run: e.Run(),
 		CreatedAt: r.date(e.CreatedAt), DeletedAt: r.date(e.DeletedAt), StartTime: r.date(e.StartTime),
 		FinishedAt: r.date(e.FinishedAt), NextRetry: r.date(e.NextRetry()),
 		Parallelism: e.Spec.Parallelism, Completions: e.Spec.Completions,
-		Suspend: e.Spec.Suspend, HasLimit: hasLimit(&e.Spec),
+		Suspend: e.Spec.Suspend, FailsIndexes: e.FailsIndexes(),
 		Halted: e.IsHalted(), Active: e.Active, Pending: e.Pending, Ready: e.Ready, Terminating: e.Terminating,
 		Abandoned: e.Abandoned, Succeeded: e.Succeeded, Failed: e.Failed,
 		Completed: e.Completed.Snapshot(), GivenUp: e.GivenUp.Snapshot(),
@@ -152,6 +153,7 @@ func (t *failureText) describe(f *LastFailure) {
 type AttemptView struct {
 	Name, UID, JobUID                          string
 	Seq                                        int64
+	JobRun                                     int // the run of the job that it is of
 	Index, Number, Restarts, Failures, Ignored int
 	Phase                                      engine.Phase
 	Reason, Text, Output                       string
@@ -178,7 +180,7 @@ func (j *Job) Attempts() []AttemptView {
 	j.lock()
 	var list []AttemptView
 	for a := range j.engine.All() {
-		if a.Phase < engine.Succeeded || !j.engine.IsGone() {
+		if !a.HasEnded() || !j.engine.IsGone() {
 			list = append(list, j.attemptLocked(a))
 		}
 	}
@@ -191,8 +193,9 @@ func (j *Job) attemptLocked(a *engine.Attempt) AttemptView {
 	r := j.r
 	v := AttemptView{
 		Name: j.id.Name(a.Seq, a.Index), UID: j.id.AttemptUID(a.Seq), JobUID: j.uid, Seq: a.Seq,
-		Index: a.Index, Number: a.Number, Restarts: a.Restarts, Failures: a.Failures, Ignored: a.Ignored,
-		Phase: a.Phase, Reason: a.Reason, CreatedAt: r.date(a.CreatedAt), StartedAt: r.date(a.StartedAt),
+		JobRun: j.engine.RunOf(a.Seq),
+		Index:  a.Index, Number: a.Number, Restarts: a.Restarts, Failures: a.Failures, Ignored: a.Ignored,
+		Phase: a.Phase(), Reason: a.Reason, CreatedAt: r.date(a.CreatedAt), StartedAt: r.date(a.StartedAt),
 		FinishedAt: r.date(a.FinishedAt), RestartAt: r.date(a.RestartAt), DeletedAt: r.date(a.DeletedAt),
 		DeletedBy: a.DeletedBy, Abandoned: a.Abandoned, Ready: a.Ready, Conditions: r.conditions(a.Conditions),
 	}
@@ -253,7 +256,7 @@ func (j *Job) attemptLog(attempt string) *logtail.Log {
 		return nil
 	}
 	x, ok := a.Owner.(*run)
-	if !ok || a.Phase >= engine.Succeeded && x.kept == nil {
+	if !ok || a.HasEnded() && x.kept == nil {
 		log := new(logtail.Log) // it has printed nothing, and never will
 		log.Close()
 		return log
@@ -290,43 +293,39 @@ func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 		return nil, false, nil
 	case a.Pinned:
 		return runOf(a), true, nil
-	case a.Phase >= engine.Succeeded:
+	case a.HasEnded():
 		return nil, true, finishedError(attempt)
 	}
 	return nil, true, nil
 }
 
-// Wait waits until the job has finished or is gone. If ctx or the runner ends first,
-// the error says so.
-func (j *Job) Wait(ctx context.Context) error {
-	done := j.whenDone()
-	if done == nil {
-		return nil
+// Wait waits until the present run of the job has finished or the job is gone. If ctx or
+// the runner ends first, the error says so.
+func (j *Job) Wait(ctx context.Context) (Outcome, error) {
+	end, past := j.await()
+	if end == nil {
+		return past, nil
 	}
+	if err := j.r.waitFor(ctx, end); err != nil {
+		return Outcome{View: j.View()}, err
+	}
+	return *end.outcome, nil
+}
+
+func (r *Runner) waitFor(ctx context.Context, end *ending) error {
 	select {
-	case <-done: // first, so that a finished job answers at any time
+	case <-end.reached: // first, so that a finished job answers at any time
 		return nil
 	default:
 	}
 	select {
-	case <-done:
+	case <-end.reached:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-j.r.cutOff:
-		return j.r.storeError(ctx, j.r.cutOffBy)
-	case <-j.r.over:
+	case <-r.cutOff:
+		return r.storeError(ctx, r.cutOffBy)
+	case <-r.over:
 		return ErrShutdown
 	}
-}
-
-// whenDone returns the channel that is closed when the job has ended; nil if it has, and
-// rests.
-func (j *Job) whenDone() <-chan struct{} {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.body == nil {
-		return nil
-	}
-	return j.done
 }

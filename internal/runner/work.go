@@ -91,7 +91,11 @@ func (j *Job) hasSucceeded(x *run) *run {
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	late, mayBeLate := x.failureOf(nil, ErrAttemptTimeout, ErrAttemptTimeout.Error(), 0)
+	late, mayBeLate := x.lateFailure()
+	if late.overdue != nil {
+		j.failures.note(index, late)
+		mayBeLate = false
+	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
 	if result != nil && j.engine.Succeeded > succeeded {
 		j.keepResultLocked(result, index)
@@ -130,7 +134,7 @@ func (j *Job) renewPlainLocked(x *run, now engine.Time) bool {
 // endLocked gives the engine the result of an execution. That of an attempt that was
 // lost changes nothing that others see, unless it was the last of a job that is gone.
 func (j *Job) endLocked(e *effects, x *run, result engine.Result, now engine.Time) {
-	wasLost := x.attempt.Phase >= engine.Succeeded && !j.engine.IsGone()
+	wasLost := x.attempt.HasEnded() && !j.engine.IsGone()
 	acts := j.engine.Ended(x.attempt, result, now)
 	if len(acts) > 0 || !wasLost {
 		j.applyLocked(e, acts)
@@ -198,7 +202,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	}
 	slot := x.putDownLocked()
 	before := j.lastText
-	if x.attempt.Phase < engine.Succeeded { // what a lost attempt returns is of no interest any more
+	if !x.attempt.HasEnded() { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
 		if f, ok := x.failureOf(stopped, err, v.Text, v.Result.Code); ok {
 			j.failures.note(a.Index, f)

@@ -1,0 +1,182 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A nightly job is created once, and runs every night under its name.
+func ExampleController_Again() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Shutdown(ctx)
+
+	nightly := batch.Job{Name: "nightly-backup", Executor: batch.ExecutorFunc(
+		func(context.Context, batch.Attempt) error { return nil })}
+	status, err := c.Run(ctx, nightly)
+	fmt.Println(status.Run, status.State(), err)
+	for range 2 { // nights
+		if _, err := c.Again(ctx, "nightly-backup", batch.AgainOptions{}); err != nil {
+			log.Fatal(err)
+		}
+		status, err = c.Wait(ctx, "nightly-backup")
+		fmt.Println(status.Run, status.State(), err)
+	}
+	attempts, err := c.Attempts(ctx, "nightly-backup")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range attempts {
+		fmt.Println("attempt", a.Ordinal, "was of run", a.JobRun)
+	}
+	// Output:
+	// 1 Complete <nil>
+	// 2 Complete <nil>
+	// 3 Complete <nil>
+	// attempt 0 was of run 1
+	// attempt 1 was of run 2
+	// attempt 2 was of run 3
+}
+
+// Once what was wrong has been repaired, only the failed indexes run.
+func ExampleController_Again_failedOnly() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Shutdown(ctx)
+
+	repaired := false
+	status, _ := c.Run(ctx, batch.Job{Name: "import", CompletionMode: batch.Indexed, Completions: new(5),
+		BackoffLimitPerIndex: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Index == 2 && !repaired {
+				return errors.New("bad line")
+			}
+			fmt.Println("import", a.Index)
+			return nil
+		})})
+	fmt.Println(status.State(), "but for", status.FailedIndexes)
+
+	repaired = true
+	if _, err := c.Again(ctx, "import", batch.AgainOptions{FailedOnly: true}); err != nil {
+		log.Fatal(err)
+	}
+	status, err = c.Wait(ctx, "import")
+	fmt.Println(status.State(), status.CompletedIndexes, err)
+	// Output:
+	// import 0
+	// import 1
+	// import 3
+	// import 4
+	// Failed but for 2
+	// import 2
+	// Complete 0-4 <nil>
+}
+
+var errOrderWithdrawn = errors.New("the order was withdrawn")
+
+// The executor, and whoever waits for the job, learn the cause.
+func ExampleController_Cancel() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Shutdown(ctx)
+
+	started := make(chan struct{})
+	err = c.Create(ctx, batch.Job{Name: "order-17", Executor: batch.ExecutorFunc(
+		func(ctx context.Context, _ batch.Attempt) error {
+			close(started)
+			<-ctx.Done()
+			fmt.Println("stops:", context.Cause(ctx))
+			return ctx.Err()
+		})})
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-started
+	if err := c.Cancel(ctx, "order-17", errOrderWithdrawn); err != nil {
+		log.Fatal(err)
+	}
+	_, err = c.Wait(ctx, "order-17")
+	if failed, ok := errors.AsType[*batch.JobError](err); ok {
+		fmt.Println(failed.Reason, errors.Is(err, errOrderWithdrawn))
+	}
+	// Output:
+	// stops: the order was withdrawn
+	// Cancelled true
+}
+
+// The other indexes go on.
+func ExampleController_Cancel_indexes() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Shutdown(ctx)
+
+	err = c.Create(ctx, batch.Job{Name: "mail", CompletionMode: batch.Indexed, Completions: new(4), Suspend: true,
+		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Cancel(ctx, "mail", errors.New("has no address"), 1, 2); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Resume(ctx, "mail"); err != nil {
+		log.Fatal(err)
+	}
+	status, err := c.Wait(ctx, "mail")
+	fmt.Println("sent:", status.CompletedIndexes)
+	if failed, ok := errors.AsType[*batch.JobError](err); ok {
+		for index, why := range failed.Indexes() {
+			fmt.Println("not sent:", index, why.Err)
+		}
+	}
+	// Output:
+	// sent: 0,3
+	// not sent: 1 has no address
+	// not sent: 2 has no address
+}
+
+// What is not there yet is no failure: even a job that may not fail waits for it.
+func ExampleSnooze() {
+	status, err := batch.Run(context.Background(), batch.Job{Name: "report", BackoffLimit: new(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Number < 3 {
+				return batch.Snooze(errors.New("the figures are not there yet"), time.Millisecond)
+			}
+			return nil
+		})})
+	fmt.Println(status.State(), status.Failed, err)
+	// Output: Complete 0 <nil>
+}
+
+// An attempt that hangs is stopped, and the next one does its work.
+func ExampleJob_progressDeadline() {
+	_, err := batch.Run(context.Background(), batch.Job{Name: "copy", ProgressDeadline: 50 * time.Millisecond,
+		Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Number == 0 {
+				<-ctx.Done() // hangs
+				fmt.Println(context.Cause(ctx))
+				return ctx.Err()
+			}
+			a.Progress(100, 100, "copied")
+			return nil
+		})})
+	fmt.Println(err)
+	// Output:
+	// batch: attempt made no progress
+	// <nil>
+}

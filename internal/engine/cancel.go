@@ -1,0 +1,87 @@
+package engine
+
+import "github.com/runtocompletion/batch/internal/indexset"
+
+// This file is how users end work that has not ended by itself. To cancel is an outcome
+// and not a removal: the job stays, has failed, and says why. It takes effect at once.
+// There is nothing to settle, because no attempt has caused it.
+
+// ReasonCancelled is the reason of a job that was cancelled.
+const ReasonCancelled = "Cancelled"
+
+// CancelledMessage begins the message of a job that was cancelled; the text of the cause
+// follows. The cause is found again by it when the job was loaded.
+const CancelledMessage = "Job was cancelled: "
+
+// MayCancel reports whether the job has not been decided yet: once it has, how it ends
+// cannot change any more.
+func (j *Job) MayCancel() bool {
+	return j.target == nil && j.DeletedAt == 0 && !j.gone && !j.Spec.Unmanaged
+}
+
+// cancel fails the job, or some of its indexes.
+func (j *Job) cancel(cause string, indexes []int, now Time) {
+	switch {
+	case !j.MayCancel():
+	case len(indexes) > 0:
+		// Indexes that are over by now are passed by: the caller has looked before.
+		j.cancelIndexes(indexes, now)
+	default:
+		// A decision that is settling is overruled: it was not seen by anybody.
+		j.target = &target{reason: ReasonCancelled, message: CancelledMessage + cause}
+	}
+}
+
+// isCancelled reports whether the job is to end because it was cancelled.
+func (j *Job) isCancelled() bool { return j.target != nil && j.target.reason == ReasonCancelled }
+
+// FailsIndexes reports whether single indexes can fail, or some have.
+func (j *Job) FailsIndexes() bool {
+	return !j.Spec.Unmanaged && (j.Spec.perIndex() || j.GivenUp.Len() > 0)
+}
+
+// cancelIndexes gives up indexes that are not over yet. What their attempts have counted
+// for stays counted. Those that have not ended never count, however they end: that an
+// index was cancelled is no failure that the limit of the job is about.
+func (j *Job) cancelIndexes(indexes []int, now Time) {
+	var cancelled indexset.Set
+	for _, i := range indexes {
+		if !j.Spec.Indexed || i < 0 || i >= j.Spec.Completions || j.Completed.Contains(i) || !j.GivenUp.Add(i) {
+			continue
+		}
+		cancelled.Add(i)
+		j.indexes.withdraw(i)
+		if a := j.retained[i]; a != nil {
+			j.record(a)
+		}
+	}
+	// One walk for all of them: there may be many of both.
+	for i := len(j.live) - 1; i >= 0; i-- {
+		a := j.live[i]
+		if !cancelled.Contains(a.Index) {
+			continue
+		}
+		a.holding = false
+		j.stopUncounted(a, DeletedByController, CauseCancelled, now)
+		j.exempt(a) // also one that was stopping already
+	}
+}
+
+// withdraw takes index i, which has not succeeded, out of those that are to be tried.
+func (x *indexes) withdraw(i int) {
+	if i >= x.next {
+		// Fresh indexes are a single number, where they begin: those before i have to be
+		// told apart from it.
+		x.returned.AddRange(x.next, i-1)
+		x.ready.AddRange(x.next, i-1)
+		x.next = i + 1
+	}
+	x.returned.Remove(i)
+	x.ready.Remove(i)
+	x.waiting = x.returned.Len()
+	if _, ok := x.numbers[i]; ok {
+		delete(x.numbers, i)
+		x.touch(i)
+	}
+	delete(x.failures, i)
+}
