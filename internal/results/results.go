@@ -20,7 +20,8 @@ type Book struct {
 	fresh     []Result // since the newest chunk
 	freshSize int      // of the values, in bytes
 	next      int64    // the number of the next chunk
-	saved     int      // how many of the chunks have a record
+	saved     int      // how many of the chunks have a record that is right
+	written   int64    // from that number on there are no records
 	removed   []int64  // numbers whose records are not needed any more
 }
 
@@ -65,7 +66,7 @@ func (b *Book) Changed(put func(key string, value []byte)) {
 	for _, c := range b.chunks[b.saved:] {
 		put(key(c.number), c.data)
 	}
-	b.saved = len(b.chunks)
+	b.saved, b.written = len(b.chunks), b.next
 }
 
 const prefix = "result/"
@@ -104,9 +105,9 @@ func (b *Book) merge() bool {
 		return false
 	}
 	var all []Result
-	for i, c := range last {
+	for _, c := range last {
 		all, _ = c.decode(all) // cannot fail: it was encoded here, or decoded before
-		if first+i < b.saved {
+		if c.number < b.written {
 			b.removed = append(b.removed, c.number)
 		}
 	}
@@ -128,7 +129,7 @@ func (b *Book) Truncate(from int) {
 	for _, r := range b.fresh {
 		b.freshSize += len(r.Value)
 	}
-	before, saved := b.chunks, b.saved
+	before := b.chunks
 	b.chunks = nil // views share it
 	for i, c := range before {
 		rest := c.truncated(from)
@@ -139,7 +140,7 @@ func (b *Book) Truncate(from int) {
 		// All from the first that changes get new numbers: so they stay in order, and no
 		// number has a record that is another one's.
 		b.saved = min(b.saved, i)
-		if i < saved {
+		if c.number < b.written {
 			b.removed = append(b.removed, c.number)
 		}
 		if len(rest) > 0 {
@@ -172,7 +173,7 @@ func (b *Book) Load(records map[string][]byte) error {
 		b.next = max(b.next, number+1)
 	}
 	slices.SortFunc(b.chunks, func(c, d chunk) int { return cmp.Compare(c.number, d.number) })
-	b.saved = len(b.chunks)
+	b.saved, b.written = len(b.chunks), b.next
 	return nil
 }
 
@@ -197,6 +198,7 @@ func (r Rest) Wake(isStored bool) Book {
 	b := Book{IsStored: isStored, chunks: r.chunks, saved: len(r.chunks)}
 	if b.saved > 0 {
 		b.next = r.chunks[b.saved-1].number + 1
+		b.written = b.next
 	}
 	return b
 }

@@ -59,6 +59,14 @@ func TestBookAgainstAMap(t *testing.T) {
 			value := bytes.Repeat([]byte{byte(i)}, random.IntN(40))
 			b.Add(index, value)
 			model[index] = string(value)
+			if random.IntN(200) == 0 {
+				from := random.IntN(2 * (i + 1))
+				if random.IntN(10) == 0 {
+					from = 0
+				}
+				b.Truncate(from)
+				maps.DeleteFunc(model, func(i int, _ string) bool { return i >= from })
+			}
 			if b.IsStored && random.IntN(5) == 0 {
 				b.Changed(d.put)
 				if random.IntN(100) == 0 {
@@ -71,6 +79,44 @@ func TestBookAgainstAMap(t *testing.T) {
 			b.Changed(d.put)
 			require.Equal(t, model, asMap(t, loaded(t, d).View()), "seed %d", seed)
 		}
+	}
+}
+
+// TestTruncateLeavesNoRecords wants no record of what was dropped, and those of the rest.
+func TestTruncateLeavesNoRecords(t *testing.T) {
+	for name, tc := range map[string]struct {
+		from    []int
+		wanted  int
+		records bool
+	}{
+		"all":                  {[]int{0}, 0, false},
+		"twice in a commit":    {[]int{4000, 0}, 0, false},
+		"some":                 {[]int{4000}, 4000, true},
+		"less and less":        {[]int{4000, 3000, 10}, 10, true},
+		"nothing":              {[]int{5000}, 5000, true},
+		"below every index":    {[]int{-1}, 0, false},
+		"what was not written": {[]int{5000, 4999}, 4999, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, d := &Book{IsStored: true}, new(disk)
+			for i := range 5000 {
+				b.Add(i, []byte("value"))
+				if i%10 == 0 {
+					b.Changed(d.put)
+				}
+			}
+			view := b.View()
+			for _, from := range tc.from {
+				b.Truncate(from)
+			}
+			b.Changed(d.put)
+			require.Len(t, b.View().Sorted(), tc.wanted)
+			require.Len(t, loaded(t, d).View().Sorted(), tc.wanted)
+			require.Equal(t, tc.records, len(d.records) > 0)
+			require.Len(t, view.Sorted(), 5000)
+			rest := b.Rest()
+			require.Len(t, new(rest.Wake(true)).View().Sorted(), tc.wanted)
+		})
 	}
 }
 

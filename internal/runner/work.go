@@ -202,9 +202,12 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	}
 	slot := x.putDownLocked()
 	before := j.lastText
+	snoozes := v.Result.ErrorRule == engine.None && j.engine.Snoozes(x.attempt, v.Result)
+	var f indexFailure
+	var ok bool
 	if !x.attempt.HasEnded() { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
-		if f, ok := x.failureOf(stopped, err, v.Text, v.Result.Code); ok {
+		if f, ok = x.failureOf(stopped, err, v.Text, v.Result.Code); ok && !snoozes {
 			j.failures.note(a.Index, f)
 		}
 		j.lastText = failureText{a.seq(), err, v.Text}
@@ -224,6 +227,9 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	}
 	if stopped == nil {
 		j.logFailureLocked(at, a, v.Text, stack)
+	}
+	if ok && snoozes && j.engine.GivenUp.Contains(a.Index) { // a rule has decided that
+		j.failures.note(a.Index, f)
 	}
 	j.settleFailureLocked(a.Index)
 	over := j.overLocked(a.Index)
