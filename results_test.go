@@ -309,8 +309,11 @@ func TestResultsOfIndexesThatAreCutOff(t *testing.T) {
 		c := newController(t, batch.Options{Store: new(batchtest.MemoryStore)})
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(4), Parallelism: new(4),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-				if a.Index == 0 {
+				switch {
+				case a.Index == 0:
 					return sleepUnlessDone(ctx, time.Hour)
+				case a.Index == 3 && a.Number > 0:
+					return nil
 				}
 				return a.SetResult(a.Number)
 			})}
@@ -325,6 +328,10 @@ func TestResultsOfIndexesThatAreCutOff(t *testing.T) {
 		resize(3)
 		settle()
 		require.Equal(t, map[int]int{1: 0, 2: 1}, resultsOf[int](t, c, "j"))
+		resize(4)
+		settle()
+		require.True(t, get(t, c, "j").CompletedIndexes.Contains(3))
+		require.Equal(t, map[int]int{1: 0, 2: 1}, resultsOf[int](t, c, "j"), "index 3 has no result this time")
 		complete(t, c, "j")
 	})
 }

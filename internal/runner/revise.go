@@ -55,10 +55,11 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 	if j.stored != nil {
 		j.stored.defChanged = true
 	}
-	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
-	if spec.Indexed {
+	if j.engine.FinishedAt == 0 && spec.Indexed && spec.Completions < j.engine.Spec.Completions {
 		j.failures.cutOff(spec.Completions)
+		j.results.Truncate(spec.Completions)
 	}
+	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
 	if def.isDeclared() && j.holds&undeclaredHold != 0 {
 		j.holdLocked(&e, undeclaredHold, false)
 		j.askAgainLocked()
