@@ -66,6 +66,15 @@ type Options struct {
 	// first is removed, as by its TTL. Zero means 10,000. A negative value keeps all,
 	// and a controller that runs for months then grows for ever.
 	FinishedJobs int
+	// Wrap returns what runs the attempts of a job in the place of its executor, such as
+	// one around it that begins a span, measures, or turns panics into errors. It is
+	// called whenever a job is declared or updated, and its result is used by several
+	// goroutines at once; it passes on the attempt, and its context or one made of that.
+	// Nil, or a nil result, means the executor itself.
+	Wrap func(Executor) Executor
+	// BaseContext has values that the contexts of all attempts are to have. Its end means
+	// nothing to them. Nil means that there are none.
+	BaseContext context.Context
 	// Store keeps the jobs, so that they survive the process: see [Store]. Nil
 	// keeps them in memory only, at no cost. A store serves one controller at a
 	// time; whoever opened it closes it, after Shutdown.
@@ -136,7 +145,8 @@ type Record struct {
 // once, also by executors. What they return are copies.
 type Controller struct {
 	runners  runner.Succession
-	declared *declarations // nil unless it may have to wait for its store
+	declared *declarations           // nil unless it may have to wait for its store
+	wrap     func(Executor) Executor // see Options.Wrap; may be nil
 }
 
 // current is the runner that answers now.
@@ -150,9 +160,14 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c := new(Controller)
+	values := o.BaseContext
+	if values == nil {
+		values = context.Background()
+	}
+	values = context.WithoutCancel(values)
+	c := &Controller{wrap: o.Wrap}
 	if o.Store == nil {
-		c.runners.Begin(runner.New(c.runnerOptions(context.Background(), o, false)))
+		c.runners.Begin(runner.New(c.runnerOptions(values, o, false)))
 		return c, nil
 	}
 	var declare func(context.Context, *runner.Runner, func())
@@ -160,7 +175,7 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 		c.declared = newDeclarations()
 		declare = c.declareAll
 	}
-	err := c.runners.Open(ctx, c.runnerOptions(context.Background(), o, false), storeOf(o.Store), declare)
+	err := c.runners.Open(ctx, c.runnerOptions(values, o, false), storeOf(o.Store), declare)
 	if err != nil {
 		return nil, err
 	}
@@ -341,25 +356,39 @@ type source struct {
 	declared Job // what Create or Apply was given last, with its defaults
 }
 
-// define returns the definition of a job. It calls user code, a [PendingExecutor].
-func (c *Controller) define(spec, declared Job) *runner.Definition {
-	return c.definition(spec, declared, holdsPending(spec.Executor))
+// around is what runs in the place of an executor; nil if it is the executor itself.
+func (c *Controller) around(executor Executor) Executor {
+	if c.wrap == nil || isUndeclared(executor) {
+		return nil
+	}
+	return c.wrap(executor)
 }
 
-// definition calls no user code.
-func (c *Controller) definition(spec, declared Job, holdsPending bool) *runner.Definition {
+// define returns the definition of a job. It calls user code: a [PendingExecutor], and
+// Options.Wrap.
+func (c *Controller) define(spec, declared Job) *runner.Definition {
+	return c.definition(spec, declared, c.around(spec.Executor), holdsPending(spec.Executor))
+}
+
+// definition calls no user code. Around is what runs in the place of the executor, or nil.
+func (c *Controller) definition(spec, declared Job, around Executor, holdsPending bool) *runner.Definition {
 	s := &source{spec, declared}
 	d := &runner.Definition{
 		Spec: spec.engineSpec(holdsPending), ManagedBy: spec.otherManager(), Source: s,
 		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
-		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit,
+		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
+		Input: spec.inputBytes(),
 	}
 	d.Encode = func(generation int64) []byte { return s.encode(generation, holdsPending) }
-	if f := functionsOf(&spec); f != nil {
-		d.Functions = f
+	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
+		d.Keep = k.keep
 	}
 	if executor := spec.Executor; !isUndeclared(executor) {
+		d.Functions = functionsOf(&spec, around)
+		if around != nil {
+			executor = around
+		}
 		d.Execute = executeWith(executor)
 	}
 	return d
@@ -409,6 +438,10 @@ func (c *Controller) create(ctx context.Context, r *runner.Runner, job Job) (*ru
 // changed stays. Functions are always those of the declaration, and run the attempts
 // that start from then on. The errors are those of [Controller.Create] and
 // [Controller.Update].
+//
+// Another [Job.Input] for a job that has not finished is a [*ValidationError], and
+// nothing changes, but that a job found in the store gets its functions and goes on
+// with its own input.
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
 	if err := validationError(job.Name, job.validate()); err != nil {
@@ -463,7 +496,22 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 		}
 		return j.Redeclare(before, c.define(job.functionsFor(&old.spec), old.declared)), nil
 	}
-	return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	if job.Input == nil {
+		job.Input = old.spec.Input
+	}
+	otherInput := job.checkInputUpdate(&old.spec)
+	if len(otherInput) == 0 || before.Declared {
+		return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	}
+	job.Input = old.spec.Input // the job has waited for its functions: it goes on with what it has
+	done, err = c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	if wrong, ok := err.(*ValidationError); ok {
+		wrong.Fields = append(wrong.Fields, otherInput...)
+	}
+	if !done {
+		return false, err
+	}
+	return true, cmp.Or(err, validationError(job.Name, otherInput))
 }
 
 // revise puts a spec in place.
@@ -472,7 +520,9 @@ func (c *Controller) revise(j *runner.Job, before runner.Revision, spec, declare
 	if err := validationError(old.Name, spec.validateUpdate(old)); err != nil {
 		return true, err
 	}
-	return j.Revise(before, c.define(spec, declared), !sameSpec(*old, spec)), nil
+	same := sameSpec(*old, spec)
+	spec.Input, declared.Input = old.Input, old.Input // equal, and perhaps large: one is enough
+	return j.Revise(before, c.define(spec, declared), !same), nil
 }
 
 func statusNow(j *runner.Job) Status { return statusOf(j.View(), j.Now()) }
@@ -812,6 +862,65 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 	return list, r.Durable(ctx)
 }
 
+// Results returns what the attempts of a job have set with [Attempt.SetResult], in
+// order: of an Indexed job by index, of another one by the number of the completion,
+// from 0. Completions without a result are left out. It may be called while the job
+// runs, and decodes the results there are then before it returns. A controller keeps
+// them in memory, as JSON, as long as the job.
+//
+// The error is that of [json.Unmarshal], [ErrNotFound], or [ErrStore] or that of ctx:
+// then the results are right, but not known to be durable.
+func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[int, T], error) {
+	type result struct {
+		index int
+		value T
+	}
+	var all []result
+	walk := func(yield func(int, T) bool) {
+		for _, r := range all {
+			if !yield(r.index, r.value) {
+				return
+			}
+		}
+	}
+	j, err := c.current().Find(job)
+	if err != nil {
+		return walk, err
+	}
+	encoded := j.Results()
+	decoded := make([]result, len(encoded))
+	for i, r := range encoded {
+		decoded[i].index = r.Index
+		if err := json.Unmarshal(r.Value, &decoded[i].value); err != nil {
+			return walk, fmt.Errorf("batch: result %d of job %q: %w", r.Index, job, err)
+		}
+	}
+	all = decoded
+	return walk, j.Durable(ctx)
+}
+
+// Failures walks over the indexes of a job that have failed and not succeeded since, in
+// order, each with its last failure: those in [Status].FailedIndexes, and those that are
+// tried again. It may be called while the job runs; the walk shows what happens
+// meanwhile. [Job.History] makes no difference. A controller keeps these failures, each
+// with up to 4 KiB of text, as long as the job; after a restart, of errors only the texts.
+//
+// The error is [ErrNotFound], or [ErrStore] or that of ctx: then the failures are
+// right, but not known to be durable.
+func (c *Controller) Failures(ctx context.Context, job string) (iter.Seq2[int, *AttemptError], error) {
+	j, err := c.current().Find(job)
+	if err != nil {
+		return func(func(int, *AttemptError) bool) {}, err
+	}
+	return func(yield func(int, *AttemptError) bool) {
+		for f := range j.Failures() {
+			if !yield(f.Index, failureOf(&f)) {
+				return
+			}
+		}
+	}, j.Durable(ctx)
+}
+
 // Events returns the newest events of a job, oldest first: the last 200 about
 // attempts, and the last 100 about the job. The error is [ErrNotFound], or
 // [ErrStore] or that of ctx: then the list is right, but not known to be durable.
@@ -1005,7 +1114,7 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 	if err := o.validate(); err != nil {
 		return Status{}, err
 	}
-	c := new(Controller)
+	c := &Controller{wrap: o.Wrap}
 	c.runners.Begin(runner.New(c.runnerOptions(ctx, o, true)))
 	j, err := c.create(ctx, c.current(), job)
 	if err != nil {
@@ -1041,7 +1150,7 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if err := checkMapped(&job, fn == nil); err != nil {
 		return nil, err
 	}
-	m := &mapped[T, R]{fn: fn, items: items, results: make([]R, len(items)), isTimed: job.AttemptTimeout != nil}
+	m := &mapped[T, R]{fn: fn, items: items, results: make([]R, len(items))}
 	job.CompletionMode, job.Completions = Indexed, new(len(items))
 	job.Executor, job.Parallelism = m, orDefault(job.Parallelism, runtime.GOMAXPROCS(0))
 	if job.Backoff == nil {
@@ -1050,7 +1159,7 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if job.BackoffLimit == nil && job.BackoffLimitPerIndex == nil {
 		job.BackoffLimitPerIndex = new(defaultBackoffLimit)
 	}
-	status, err := Run(ctx, job)
+	_, err := Run(ctx, job)
 	if _, ok := err.(*ValidationError); ok {
 		return nil, err
 	}
@@ -1061,17 +1170,14 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 		}
 		err = stopped
 	}
-	return m.take(status.CompletedIndexes), err
+	return m.results, err
 }
 
 // A mapped is the executor of a [Map].
 type mapped[T, R any] struct {
 	fn      func(context.Context, T) (R, error)
 	items   []T
-	isTimed bool // attempts have a timeout
-
-	mu      sync.Mutex // guards the field below: attempts of an item may overlap
-	results []R
+	results []R // written by keep only
 }
 
 func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
@@ -1079,25 +1185,13 @@ func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
 	if err != nil {
 		return err
 	}
-	if m.isTimed && errors.Is(context.Cause(ctx), ErrAttemptTimeout) {
-		return ErrAttemptTimeout // another attempt may have succeeded
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.results[a.Index] = result
-	return nil
+	return a.live.SetResult(runner.Result{Value: result})
 }
 
-// take returns the results of the items that have succeeded. An abandoned attempt may
-// still come back.
-func (m *mapped[T, R]) take(succeeded IndexSet) []R {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	results := make([]R, len(m.results))
-	for first, last := range succeeded.Intervals() {
-		copy(results[first:], m.results[first:last+1])
-	}
-	return results
+// keep is called for each item that has succeeded, one at a time. It keeps the value as
+// it is: nothing outlasts a Map, and not every R encodes as JSON.
+func (m *mapped[T, R]) keep(index int, value any) {
+	m.results[index], _ = value.(R) // a nil interface is none
 }
 
 func checkMapped(job *Job, noFunction bool) error {
@@ -1142,7 +1236,7 @@ func savedDefaults() Job {
 	return Job{CompletionMode: NonIndexed, RestartPolicy: RestartNever, ContainerName: "main",
 		Completions: new(1), Parallelism: new(1), BackoffLimit: new(6), TerminationGracePeriod: new(30 * time.Second),
 		ReplacementPolicy: ReplaceTerminatingOrFailed,
-		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20)}
+		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20), ResultLimit: new(64 << 10)}
 }
 
 // difference returns the fields of j that are not as in base, as JSON; nil if all are.
@@ -1207,9 +1301,11 @@ func (j *Job) merge(difference []byte) error {
 
 // encode calls no user code: whether the executor holds Pending was asked before.
 func (s *source) encode(generation int64, pending bool) []byte {
+	spec, declared := s.spec, s.declared
+	spec.Input, declared.Input = nil, nil // it has a record of its own
 	defaults := savedDefaults()
-	saved := savedJob{Spec: json.RawMessage(s.spec.difference(&defaults)),
-		Declared: s.declared.difference(&s.spec), Generation: generation,
+	saved := savedJob{Spec: json.RawMessage(spec.difference(&defaults)),
+		Declared: declared.difference(&spec), Generation: generation,
 		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
 	if s.spec.FailurePolicy != nil {
 		for i, rule := range s.spec.FailurePolicy {
@@ -1236,13 +1332,14 @@ func saveBackoff(b Backoff) *savedBackoff {
 
 // decode is the reverse of encode. If there are no functions, stand-ins take their
 // places.
-func (c *Controller) decode(data []byte, f any) (runner.SavedJob, error) {
+func (c *Controller) decode(definition, input []byte, f any) (runner.SavedJob, error) {
 	spec := savedDefaults()
 	s := savedJob{Spec: &spec}
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := json.Unmarshal(definition, &s); err != nil {
 		return runner.SavedJob{}, err
 	}
-	if err := s.giveFunctions(&spec, f); err != nil {
+	around, err := s.giveFunctions(&spec, f)
+	if err != nil {
 		return runner.SavedJob{}, err
 	}
 	declared := spec
@@ -1252,43 +1349,52 @@ func (c *Controller) decode(data []byte, f any) (runner.SavedJob, error) {
 			return runner.SavedJob{}, err
 		}
 	}
+	if input != nil {
+		spec.Input = json.RawMessage(input)
+		declared.Input = spec.Input
+	}
 	saved := runner.SavedJob{Name: spec.Name, Generation: s.Generation,
-		Definition: c.definition(spec, declared, s.HoldsPending), Indexed: spec.CompletionMode == Indexed}
+		Definition: c.definition(spec, declared, around, s.HoldsPending), Indexed: spec.CompletionMode == Indexed}
 	if f != nil { // it was valid, and executors may have changed since
 		return saved, nil
 	}
 	return saved, validationError(spec.Name, spec.validate())
 }
 
-// giveFunctions gives a job its functions, or stand-ins if f is nil.
-func (s *savedJob) giveFunctions(j *Job, f any) error {
+// giveFunctions gives a job its functions, or stand-ins if f is nil, and returns what
+// runs in the place of its executor, if there is such.
+func (s *savedJob) giveFunctions(j *Job, f any) (Executor, error) {
 	if f, ok := f.(*functions); ok {
 		f.giveTo(j)
-		return nil
+		if f.around != nil {
+			return *f.around, nil
+		}
+		return nil, nil
 	}
 	j.Executor = undeclared{s.HoldsPending}
 	j.Backoff, j.RestartBackoff = s.Backoff.load(), s.RestartBackoff.load()
 	for _, i := range s.ErrorRules {
 		if i < 0 || i >= len(j.FailurePolicy) {
-			return fmt.Errorf("no failure rule %d", i)
+			return nil, fmt.Errorf("no failure rule %d", i)
 		}
 		j.FailurePolicy[i].OnError = undeclaredRule
 	}
-	return nil
+	return nil, nil
 }
 
 // Functions are what of a job JSON does not have.
 type functions struct {
 	executor                Executor
+	around                  *Executor // what Options.Wrap has returned; nil if nothing
 	backoff, restartBackoff Backoff
 	rules                   []func(error) bool // of the failure policy
 }
 
-func functionsOf(j *Job) *functions {
-	if isUndeclared(j.Executor) {
-		return nil
-	}
+func functionsOf(j *Job, around Executor) *functions {
 	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff}
+	if around != nil {
+		f.around = &around
+	}
 	for _, rule := range j.FailurePolicy {
 		f.rules = append(f.rules, rule.OnError)
 	}
@@ -1384,6 +1490,7 @@ func (j *Job) apply(live, before *Job) Job {
 func (j *Job) functionsFor(spec *Job) Job {
 	merged := spec.clone()
 	merged.Executor, merged.Backoff, merged.RestartBackoff = j.Executor, j.Backoff, j.RestartBackoff
+	merged.Input = spec.Input // it does not change, and may be large: one is enough
 	if sameFailureRules(j.FailurePolicy, spec.FailurePolicy) {
 		merged.FailurePolicy = cloneFailureRules(j.FailurePolicy)
 	}

@@ -3,11 +3,13 @@ package batch
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -158,6 +160,35 @@ func (a Attempt) Fence() int64 {
 	return a.live.Fence()
 }
 
+// Labels returns a copy of the labels that the job has now.
+func (a Attempt) Labels() map[string]string { return maps.Clone(a.job().Labels) }
+
+// Annotations returns a copy of the annotations that the job has now.
+func (a Attempt) Annotations() map[string]string { return maps.Clone(a.job().Annotations) }
+
+// job is the spec of the attempt's job as it is now. It is not to be changed.
+func (a Attempt) job() *Job {
+	if a.live.IsZero() {
+		return new(Job)
+	}
+	return &sourceOf(a.live.Definition()).spec
+}
+
+// Input returns [Job.Input] of an attempt's job as a value of type T. It is decoded once
+// for each type, so it costs an attempt next to nothing; all attempts have the same
+// value, which must not be modified. The error is that of [json.Unmarshal], or says that
+// the job has no input.
+func Input[T any](a Attempt) (T, error) {
+	value, ok, err := runner.DecodeInput[T](a.live.Input())
+	switch {
+	case !ok:
+		return value, fmt.Errorf("batch: job %q has no input", a.Job)
+	case err != nil:
+		return value, fmt.Errorf("batch: input of job %q: %w", a.Job, err)
+	}
+	return value, nil
+}
+
 // Logger returns a logger to the controller's logger, with the attributes job,
 // attempt and index (-1 if the job is not Indexed), and to the attempt's own
 // log, there from level Info on. It is made anew at each call.
@@ -205,6 +236,18 @@ const maxOutput = 4096
 // it. It is kept with the attempt's status; the last call counts.
 func (a Attempt) SetOutput(message string) {
 	a.live.SetOutput(shorten(message))
+}
+
+// SetResult sets what the attempt results in, for [Results]: a value that encodes as
+// JSON, in at most [Job.ResultLimit] bytes. It counts if this execution succeeds and is
+// counted as a success, together with that; the last call counts. The error is that of
+// [json.Marshal], [ErrTooLarge], or [ErrAttemptEnded]; then what was set before stays.
+func (a Attempt) SetResult(value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("batch: result: %w", err)
+	}
+	return a.live.SetResult(runner.Result{Data: data})
 }
 
 // SetReady says whether the attempt can do its work. An attempt is ready from

@@ -113,3 +113,123 @@ func TestFinishedJobsChange(t *testing.T) {
 		})
 	}
 }
+
+// A leaving is what attempts of a job have left beside their history.
+type leaving struct {
+	input    any
+	late     order // as an attempt that has ended sees it
+	results  map[int]string
+	failures []failure
+	reasons  string // of the job's end, as an error
+}
+
+func leavingOf(t *testing.T, c *batch.Controller, name string, ended batch.Attempt) (l leaving) {
+	t.Helper()
+	job, err := c.Job(name)
+	require.NoError(t, err)
+	l.input = job.Input
+	l.late, err = batch.Input[order](ended)
+	require.NoError(t, err)
+	l.results, l.failures = resultsOf[string](t, c, name), failuresOf(t, c, name)
+	if _, err = c.Wait(t.Context(), name); err != nil {
+		l.reasons = err.Error()
+	}
+	return l
+}
+
+// leavingJobs are jobs whose attempts leave all there is, and what is expected of them.
+func leavingJobs(ended *batch.Attempt) map[string]struct {
+	job      batch.Job
+	results  map[int]string
+	failures int
+} {
+	executor := batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		*ended = a
+		if a.Index%3 == 1 {
+			return fmt.Errorf("index %d: %w", a.Index, errCause)
+		}
+		in, err := batch.Input[order](a)
+		return errors.Join(err, a.SetResult(in.Customers[max(0, a.Index)]))
+	})
+	job := batch.Job{Name: "j", Input: order{[]string{"a", "b", "c", "d", "e", "f"}}, Executor: executor}
+	indexed := job
+	indexed.CompletionMode, indexed.Completions, indexed.BackoffLimitPerIndex = batch.Indexed, new(6), new(0)
+	short := indexed
+	short.History, job.History = new(0), new(0)
+	type row = struct {
+		job      batch.Job
+		results  map[int]string
+		failures int
+	}
+	byIndex := map[int]string{0: "a", 2: "c", 3: "d", 5: "f"}
+	return map[string]row{
+		"Indexed":                    {indexed, byIndex, 2},
+		"Indexed, without a history": {short, byIndex, 2},
+		"NonIndexed":                 {job, map[int]string{0: "a"}, 0},
+	}
+}
+
+// What attempts have left is there as long as their job, in this process and the next
+// ones, also once the job was changed.
+func TestFinishedJobsKeepWhatAttemptsLeft(t *testing.T) {
+	var ended batch.Attempt
+	for name, tc := range leavingJobs(&ended) {
+		for kept, store := range map[string]batch.Store{"in memory": nil, "stored": new(batchtest.MemoryStore)} {
+			t.Run(name+", "+kept, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					c := newController(t, batch.Options{Store: store})
+					_, err := c.Run(t.Context(), tc.job)
+					require.Equal(t, tc.failures > 0, errors.Is(err, errCause))
+					want := leavingOf(t, c, "j", ended)
+					require.Equal(t, `{"customers":["a","b","c","d","e","f"]}`, fmt.Sprintf("%s", want.input))
+					require.Equal(t, tc.results, want.results)
+					require.Len(t, want.failures, tc.failures)
+					for process := range 3 {
+						for range 2 {
+							time.Sleep(time.Hour)
+							require.Equal(t, want, leavingOf(t, c, "j", ended), "process %d", process)
+							require.NoError(
+								t, c.Update(t.Context(), "j", func(j *batch.Job) {
+									j.Labels = map[string]string{
+										"a": fmt.Sprint(time.Now().Unix()),
+									}
+								}),
+							)
+							require.Equal(t, want, leavingOf(t, c, "j", ended), "process %d, updated", process)
+						}
+						if store != nil {
+							shut(t, c)
+							c = newController(t, batch.Options{Store: store})
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// Errors that were given up are those that executors returned, as long as the process.
+func TestFinishedJobsKeepErrorsOfIndexes(t *testing.T) {
+	var ended batch.Attempt
+	for name, tc := range leavingJobs(&ended) {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				_, err := c.Run(t.Context(), tc.job)
+				require.Equal(t, tc.failures > 0, err != nil)
+				for range 3 {
+					time.Sleep(time.Hour)
+					failures, err := c.Failures(t.Context(), "j")
+					require.NoError(t, err)
+					n := 0
+					for i, f := range failures {
+						n++
+						require.ErrorIs(t, f.Err, errCause)
+						require.EqualError(t, f.Err, fmt.Sprintf("index %d: %v", i, errCause))
+					}
+					require.Equal(t, tc.failures, n)
+				}
+			})
+		})
+	}
+}

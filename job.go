@@ -68,6 +68,9 @@
 //     between, of the same index in an Indexed job, begins the count anew.
 //   - A completion that has been reported is never run again. One that has not
 //     may be.
+//   - A job keeps the input that it was created with, the results of its completions,
+//     and the last failure of each index that has failed, whatever Job.History is. A
+//     result is stored together with the completion that it belongs to.
 //   - Functions are not stored. A job waits, with the condition
 //     [ConditionStalled], until [Controller.Apply] declares it. Logs are not
 //     stored either, and of errors only their texts.
@@ -119,7 +122,8 @@
 //     shutdown
 //   - [ErrStore]: the store failed; it is unknown whether the change is stored
 //   - [ErrStoreFormat]: the store was written by another version or program
-//   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit]
+//   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit], or a result than
+//     [Job.ResultLimit]
 //   - [ErrBadCheckpoint]: the checkpoint of an [Iteration] cannot be read; it is
 //     left as it is
 //   - [ItemError]: an item, or a chunk, ended an [Iteration]
@@ -182,12 +186,14 @@
 //	  spec.containers[0].name           Job.ContainerName
 //	  spec.restartPolicy                Job.RestartPolicy
 //	  spec.terminationGracePeriodSeconds Job.TerminationGracePeriod
+//	-                                   Job.Input
 //	-                                   Job.Backoff
 //	-                                   Job.RestartBackoff
 //	-                                   Job.ProgressDeadline
 //	-                                   Job.History
 //	-                                   Job.LogLimit
 //	-                                   Job.CheckpointLimit
+//	-                                   Job.ResultLimit
 //	spec.manualSelector                 -
 //	spec.scheduling                     -
 //	spec.selector                       -
@@ -195,8 +201,8 @@
 // While a job runs, [Controller.Update] may change Parallelism, BackoffLimit,
 // MaxFailedIndexes, ActiveDeadline, TTLAfterFinished, Suspend and
 // ReplacementPolicy; Completions of an Indexed job together with Parallelism;
-// and Labels, Annotations, the back-offs, History, LogLimit and
-// CheckpointLimit.
+// and Labels, Annotations, the back-offs, History, LogLimit, CheckpointLimit and
+// ResultLimit.
 //
 // # Differences from Kubernetes
 //
@@ -225,7 +231,10 @@
 package batch
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -257,6 +266,12 @@ type Job struct {
 	// Executor runs the attempts. Required. Executors and other functions are not
 	// compared: what was declared last runs the attempts that start from then on.
 	Executor Executor `json:"-"`
+	// Input is what the job works on: a value that encodes as at most 1 MiB of JSON,
+	// which attempts get by [Input]. It is encoded when the job is created and does not
+	// change any more; in a Job that a controller returns it is a [json.RawMessage]. A
+	// controller keeps it in memory as long as the job: of larger things it should have
+	// the names. Nil means none; to [Controller.Apply], whatever the job has.
+	Input any `json:",omitempty"`
 	// ContainerName is what messages of the failure policy call the executor
 	// and what [ExitCodes].ContainerName refers to; empty means "main". It
 	// must be a DNS-1123 label.
@@ -361,6 +376,9 @@ type Job struct {
 	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil
 	// means 1 MiB. Zero means none.
 	CheckpointLimit *int
+	// ResultLimit is the most bytes of JSON that [Attempt.SetResult] takes. Nil means
+	// 64 KiB. Zero means none.
+	ResultLimit *int
 	// LogLimit is how many bytes of its last output each attempt keeps; a line
 	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
@@ -468,7 +486,7 @@ func (j *Job) clone() Job {
 	c.Annotations = maps.Clone(j.Annotations)
 	for _, p := range []**int{
 		&c.Completions, &c.Parallelism, &c.BackoffLimit, &c.BackoffLimitPerIndex,
-		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit,
+		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit, &c.ResultLimit,
 	} {
 		*p = copyOf(*p)
 	}
@@ -480,6 +498,9 @@ func (j *Job) clone() Job {
 	c.FailurePolicy = cloneFailureRules(j.FailurePolicy)
 	c.SuccessPolicy = cloneSuccessRules(j.SuccessPolicy)
 	c.ManagedBy = copyOf(j.ManagedBy)
+	if input, ok := j.Input.(json.RawMessage); ok {
+		c.Input = json.RawMessage(bytes.Clone(input))
+	}
 	return c
 }
 
@@ -491,6 +512,7 @@ const (
 	defaultHistory      = 1000
 	defaultLogLimit     = 64 << 10
 	defaultCheckpoint   = 1 << 20
+	defaultResult       = 64 << 10
 )
 
 // withDefaults returns a copy of j that shares nothing with it (see clone) and
@@ -518,7 +540,9 @@ func (j *Job) withDefaults() Job {
 	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
 	d.History = orDefault(d.History, defaultHistory)
 	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
+	d.Input = encodeInput(d.Input)
 	d.CheckpointLimit = orDefault(d.CheckpointLimit, defaultCheckpoint)
+	d.ResultLimit = orDefault(d.ResultLimit, defaultResult)
 	return d
 }
 
@@ -545,10 +569,12 @@ func (j *Job) validate() []FieldError {
 		j.checkReplacementPolicy(),
 		j.checkTemplate(),
 		checkExecutor(j.Executor),
+		checkInput(j.Input),
 		nonNegative("spec.progressDeadlineSeconds", &j.ProgressDeadline),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
+		nonNegative("spec.resultLimit", j.ResultLimit),
 	)
 }
 
@@ -718,7 +744,67 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
 		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
+		j.checkInputUpdate(old),
 	)
+}
+
+// largestInput is in bytes.
+const largestInput = 1 << 20
+
+// An unencodable input is one that does not encode as JSON.
+type unencodable struct {
+	value any
+	err   error
+}
+
+// encodeInput returns an input as JSON, nil as it is, or an unencodable one.
+func encodeInput(value any) any {
+	switch value.(type) {
+	case nil, unencodable:
+		return value
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return unencodable{value, err}
+	}
+	return json.RawMessage(data)
+}
+
+// inputBytes is an input that encodeInput has returned; nil if there is none.
+func (j *Job) inputBytes() []byte {
+	data, _ := j.Input.(json.RawMessage)
+	return data
+}
+
+func checkInput(input any) []FieldError {
+	const path = "spec.input"
+	switch input := input.(type) {
+	case unencodable:
+		return []FieldError{invalid(path, fmt.Sprintf("%T", input.value), input.err.Error())}
+	case json.RawMessage:
+		if len(input) > largestInput {
+			return []FieldError{{Field: path, Kind: "TooLong", Value: rawJSON(fmt.Sprintf("%d bytes", len(input))),
+				Detail: fmt.Sprintf("may not be more than %d bytes of JSON", largestInput)}}
+		}
+	}
+	return nil
+}
+
+// checkInputUpdate wants the input to stay. Inputs may be large: they are told apart by
+// their sizes and digests.
+func (j *Job) checkInputUpdate(old *Job) []FieldError {
+	now, was := j.inputBytes(), old.inputBytes()
+	if _, bad := j.Input.(unencodable); bad || bytes.Equal(now, was) {
+		return nil
+	}
+	return []FieldError{invalid("spec.input", rawJSON(digest(now)), "field is immutable: the job has "+digest(was))}
+}
+
+func digest(input []byte) string {
+	if input == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d bytes with SHA-256 %.8x", len(input), sha256.Sum256(input))
 }
 
 func (j *Job) checkCompletionsUpdate(old *Job) []FieldError {

@@ -155,7 +155,8 @@ func (c *recordedCase) recorded() answer {
 			return answer{errs: []string{"accepted"}}
 		}
 		job.ContainerName, job.TerminationGracePeriod = "main", new(defaultGracePeriod)
-		job.History, job.LogLimit, job.CheckpointLimit = new(defaultHistory), new(defaultLogLimit), new(defaultCheckpoint)
+		job.History, job.LogLimit = new(defaultHistory), new(defaultLogLimit)
+		job.CheckpointLimit, job.ResultLimit = new(defaultCheckpoint), new(defaultResult)
 		return answer{job: *job}
 	}
 	var texts []string

@@ -473,8 +473,8 @@ type JobError struct {
 	// Attempts are the errors of the failed attempts that are still kept,
 	// oldest first, without those that did no more than stop when the job
 	// failed. [Job.History] says how many are kept; the last one of the job, and of
-	// each index that was given up, always is. If the job had not finished, it is the
-	// latest one alone.
+	// each index that has failed and not succeeded, always is. If the job had not
+	// finished, it is the latest one alone.
 	Attempts []*AttemptError
 	// Omitted is how many more attempts have failed and are not kept.
 	Omitted int
@@ -671,7 +671,12 @@ func failureOf(f *runner.LastFailure) *AttemptError {
 	if f == nil {
 		return nil
 	}
-	return &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, Message: f.Text, At: f.At}
+	e := &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
+		Err: f.Err, Message: f.Text, At: f.At}
+	if f.Overdue != nil {
+		e.Err = overdue(f.Overdue, f.Err)
+	}
+	return e
 }
 
 func conditionsOf(list []runner.Condition) []Condition {

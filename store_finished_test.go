@@ -116,16 +116,37 @@ func finishMany(t *testing.T, c *batch.Controller, n int, job batch.Job) {
 	}
 }
 
-// TestFinishedJobsTakeLittleMemory wants a job that has finished to need less than 1 KiB
-// beside its history, in memory only and with a store, after somebody has looked at it,
-// and after it has been opened.
-func TestFinishedJobsTakeLittleMemory(t *testing.T) {
-	const jobs, most = 3000, 1024
+// memoryCases are jobs, and the most bytes that one takes once it has finished.
+func memoryCases() map[string]struct {
+	job  batch.Job
+	most int
+} {
 	plain := batch.Job{History: new(0), TTLAfterFinished: new(24 * time.Hour), Labels: map[string]string{"app": "x"},
 		Executor: succeed}
-	failing := plain
+	failing, leaving := plain, plain
 	failing.BackoffLimit, failing.Executor = new(0), fails(errCause)
-	for name, job := range map[string]batch.Job{"complete": plain, "failed": failing} {
+	leaving.CompletionMode, leaving.Completions, leaving.BackoffLimitPerIndex = batch.Indexed, new(2), new(0)
+	leaving.Input = "an input"
+	leaving.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		if a.Index == 1 {
+			return errCause
+		}
+		return a.SetResult("a result")
+	})
+	type row = struct {
+		job  batch.Job
+		most int
+	}
+	const least, left = 1024, 1280 // left: an input, a result, a failure, and two sets of indexes as they are stored
+	return map[string]row{"complete": {plain, least}, "failed": {failing, least}, "with results": {leaving, least + left}}
+}
+
+// TestFinishedJobsTakeLittleMemory wants a job that has finished to need less than 1 KiB
+// beside its history and what its attempts have left, in memory only and with a store,
+// after somebody has looked at it, and after it has been opened.
+func TestFinishedJobsTakeLittleMemory(t *testing.T) {
+	const jobs = 3000
+	for name, tc := range memoryCases() {
 		t.Run(name, func(t *testing.T) {
 			each := func(what string, o batch.Options, run bool) {
 				o.FinishedJobs = 2 * jobs // each has its place in line
@@ -133,12 +154,12 @@ func TestFinishedJobsTakeLittleMemory(t *testing.T) {
 				c, err := batch.New(t.Context(), o)
 				require.NoError(t, err)
 				if run {
-					finishMany(t, c, jobs, job)
+					finishMany(t, c, jobs, tc.job)
 				}
 				lookAtAll(t, c, jobs)
 				got := (heap() - before) / jobs
 				t.Logf("%s: %d bytes", what, got)
-				require.Less(t, got, most, what)
+				require.Less(t, got, tc.most, what)
 				shut(t, c)
 			}
 			each("in memory", batch.Options{}, true)
@@ -146,7 +167,7 @@ func TestFinishedJobsTakeLittleMemory(t *testing.T) {
 			store := new(batchtest.MemoryStore)
 			c, err := batch.New(t.Context(), batch.Options{FinishedJobs: -1, Store: store})
 			require.NoError(t, err)
-			finishMany(t, c, jobs, job)
+			finishMany(t, c, jobs, tc.job)
 			shut(t, c)
 			each("opened", batch.Options{Store: store}, false)
 		})
@@ -174,6 +195,9 @@ func lookAtAll(t *testing.T, c *batch.Controller, jobs int) {
 		require.NoError(t, err)
 		_, err = c.Events(t.Context(), s.Name)
 		require.NoError(t, err)
+		_, err = batch.Results[string](t.Context(), c, s.Name)
+		require.NoError(t, err)
+		failuresOf(t, c, s.Name)
 	}
 	require.Equal(t, jobs, seen)
 }

@@ -27,6 +27,8 @@ func TestZeroController(t *testing.T) {
 		"Again":         func() error { _, err := c.Again(ctx, "j", batch.AgainOptions{}); return err },
 		"Wait":          func() error { _, err := c.Wait(ctx, "j"); return err },
 		"Attempts":      func() error { _, err := c.Attempts(t.Context(), "j"); return err },
+		"Results":       func() error { _, err := batch.Results[int](ctx, &c, "j"); return err },
+		"Failures":      func() error { _, err := c.Failures(ctx, "j"); return err },
 		"Events":        func() error { _, err := c.Events(t.Context(), "j"); return err },
 		"Stack":         func() error { _, err := c.Stack("j", "a"); return err },
 		"DeleteAttempt": func() error { return c.DeleteAttempt(ctx, "j", "a") },

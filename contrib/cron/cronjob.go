@@ -3,6 +3,7 @@ package cron
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -99,7 +100,20 @@ func (c *CronJob) clone() CronJob {
 	d.SuccessfulJobsHistoryLimit = copyOf(c.SuccessfulJobsHistoryLimit)
 	d.FailedJobsHistoryLimit = copyOf(c.FailedJobsHistoryLimit)
 	d.Job = cloneJob(&c.Job)
+	d.Job.Input = encodeInput(d.Job.Input)
 	return d
+}
+
+// encodeInput returns the input of a template as JSON, which a store gives back as it
+// was. What does not encode is left as it is, to be refused.
+func encodeInput(input any) any {
+	if input == nil {
+		return nil
+	}
+	if data, err := json.Marshal(input); err == nil {
+		return json.RawMessage(data)
+	}
+	return input
 }
 
 func copyOf[T any](p *T) *T {

@@ -162,6 +162,9 @@ func pruned(tree any) any {
 		return tree
 	}
 	for name, value := range fields {
+		if name == "Input" { // of a job: all of it means something
+			continue
+		}
 		value = pruned(value)
 		if inner, isObject := value.(map[string]any); value == nil || value == "" || value == false || isObject && len(inner) == 0 {
 			delete(fields, name)
@@ -182,7 +185,9 @@ type loading struct {
 
 func readRun(spec, state []byte) (*loading, error) {
 	l := new(loading)
-	if err := json.Unmarshal(spec, &l.savedSpec); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(spec))
+	decoder.UseNumber() // in the input of a job
+	if err := decoder.Decode(&l.savedSpec); err != nil {
 		return nil, err
 	}
 	var saved savedState

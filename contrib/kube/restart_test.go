@@ -276,3 +276,35 @@ func TestRestartKeepsJobsApart(t *testing.T) {
 	require.NotContains(t, second.log.String(), "job=made")
 	require.NotContains(t, second.log.String(), "job=code")
 }
+
+// TestArgumentsAreTheInput wants a function to read its parameters from the input of
+// its job, in the process in which a client has created it and in the next.
+func TestArgumentsAreTheInput(t *testing.T) {
+	store := new(batchtest.MemoryStore)
+	type scope struct {
+		Args []string
+		Env  struct{ Day string }
+	}
+	seen := make(chan scope, 1)
+	runner := &kube.Runner{Functions: map[string]kube.Function{
+		"report": func(_ context.Context, a batch.Attempt, c kube.Container) error {
+			in, err := batch.Input[scope](a)
+			require.Equal(t, c.Args, in.Args)
+			seen <- in
+			return err
+		}}}
+	manifest := containerJob("a", "{name: main, image: func/report, args: [--day, $(Day)], env: [{name: Day, value: Monday}]}")
+	p := start(t, store, runner)
+	p.create(manifest)
+	p.complete("a")
+	want := scope{Args: []string{"--day", "Monday"}}
+	want.Env.Day = "Monday"
+	require.Equal(t, want, <-seen)
+	p.create(strings.Replace(strings.Replace(manifest, "name: a,", "name: b,", 1), "spec: {", "spec: {suspend: true, ", 1))
+	p.end()
+
+	p = start(t, store, runner)
+	require.NoError(t, p.controller.Resume(t.Context(), "b"))
+	p.complete("b")
+	require.Equal(t, want, <-seen)
+}

@@ -40,6 +40,11 @@ type Runner struct {
 
 // A Function is what a container with an image func/NAME runs. It is called as a
 // [batch.Executor] is: what it returns is how the container ends.
+//
+// The [batch.Job.Input] of its job is {"args": ["…"], "env": {"NAME": "value"}}: command
+// and args, and the variables that have the same value in all attempts. So a function
+// can read its parameters with [batch.Input] as a type of its own, whoever has created
+// the job. Above 1 MiB there is no input, and only the Container has them.
 type Function func(ctx context.Context, a batch.Attempt, c Container) error
 
 // A Container is what a [Function] sees of its container.

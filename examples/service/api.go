@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -32,6 +33,8 @@ func newHandler(c *batch.Controller, cronJobs func() (*cron.Controller, error), 
 		"POST /jobs/{name}/suspend": a.suspend,
 		"POST /jobs/{name}/resume":  a.resume,
 		"GET /jobs/{name}/attempts": a.attempts,
+		"GET /jobs/{name}/results":  a.results,
+		"GET /jobs/{name}/failures": a.failures,
 		"GET /jobs/{name}/events":   a.events,
 		"GET /jobs/{name}/logs":     a.logs,
 		"GET /cronjobs":             a.listCronJobs,
@@ -135,6 +138,24 @@ func (a api) attempts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, attempts)
+}
+
+// results writes the result of each index that has succeeded so far.
+func (a api) results(w http.ResponseWriter, r *http.Request) error {
+	results, err := batch.Results[json.RawMessage](r.Context(), a.jobs, r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, maps.Collect(results))
+}
+
+// failures writes the last error of each index that has failed.
+func (a api) failures(w http.ResponseWriter, r *http.Request) error {
+	failures, err := a.jobs.Failures(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, maps.Collect(failures))
 }
 
 func (a api) events(w http.ResponseWriter, r *http.Request) error {

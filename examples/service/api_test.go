@@ -43,6 +43,8 @@ func TestAJobFromRequestToLog(t *testing.T) {
 	require.Len(t, attempts, 1)
 	require.Equal(t, "2 files, 10 bytes", attempts[0].Output)
 
+	require.JSONEq(t, `{"0":{"files":2,"bytes":10}}`, s.want(t, http.StatusOK, "GET", "/jobs/sums/results", ""))
+	require.JSONEq(t, `{}`, s.want(t, http.StatusOK, "GET", "/jobs/sums/failures", ""))
 	var events []batch.Event
 	decode(t, s.want(t, http.StatusOK, "GET", "/jobs/sums/events", ""), &events)
 	require.Equal(t, "Completed", events[len(events)-1].Reason)
@@ -101,6 +103,8 @@ func TestRequestsThatFail(t *testing.T) {
 		"nothing to delete": {"DELETE", "/jobs/none", "", http.StatusNotFound, "not found"},
 		"how to delete":     {"DELETE", "/jobs/taken?propagation=no", "", http.StatusBadRequest, "no propagation"},
 		"no attempts":       {"GET", "/jobs/none/attempts", "", http.StatusNotFound, "not found"},
+		"no results":        {"GET", "/jobs/none/results", "", http.StatusNotFound, "not found"},
+		"no failures":       {"GET", "/jobs/none/failures", "", http.StatusNotFound, "not found"},
 		"no events":         {"GET", "/jobs/none/events", "", http.StatusNotFound, "not found"},
 		"no log":            {"GET", "/jobs/taken/logs?attempt=x", "", http.StatusNotFound, "not found"},
 		"how to follow":     {"GET", "/jobs/taken/logs?follow=maybe", "", http.StatusBadRequest, "follow"},

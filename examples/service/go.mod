@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/runtocompletion/batch v0.1.0
+	github.com/runtocompletion/batch/contrib/boltstore v0.1.0
 	github.com/runtocompletion/batch/contrib/cron v0.1.0
 	github.com/runtocompletion/batch/contrib/pgstore v0.1.0
 	github.com/stretchr/testify v1.12.1
@@ -17,6 +18,8 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/robfig/cron/v3 v3.0.1 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/text v0.41.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )

@@ -5,6 +5,7 @@
 //	curl -i localhost:8080/jobs -d '{"kind":"checksum","name":"sums","path":"net","shards":4}'
 //	curl localhost:8080/jobs                          # all jobs
 //	curl localhost:8080/jobs/sums                     # one; "explain" says in a sentence how it is
+//	curl localhost:8080/jobs/sums/results             # of each shard; /failures says which have failed
 //	curl localhost:8080/jobs/sums/attempts
 //	curl localhost:8080/jobs/sums/events
 //	curl localhost:8080/jobs/sums/logs                # of the newest attempt, or ?attempt=NAME, ?tail=N
@@ -19,6 +20,9 @@
 //
 //	curl localhost:8080/cronjobs                      # when it comes next, and how it last went
 //	curl -X POST localhost:8080/cronjobs/backup/run   # now
+//
+// With -store FILE, jobs survive the service: one that is stopped in the middle of them
+// goes on when it is started again. What a job is to do is its input, and stored with it.
 //
 // With -postgres URL it is one of several that share a database: one of them works, and
 // another one goes on when that stops. Every one of them shows the jobs, but for their
@@ -70,6 +74,7 @@ func main() {
 // A config is what the flags say.
 type config struct {
 	addr, root       string
+	store            string
 	maxActive        int
 	grace            time.Duration
 	backup, at, zone string
@@ -84,6 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "the `address` to listen on")
 	flags.StringVar(&cfg.root, "root", ".", "the `folder` whose files jobs may read")
+	flags.StringVar(&cfg.store, "store", "", "the `file` that keeps jobs over a restart; none if empty")
 	flags.IntVar(&cfg.maxActive, "max-active", 8, "how many attempts may run at once over all jobs")
 	flags.DurationVar(&cfg.grace, "grace", 10*time.Second, "how long attempts may go on when the service is to stop")
 	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
@@ -106,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // serve runs the service until ctx ends and everything has stopped.
-func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) error {
+func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) (err error) {
 	hook, err := newWebhook(cfg.webhook)
 	if err != nil {
 		return err
@@ -125,7 +131,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer func() { err = errors.Join(err, closeStore()) }()
 	w := &worker{jobs: c, root: root, cfg: cfg, logger: logger, ended: make(chan struct{})}
 	if w.works() == nil {
 		if err := w.begin(ctx); err != nil {

@@ -67,14 +67,15 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":                {[]string{"-h"}, 0, "-addr address"},
-		"an unknown flag":     {[]string{"-x"}, 2, "not defined: -x"},
-		"no such folder":      {[]string{"-root", t.TempDir() + "/none"}, 1, "none"},
-		"a negative limit":    {[]string{"-max-active", "-1"}, 1, "service: "},
-		"a bad schedule":      {append(backup, "-backup-at", "0 24 * * *"), 1, "spec.schedule"},
-		"a backup of itself":  {append(backup, "-root", os.TempDir()), 1, "-backup"},
-		"a bad webhook":       {[]string{"-webhook", "ftp://x"}, 1, "-webhook"},
-		"an unusable address": {[]string{"-addr", "localhost:-1"}, 1, "listen"},
+		"help":                 {[]string{"-h"}, 0, "-addr address"},
+		"an unknown flag":      {[]string{"-x"}, 2, "not defined: -x"},
+		"no such folder":       {[]string{"-root", t.TempDir() + "/none"}, 1, "none"},
+		"a negative limit":     {[]string{"-max-active", "-1"}, 1, "service: "},
+		"a bad schedule":       {append(backup, "-backup-at", "0 24 * * *"), 1, "spec.schedule"},
+		"a backup of itself":   {append(backup, "-root", os.TempDir()), 1, "-backup"},
+		"a bad webhook":        {[]string{"-webhook", "ftp://x"}, 1, "-webhook"},
+		"an unusable address":  {[]string{"-addr", "localhost:-1"}, 1, "listen"},
+		"no place for a store": {[]string{"-store", t.TempDir() + "/none/jobs.db"}, 1, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -104,5 +105,26 @@ func startService(t *testing.T, ctx context.Context, args ...string) (url string
 	return strings.TrimPrefix(lines.Text(), "listening on "), func() (int, string) {
 		<-ended
 		return code, stderr.String()
+	}
+}
+
+// TestJobsSurviveTheService wants a job that the next process has found in the file, and
+// whose executor it knows.
+func TestJobsSurviveTheService(t *testing.T) {
+	file := t.TempDir() + "/jobs.db"
+	for _, path := range []string{"/jobs", "/jobs/tick/resume"} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		url, wait := startService(t, ctx, "-store", file, "-grace", "10ms")
+		body := `{"kind":"countdown","name":"tick","seconds":3600,"suspend":true}`
+		res, err := http.Post(url+path, "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		text, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Less(t, res.StatusCode, 300, string(text))
+		require.NotContains(t, string(text), "Stalled")
+		interrupt()
+		code, log := wait()
+		require.Zero(t, code, log)
 	}
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -12,33 +12,53 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/boltstore"
 	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/pgstore"
 )
 
-// newController returns the controller of jobs: in memory, or, with a database, as one
-// of the processes that have it. Close is to be called after its Shutdown.
+// newController returns the controller of jobs: in memory, over a file, or, with a
+// database, as one of the processes that have it. Close is to be called after its
+// Shutdown.
 func newController(ctx context.Context, cfg config, logger *slog.Logger) (
-	c *batch.Controller, close func(), err error) {
+	c *batch.Controller, closeStore func() error, err error) {
 	options := batch.Options{Logger: logger, MaxActive: cfg.maxActive}
-	if cfg.postgres == "" {
-		c, err = batch.New(ctx, options)
-		return c, func() {}, err
+	options.Store, closeStore, err = openStore(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	options.Standby = cfg.postgres != ""
+	if c, err = batch.New(ctx, options); err != nil {
+		return nil, nil, errors.Join(err, closeStore())
+	}
+	return c, closeStore, nil
+}
+
+// openStore returns no store if there is to be none.
+func openStore(ctx context.Context, cfg config) (batch.Store, func() error, error) {
+	nothing := func() error { return nil }
+	switch {
+	case cfg.postgres != "" && cfg.store != "":
+		return nil, nil, errors.New("-store and -postgres: one of them is enough")
+	case cfg.store != "":
+		store, err := boltstore.Open(cfg.store, boltstore.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, store.Close, nil
+	case cfg.postgres == "":
+		return nil, nothing, nil
 	}
 	pool, err := pgxpool.New(ctx, cfg.postgres)
 	if err != nil {
 		return nil, nil, err
 	}
 	store, err := pgstore.Open(ctx, pool, pgstore.Options{Name: "service"})
-	if err == nil {
-		options.Store, options.Standby = store, true
-		c, err = batch.New(ctx, options)
-	}
 	if err != nil {
 		pool.Close()
 		return nil, nil, err
 	}
-	return c, pool.Close, nil
+	return store, func() error { pool.Close(); return nil }, nil
 }
 
 // A worker does what only the process does that works: it has the CronJobs, and gives
@@ -113,7 +133,7 @@ func (w *worker) declare(ctx context.Context) error {
 				break // and from the beginning
 			}
 			if err == nil && change.Status.Is(batch.ConditionStalled) {
-				err = w.giveExecutor(ctx, change.Status.Name)
+				err = giveExecutor(ctx, w.jobs, change.Status.Name, w.root.FS())
 			}
 			if err != nil {
 				return err
@@ -122,27 +142,14 @@ func (w *worker) declare(ctx context.Context) error {
 	}
 }
 
-// requestAnnotation has the request that a job was made for.
-const requestAnnotation = "service/request"
-
-// giveExecutor makes the executor of a job from its request. Those of CronJobs have
-// none: their controller knows what they do.
-func (w *worker) giveExecutor(ctx context.Context, name string) error {
-	job, err := w.jobs.Job(name)
-	text, isRequested := job.Annotations[requestAnnotation]
-	if err != nil || job.Executor != nil || !isRequested {
-		return nil
-	}
-	var req request
-	if err := json.Unmarshal([]byte(text), &req); err != nil {
-		return err
-	}
-	made, err := req.job(w.root.FS())
-	if err != nil {
-		w.logger.Error("stored job cannot go on", "job", name, "error", err)
-		return nil
-	}
-	err = w.jobs.Update(ctx, name, func(j *batch.Job) { j.Executor, j.Backoff = made.Executor, made.Backoff })
+// giveExecutor gives a job that was found in the store its executor. Those of CronJobs
+// have no input, and are declared by their controller.
+func giveExecutor(ctx context.Context, jobs *batch.Controller, name string, root fs.FS) error {
+	err := jobs.Update(ctx, name, func(job *batch.Job) {
+		if job.Executor == nil && job.Input != nil {
+			job.Executor = requested{root}
+		}
+	})
 	if errors.Is(err, batch.ErrNotFound) {
 		return nil
 	}

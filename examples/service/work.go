@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,16 +27,12 @@ type request struct {
 	KeepSeconds *int `json:"keepSeconds"` // remove the job so long after its end
 }
 
-// job makes the job that is asked for. What package batch finds wrong with it
-// is left to Controller.Create.
+// job makes the job that is asked for. The request is its input: so a service that
+// starts again finds it in its store, with the job. What package batch finds wrong with
+// it is left to Controller.Create.
 func (r request) job(root fs.FS) (batch.Job, error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return batch.Job{}, err
-	}
 	job := batch.Job{
 		Name:                   r.Name,
-		Annotations:            map[string]string{requestAnnotation: string(text)}, // for a process that finds it stored
 		Labels:                 map[string]string{"kind": r.Kind},
 		CompletionMode:         batch.Indexed,
 		Parallelism:            r.Parallelism,
@@ -46,6 +41,7 @@ func (r request) job(root fs.FS) (batch.Job, error) {
 		TerminationGracePeriod: new(5 * time.Second),
 		LogLimit:               new(1 << 20),
 		Suspend:                r.Suspend,
+		Executor:               requested{root},
 	}
 	if r.KeepSeconds != nil {
 		job.TTLAfterFinished = new(time.Duration(*r.KeepSeconds) * time.Second)
@@ -55,18 +51,36 @@ func (r request) job(root fs.FS) (batch.Job, error) {
 		if info, err := fs.Stat(root, r.Path); err != nil || !info.IsDir() {
 			return job, invalid(r.Name, "path", "Invalid", r.Path, "must be a folder below the root, such as net/http or .")
 		}
-		job.Completions = r.Shards
 		if r.Shards == nil {
-			job.Completions = new(4)
+			r.Shards = new(4)
 		}
-		job.Executor = checksum{root: root, path: r.Path, shards: *job.Completions}
+		job.Completions = r.Shards
 	case "countdown":
 		job.Completions = new(1)
-		job.Executor = countdown(r.Seconds)
 	default:
 		return job, invalid(r.Name, "kind", "NotSupported", r.Kind, "must be checksum or countdown")
 	}
+	job.Input = r
 	return job, nil
+}
+
+// Requested is the executor of all jobs that are asked for. What one is to do is in its
+// input.
+type requested struct{ root fs.FS }
+
+// Execute does what was asked for.
+func (w requested) Execute(ctx context.Context, a batch.Attempt) error {
+	r, err := batch.Input[request](a)
+	if err != nil {
+		return err
+	}
+	switch r.Kind {
+	case "checksum":
+		return checksum{root: w.root, path: r.Path, shards: *r.Shards}.Execute(ctx, a)
+	case "countdown":
+		return countdown(r.Seconds).Execute(ctx, a)
+	}
+	return batch.Permanent(fmt.Errorf("kind %q: this version of the service does not have it", r.Kind))
 }
 
 // invalid reports a field of the request as package batch reports its own.
@@ -105,7 +119,13 @@ func (c checksum) Execute(ctx context.Context, a batch.Attempt) error {
 		a.Progress(int64(i+1), int64(len(files)), "hashing")
 	}
 	a.SetOutput(fmt.Sprintf("%d files, %d bytes", len(files), bytes))
-	return nil
+	return a.SetResult(total{len(files), bytes})
+}
+
+// A total is the result of one shard.
+type total struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
 }
 
 // files lists the files of one shard. The order of a walk is always the same.

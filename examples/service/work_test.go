@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 func TestRequestMakesAJob(t *testing.T) {
@@ -40,6 +42,40 @@ func TestRequestIsRefused(t *testing.T) {
 			require.Equal(t, test.field, invalid.Fields[0].Field)
 		})
 	}
+}
+
+// TestRequestIsTheInput wants a job to go on with what was asked for, in a process that
+// knows nothing but the store.
+func TestRequestIsTheInput(t *testing.T) {
+	store := new(batchtest.MemoryStore)
+	start := func() *batch.Controller {
+		c, err := batch.New(t.Context(), batch.Options{Store: store})
+		require.NoError(t, err)
+		return c
+	}
+	c := start()
+	job, err := request{Kind: "checksum", Name: "sums", Path: ".", Shards: new(2), Suspend: true}.job(smallTree())
+	require.NoError(t, err)
+	require.NoError(t, c.Create(t.Context(), job))
+	require.NoError(t, c.Shutdown(t.Context()))
+
+	c = start()
+	require.NoError(t, giveExecutor(t.Context(), c, "sums", smallTree()))
+	require.NoError(t, c.Resume(t.Context(), "sums"))
+	_, err = c.Wait(t.Context(), "sums")
+	require.NoError(t, err)
+	results, err := batch.Results[total](t.Context(), c, "sums")
+	require.NoError(t, err)
+	require.Equal(t, map[int]total{0: {Files: 2, Bytes: 5}, 1: {Files: 1, Bytes: 5}}, maps.Collect(results))
+	require.NoError(t, c.Shutdown(t.Context()))
+}
+
+// TestKindOfAnotherVersion wants a job to fail that this version knows nothing of.
+func TestKindOfAnotherVersion(t *testing.T) {
+	_, err := batch.Run(t.Context(), batch.Job{Name: "j", Executor: requested{}, Input: request{Kind: "dance"}})
+	require.ErrorContains(t, err, `kind "dance"`)
+	_, err = batch.Run(t.Context(), batch.Job{Name: "j", Executor: requested{}, Input: "text", BackoffLimit: new(0)})
+	require.ErrorContains(t, err, "input of job")
 }
 
 func TestEveryFileIsInOneShard(t *testing.T) {

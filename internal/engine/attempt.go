@@ -284,7 +284,7 @@ func (j *Job) ended(a *Attempt, r Result, now Time) {
 	// They are kept because an attempt may be counted later than it ends.
 	a.permanent, a.retryAfter = r.Permanent, r.RetryAfter
 	a.errorRule = r.ErrorRule
-	a.snoozed = r.Snooze && r.RetryAfter > 0 && !r.Permanent && a.Snoozes < j.Spec.snoozeLimit()
+	a.snoozed = j.Snoozes(a, r)
 	switch {
 	case a.State == StateStopping && a.StartedAt == 0:
 		j.endIdle(a, now)

@@ -16,6 +16,12 @@ func (s *Spec) snoozeLimit() int {
 	return mostSnoozes * max(1, s.Parallelism)
 }
 
+// Snoozes reports whether such an end of an attempt counts as a snooze, unless a rule of
+// the failure policy goes before that.
+func (j *Job) Snoozes(a *Attempt, r Result) bool {
+	return r.Snooze && r.RetryAfter > 0 && !r.Permanent && a.Snoozes < j.Spec.snoozeLimit()
+}
+
 // snoozesAfter is how many snoozes in a row the next attempt of the same index has.
 func (a *Attempt) snoozesAfter() int {
 	if a.snoozed {

@@ -3,8 +3,6 @@ package runner
 import (
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/runtocompletion/batch/internal/engine"
 )
@@ -93,6 +91,7 @@ func (j *Job) againLocked(e *effects, keep bool) error {
 	}
 	spec := j.r.spec(j.def.Load())
 	j.stepLocked(e, engine.Event{Kind: engine.Rerun, Keep: keep, Spec: &spec})
+	j.dropResultsLocked()
 	j.logLocked(slog.LevelInfo, "job runs again", slog.Int("run", j.engine.Run()))
 	return nil
 }
@@ -102,12 +101,11 @@ func (j *Job) concludeRunLocked() {
 	j.reachEndLocked()
 	j.end, j.hasEnded = newEnding(), false
 	j.cancelled, j.lastText = nil, failureText{}
+	j.failures.clear() // every index that has failed runs
 	if j.stored != nil {
 		// What it was declared as since it finished has not been stored.
 		j.stored.defChanged = true
-		j.stored.newFailures = slices.AppendSeq(j.stored.newFailures, maps.Keys(j.lastOf)) // to be removed
 	}
-	j.lastOf = nil
 }
 
 func (j *Job) outcomeLocked() Outcome {

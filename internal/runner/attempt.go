@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -211,7 +210,7 @@ func (x *run) ownCheckpointLocked() *checkpoint.Checkpoint {
 func (x *run) saveCheckpointLocked(a Attempt, name string, data []byte) error {
 	j := x.job
 	if limit := j.def.Load().CheckpointLimit; len(data) > limit {
-		return fmt.Errorf("%w: checkpoint of %d bytes: at most %d are allowed", ErrTooLarge, len(data), limit)
+		return tooLarge("checkpoint", len(data), limit)
 	}
 	c := x.ownCheckpointLocked()
 	if c != nil && c.By > a.seq() || j.engine.Completed.Contains(x.attempt.Index) {

@@ -73,10 +73,7 @@ func (j *Job) cancelLocked(e *effects, s *stop, text string, indexes []int) {
 		j.cancelled = s
 	}
 	for _, index := range indexes {
-		j.keepLastOfLocked(FailedAttempt{Seq: noAttempt, Index: index, ExitCode: -1, Err: s.cause, text: text})
-		if j.stored != nil {
-			j.stored.newFailures = append(j.stored.newFailures, index)
-		}
+		j.failures.note(index, indexFailure{seq: noAttempt, at: j.r.now(), code: -1, err: s.cause, text: text})
 	}
 	j.stepLocked(e, engine.Event{Kind: engine.Cancelled, Reason: text, Indexes: indexes})
 	j.cancelling = nil

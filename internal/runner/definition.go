@@ -23,11 +23,17 @@ type Definition struct {
 	Judge func(err, stopped error) Verdict
 	// Backoff and RestartBackoff make back-offs; nil means those of the engine.
 	Backoff, RestartBackoff func() backoff.BackOff
-	// LogLimit and CheckpointLimit are in bytes.
-	LogLimit, CheckpointLimit int
+	// Input is what the job works on, as JSON; nil if there is nothing. Only that of a
+	// job's first definition counts.
+	Input []byte
+	// Keep is called with the Value of each result that counts, under a lock; nil: there
+	// are none.
+	Keep func(index int, value any)
+	// LogLimit, CheckpointLimit and ResultLimit are in bytes.
+	LogLimit, CheckpointLimit, ResultLimit int
 	// ManagedBy names another controller that has the job; empty if it is this one.
 	ManagedBy string
-	// Encode returns the definition as it is stored, without its functions.
+	// Encode returns the definition as it is stored, without its input and functions.
 	Encode func(generation int64) []byte
 	// Functions are those, and whatever else stays in memory while the job rests.
 	Functions any

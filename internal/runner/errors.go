@@ -75,6 +75,10 @@ func (r *Runner) storeError(ctx context.Context, err error) error {
 	return failedStore(err)
 }
 
+func tooLarge(what string, size, limit int) error {
+	return fmt.Errorf("%w: %s of %d bytes: at most %d are allowed", ErrTooLarge, what, size, limit)
+}
+
 func failedStore(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
 func notFound(what, name string) error { return fmt.Errorf("%w: %s %q", ErrNotFound, what, name) }

@@ -15,6 +15,7 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/feed"
 	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/results"
 	"github.com/runtocompletion/batch/internal/turns"
 )
 
@@ -26,6 +27,7 @@ type Job struct {
 	def   atomic.Pointer[Definition] // replaced under mu; nil while the job rests
 	entry feed.Entry[watched]
 	alarm alarm.Entry[*Job]
+	input *Input // nil if there is none
 	// asFinished is the job's place among the finished ones; guarded by Runner.mu.
 	asFinished *list.Element
 
@@ -50,21 +52,22 @@ type body struct {
 	line        []waiting         // attempts that wait for a slot
 	zombies     map[*run]struct{} // lost attempts whose executors still run
 	checkpoints checkpoint.Book
+	results     results.Book
 	lastText    failureText // of the latest failure
 	unasked     []question  // of a job that has not been declared
 	stuck       error       // why the store refuses what the job has, if it does
 	stuckSince  time.Time
-	hasNewEnd   bool                  // it has finished in this step
-	isGone      bool                  // as noteEndLocked knows
-	removals    int                   // scratch directories that are being removed
-	hasEnded    bool                  // others may know that the job has finished
-	hasLeft     bool                  // others may know that the job is gone
-	cancelling  *stop                 // of attempts, while the job or some of its indexes are cancelled
-	cancelled   *stop                 // likewise of the job, once it was
-	failure     *Failure              // of a job that has failed and is gone
-	lastOf      map[int]FailedAttempt // of a job with a limit per index, by index; see noteFailureLocked
-	newEnds     []savedEnd            // that have not been collected
-	ends        []collectedEnd        // that are not known to be durable
+	hasNewEnd   bool     // it has finished in this step
+	isGone      bool     // as noteEndLocked knows
+	removals    int      // scratch directories that are being removed
+	hasEnded    bool     // others may know that the job has finished
+	hasLeft     bool     // others may know that the job is gone
+	cancelling  *stop    // of attempts, while the job or some of its indexes are cancelled
+	cancelled   *stop    // likewise of the job, once it was
+	failure     *Failure // of a job that has failed and is gone
+	failures    failures
+	newEnds     []savedEnd     // that have not been collected
+	ends        []collectedEnd // that are not known to be durable
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }
@@ -88,13 +91,13 @@ type failureText struct {
 
 // newJob returns a job without its engine.
 func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
-	j := &Job{r: r, id: id}
+	j := &Job{r: r, id: id, input: newInput(def.Input)}
 	j.entry.Item, j.alarm.Item = j, j
 	j.def.Store(def)
 	j.body = j.newBody()
 	j.generation, j.created = 1, r.now()
 	if j.stored != nil {
-		j.stored.defChanged = true
+		j.stored.defChanged, j.stored.inputIsNew = true, def.Input != nil
 	}
 	return j
 }
@@ -105,7 +108,7 @@ func (j *Job) newBody() *body {
 	b.place.Source, b.turn.Item = j, j
 	if j.r.journal.Keeps() || j.r.reader != nil {
 		b.stored = new(stored)
-		b.checkpoints.IsStored = true
+		b.checkpoints.IsStored, b.results.IsStored, b.failures.isStored = true, true, true
 	}
 	return b
 }
@@ -267,6 +270,9 @@ func (j *Job) stopLocked(e *effects, a *engine.Attempt, why engine.Cause) {
 	if live := r.ctx.stopLocked(j.stopForLocked(why)); live != nil {
 		e.list = append(e.list, effect{live: live, stop: r.ctx.stop})
 	}
+	if isOverdue(why) || a.DeletedBy > engine.DeletedByController && a.DeletedBy != engine.DeletedByGC {
+		j.noteLossLocked(a.Seq, a.Index, stopCauses[why])
+	}
 	if a.HasEnded() { // it was lost, and nothing waits for it
 		if j.zombies == nil {
 			j.zombies = make(map[*run]struct{})
@@ -342,7 +348,8 @@ func (j *Job) leaveLocked(finished bool) {
 		if finished {
 			j.failure = j.failureLocked()
 		}
-		j.lastOf = nil
+		j.failures = failures{}
+		j.results = results.Book{}
 		j.line = nil
 		j.r.slots.leave(j)
 	}

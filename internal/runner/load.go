@@ -18,6 +18,7 @@ import (
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/journal"
+	"github.com/runtocompletion/batch/internal/results"
 )
 
 // A loading reads a store. Jobs are made of their records on all processors while
@@ -208,24 +209,34 @@ func sumOf(records map[string][]byte) (sum uint64) {
 
 // loadJob makes a job of its records.
 func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
-	definition := records[definitionKey]
-	saved, err := r.decode(definition, nil)
+	definition, input := records[definitionKey], records[inputRecord]
+	if input != nil && !json.Valid(input) {
+		return fmt.Errorf("record %q: no JSON", inputRecord)
+	}
+	saved, err := r.decode(definition, input, nil)
 	if err != nil {
 		return fmt.Errorf("record %q: %w", definitionKey, err)
 	}
 	delete(records, definitionKey)
+	delete(records, inputRecord)
 	uid, err := parseUID(l.uid)
 	if err != nil {
 		return err
 	}
 	id := engine.Identity{Job: saved.Name, UID: uid}
+	book := results.Book{IsStored: true}
+	if err := book.Load(records); err != nil {
+		return err
+	}
 	if rest, latest, ok := engine.LoadRest(records); ok {
 		*l = r.loadRest(id, &saved, rest, latest, definition)
+		l.job.resting.leave(leavings{}, byIndex{results: book.Rest()})
 		return nil
 	}
 	j := r.newJob(id, saved.Definition)
-	j.generation, j.holds, j.stored.defChanged = saved.Generation, undeclaredHold, false
-	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadIndexFailures(records))
+	j.generation, j.holds, j.results = saved.Generation, undeclaredHold, book
+	j.stored.defChanged, j.stored.inputIsNew = false, false
+	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.failures.load(records))
 	if err != nil {
 		return err
 	}
@@ -244,7 +255,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 // loadRest makes a job that rests.
 func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest engine.Time,
 	definition []byte) loadedJob {
-	j := &Job{r: r, id: id, holds: undeclaredHold}
+	j := &Job{r: r, id: id, input: newInput(s.Definition.Input), holds: undeclaredHold}
 	j.entry.Item, j.alarm.Item = j, j
 	spec := r.spec(s.Definition)
 	j.resting = newRest(e, &spec, s.Definition, s.Generation, definition)

@@ -63,7 +63,7 @@ func (r *Runner) Open(ctx context.Context, claim Claim) error {
 	for _, l := range jobs {
 		r.enroll(l.job)
 		if l.finished == 0 {
-			l.job.do(engine.Event{Kind: engine.Recovered})
+			l.job.recover()
 		} else {
 			r.alarm.Set(&l.job.alarm, int64(l.due))
 		}
@@ -165,6 +165,25 @@ func newUID() (uid [16]byte) {
 	uid[6] = uid[6]&0x0f | 0x40
 	uid[8] = uid[8]&0x3f | 0x80
 	return uid
+}
+
+// recover lets the engine know that what ran does not run any more.
+func (j *Job) recover() {
+	var e effects
+	j.lock()
+	ran := make(map[int64]int)
+	for _, a := range j.engine.Live() {
+		ran[a.Seq] = a.Index
+	}
+	j.stepLocked(&e, engine.Event{Kind: engine.Recovered})
+	for _, a := range j.engine.Live() {
+		delete(ran, a.Seq)
+	}
+	for seq, index := range ran {
+		j.noteLossLocked(seq, index, ErrDisrupted)
+	}
+	j.unlock()
+	j.r.perform(&e)
 }
 
 // storeTrouble holds all jobs back while the store fails.

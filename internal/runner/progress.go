@@ -42,6 +42,11 @@ func overdueOf(a *engine.Attempt) error {
 	return nil
 }
 
+// isOverdue reports whether attempts that are stopped for that have failed.
+func isOverdue(why engine.Cause) bool {
+	return why == engine.CauseTimeout || why == engine.CauseStalled
+}
+
 // reasonOf is the reason as which that is stored, and overdueNamed the reverse.
 func reasonOf(overdue error) string {
 	switch overdue {

@@ -3,11 +3,12 @@ package runner
 import (
 	"github.com/runtocompletion/batch/internal/compact"
 	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/results"
 )
 
 // A job that has finished is asked about now and then, and there may be a hundred
 // thousand of them. So it rests as soon as nothing of it is left to be done: as a
-// record, its functions, its errors and its history. Who wants to see it as a whole
+// record, its functions, its errors, its results and its history. Who wants to see it as a whole
 // reads the record; for anything else its body is made again, and is gone with the lock
 // unless the job has changed.
 
@@ -16,15 +17,20 @@ type rest struct {
 	data      string // a restRecord
 	functions any    // of its definition
 	kept      *engine.Kept
-	errors    *restErrors // nil if it has none
+	left      *leavings // nil if there are none
 }
 
-// RestErrors are the errors of a job that has failures.
-type restErrors struct {
-	last   failureText
-	lastOf map[int]FailedAttempt
-	// cancelled is why the job was cancelled; nil if it was not.
-	cancelled *stop
+// Leavings are what the attempts of a job have left besides their history.
+type leavings struct {
+	last      failureText
+	cancelled *stop    // why the job was; nil if it was not
+	indexes   *byIndex // nil if there is nothing
+}
+
+// ByIndex is what there is of single indexes or, of results, completions.
+type byIndex struct {
+	failures []failedIndex
+	results  results.Rest
 }
 
 // A restRecord is the part of a rest that is text. What a View needs comes first.
@@ -59,6 +65,7 @@ func (j *Job) restLocked() {
 	case j.resting != nil: // somebody has looked at it
 		j.fallAsleepLocked()
 	case j.hasEnded && j.hasSettledLocked():
+		j.input.forget()
 		j.resting = j.newRestLocked(j.engine.Rest(), j.def.Load().Encode(j.generation))
 		j.fallAsleepLocked()
 		j.r.setAwake(j, false)
@@ -81,13 +88,21 @@ func (j *Job) hasSettledLocked() bool {
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
 	r := newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
-	if j.lastText != (failureText{}) || len(j.lastOf) > 0 || j.cancelled != nil {
-		r.errors = &restErrors{j.lastText, j.lastOf, j.cancelled}
-	}
+	r.leave(leavings{last: j.lastText, cancelled: j.cancelled}, byIndex{j.failures.rest(), j.results.Rest()})
 	return r
 }
 
-// newRest returns a rest without errors.
+// leave keeps what attempts have left.
+func (r *rest) leave(l leavings, indexes byIndex) {
+	if len(indexes.failures) > 0 || !indexes.results.IsEmpty() {
+		l.indexes = &indexes
+	}
+	if l != (leavings{}) {
+		r.left = &l
+	}
+}
+
+// newRest returns a rest without leavings.
 func newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64, definition []byte) *rest {
 	record := restRecord{
 		generation: generation, parallelism: spec.Parallelism, completions: spec.Completions,
@@ -103,15 +118,13 @@ func newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64
 func (j *Job) wakeLocked() {
 	r := j.resting
 	record := r.record()
-	saved, err := j.r.decode([]byte(record.definition), r.functions)
+	saved, err := j.r.decode([]byte(record.definition), j.input.bytes(), r.functions)
 	if err != nil {
 		panic("batch: definition of a job that rests: " + err.Error())
 	}
 	b := j.newBody()
 	b.generation, b.hasEnded = saved.Generation, true
-	if r.errors != nil {
-		b.lastText, b.lastOf, b.cancelled = r.errors.last, r.errors.lastOf, r.errors.cancelled
-	}
+	b.takeBack(r.left)
 	var describe func(*engine.Attempt) []byte
 	if b.stored != nil {
 		describe = describeAttempt
@@ -126,6 +139,18 @@ func (j *Job) wakeLocked() {
 		b.stored.failure = j.lastText.saved()
 		b.stored.collected = j.presentLocked()
 		b.stored.told = b.stored.collected
+	}
+}
+
+// takeBack undoes rest.leave.
+func (b *body) takeBack(l *leavings) {
+	if l == nil {
+		return
+	}
+	b.lastText, b.cancelled = l.last, l.cancelled
+	if l.indexes != nil {
+		b.failures.rested = l.indexes.failures
+		b.results = l.indexes.results.Wake(b.results.IsStored)
 	}
 }
 
@@ -151,8 +176,8 @@ func (j *Job) viewAtRestLocked() View {
 	}
 	v.Completed, v.GivenUp = e.Sets()
 	v.FailsIndexes = r.hasLimit || v.GivenUp.Len() > 0
-	if errors := j.resting.errors; errors != nil {
-		errors.last.describe(v.LastFailure)
+	if left := j.resting.left; left != nil {
+		left.last.describe(v.LastFailure)
 	}
 	return v
 }

@@ -55,6 +55,10 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 	if j.stored != nil {
 		j.stored.defChanged = true
 	}
+	if j.engine.FinishedAt == 0 && spec.Indexed && spec.Completions < j.engine.Spec.Completions {
+		j.failures.cutOff(spec.Completions)
+		j.results.Truncate(spec.Completions)
+	}
 	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
 	if def.isDeclared() && j.holds&undeclaredHold != 0 {
 		j.holdLocked(&e, undeclaredHold, false)
@@ -127,6 +131,14 @@ func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
 	return attemptNotFound(job, attempt)
 }
 
+// lossOf is what an attempt fails with that ends at such an event.
+func lossOf(kind engine.EventKind) error {
+	if kind == engine.AttemptDeleted {
+		return ErrDeleted
+	}
+	return ErrDisrupted
+}
+
 func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err error) {
 	var e effects
 	j.lock()
@@ -136,7 +148,11 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 		err = finishedError(attempt)
 	} else if found {
 		ev.Attempt = a
+		seq, index := a.Seq, a.Index
 		j.stepLocked(&e, ev)
+		if a.Seq != seq || a.HasEnded() { // it has ended at once
+			j.noteLossLocked(seq, index, lossOf(ev.Kind))
+		}
 	}
 	j.unlock()
 	j.r.perform(&e)

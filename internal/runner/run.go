@@ -34,6 +34,7 @@ type run struct {
 	slot   slot          // while the executor runs
 	waited time.Duration // for the slot; 0 if there is no limit
 	kept   *kept         // what the executor has left; nil if nothing
+	result *Result       // what counts if the execution succeeds; nil if there is none
 	sign   engine.Time   // when it has last reported something
 }
 
@@ -62,6 +63,7 @@ func (j *Job) ownLocked(a *engine.Attempt) *run {
 	case x.seq != a.Seq && (x.err != nil || x.kept != nil):
 		x.err, x.text, x.kept = nil, "", nil
 	}
+	x.result = nil
 	x.seq = a.Seq
 	return x
 }
@@ -107,7 +109,7 @@ func (x *run) handle() Attempt { return Attempt{x, keyOf(x.attempt.Seq, x.attemp
 
 // putDownLocked notes that the executor has returned, and returns its slot.
 func (x *run) putDownLocked() (s slot) {
-	x.attempt.Pinned = false
+	x.attempt.Pinned, x.result = false, nil
 	x.seq = x.attempt.Seq
 	s, x.slot = x.slot, slot{}
 	if len(x.job.zombies) > 0 {
@@ -125,7 +127,7 @@ func (x *run) putDownLocked() (s slot) {
 func (x *run) isPlainLocked() bool {
 	a, j := x.attempt, x.job
 	return x.err == nil && x.kept == nil && len(j.zombies)+j.checkpoints.Len() == 0 && x.ctx.isUntouchedLocked() &&
-		(a.Failures+a.Ignored == 0 || !j.engine.Spec.CustomDelay && j.lastOf == nil)
+		(a.Failures+a.Ignored == 0 || !j.engine.Spec.CustomDelay) && !j.failures.has(a.Index)
 }
 
 // stopCause is why the attempt's context was cancelled, as far as the executor may
@@ -136,6 +138,10 @@ func (x *run) stopCause() error {
 	}
 	x.job.mu.Lock()
 	defer x.job.mu.Unlock()
+	return x.stopCauseLocked()
+}
+
+func (x *run) stopCauseLocked() error {
 	if x.ctx.stop == nil {
 		return nil
 	}

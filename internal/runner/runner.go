@@ -37,9 +37,9 @@ type Options struct {
 	// Brief says that the runner is gone soon after its jobs have finished: they need
 	// not take little memory then.
 	Brief bool
-	// Decode returns what Encode of a definition has written, with its functions, or
-	// without them if they are nil.
-	Decode func(data []byte, functions any) (SavedJob, error)
+	// Decode returns what Encode of a definition has written, with the input of its job,
+	// nil if that has none, and its functions, or without them if they are nil.
+	Decode func(definition, input []byte, functions any) (SavedJob, error)
 	// Panicked is the error of an executor that has panicked with a value or, with nil,
 	// called runtime.Goexit.
 	Panicked func(value any, stack []byte) error
@@ -55,7 +55,7 @@ type Runner struct {
 	hasDeadline bool            // parent has one
 	values      context.Context // parent, without its end
 	panicked    func(value any, stack []byte) error
-	decode      func(data []byte, functions any) (SavedJob, error)
+	decode      func(definition, input []byte, functions any) (SavedJob, error)
 	mayRest     bool // see Job.resting
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later

@@ -13,6 +13,7 @@ import (
 // The records of a job besides those of the engine and its checkpoints.
 const (
 	definitionKey = "job"     // see Definition.Encode
+	inputRecord   = "input"   // see Definition.Input
 	failureKey    = "failure" // a savedFailure
 )
 
@@ -21,10 +22,10 @@ type stored struct {
 	isChanged       bool // since it was collected
 	isCollected     bool // and not stored yet
 	defChanged      bool
+	inputIsNew      bool
 	failure         savedFailure
-	collected, told View  // as of the latest commit, begun and done
-	gone            bool  // the commit has removed the job
-	newFailures     []int // indexes whose last failure is to be stored
+	collected, told View // as of the latest commit, begun and done
+	gone            bool // the commit has removed the job
 }
 
 // Collect puts what has to be stored.
@@ -52,12 +53,17 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		s.defChanged = false
 		record(definitionKey, j.def.Load().Encode(j.generation))
 	}
+	if s.inputIsNew {
+		s.inputIsNew = false
+		record(inputRecord, j.input.data)
+	}
 	j.checkpoints.Changed(record)
+	j.results.Changed(record)
 	if failure := j.lastText.saved(); failure != s.failure {
 		s.failure = failure
 		record(failureKey, encode(failure))
 	}
-	j.saveIndexFailuresLocked(record)
+	j.failures.save(record)
 	j.engine.Save(record)
 }
 

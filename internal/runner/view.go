@@ -42,6 +42,8 @@ type LastFailure struct {
 	Index, Failures, ExitCode int // ExitCode: -1 if there is none
 	Text                      string
 	At                        time.Time
+	Err                       error // of one of [Job.Failures]
+	Overdue                   error // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 
 	seq int64
 }

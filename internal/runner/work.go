@@ -79,23 +79,30 @@ func (j *Job) hasSucceeded(x *run) *run {
 		return x
 	}
 	j.mu.Lock() // and the lanes of others stay open
-	if x.isPlainLocked() && j.renewLocked(x, now) {
-		j.changedLocked()
-		x.revision = j.entry.Revision()
+	if j.renewPlainLocked(x, now) {
 		j.mu.Unlock()
 		return x
 	}
 	j.catchUpLocked()
 	e := effects{spare: 1}
-	index, failed := x.attempt.Index, x.attempt.Failures+x.attempt.Ignored
+	result, index, failed := x.result, x.attempt.Index, x.attempt.Failures+x.attempt.Ignored
+	before, succeeded := j.engine.LastFailure, j.engine.Succeeded
 	slot := x.putDownLocked()
 	if x.err != nil { // of an execution before a restart in place
 		x.err, x.text = nil, ""
 	}
-	if overdue := overdueOf(x.attempt); overdue != nil {
-		j.noteFailureLocked(x, overdue, overdue.Error(), 0)
+	late, mayBeLate := x.lateFailure()
+	if late.overdue != nil {
+		j.failures.note(index, late)
+		mayBeLate = false
 	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
+	if result != nil && j.engine.Succeeded > succeeded {
+		j.keepResultLocked(result, index)
+	}
+	if mayBeLate {
+		j.noteLateLocked(late, index, before)
+	}
 	j.settleFailureLocked(index)
 	var over *delay.Sequences
 	if failed > 0 {
@@ -106,6 +113,22 @@ func (j *Job) hasSucceeded(x *run) *run {
 	}
 	j.unlock()
 	return j.goOn(&e, slot, index, over)
+}
+
+// renewPlainLocked lets a run go on with the next attempt after a success, if nothing
+// but that is to be done.
+func (j *Job) renewPlainLocked(x *run, now engine.Time) bool {
+	result, index := x.result, x.attempt.Index
+	if !x.isPlainLocked() || !j.renewLocked(x, now) {
+		return false
+	}
+	if result != nil {
+		x.result = nil
+		j.keepResultLocked(result, index)
+	}
+	j.changedLocked()
+	x.revision = j.entry.Revision()
+	return true
 }
 
 // endLocked gives the engine the result of an execution. That of an attempt that was
@@ -120,11 +143,14 @@ func (j *Job) endLocked(e *effects, x *run, result engine.Result, now engine.Tim
 
 // renewLocked lets a run go on with the next attempt, if nothing but that is to be
 // done, and from then on in a lane, if there is one for it. What has ended in the
-// lanes of others need not be counted before.
+// lanes of others need not be counted before. A result is kept under the lock: lanes
+// would have to be closed for each.
 func (j *Job) renewLocked(x *run, now engine.Time) bool {
-	x.lane = j.engine.Lane(x.attempt, now)
-	if x.lane != nil && x.lane.Renew(x.attempt, now) {
-		return true
+	if x.result == nil {
+		x.lane = j.engine.Lane(x.attempt, now)
+		if x.lane != nil && x.lane.Renew(x.attempt, now) {
+			return true
+		}
 	}
 	j.catchUpLocked()
 	return j.engine.Renew(x.attempt, now)
@@ -170,15 +196,20 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	e := effects{spare: 1}
 	j.lock()
 	a := x.view()
-	stopped := x.ctx.stop != nil
+	stopped := x.stopCauseLocked()
 	if stack != nil {
 		x.writeStackLocked(stack)
 	}
 	slot := x.putDownLocked()
 	before := j.lastText
+	snoozes := v.Result.ErrorRule == engine.None && j.engine.Snoozes(x.attempt, v.Result)
+	var f indexFailure
+	var ok bool
 	if !x.attempt.HasEnded() { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
-		j.noteFailureLocked(x, err, v.Text, v.Result.Code)
+		if f, ok = x.failureOf(stopped, err, v.Text, v.Result.Code); ok && !snoozes {
+			j.failures.note(a.Index, f)
+		}
 		j.lastText = failureText{a.seq(), err, v.Text}
 	}
 	if next := j.engine.Retry(x.attempt, v.Result, now); next != nil {
@@ -194,8 +225,11 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if f := j.engine.LastFailure; f.At == 0 || f.Seq != a.seq() { // it was stopped, and does not count
 		j.lastText = before
 	}
-	if !stopped {
+	if stopped == nil {
 		j.logFailureLocked(at, a, v.Text, stack)
+	}
+	if ok && snoozes && j.engine.GivenUp.Contains(a.Index) { // a rule has decided that
+		j.failures.note(a.Index, f)
 	}
 	j.settleFailureLocked(a.Index)
 	over := j.overLocked(a.Index)

@@ -155,6 +155,7 @@ func (c *child) listAll() {
 		c.show(status.Name)
 		if status, err := c.controller.Get(status.Name); err == nil {
 			c.ledger.write(line{Kind: found, Job: status.Name, UID: status.UID, Status: &status})
+			c.checkResults(status)
 		}
 	}
 	c.ledger.write(line{Kind: listed})

@@ -68,6 +68,9 @@ func (x *execution) write(l line) {
 }
 
 func (x *execution) work(ctx context.Context) error {
+	if err := x.setResult(); err != nil {
+		return err
+	}
 	if x.saves {
 		if err := x.resume(); err != nil {
 			return err

@@ -247,3 +247,23 @@ func TestDynamicClient(t *testing.T) {
 	require.Len(t, list.Items, 1)
 	require.Equal(t, "Job", list.Items[0].GetKind())
 }
+
+// TestClientset_Input wants the args and env of a container to be the input of a
+// function.
+func TestClientset_Input(t *testing.T) {
+	w := newWorld(t, kube.Options{Write: true})
+	c := w.clientset()
+	manifest := job("greet", "greet")
+	container := &manifest.Spec.Template.Spec.Containers[0]
+	container.Args = []string{"hello", "$(NAME)"}
+	container.Env = []corev1.EnvVar{{Name: "NAME", Value: "Ann"}}
+	_, err := c.BatchV1().Jobs(namespace).Create(t.Context(), manifest, metav1.CreateOptions{})
+	require.NoError(t, err)
+	w.until(c, "greet", batchv1.JobComplete)
+	pods, err := c.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=greet"})
+	require.NoError(t, err)
+	require.Len(t, pods.Items, 1)
+	text, err := c.CoreV1().Pods(namespace).GetLogs(pods.Items[0].Name, new(corev1.PodLogOptions)).DoRaw(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "[hello Ann] Ann\n", string(text))
+}

@@ -81,6 +81,14 @@ func functions(released <-chan struct{}) map[string]kube.Function {
 			fmt.Fprintln(a.Stderr(), "that was all")
 			return nil
 		},
+		"greet": func(_ context.Context, a batch.Attempt, _ kube.Container) error {
+			in, err := batch.Input[struct {
+				Args []string
+				Env  map[string]string
+			}](a)
+			fmt.Fprintln(a.Stdout(), in.Args, in.Env["NAME"])
+			return err
+		},
 		"wait": func(ctx context.Context, a batch.Attempt, _ kube.Container) error {
 			return wait(ctx, a, released)
 		},

@@ -134,7 +134,7 @@ func jobTemplate(c cron.CronJob) batchv1.JobTemplateSpec {
 // be shown without what it left out.
 func sameNumbers(a, b batch.Job) bool {
 	for _, j := range []*batch.Job{&a, &b} {
-		j.Name, j.Labels, j.Annotations, j.LogLimit = "", nil, nil, nil
+		j.Name, j.Labels, j.Annotations, j.LogLimit, j.Input = "", nil, nil, nil, nil
 		j.Executor, j.Backoff, j.RestartBackoff, j.FailurePolicy = nil, nil, nil, nil
 	}
 	return reflect.DeepEqual(a, b)

@@ -97,6 +97,7 @@ func jobOf(m *batchv1.Job, executor batch.Executor) batch.Job {
 		Name:                   m.Name,
 		Labels:                 ownLabels(m),
 		Executor:               executor,
+		Input:                  pod.Input(&template.Containers[0]),
 		ContainerName:          template.Containers[0].Name,
 		Completions:            count(spec.Completions),
 		Parallelism:            count(spec.Parallelism),
