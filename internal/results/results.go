@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Book has the results of one job. It is not safe for concurrent use. Values are kept
-// in chunks, which take a byte or two for each value besides its own bytes.
+// A Book has the results of one job; nil has none. It is not safe for concurrent use.
+// Values are kept in chunks, which take a byte or two for each value besides its own bytes.
 type Book struct {
 	// IsStored has Changed tell of records.
 	IsStored bool
@@ -54,6 +54,9 @@ func (b *Book) Add(index int, value []byte) {
 // of small commits are merged, so that in the end each value has been written a few
 // times.
 func (b *Book) Changed(put func(key string, value []byte)) {
+	if b == nil {
+		return
+	}
 	if len(b.fresh) > 0 {
 		b.seal()
 		for b.merge() {
@@ -124,6 +127,9 @@ func (b *Book) merge() bool {
 // Truncate drops the results of that index and all above. It looks at each result,
 // unless it drops them all.
 func (b *Book) Truncate(from int) {
+	if b == nil {
+		return
+	}
 	b.fresh = slices.DeleteFunc(b.fresh, func(r Result) bool { return r.Index >= from })
 	b.freshSize = 0
 	for _, r := range b.fresh {
@@ -182,6 +188,9 @@ type Rest struct{ chunks []chunk }
 
 // Rest returns the book as it rests. If it is stored, everything must have been put.
 func (b *Book) Rest() (r Rest) {
+	if b == nil {
+		return r
+	}
 	b.seal()
 	if len(b.chunks) > 0 {
 		r.chunks = make([]chunk, len(b.chunks)) // and no room for more
@@ -194,12 +203,13 @@ func (b *Book) Rest() (r Rest) {
 func (r Rest) IsEmpty() bool { return len(r.chunks) == 0 }
 
 // Wake undoes [Book.Rest].
-func (r Rest) Wake(isStored bool) Book {
-	b := Book{IsStored: isStored, chunks: r.chunks, saved: len(r.chunks)}
-	if b.saved > 0 {
-		b.next = r.chunks[b.saved-1].number + 1
-		b.written = b.next
+func (r Rest) Wake(isStored bool) *Book {
+	if r.IsEmpty() {
+		return nil
 	}
+	b := &Book{IsStored: isStored, chunks: r.chunks, saved: len(r.chunks)}
+	b.next = r.chunks[b.saved-1].number + 1
+	b.written = b.next
 	return b
 }
 
@@ -210,7 +220,12 @@ type View struct {
 }
 
 // View returns what there is now, without looking at each result.
-func (b *Book) View() View { return View{slices.Clone(b.chunks), slices.Clone(b.fresh)} }
+func (b *Book) View() View {
+	if b == nil {
+		return View{}
+	}
+	return View{slices.Clone(b.chunks), slices.Clone(b.fresh)}
+}
 
 // Sorted returns the results in order of index, one for each. The values must not be
 // modified.

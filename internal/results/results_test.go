@@ -115,7 +115,7 @@ func TestTruncateLeavesNoRecords(t *testing.T) {
 			require.Equal(t, tc.records, len(d.records) > 0)
 			require.Len(t, view.Sorted(), 5000)
 			rest := b.Rest()
-			require.Len(t, new(rest.Wake(true)).View().Sorted(), tc.wanted)
+			require.Len(t, rest.Wake(true).View().Sorted(), tc.wanted)
 		})
 	}
 }

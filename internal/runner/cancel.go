@@ -73,7 +73,7 @@ func (j *Job) cancelLocked(e *effects, s *stop, text string, indexes []int) {
 		j.cancelled = s
 	}
 	for _, index := range indexes {
-		j.failures.note(index, indexFailure{seq: noAttempt, at: j.r.now(), code: -1, err: s.cause, text: text})
+		j.noteFailureLocked(index, indexFailure{seq: noAttempt, at: j.r.now(), code: -1, err: s.cause, text: text})
 	}
 	j.stepLocked(e, engine.Event{Kind: engine.Cancelled, Reason: text, Indexes: indexes})
 	j.cancelling = nil

@@ -15,7 +15,7 @@ import (
 )
 
 // Failures are the indexes of a job that have failed and not succeeded since, each with
-// its last failure. They do not depend on the history, and are stored.
+// its last failure; nil has none. They do not depend on the history, and are stored.
 type failures struct {
 	isStored bool
 	of       map[int]indexFailure
@@ -46,7 +46,7 @@ func (f failedIndex) compare(index int) int { return cmp.Compare(f.index, index)
 
 // has reports whether an index has failed.
 func (f *failures) has(index int) bool {
-	if len(f.of)+len(f.rested) == 0 {
+	if f == nil || len(f.of)+len(f.rested) == 0 {
 		return false
 	}
 	_, ok := f.get(index)
@@ -55,6 +55,9 @@ func (f *failures) has(index int) bool {
 
 // get returns the last failure of an index, and whether it has failed.
 func (f *failures) get(index int) (last indexFailure, ok bool) {
+	if f == nil {
+		return last, false
+	}
 	if len(f.rested) > 0 {
 		if i, ok := slices.BinarySearchFunc(f.rested, index, failedIndex.compare); ok {
 			return f.rested[i].last, true
@@ -69,6 +72,9 @@ func (f *failures) get(index int) (last indexFailure, ok bool) {
 // all walks over the indexes that have failed, in any order.
 func (f *failures) all() iter.Seq2[int, indexFailure] {
 	return func(yield func(int, indexFailure) bool) {
+		if f == nil {
+			return
+		}
 		for _, r := range f.rested {
 			if !yield(r.index, r.last) {
 				return
@@ -84,6 +90,9 @@ func (f *failures) all() iter.Seq2[int, indexFailure] {
 
 // rest returns all that has failed, in order, in little memory.
 func (f *failures) rest() []failedIndex {
+	if f == nil {
+		return nil
+	}
 	if len(f.of) == 0 {
 		return f.rested
 	}
@@ -189,6 +198,9 @@ const indexFailureKey = "failure/"
 
 // save puts the records that have changed.
 func (f *failures) save(put func(key string, value []byte)) {
+	if f == nil {
+		return
+	}
 	for index, isSaved := range f.changed {
 		key := indexFailureKey + strconv.Itoa(index)
 		if last, ok := f.of[index]; ok {
@@ -202,8 +214,9 @@ func (f *failures) save(put func(key string, value []byte)) {
 	f.changed = nil
 }
 
-// load takes the records of failed indexes out of the records.
-func (f *failures) load(records map[string][]byte) error {
+// loadFailures takes the records of failed indexes out of the records.
+func (j *Job) loadFailures(records map[string][]byte) error {
+	var f failures
 	for key, data := range records {
 		number, ok := strings.CutPrefix(key, indexFailureKey)
 		if !ok {
@@ -217,6 +230,10 @@ func (f *failures) load(records map[string][]byte) error {
 		}
 		f.set(index, indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
 			err: errorOf(s.Text), text: s.Text, overdue: overdueNamed(s.Reason), isLoss: s.IsLoss, isSaved: true})
+	}
+	if len(f.of) > 0 {
+		f.isStored = true
+		j.failures = &f
 	}
 	return nil
 }
@@ -261,6 +278,14 @@ func isUncounted(cause error) bool {
 	return isOfParent || cause == ErrShutdown || cause == ErrSuspended || cause == ErrScaledDown
 }
 
+// noteFailureLocked takes in a failure of an index.
+func (j *Job) noteFailureLocked(index int, last indexFailure) {
+	if j.failures == nil {
+		j.failures = &failures{isStored: j.stored != nil}
+	}
+	j.failures.note(index, last)
+}
+
 // noteLossLocked notes that an attempt has failed, or will, for a reason that is not its
 // executor's.
 func (j *Job) noteLossLocked(seq int64, index int, err error) {
@@ -275,7 +300,7 @@ func (j *Job) noteLossLocked(seq int64, index int, err error) {
 	if err == ErrAttemptTimeout || err == ErrNoProgress {
 		last.overdue = err
 	}
-	j.failures.note(index, last)
+	j.noteFailureLocked(index, last)
 }
 
 // noteLateLocked notes the failure of an attempt that has returned nil, if it was found
@@ -283,7 +308,7 @@ func (j *Job) noteLossLocked(seq int64, index int, err error) {
 func (j *Job) noteLateLocked(late indexFailure, index int, before engine.Failure) {
 	if last := j.engine.LastFailure; last != before && last.Seq == late.seq {
 		late.overdue = late.err
-		j.failures.note(index, late)
+		j.noteFailureLocked(index, late)
 	}
 }
 

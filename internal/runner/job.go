@@ -52,20 +52,20 @@ type body struct {
 	line        []waiting         // attempts that wait for a slot
 	zombies     map[*run]struct{} // lost attempts whose executors still run
 	checkpoints checkpoint.Book
-	results     results.Book
-	lastText    failureText // of the latest failure
-	unasked     []question  // of a job that has not been declared
-	stuck       error       // why the store refuses what the job has, if it does
+	results     *results.Book // nil if there are none yet
+	lastText    failureText   // of the latest failure
+	unasked     []question    // of a job that has not been declared
+	stuck       error         // why the store refuses what the job has, if it does
 	stuckSince  time.Time
-	hasNewEnd   bool     // it has finished in this step
-	isGone      bool     // as noteEndLocked knows
-	removals    int      // scratch directories that are being removed
-	hasEnded    bool     // others may know that the job has finished
-	hasLeft     bool     // others may know that the job is gone
-	cancelling  *stop    // of attempts, while the job or some of its indexes are cancelled
-	cancelled   *stop    // likewise of the job, once it was
-	failure     *Failure // of a job that has failed and is gone
-	failures    failures
+	hasNewEnd   bool           // it has finished in this step
+	isGone      bool           // as noteEndLocked knows
+	removals    int            // scratch directories that are being removed
+	hasEnded    bool           // others may know that the job has finished
+	hasLeft     bool           // others may know that the job is gone
+	cancelling  *stop          // of attempts, while the job or some of its indexes are cancelled
+	cancelled   *stop          // likewise of the job, once it was
+	failure     *Failure       // of a job that has failed and is gone
+	failures    *failures      // nil if there are none yet
 	newEnds     []savedEnd     // that have not been collected
 	ends        []collectedEnd // that are not known to be durable
 	log         logQueue
@@ -108,7 +108,7 @@ func (j *Job) newBody() *body {
 	b.place.Source, b.turn.Item = j, j
 	if j.r.journal.Keeps() || j.r.reader != nil {
 		b.stored = new(stored)
-		b.checkpoints.IsStored, b.results.IsStored, b.failures.isStored = true, true, true
+		b.checkpoints.IsStored = true
 	}
 	return b
 }
@@ -348,8 +348,7 @@ func (j *Job) leaveLocked(finished bool) {
 		if finished {
 			j.failure = j.failureLocked()
 		}
-		j.failures = failures{}
-		j.results = results.Book{}
+		j.failures, j.results = nil, nil
 		j.line = nil
 		j.r.slots.leave(j)
 	}

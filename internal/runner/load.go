@@ -224,7 +224,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return err
 	}
 	id := engine.Identity{Job: saved.Name, UID: uid}
-	book := results.Book{IsStored: true}
+	var book results.Book
 	if err := book.Load(records); err != nil {
 		return err
 	}
@@ -234,9 +234,9 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return nil
 	}
 	j := r.newJob(id, saved.Definition)
-	j.generation, j.holds, j.results = saved.Generation, undeclaredHold, book
+	j.generation, j.holds, j.results = saved.Generation, undeclaredHold, book.Rest().Wake(true)
 	j.stored.defChanged, j.stored.inputIsNew = false, false
-	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.failures.load(records))
+	err = errors.Join(j.checkpoints.Load(records, saved.Indexed), j.loadFailure(records), j.loadFailures(records))
 	if err != nil {
 		return err
 	}

@@ -149,8 +149,10 @@ func (b *body) takeBack(l *leavings) {
 	}
 	b.lastText, b.cancelled = l.last, l.cancelled
 	if l.indexes != nil {
-		b.failures.rested = l.indexes.failures
-		b.results = l.indexes.results.Wake(b.results.IsStored)
+		if rested := l.indexes.failures; len(rested) > 0 {
+			b.failures = &failures{isStored: b.stored != nil, rested: rested}
+		}
+		b.results = l.indexes.results.Wake(b.stored != nil)
 	}
 }
 

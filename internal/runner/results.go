@@ -29,6 +29,9 @@ func (j *Job) keepResultLocked(r *Result, index int) {
 		index = j.engine.Succeeded - 1
 	}
 	if r.Data != nil {
+		if j.results == nil {
+			j.results = &results.Book{IsStored: j.stored != nil}
+		}
 		j.results.Add(index, r.Data)
 	} else if keep := j.def.Load().Keep; keep != nil {
 		keep(index, r.Value)

@@ -93,7 +93,7 @@ func (j *Job) hasSucceeded(x *run) *run {
 	}
 	late, mayBeLate := x.lateFailure()
 	if late.overdue != nil {
-		j.failures.note(index, late)
+		j.noteFailureLocked(index, late)
 		mayBeLate = false
 	}
 	j.endLocked(&e, x, engine.Result{ErrorRule: engine.None}, now)
@@ -208,7 +208,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 	if !x.attempt.HasEnded() { // what a lost attempt returns is of no interest any more
 		x.err, x.text = err, v.Text
 		if f, ok = x.failureOf(stopped, err, v.Text, v.Result.Code); ok && !snoozes {
-			j.failures.note(a.Index, f)
+			j.noteFailureLocked(a.Index, f)
 		}
 		j.lastText = failureText{a.seq(), err, v.Text}
 	}
@@ -229,7 +229,7 @@ func (j *Job) hasFailed(x *run, err error, stack []byte, v Verdict) *run {
 		j.logFailureLocked(at, a, v.Text, stack)
 	}
 	if ok && snoozes && j.engine.GivenUp.Contains(a.Index) { // a rule has decided that
-		j.failures.note(a.Index, f)
+		j.noteFailureLocked(a.Index, f)
 	}
 	j.settleFailureLocked(a.Index)
 	over := j.overLocked(a.Index)
