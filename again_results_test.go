@@ -214,3 +214,23 @@ func TestFailuresWithoutProgress(t *testing.T) {
 		}
 	})
 }
+
+// The index whose success ends its job is none of those that have failed.
+func TestFailuresOfTheLastSuccess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, err := batch.Run(t.Context(), batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2),
+			Parallelism: new(2), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(0), History: new(0),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Index == 1 && a.Number == 1 {
+					time.Sleep(time.Minute)
+					return nil
+				}
+				return errDisk
+			})})
+		e := failed(t, err, batch.ReasonFailedIndexes)
+		require.Len(t, e.Attempts, 1)
+		for index := range e.Indexes() {
+			require.Zero(t, index)
+		}
+	})
+}

@@ -52,7 +52,7 @@ func (j *Job) failureLocked() *Failure {
 		}
 	}
 	for index, last := range j.failures.all() {
-		if isKept[last.seq] {
+		if isKept[last.seq] || e.Completed.Contains(index) { // its success may just be counted
 			continue
 		}
 		f.Attempts = append(f.Attempts, FailedAttempt{Name: j.nameLocked(&last, index), Seq: last.seq, Index: index,
@@ -69,7 +69,7 @@ func (j *Job) failureLocked() *Failure {
 	if ended >= e.Spec.History { // some may have left it
 		f.Omitted = max(0, e.Failed-failed)
 	}
-	f.Indexes = j.failures.indexes(&e.GivenUp)
+	f.Indexes = j.failures.indexes(e)
 	return f
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/runtocompletion/batch/internal/engine"
-	"github.com/runtocompletion/batch/internal/indexset"
 )
 
 // Failures are the indexes of a job that have failed and not succeeded since, each with
@@ -168,11 +167,14 @@ func (f *failures) change(index int, isSaved bool) {
 	f.changed[index] = f.changed[index] || isSaved
 }
 
-// indexes are those that have failed, and those that were given up, in order.
-func (f *failures) indexes(givenUp *indexset.Set) []int {
-	indexes := slices.Collect(givenUp.All())
+// indexes are those that have failed and not succeeded, and those that were given up, in
+// order.
+func (f *failures) indexes(e *engine.Job) []int {
+	indexes := slices.Collect(e.GivenUp.All())
 	for index := range f.all() {
-		indexes = append(indexes, index)
+		if !e.Completed.Contains(index) {
+			indexes = append(indexes, index)
+		}
 	}
 	slices.Sort(indexes)
 	return slices.Compact(indexes)
@@ -323,7 +325,7 @@ func (j *Job) settleFailureLocked(index int) {
 // when the walk comes to it. One that has succeeded meanwhile is left out.
 func (j *Job) Failures() iter.Seq[LastFailure] {
 	j.lock()
-	indexes := j.failures.indexes(&j.engine.GivenUp)
+	indexes := j.failures.indexes(j.engine)
 	j.unlock()
 	return func(yield func(LastFailure) bool) {
 		for some := range slices.Chunk(indexes, 256) {
