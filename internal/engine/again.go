@@ -73,6 +73,7 @@ func (j *Job) runAgain(ev Event) {
 	j.Conditions = []Condition{{RunAgain, True, last.Reason, message, now}}
 	j.addEvent(EventRecord{At: now, Reason: RunAgain, Message: fmt.Sprintf("Run %d begins", j.Run())})
 	j.StartTime, j.FinishedAt = 0, 0
+	j.awaiting = false // who wants another run has seen what the first one was to wait for
 	j.Failed, j.LastFailure = 0, Failure{}
 	j.retry, j.exits, j.snoozes = retry{wake: Never}, 0, 0
 	j.target, j.failJob, j.decideAt, j.outOfRange = nil, nil, 0, false

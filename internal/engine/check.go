@@ -251,6 +251,10 @@ func (c *checkup) checkLimits() {
 		c.want(c.Active == 0 && c.has(Suspended) && c.StartTime == 0, "suspended with %d active", c.Active)
 		return
 	}
+	if c.awaiting {
+		c.want(c.created == 0 && c.StartTime == 0, "%d attempts, and it is not to start", c.created)
+		return
+	}
 	c.want(!c.has(Suspended) && c.StartTime != 0, "not started")
 	// That there are enough of them cannot be asked: delays and the time of the last look
 	// hold some back.

@@ -297,7 +297,7 @@ func (c *checker) checkNew() {
 // checkIdle makes sure that no place stays empty without a reason (R160, R165).
 func (c *checker) checkIdle() {
 	j := c.job
-	if !(&checkup{Job: j}).managed() || j.Spec.Suspend {
+	if !(&checkup{Job: j}).managed() || j.Spec.Suspend || j.awaiting {
 		return
 	}
 	missing := j.wanted() - j.Active - int(j.settling)

@@ -28,6 +28,8 @@ const (
 
 	// reasonPodFailurePolicy is that of a job that a rule or a permanent error ended.
 	reasonPodFailurePolicy = "PodFailurePolicy"
+	// reasonDependencyFailed is that of a job that was to start after one that has failed.
+	reasonDependencyFailed = "DependencyFailed"
 )
 
 var (
@@ -63,14 +65,14 @@ func (j *Job) reconcile(now Time) {
 	}
 	// A process that is shutting down starts no job: its start time is that of the process
 	// which starts it.
-	if j.StartTime == 0 && !j.Spec.Suspend && !j.halted {
+	if j.StartTime == 0 && !j.Spec.Suspend && !j.halted && !j.awaiting {
 		j.StartTime = now
 	}
 	if j.target == nil && !j.deciding(now) {
 		// Attempts before the end: a job whose last attempt has ended may be complete only
 		// if none was started in its place.
 		j.manage(now)
-		if j.complete() {
+		if !j.awaiting && j.complete() {
 			j.target = &completionsReached
 		} else if j.DeletedAt == 0 {
 			j.markSuspended(now)
@@ -164,6 +166,15 @@ func (j *Job) failJobTarget(a *Attempt, rule int) *target {
 		message = j.Spec.FailureRules[rule].describe(a, j.Spec.Container, pod, rule)
 	}
 	return &target{reason: reasonPodFailurePolicy, message: message}
+}
+
+// failDependency fails a job that waits for another one which never will be complete. It
+// has had no attempts.
+func (j *Job) failDependency(message string) {
+	if j.awaiting {
+		j.awaiting = false
+		j.failJob = &target{reason: reasonDependencyFailed, message: message}
+	}
 }
 
 // describe says why the rule matched, letter by letter as the reference does.
@@ -297,7 +308,9 @@ func (j *Job) markSuspended(now Time) {
 		j.StartTime = 0
 		j.setSuspended(Condition{Suspended, True, "JobSuspended", "Job suspended", now}, "Suspended")
 	case !j.Spec.Suspend && suspended:
-		j.StartTime = now
+		if !j.awaiting {
+			j.StartTime = now
+		}
 		j.setSuspended(Condition{Suspended, False, "JobResumed", "Job resumed", now}, "Resumed")
 	}
 }

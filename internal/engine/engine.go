@@ -88,6 +88,7 @@ type Job struct {
 	halted   bool // nothing starts any more in this process
 	paused   bool // for now, nothing is to start
 	gone     bool // it was removed
+	awaiting bool // it is to start after other jobs, and not all of them are complete
 	// outOfRange is set by an update that may have left active attempts with
 	// indexes that no longer exist.
 	outOfRange bool
@@ -176,7 +177,7 @@ func (j *Job) takeOfAttempt(ev Event) {
 func (j *Job) take(ev Event) {
 	switch ev.Kind {
 	case Created:
-		j.CreatedAt, j.paused = ev.At, ev.Pause
+		j.CreatedAt, j.paused, j.awaiting = ev.At, ev.Pause, ev.Await
 	case DelayKnown:
 		j.delayKnown(ev.Index, ev.N, ev.Delay)
 	case Updated:
@@ -191,11 +192,16 @@ func (j *Job) take(ev Event) {
 	case Paused:
 		j.pause(ev.Pause, ev.At)
 	case Recovered:
+		j.awaiting = ev.Await
 		j.recover(ev.At)
 	case Cancelled:
 		j.cancel(ev.Reason, ev.Indexes, ev.At)
 	case Rerun:
 		j.runAgain(ev)
+	case DependenciesMet:
+		j.awaiting = false
+	case DependencyFailed:
+		j.failDependency(ev.Reason)
 	}
 }
 

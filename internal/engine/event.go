@@ -14,7 +14,7 @@ type Event struct {
 	Index   int           // for DelayKnown: as in NeedDelay
 	N       int           // for DelayKnown: as in NeedDelay
 	Ready   bool          // for ReadyChanged
-	Reason  string        // for Disrupted; for Cancelled: the text of the cause
+	Reason  string        // for Disrupted; for Cancelled: the text of the cause; for DependencyFailed: the message
 	Indexes []int         // for Cancelled: which ones; none: the job
 	Last    Time          // for SignKnown
 	Spec    *Spec         // for Updated; for Rerun: nil is that of the run before
@@ -22,6 +22,7 @@ type Event struct {
 	Orphan  bool          // for Deleted: let the attempts run on
 	Linger  bool          // for Deleted: keep the job until its attempts have ended
 	Keep    bool          // for Interrupted: leave attempts alone of which nothing runs; for Rerun: what has succeeded
+	Await   bool          // for Created and Recovered: do not begin before DependenciesMet
 	Cond    Condition     // for ConditionSet
 }
 
@@ -48,6 +49,8 @@ const (
 	Cancelled                          // the job, or some of its indexes, are to fail
 	Rerun                              // a finished job is to run once more
 	SignKnown                          // answers NeedSign
+	DependenciesMet                    // the jobs after which this one is to start are complete
+	DependencyFailed                   // one of them never will be
 )
 
 // An Action is something that the caller of [Job.Step] is to do.

@@ -13,7 +13,7 @@ func (j *Job) manage(now Time) {
 	// It is set below if something has to wait for the delay: otherwise the timer would
 	// wake a job that has nothing to start.
 	j.retry.wake = Never
-	if j.DeletedAt != 0 {
+	if j.DeletedAt != 0 || j.awaiting {
 		return
 	}
 	if j.Spec.Suspend {

@@ -101,11 +101,12 @@ func TestSavedJobIsTheSame(t *testing.T) {
 }
 
 // crash lets the process end, and another one go on with what was saved.
-func (s *simulation) crash(saved disk) error {
+func (s *simulation) crash(saved disk, spec Spec) error {
 	if s.job.gone {
 		return nil
 	}
-	loaded, err := saved.load(s.job.ID, s.job.Spec)
+	newest := s.job.Spec
+	loaded, err := saved.load(s.job.ID, spec)
 	if err != nil {
 		return err
 	}
@@ -114,8 +115,11 @@ func (s *simulation) crash(saved disk) error {
 	clear(s.executing)
 	clear(s.line)
 	s.asked, s.askedOf = nil, nil
-	s.tell(func() { s.step(Event{Kind: Recovered}) })
+	s.tell(func() { s.step(Event{Kind: Recovered, Await: s.awaits}) })
 	s.tell(func() { s.step(Event{Kind: Paused}) })
+	if s.job.FinishedAt == 0 && !s.job.gone { // what was not saved of it is declared again
+		s.tell(func() { s.step(Event{Kind: Updated, Spec: &newest}) })
+	}
 	return s.err
 }
 
@@ -162,7 +166,7 @@ func TestCrashes(t *testing.T) {
 		s.checker.exact = false
 		s.job.Track(describe)
 		r := rand.New(rand.NewPCG(seed, 99))
-		saved, before := disk{}, promise{}
+		saved, spec, before := disk{}, s.job.Spec, promise{}
 		most, crashing := 40, false
 		s.after = func() {
 			if crashing {
@@ -170,7 +174,7 @@ func TestCrashes(t *testing.T) {
 			}
 			if r.IntN(3) > 0 && !s.job.gone {
 				saved.save(s.job)
-				before = promiseOf(s.job)
+				spec, before = s.job.Spec, promiseOf(s.job)
 			}
 			if most == 0 || len(saved) == 0 || s.job.gone || seed%3 == 0 && r.IntN(10) > 0 {
 				return
@@ -178,7 +182,7 @@ func TestCrashes(t *testing.T) {
 			most--
 			crashes++
 			crashing = true
-			s.err = s.crash(saved)
+			s.err = s.crash(saved, spec)
 			crashing = false
 			require.NoError(t, s.err, "seed %d", seed)
 			require.NoError(t, before.isTrueOf(s.job), "seed %d", seed)

@@ -204,7 +204,11 @@ func (s scriptLine) number(word string) int64 {
 func (s scriptLine) command(name string, args []string) {
 	switch name {
 	case "create":
-		s.step(Event{Kind: Created})
+		s.step(Event{Kind: Created, Await: slices.Contains(args, "awaiting")})
+	case "met":
+		s.step(Event{Kind: DependenciesMet})
+	case "doomed":
+		s.step(Event{Kind: DependencyFailed, Reason: "Job first, after which this one was to start, has failed"})
 	case "exit": // code attempts
 		for _, seq := range args[1:] {
 			s.end(s.number(seq), Result{Code: int(s.number(args[0])), ErrorRule: None})

@@ -25,6 +25,7 @@ type simulation struct {
 	todo   []errand // in order of time
 	events int
 	user   bool   // the user still interferes
+	awaits bool   // it is to start after another job
 	after  func() // called after each event, if not nil
 }
 
@@ -36,7 +37,7 @@ type errand struct {
 
 func newSimulation(seed uint64) *simulation {
 	r := rand.New(rand.NewPCG(seed, 1))
-	s := &simulation{r: r, user: true}
+	s := &simulation{r: r, user: true, awaits: seed%8 == 0}
 	spec := randomSpec(r)
 	exact := s.chance(0.5)
 	if exact {
@@ -341,7 +342,10 @@ func (s *simulation) next() bool {
 
 // run runs a job to its end, and returns the fault if there is one.
 func (s *simulation) run() error {
-	s.tell(func() { s.step(Event{Kind: Created}) })
+	s.tell(func() { s.step(Event{Kind: Created, Await: s.awaits}) })
+	if s.awaits {
+		s.awaitEnd()
+	}
 	for range s.r.IntN(30) {
 		s.later(time.Duration(s.r.Int64N(int64(20*time.Minute))), func() { s.tell(s.interfere) })
 	}
@@ -362,6 +366,18 @@ func (s *simulation) run() error {
 		return fmt.Errorf("%d attempts are left", len(j.live))
 	}
 	return nil
+}
+
+// awaitEnd has what the job awaits complete, or fail, some time later.
+func (s *simulation) awaitEnd() {
+	ended := Event{Kind: DependenciesMet}
+	if s.chance(0.25) {
+		ended = Event{Kind: DependencyFailed, Reason: "Job first, after which this one was to start, has failed"}
+	}
+	s.later(time.Duration(s.r.Int64N(int64(20*time.Minute))), func() {
+		s.awaits = false
+		s.tell(func() { s.step(ended) })
+	})
 }
 
 // letGo lets the user want only that the job ends.
@@ -405,7 +421,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d events of %d jobs: %v", events, seed, outcomes)
 	for _, reason := range []string{"CompletionsReached", "SuccessPolicy", "BackoffLimitExceeded", "DeadlineExceeded",
-		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "Cancelled", "again", "gone", "halted"} {
+		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "Cancelled", "DependencyFailed", "again", "gone", "halted"} {
 		require.NotZero(t, outcomes[reason], "no job has ended with %s", reason)
 	}
 }

@@ -49,6 +49,7 @@ var kindNames = [...]string{
 	AttemptDeleted: "delete", Disrupted: "disrupted", RestartDelayKnown: "restartdelay", DelayKnown: "delay",
 	Updated: "updated", Deleted: "deleted", Tick: "tick", Halted: "halted", Interrupted: "interrupted",
 	Paused: "paused", Recovered: "recovered", Cancelled: "cancelled", Rerun: "rerun", SignKnown: "sign",
+	DependenciesMet: "met", DependencyFailed: "doomed",
 }
 
 var causeNames = [...]string{
@@ -214,7 +215,7 @@ func (w *world) stuck() error {
 		return nil
 	}
 	waits := len(w.executing) + len(w.asked) + len(w.line)
-	if waits == 0 && j.Due() == Never {
+	if waits == 0 && !j.awaiting && j.Due() == Never {
 		return fmt.Errorf("stuck at %v", w.since(w.now))
 	}
 	return nil
