@@ -378,7 +378,7 @@ func (c *Controller) definition(spec, declared Job, around Executor, holdsPendin
 		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
 		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
-		Input: spec.inputBytes(),
+		Input: spec.inputBytes(), After: spec.After,
 	}
 	d.Encode = func(generation int64) []byte { return s.encode(generation, holdsPending) }
 	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
@@ -425,7 +425,17 @@ func (c *Controller) create(ctx context.Context, r *runner.Runner, job Job) (*ru
 	if err := validationError(job.Name, job.validate()); err != nil {
 		return nil, err
 	}
-	return r.Create(ctx, job.Name, c.define(job, job))
+	j, err := r.Create(ctx, job.Name, c.define(job, job))
+	if cycle, ok := errors.AsType[*runner.CycleError](err); ok {
+		const path = "spec.after"
+		return nil, validationError(job.Name, []FieldError{invalid(path, cycle.Jobs[1], cycleText(cycle.Jobs))})
+	}
+	return j, err
+}
+
+// cycleText says how jobs wait for each other.
+func cycleText(jobs []string) string {
+	return "jobs would wait for each other: " + strings.Join(jobs, " after ")
 }
 
 // Apply creates a job, or updates the one of that name to its declaration, and
@@ -1114,6 +1124,9 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 	if err := o.validate(); err != nil {
 		return Status{}, err
 	}
+	if err := validationError(job.Name, job.checkAlone()); err != nil {
+		return Status{}, err
+	}
 	c := &Controller{wrap: o.Wrap}
 	c.runners.Begin(runner.New(c.runnerOptions(ctx, o, true)))
 	j, err := c.create(ctx, c.current(), job)
@@ -1130,6 +1143,14 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 		err = errors.Join(err, abandoned)
 	}
 	return status, err
+}
+
+// checkAlone finds what a job needs that one without a controller does not have.
+func (j *Job) checkAlone() []FieldError {
+	if len(j.After) == 0 {
+		return nil
+	}
+	return []FieldError{{Field: "spec.after", Kind: "Forbidden", Detail: "Run has no other job"}}
 }
 
 // Map applies fn to every item, as one Indexed job with an index for each

@@ -190,6 +190,7 @@
 //	-                                   Job.Backoff
 //	-                                   Job.RestartBackoff
 //	-                                   Job.ProgressDeadline
+//	-                                   Job.After
 //	-                                   Job.History
 //	-                                   Job.LogLimit
 //	-                                   Job.CheckpointLimit
@@ -368,6 +369,15 @@ type Job struct {
 	// another one ends with the context, or the job's deletion.
 	ManagedBy *string
 
+	// After names jobs that must be complete before this one starts: until then it has
+	// no attempts and no start time, and no deadline runs. If one of them fails, or is
+	// deleted before it is complete, the job fails with [ReasonDependencyFailed]. What
+	// was seen complete may be removed. A name that no job has is waited for: jobs can be
+	// declared in any order. A cycle is an error of the job that closes it. Another run,
+	// by [Controller.Again], waits for nobody. It cannot be changed. Nil means none. Not
+	// for [Run] and [Map].
+	After []string
+
 	// History is how many finished attempts are kept with their logs: the
 	// newest, failed ones preferred. Counters do not depend on it, nor does the last
 	// error of each index that BackoffLimitPerIndex gives up. Nil means 1000. Zero
@@ -501,6 +511,7 @@ func (j *Job) clone() Job {
 	if input, ok := j.Input.(json.RawMessage); ok {
 		c.Input = json.RawMessage(bytes.Clone(input))
 	}
+	c.After = slices.Clone(j.After)
 	return c
 }
 
@@ -571,6 +582,7 @@ func (j *Job) validate() []FieldError {
 		checkExecutor(j.Executor),
 		checkInput(j.Input),
 		nonNegative("spec.progressDeadlineSeconds", &j.ProgressDeadline),
+		j.checkAfter(),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
@@ -624,6 +636,23 @@ func (j *Job) checkNumbers() []FieldError {
 	)
 	if j.MaxFailedIndexes != nil && j.BackoffLimitPerIndex == nil {
 		errs = append(errs, required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+	}
+	return errs
+}
+
+// checkAfter wants names of other jobs, each once.
+func (j *Job) checkAfter() []FieldError {
+	var errs []FieldError
+	for i, name := range j.After {
+		path := fmt.Sprintf("spec.after[%d]", i)
+		errs = append(errs, invalidEach(path, name, names.Subdomain(name))...)
+		errs = append(errs, invalidEach(path, name, names.LabelValue(name))...)
+		switch {
+		case name == j.Name:
+			errs = append(errs, invalid(path, name, "a job cannot start after itself"))
+		case slices.Contains(j.After[:i], name):
+			errs = append(errs, FieldError{Field: path, Kind: "Duplicate", Value: name})
+		}
 	}
 	return errs
 }
@@ -743,6 +772,7 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		immutable("spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy)),
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
+		immutable("spec.after", slices.Equal(j.After, old.After), rawJSON(fmt.Sprintf("%q", j.After))),
 		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
 		j.checkInputUpdate(old),
 	)

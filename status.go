@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strconv"
@@ -86,7 +87,8 @@ type Status struct {
 	// LastFailure describes the latest failed attempt; nil if none failed.
 	LastFailure *AttemptError `json:"lastFailure,omitempty"`
 	// WaitsFor says what attempts that have not started wait for, such as slots of
-	// [Options.MaxActive] and who has them; empty if nothing holds them back.
+	// [Options.MaxActive] and who has them, or which jobs of [Job.After] are not
+	// complete; empty if nothing holds them back.
 	WaitsFor string `json:"waitsFor,omitempty"`
 	// Progress is how far the job has come.
 	Progress Progress `json:"progress"`
@@ -147,6 +149,7 @@ const (
 	ReasonDeadlineExceeded         = "DeadlineExceeded"
 	ReasonMaxFailedIndexesExceeded = "MaxFailedIndexesExceeded"
 	ReasonFailedIndexes            = "FailedIndexes"
+	ReasonDependencyFailed         = "DependencyFailed" // see [Job.After]
 	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a
 	// row than failures are allowed; see [Store].
 	ReasonProcessExitLimitExceeded = "ProcessExitLimitExceeded"
@@ -251,6 +254,8 @@ var stalledTexts = map[string]string{
 func (s Status) explainRunning() string {
 	slots := fmt.Sprintf("%d of %d slots busy", s.Active, s.Parallelism)
 	switch {
+	case s.StartTime.IsZero() && s.WaitsFor != "":
+		return "not started: waits until these are complete: " + s.WaitsFor
 	case !s.NextRetry.IsZero():
 		return fmt.Sprintf("%snext try at %s; %s", s.lastFailure("", ", "), clock(s.NextRetry), slots)
 	case s.Active == 0 && s.Terminating > 0:
@@ -618,7 +623,7 @@ func statusOf(v runner.View, now time.Time) Status {
 		Active: v.Active, Pending: v.Pending, Ready: v.Ready, Terminating: v.Terminating, Abandoned: v.Abandoned,
 		Succeeded: v.Succeeded, Failed: v.Failed, CompletedIndexes: IndexSet{v.Completed},
 		StartTime: v.StartTime, Conditions: conditionsOf(v.Conditions), NextRetry: v.NextRetry,
-		LastFailure: failureOf(v.LastFailure), WaitsFor: v.WaitsFor,
+		LastFailure: failureOf(v.LastFailure), WaitsFor: cmp.Or(v.Awaits, v.WaitsFor),
 	}
 	if v.Completions != engine.None {
 		s.Completions = new(v.Completions)

@@ -105,6 +105,7 @@ func (j *Job) concludeRunLocked() {
 	if j.stored != nil {
 		// What it was declared as since it finished has not been stored.
 		j.stored.defChanged = true
+		j.stored.isNoted = false
 	}
 }
 

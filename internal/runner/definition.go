@@ -33,6 +33,8 @@ type Definition struct {
 	LogLimit, CheckpointLimit, ResultLimit int
 	// ManagedBy names another controller that has the job; empty if it is this one.
 	ManagedBy string
+	// After names the jobs that must be complete before this one starts.
+	After []string
 	// Encode returns the definition as it is stored, without its input and functions.
 	Encode func(generation int64) []byte
 	// Functions are those, and whatever else stays in memory while the job rests.

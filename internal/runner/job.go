@@ -68,6 +68,7 @@ type body struct {
 	failures    *failures      // nil if there are none yet
 	newEnds     []savedEnd     // that have not been collected
 	ends        []collectedEnd // that are not known to be durable
+	awaits      []string       // jobs that must be complete first, and were not seen so
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }
@@ -331,6 +332,8 @@ func (j *Job) StoredLocked() {
 	if finished && !j.hasEnded {
 		j.hasEnded = true
 		j.logFinishedLocked()
+		j.tellEndLocked()
+		j.awaitNothingLocked()
 		if !gone {
 			j.r.keepFinished(j)
 		}
@@ -348,6 +351,8 @@ func (j *Job) leaveLocked(finished bool) {
 		if finished {
 			j.failure = j.failureLocked()
 		}
+		j.tellEndLocked()
+		j.awaitNothingLocked()
 		j.failures, j.results = nil, nil
 		j.line = nil
 		j.r.slots.leave(j)

@@ -40,8 +40,9 @@ type loading struct {
 	// same; see sumOf.
 	last map[string]uint64
 
-	mu   sync.Mutex // guards the field below
+	mu   sync.Mutex // guards the fields below
 	jobs []*loadedJob
+	left []journal.Record // to remove what jobs that are gone have left
 }
 
 // A loadedJob is a job with what matters of it before it goes on, as it may rest.
@@ -64,7 +65,7 @@ func (r *Runner) load(ctx context.Context, load func(context.Context) iter.Seq2[
 	r.continueClock(l.clock, l.jobs)
 	r.fence = l.fence() + 1
 	jobs, doubles = r.withoutDoubles(l.jobs)
-	return jobs, doubles, nil
+	return jobs, append(doubles, l.left...), nil
 }
 
 // fence is that of the last controller that had the store.
@@ -168,6 +169,11 @@ func (l *loading) makeJobs() (broken error) {
 			if i+1 < len(part) && part[i+1].Job == record.Job {
 				continue
 			}
+			if hasOnlyEnds(records) { // the job was removed when another one ended
+				l.addLeft(record.Job)
+				clear(records)
+				continue
+			}
 			job := &loadedJob{uid: record.Job}
 			if err := l.loadJob(job, records); err != nil {
 				broken = cmp.Or(broken, fmt.Errorf("job %s: %w", job.uid, err))
@@ -207,8 +213,15 @@ func sumOf(records map[string][]byte) (sum uint64) {
 	return sum
 }
 
+func (l *loading) addLeft(uid string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left = append(l.left, journal.Record{Job: uid})
+}
+
 // loadJob makes a job of its records.
 func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
+	ends := endsIn(records)
 	definition, input := records[definitionKey], records[inputRecord]
 	if input != nil && !json.Valid(input) {
 		return fmt.Errorf("record %q: no JSON", inputRecord)
@@ -245,6 +258,9 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return err
 	}
 	j.created = j.engine.CreatedAt
+	if j.engine.FinishedAt == 0 && j.engine.Run() == 1 { // another run waits for nobody
+		j.loadEnds(saved.Definition.After, ends)
+	}
 	*l = loadedJob{j, l.uid, 0, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}
 	if l.finished != 0 {
 		j.restAfterLoad(records, definition)

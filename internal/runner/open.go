@@ -68,6 +68,11 @@ func (r *Runner) Open(ctx context.Context, claim Claim) error {
 			r.alarm.Set(&l.job.alarm, int64(l.due))
 		}
 	}
+	for _, l := range jobs {
+		if l.finished == 0 {
+			l.job.lookAround()
+		}
+	}
 	r.keepAllFinished(jobs)
 	if err := j.Sync(ctx); err != nil {
 		return r.giveUp(ctx, err)
@@ -175,7 +180,7 @@ func (j *Job) recover() {
 	for _, a := range j.engine.Live() {
 		ran[a.Seq] = a.Index
 	}
-	j.stepLocked(&e, engine.Event{Kind: engine.Recovered})
+	j.stepLocked(&e, engine.Event{Kind: engine.Recovered, Await: len(j.awaits) > 0})
 	for _, a := range j.engine.Live() {
 		delete(ran, a.Seq)
 	}

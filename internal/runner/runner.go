@@ -89,6 +89,7 @@ type Runner struct {
 	lingering map[*Job]struct{}   // gone, with attempts that have not ended
 	records   map[string][]byte   // see SaveRecord
 	finished  finished
+	order     order
 
 	stopping   chan struct{} // closed when Shutdown begins
 	idle       chan struct{} // has one when stopping, and nothing runs
@@ -169,12 +170,13 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := r.reserve(name); err != nil {
+	if err := r.reserve(name, def.After); err != nil {
 		return nil, err
 	}
 	id := engine.Identity{Job: name}
 	id.UID = newUID()
 	j := r.newJob(id, def)
+	j.awaits = slices.Clone(def.After)
 	j.engine = engine.New(id, r.spec(def))
 	j.holds = creatingHold
 	records := j.create()
@@ -189,6 +191,9 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 		return nil, r.storeError(ctx, err)
 	}
 	j.begin()
+	if len(def.After) > 0 {
+		j.lookAround()
+	}
 	return j, nil
 }
 
@@ -201,7 +206,7 @@ func (j *Job) create() (records []journal.Record) {
 	if j.stored != nil {
 		j.engine.Track(describeAttempt)
 	}
-	j.stepLocked(&e, engine.Event{Kind: engine.Created, Pause: true}) // nothing starts
+	j.stepLocked(&e, engine.Event{Kind: engine.Created, Pause: true, Await: len(j.awaits) > 0}) // nothing starts
 	if j.stored != nil {
 		j.collectLocked(func(r journal.Record) { records = append(records, r) })
 	}
@@ -231,8 +236,8 @@ func (j *Job) begin() {
 	j.r.perform(&e)
 }
 
-// reserve takes a name for a job that is being created.
-func (r *Runner) reserve(name string) error {
+// reserve takes a name for a job that is being created, after others.
+func (r *Runner) reserve(name string, after []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, creating := r.creating[name]
@@ -245,6 +250,9 @@ func (r *Runner) reserve(name string) error {
 	case creating, r.jobs[name] != nil:
 		return fmt.Errorf("%w: %q", ErrExists, name)
 	}
+	if err := r.order.reserveLocked(name, after); err != nil {
+		return err
+	}
 	r.creating[name] = struct{}{}
 	return nil
 }
@@ -254,6 +262,7 @@ func (r *Runner) unreserve(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.creating, name)
+	delete(r.order.after, name)
 }
 
 // enroll gives a name to its job.
@@ -264,6 +273,7 @@ func (r *Runner) enroll(j *Job) {
 	r.jobs[j.id.Job] = j
 	if j.resting == nil {
 		r.awake[j] = struct{}{}
+		r.order.awaitLocked(j, j.awaits)
 	}
 	r.feed.Add(&j.entry)
 }

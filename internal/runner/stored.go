@@ -26,6 +26,9 @@ type stored struct {
 	failure         savedFailure
 	collected, told View // as of the latest commit, begun and done
 	gone            bool // the commit has removed the job
+	newEnds         []seenEnd
+	ends            map[string]fate // of jobs that this one waits for, as an earlier process knew them
+	isNoted         bool            // see noteFateLocked
 }
 
 // Collect puts what has to be stored.
@@ -44,7 +47,9 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	}
 	s.collected = j.presentLocked()
 	j.collectEndsLocked(put)
+	j.noteFateLocked(put)
 	if s.gone = j.engine.IsGone(); s.gone {
+		j.awaitNothingLocked() // nobody is to write a record of it after this
 		put(journal.Record{Job: j.uid})
 		return
 	}
@@ -64,6 +69,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		record(failureKey, encode(failure))
 	}
 	j.failures.save(record)
+	j.saveEndsLocked(record)
 	j.engine.Save(record)
 }
 

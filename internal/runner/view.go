@@ -32,6 +32,7 @@ type View struct {
 	LastFailure                         *LastFailure
 	Stall                               *Stall
 	WaitsFor                            string // what attempts that are Pending wait for
+	Awaits                              string // which jobs must be complete before this one starts
 }
 
 func (v *View) isFinished() bool { return !v.FinishedAt.IsZero() }
@@ -80,6 +81,9 @@ func (j *Job) viewLocked(revision uint64) View {
 		v.Stall = j.stallLocked(&v)
 	}
 	v.Revision = revision
+	if len(j.awaits) > 0 {
+		v.Awaits = j.describeAwaitedLocked()
+	}
 	if v.Pending > 0 && len(j.line) > 0 {
 		v.WaitsFor = j.r.slots.describe()
 	}
