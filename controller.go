@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"reflect"
 	"runtime"
 	"slices"
@@ -19,7 +20,9 @@ import (
 
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
+	"github.com/runtocompletion/batch/internal/names"
 	"github.com/runtocompletion/batch/internal/runner"
+	"github.com/runtocompletion/batch/internal/turns"
 )
 
 // The errors of a controller's methods.
@@ -59,6 +62,9 @@ type Options struct {
 	// above it are Pending, and jobs take turns. An attempt that waits for its
 	// restart is not counted. Zero means no limit. A negative value is an error.
 	MaxActive int
+	// Limits are what jobs share, by name: see [Job.Limits]. Their names are DNS-1123
+	// subdomains. [Controller.SetLimit] changes them. Nil means none.
+	Limits map[string]Limit
 	// Namespace is what messages call the namespace; empty means
 	// "default".
 	Namespace string
@@ -86,6 +92,55 @@ type Options struct {
 	// works. See [Controller.Claimed]. False means that a claim that is lost ends the
 	// controller.
 	Standby bool
+}
+
+// A Limit is how much of something attempts may use at once, or in a time: connections of
+// a database, calls of a service. A job says in [Job.Limits] which ones its attempts need,
+// and [Controller.Acquire] lets other code take part. The zero value limits nothing.
+//
+// An attempt gets all that it needs in one decision, and holds nothing while it waits. It
+// is Pending then, and Status.WaitsFor names the limit. Jobs take turns by
+// [Job.Priority]. Attempts that a limit would not let begin any more run on.
+type Limit struct {
+	// Active is the most that have it at once. Nil means any number. Zero lets nobody
+	// begin, a pause. A negative value is an error.
+	Active *int
+	// Every is the time between two that begin: 200*time.Millisecond lets five begin a
+	// second. Restarts in place begin, too. Zero means any number. A negative value is
+	// an error.
+	Every time.Duration
+	// Burst is how many may begin at once when none has for a while. Zero means 1. It
+	// needs Every. A negative value is an error.
+	Burst int
+	// PerKey is set if all of this holds for each key on its own: for each value of
+	// [Job.LimitKey]. It cannot be changed.
+	PerKey bool
+}
+
+func (l *Limit) check(path, name string) error {
+	var errs []error
+	wrong := func(field string, value any, detail string) {
+		errs = append(errs, fmt.Errorf("batch: %s[%q]%s: %v: %s", path, name, field, value, detail))
+	}
+	if texts := names.Subdomain(name); texts != nil {
+		errs = append(errs, fmt.Errorf("batch: %s[%q]: %s", path, name, strings.Join(texts, "; ")))
+	}
+	if l.Active != nil && *l.Active < 0 {
+		wrong(".Active", *l.Active, "must not be negative")
+	}
+	if l.Every < 0 {
+		wrong(".Every", l.Every, "must not be negative")
+	}
+	if l.Burst < 0 {
+		wrong(".Burst", l.Burst, "must not be negative")
+	} else if l.Burst > 0 && l.Every == 0 {
+		wrong(".Burst", l.Burst, "needs Every")
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Limit) turns() turns.Limit {
+	return turns.Limit{Active: valueOr(l.Active, turns.Unlimited), Every: l.Every, Burst: l.Burst, PerKey: l.PerKey}
 }
 
 // A Store keeps the jobs of a [Controller], so that they survive the process. What
@@ -147,6 +202,7 @@ type Controller struct {
 	runners  runner.Succession
 	declared *declarations           // nil unless it may have to wait for its store
 	wrap     func(Executor) Executor // see Options.Wrap; may be nil
+	limits   *runner.Limits
 }
 
 // current is the runner that answers now.
@@ -165,7 +221,7 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 		values = context.Background()
 	}
 	values = context.WithoutCancel(values)
-	c := &Controller{wrap: o.Wrap}
+	c := &Controller{wrap: o.Wrap, limits: o.runnerLimits()}
 	if o.Store == nil {
 		c.runners.Begin(runner.New(c.runnerOptions(values, o, false)))
 		return c, nil
@@ -183,13 +239,54 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 }
 
 func (o Options) validate() error {
+	var errs []error
 	if o.MaxActive < 0 {
-		return fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive)
+		errs = append(errs, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive))
 	}
 	if o.Standby && o.Store == nil {
-		return errors.New("batch: Options.Standby: true: needs Options.Store")
+		errs = append(errs, errors.New("batch: Options.Standby: true: needs Options.Store"))
 	}
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(o.Limits)) {
+		limit := o.Limits[name]
+		errs = append(errs, limit.check("Options.Limits", name))
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) runnerLimits() *runner.Limits {
+	limits := new(runner.Limits)
+	for name, limit := range o.Limits {
+		limits.Set(name, limit.turns())
+	}
+	return limits
+}
+
+// SetLimit adds a limit, or changes the one of that name at once; see [Options.Limits].
+// Nobody who has more than the new one allows is stopped. A limit is not stored. The error
+// names a bad value.
+func (c *Controller) SetLimit(name string, limit Limit) error {
+	if err := limit.check("limit ", name); err != nil {
+		return err
+	}
+	err := c.current().SetLimit(name, limit.turns())
+	if errors.Is(err, turns.ErrPerKey) {
+		return fmt.Errorf("batch: limit [%q].PerKey: %v: cannot be changed", name, limit.PerKey)
+	}
+	if err == nil {
+		c.limits.Set(name, limit.turns())
+	}
+	return err
+}
+
+// Acquire waits until code that is no attempt may have the named limits, all at once, as
+// attempts of priority 0 do. Key is for those that are PerKey. Release gives them back,
+// and may be called again, to no effect; who never calls it keeps them. [Options.MaxActive]
+// is not about other code. An executor that calls it holds what its attempt has meanwhile:
+// [Job.Limits] cannot wait for itself in that way.
+//
+// The errors are [ErrNotFound] for an unknown limit, [ErrShutdown], and the cause of ctx.
+func (c *Controller) Acquire(ctx context.Context, key string, limits ...string) (release func(), err error) {
+	return c.current().Acquire(ctx, key, limits)
 }
 
 const defaultFinishedJobs = 10_000
@@ -198,7 +295,8 @@ func (c *Controller) runnerOptions(parent context.Context, o Options, brief bool
 	return runner.Options{
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
-		Brief: brief, Decode: c.decode,
+		Limits: c.limits,
+		Brief:  brief, Decode: c.decode,
 		Panicked: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
@@ -379,6 +477,7 @@ func (c *Controller) definition(spec, declared Job, around Executor, holdsPendin
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
 		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
 		Input: spec.inputBytes(), After: spec.After,
+		Limits: slices.Sorted(slices.Values(spec.Limits)), LimitKey: spec.LimitKey, Priority: spec.Priority,
 	}
 	d.Encode = func(generation int64) []byte { return s.encode(generation, holdsPending) }
 	if k, ok := spec.Executor.(interface{ keep(index int, value any) }); ok {
@@ -422,15 +521,32 @@ func (c *Controller) Create(ctx context.Context, job Job) error {
 
 func (c *Controller) create(ctx context.Context, r *runner.Runner, job Job) (*runner.Job, error) {
 	job = job.withDefaults()
-	if err := validationError(job.Name, job.validate()); err != nil {
+	if err := validationError(job.Name, append(job.validate(), c.checkLimits(&job)...)); err != nil {
 		return nil, err
 	}
+	return c.createIn(ctx, r, job)
+}
+
+// createIn is create for a job that is valid.
+func (c *Controller) createIn(ctx context.Context, r *runner.Runner, job Job) (*runner.Job, error) {
 	j, err := r.Create(ctx, job.Name, c.define(job, job))
 	if cycle, ok := errors.AsType[*runner.CycleError](err); ok {
 		const path = "spec.after"
 		return nil, validationError(job.Name, []FieldError{invalid(path, cycle.Jobs[1], cycleText(cycle.Jobs))})
 	}
 	return j, err
+}
+
+// checkLimits finds limits that do not exist.
+func (c *Controller) checkLimits(job *Job) []FieldError {
+	var errs []FieldError
+	for i, name := range job.Limits {
+		if !c.limits.Has(name) {
+			path := fmt.Sprintf("spec.limits[%d]", i)
+			errs = append(errs, invalid(path, name, "is no limit of this controller"))
+		}
+	}
+	return errs
 }
 
 // cycleText says how jobs wait for each other.
@@ -454,7 +570,7 @@ func cycleText(jobs []string) string {
 // with its own input.
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job = job.withDefaults()
-	if err := validationError(job.Name, job.validate()); err != nil {
+	if err := validationError(job.Name, append(job.validate(), c.checkLimits(&job)...)); err != nil {
 		return Status{}, err
 	}
 	if c.keep(job) {
@@ -472,7 +588,7 @@ func (c *Controller) applyTo(ctx context.Context, r *runner.Runner, job Job) (St
 	for {
 		j, err := r.Change(ctx, job.Name)
 		if errors.Is(err, ErrNotFound) {
-			if j, err = r.Create(ctx, job.Name, c.define(job, job)); err == nil {
+			if j, err = c.createIn(ctx, r, job); err == nil {
 				return statusNow(j), nil
 			}
 			if errors.Is(err, ErrExists) { // somebody else was faster
@@ -1127,7 +1243,7 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 	if err := validationError(job.Name, job.checkAlone()); err != nil {
 		return Status{}, err
 	}
-	c := &Controller{wrap: o.Wrap}
+	c := &Controller{wrap: o.Wrap, limits: o.runnerLimits()}
 	c.runners.Begin(runner.New(c.runnerOptions(ctx, o, true)))
 	j, err := c.create(ctx, c.current(), job)
 	if err != nil {
@@ -1408,11 +1524,12 @@ type functions struct {
 	executor                Executor
 	around                  *Executor // what Options.Wrap has returned; nil if nothing
 	backoff, restartBackoff Backoff
+	limitKey                func(int) string
 	rules                   []func(error) bool // of the failure policy
 }
 
 func functionsOf(j *Job, around Executor) *functions {
-	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff}
+	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff, limitKey: j.LimitKey}
 	if around != nil {
 		f.around = &around
 	}
@@ -1423,7 +1540,7 @@ func functionsOf(j *Job, around Executor) *functions {
 }
 
 func (f *functions) giveTo(j *Job) {
-	j.Executor, j.Backoff, j.RestartBackoff = f.executor, f.backoff, f.restartBackoff
+	j.Executor, j.Backoff, j.RestartBackoff, j.LimitKey = f.executor, f.backoff, f.restartBackoff, f.limitKey
 	for i, rule := range f.rules {
 		j.FailurePolicy[i].OnError = rule
 	}
@@ -1496,7 +1613,7 @@ func (j *Job) apply(live, before *Job) Job {
 	to, now, was := reflect.ValueOf(&merged).Elem(), reflect.ValueOf(j).Elem(), reflect.ValueOf(before).Elem()
 	for i := range to.NumField() {
 		switch to.Type().Field(i).Name {
-		case "Executor", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
+		case "Executor", "LimitKey", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
 			to.Field(i).Set(now.Field(i))
 		default:
 			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
@@ -1523,8 +1640,9 @@ func (j *Job) functionsFor(spec *Job) Job {
 func sameSpec(a, b Job) bool {
 	backoffs := sameBackoff(a.Backoff, b.Backoff) && sameBackoff(a.RestartBackoff, b.RestartBackoff)
 	for _, j := range []*Job{&a, &b} {
-		j.Labels, j.Annotations = nil, nil                                            // metadata
-		j.Executor, j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil, nil // immutable, or compared
+		j.Labels, j.Annotations = nil, nil // metadata
+		j.Executor, j.LimitKey = nil, nil
+		j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil // immutable, or compared
 	}
 	return backoffs && reflect.DeepEqual(a, b)
 }

@@ -100,6 +100,16 @@
 //   - To deploy without a loss, start the new process, and then shut the old one down
 //     and close its store. What still runs then is interrupted, and not counted.
 //
+// # Jobs that share and wait
+//
+// Of all jobs of a controller, [Options.MaxActive] executors run at once, and of those
+// that name a [Limit] as many as that allows: so many at once, so many in a time, so
+// many for each key. What an attempt needs it gets in one decision. Jobs take turns,
+// those of a higher [Job.Priority] first, though not for ever. One that needs several
+// limits, and was overtaken for a minute by those that need fewer, has them kept for it
+// as they come; if that takes another minute, nothing is kept for a while. A job with
+// [Job.After] starts when other jobs are complete.
+//
 // # Errors
 //
 // All errors are found by errors.Is and errors.As, however they are wrapped.
@@ -191,6 +201,9 @@
 //	-                                   Job.RestartBackoff
 //	-                                   Job.ProgressDeadline
 //	-                                   Job.After
+//	-                                   Job.Limits
+//	-                                   Job.LimitKey
+//	-                                   Job.Priority
 //	-                                   Job.History
 //	-                                   Job.LogLimit
 //	-                                   Job.CheckpointLimit
@@ -202,8 +215,8 @@
 // While a job runs, [Controller.Update] may change Parallelism, BackoffLimit,
 // MaxFailedIndexes, ActiveDeadline, TTLAfterFinished, Suspend and
 // ReplacementPolicy; Completions of an Indexed job together with Parallelism;
-// and Labels, Annotations, the back-offs, History, LogLimit, CheckpointLimit and
-// ResultLimit.
+// and Priority, Labels, Annotations, the back-offs, History, LogLimit, CheckpointLimit
+// and ResultLimit.
 //
 // # Differences from Kubernetes
 //
@@ -378,6 +391,20 @@ type Job struct {
 	// for [Run] and [Map].
 	After []string
 
+	// Limits names the limits of the controller that each attempt needs while it runs,
+	// besides [Options.MaxActive]: see [Limit]. An unknown name is an error. It cannot be
+	// changed. Nil means none. Not for [Run] and [Map].
+	Limits []string
+	// LimitKey says for which key the attempts of an index, or of -1, need those Limits
+	// that are PerKey, such as the customer. It must return soon. If it panics, the
+	// attempt fails as if its executor had. Nil means the empty key.
+	LimitKey func(index int) string `json:"-"`
+	// Priority says whose turn it is at limits and at [Options.MaxActive]: a job of the
+	// next higher priority counts as having come a minute earlier, so that it goes first,
+	// and lets nobody wait for ever. Those of one priority take turns, one attempt each. It
+	// is from -1000 to 1000.
+	Priority int
+
 	// History is how many finished attempts are kept with their logs: the
 	// newest, failed ones preferred. Counters do not depend on it, nor does the last
 	// error of each index that BackoffLimitPerIndex gives up. Nil means 1000. Zero
@@ -511,7 +538,7 @@ func (j *Job) clone() Job {
 	if input, ok := j.Input.(json.RawMessage); ok {
 		c.Input = json.RawMessage(bytes.Clone(input))
 	}
-	c.After = slices.Clone(j.After)
+	c.After, c.Limits = slices.Clone(j.After), slices.Clone(j.Limits)
 	return c
 }
 
@@ -583,6 +610,7 @@ func (j *Job) validate() []FieldError {
 		checkInput(j.Input),
 		nonNegative("spec.progressDeadlineSeconds", &j.ProgressDeadline),
 		j.checkAfter(),
+		j.checkSharing(),
 		nonNegative("spec.history", j.History),
 		nonNegative("spec.logLimit", j.LogLimit),
 		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
@@ -653,6 +681,23 @@ func (j *Job) checkAfter() []FieldError {
 		case slices.Contains(j.After[:i], name):
 			errs = append(errs, FieldError{Field: path, Kind: "Duplicate", Value: name})
 		}
+	}
+	return errs
+}
+
+// checkSharing looks at what the job shares with others, but for whether that exists.
+func (j *Job) checkSharing() []FieldError {
+	var errs []FieldError
+	for i, name := range j.Limits {
+		path := fmt.Sprintf("spec.limits[%d]", i)
+		errs = append(errs, invalidEach(path, name, names.Subdomain(name))...)
+		if slices.Contains(j.Limits[:i], name) {
+			errs = append(errs, FieldError{Field: path, Kind: "Duplicate", Value: name})
+		}
+	}
+	const most = 1000
+	if j.Priority < -most || j.Priority > most {
+		errs = append(errs, invalid("spec.priority", j.Priority, "must be between -1000 and 1000, inclusive"))
 	}
 	return errs
 }
@@ -773,6 +818,7 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
 		immutable("spec.after", slices.Equal(j.After, old.After), rawJSON(fmt.Sprintf("%q", j.After))),
+		immutable("spec.limits", slices.Equal(j.Limits, old.Limits), rawJSON(fmt.Sprintf("%q", j.Limits))),
 		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
 		j.checkInputUpdate(old),
 	)

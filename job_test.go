@@ -151,7 +151,7 @@ func full() *Job {
 			{Action: ActionIgnore, OnConditions: []Condition{{Type: ConditionDisruptionTarget, Status: "True"}}},
 		},
 		SuccessPolicy: []SuccessRule{{SucceededIndexes: new(set("0-2")), SucceededCount: new(1)}},
-		ManagedBy:     new("acme.io/foo"), After: []string{"first"},
+		ManagedBy:     new("acme.io/foo"), After: []string{"first"}, Limits: []string{"db"}, Priority: 1,
 		History: new(10), LogLimit: new(100), CheckpointLimit: new(1000),
 		ResultLimit: new(1001), Input: json.RawMessage(`[1]`),
 	}
@@ -185,7 +185,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	} {
 		*p = 99
 	}
-	*original.ManagedBy, original.After[0] = "x", "x"
+	*original.ManagedBy, original.After[0], original.Limits[0] = "x", "x", "x"
 	*original.SuccessPolicy[0].SucceededIndexes = set("4")
 	original.SuccessPolicy[0] = SuccessRule{}
 	rules := original.FailurePolicy

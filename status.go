@@ -87,8 +87,8 @@ type Status struct {
 	// LastFailure describes the latest failed attempt; nil if none failed.
 	LastFailure *AttemptError `json:"lastFailure,omitempty"`
 	// WaitsFor says what attempts that have not started wait for, such as slots of
-	// [Options.MaxActive] and who has them, or which jobs of [Job.After] are not
-	// complete; empty if nothing holds them back.
+	// [Options.MaxActive] or a [Limit] and who has them, or which jobs of [Job.After]
+	// are not complete; empty if nothing holds them back.
 	WaitsFor string `json:"waitsFor,omitempty"`
 	// Progress is how far the job has come.
 	Progress Progress `json:"progress"`

@@ -35,6 +35,11 @@ type Definition struct {
 	ManagedBy string
 	// After names the jobs that must be complete before this one starts.
 	After []string
+	// Limits are what each attempt needs, for the key that LimitKey, which is user code,
+	// says for its index; nil: for none.
+	Limits   []string
+	LimitKey func(index int) string
+	Priority int
 	// Encode returns the definition as it is stored, without its input and functions.
 	Encode func(generation int64) []byte
 	// Functions are those, and whatever else stays in memory while the job rests.
@@ -55,7 +60,7 @@ func (d *Definition) isDeclared() bool { return d.Execute != nil }
 func (r *Runner) spec(d *Definition) engine.Spec {
 	spec := d.Spec
 	spec.Namespace = r.namespace
-	spec.QueuesStarts = r.slots.isLimited()
+	spec.QueuesStarts = r.slots.isFor(d)
 	return spec
 }
 

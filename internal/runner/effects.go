@@ -52,7 +52,7 @@ func (r *Runner) execute(x *run) {
 // performFor is perform for a goroutine that can execute an attempt, which is
 // returned.
 func (r *Runner) performFor(e *effects) (next *run) {
-	if r.slots.isLimited() {
+	if r.slots.waiting.Load() > 0 {
 		r.slots.handOut(e)
 	}
 	for _, x := range e.list {

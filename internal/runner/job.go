@@ -16,7 +16,6 @@ import (
 	"github.com/runtocompletion/batch/internal/feed"
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/results"
-	"github.com/runtocompletion/batch/internal/turns"
 )
 
 // A Job is a job under a runner: the engine that decides what it does, and the
@@ -42,14 +41,16 @@ type Job struct {
 type body struct {
 	uid         string // of Job.id
 	place       journal.Place
-	turn        turns.Place[*Job]
-	retries     *delay.Sequences // of a job with a Backoff
-	end         *ending          // of the present run
+	queue       *queue            // of attempts without a key; nil until there is one
+	queues      map[string]*queue // of those with one, by key; see Definition.LimitKey
+	unkeyed     []waiting         // attempts whose keys are not known yet
+	isKeying    bool              // keys are being found
+	retries     *delay.Sequences  // of a job with a Backoff
+	end         *ending           // of the present run
 	engine      *engine.Job
 	created     engine.Time
 	due         engine.Time // what alarm is set to
 	generation  int64
-	line        []waiting         // attempts that wait for a slot
 	zombies     map[*run]struct{} // lost attempts whose executors still run
 	checkpoints checkpoint.Book
 	results     *results.Book // nil if there are none yet
@@ -106,7 +107,7 @@ func (r *Runner) newJob(id engine.Identity, def *Definition) *Job {
 // newBody returns a body without its engine.
 func (j *Job) newBody() *body {
 	b := &body{uid: j.id.String(), retries: new(delay.Sequences), end: newEnding(), due: engine.Never}
-	b.place.Source, b.turn.Item = j, j
+	b.place.Source = j
 	if j.r.journal.Keeps() || j.r.reader != nil {
 		b.stored = new(stored)
 		b.checkpoints.IsStored = true
@@ -256,9 +257,12 @@ func (j *Job) carryOutRareLocked(e *effects, act *engine.Action) {
 // startLocked has an attempt executed, or puts it in line for a slot.
 func (j *Job) startLocked(e *effects, a *engine.Attempt) {
 	r := j.ownLocked(a)
-	if j.r.slots.isLimited() {
-		j.line = append(j.line, waiting{a, a.Seq, j.r.now()})
-		j.r.slots.turns.Join(&j.turn)
+	if j.engine.Spec.QueuesStarts {
+		if w := (waiting{a, a.Seq, j.r.now()}); j.def.Load().LimitKey != nil {
+			j.keyLocked(w)
+		} else {
+			j.standLocked(w, "")
+		}
 		return
 	}
 	j.engine.Pin(a)
@@ -305,7 +309,7 @@ func (j *Job) holdLocked(e *effects, reason hold, on bool) {
 		return
 	}
 	if on {
-		j.line = nil // they are asked for again
+		j.emptyLinesLocked() // they are asked for again
 	}
 	acts := j.engine.Step(engine.Event{Kind: engine.Paused, Pause: on, At: j.r.now()})
 	j.carryOutLocked(e, acts)
@@ -354,8 +358,7 @@ func (j *Job) leaveLocked(finished bool) {
 		j.tellEndLocked()
 		j.awaitNothingLocked()
 		j.failures, j.results = nil, nil
-		j.line = nil
-		j.r.slots.leave(j)
+		j.emptyLinesLocked()
 	}
 	live := len(j.engine.Live())+len(j.zombies) > 0
 	j.r.moveOut(j, live)

@@ -75,7 +75,7 @@ func (o *order) pathLocked(wanted string, names []string, seen map[string]bool) 
 // awaitLocked has a job get to know of the ends of those that it waits for. It needs
 // r.mu.
 func (o *order) awaitLocked(j *Job, names []string) {
-	if len(names) == 0 {
+	if len(names) == 0 || j.r.reader != nil { // those of another process are told there
 		return
 	}
 	o.prepareLocked()

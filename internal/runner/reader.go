@@ -158,7 +158,7 @@ func (j *Job) become(read *Job) {
 	j.resting, j.body, j.holds = read.resting, read.body, 0
 	switch {
 	case j.body != nil:
-		j.place.Source, j.turn.Item = j, j
+		j.place.Source = j
 		if end != nil {
 			j.end = end
 		}

@@ -31,6 +31,7 @@ type Options struct {
 	Logger    *slog.Logger // nil: nothing is logged
 	Namespace string       // in messages
 	MaxActive int          // the most executors that run at once; 0: no limit
+	Limits    *Limits      // nil: none
 	// FinishedJobs is how many finished jobs are kept; negative: all.
 	FinishedJobs int
 	Parent       context.Context // of attempts' contexts: when it ends, Shutdown is called soon
@@ -121,7 +122,6 @@ func New(o Options) *Runner {
 		decode:    o.Decode,
 		mayRest:   !o.Brief,
 		clock:     clock.New(),
-		slots:     newSlots(o.MaxActive),
 		journal:   journal.Memory{},
 		release:   func() {},
 		finished:  finished{limit: o.FinishedJobs},
@@ -139,6 +139,7 @@ func New(o Options) *Runner {
 		ended:     make(chan struct{}),
 	}
 	r.subscribed.over, r.subscribed.byName = make(chan struct{}), make(map[string]*subscription)
+	r.slots = newSlots(r, o.MaxActive, o.Limits)
 	_, r.hasDeadline = o.Parent.Deadline()
 	r.claimed, r.forget = context.WithCancel(context.Background())
 	if o.Logger != nil {

@@ -195,6 +195,7 @@ func (r *Runner) stop() {
 	if r.reader != nil {
 		return
 	}
+	r.slots.stop()
 	if r.undeclared != nil {
 		r.undeclared.Stop()
 	}

@@ -84,8 +84,8 @@ func (j *Job) viewLocked(revision uint64) View {
 	if len(j.awaits) > 0 {
 		v.Awaits = j.describeAwaitedLocked()
 	}
-	if v.Pending > 0 && len(j.line) > 0 {
-		v.WaitsFor = j.r.slots.describe()
+	if v.Pending > 0 {
+		v.WaitsFor = j.describeLinesLocked()
 	}
 	return v
 }
