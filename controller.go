@@ -296,7 +296,7 @@ func (c *Controller) runnerOptions(parent context.Context, o Options, brief bool
 		FinishedJobs: cmp.Or(o.FinishedJobs, defaultFinishedJobs),
 		Logger:       o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Parent: parent,
 		Limits: c.limits,
-		Brief:  brief, Decode: c.decode,
+		Brief:  brief, Decode: c.decode, FunctionsOf: functionsOf,
 		Panicked: func(value any, stack []byte) error {
 			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
 		},
@@ -450,8 +450,18 @@ func (d *declarations) isUnchanged(changes int, begin func()) bool {
 
 // A source is what a definition was made of.
 type source struct {
-	spec     Job // with its defaults
-	declared Job // what Create or Apply was given last, with its defaults
+	spec Job // with its defaults
+	// declared is what Create or Apply was given last, with its defaults; nil if that is
+	// spec, as it is for most jobs.
+	declared *Job
+	around   *Executor // what runs in the place of the executor; nil if it is that itself
+}
+
+func (s *source) declaration() *Job {
+	if s.declared == nil {
+		return &s.spec
+	}
+	return s.declared
 }
 
 // around is what runs in the place of an executor; nil if it is the executor itself.
@@ -464,16 +474,19 @@ func (c *Controller) around(executor Executor) Executor {
 
 // define returns the definition of a job. It calls user code: a [PendingExecutor], and
 // Options.Wrap.
-func (c *Controller) define(spec, declared Job) *runner.Definition {
+func (c *Controller) define(spec Job, declared *Job) *runner.Definition {
 	return c.definition(spec, declared, c.around(spec.Executor), holdsPending(spec.Executor))
 }
 
 // definition calls no user code. Around is what runs in the place of the executor, or nil.
-func (c *Controller) definition(spec, declared Job, around Executor, holdsPending bool) *runner.Definition {
-	s := &source{spec, declared}
+func (c *Controller) definition(spec Job, declared *Job, around Executor, holdsPending bool) *runner.Definition {
+	s := &source{spec: spec, declared: declared}
+	if around != nil {
+		s.around = &around
+	}
 	d := &runner.Definition{
 		Spec: spec.engineSpec(holdsPending), ManagedBy: spec.otherManager(), Source: s,
-		Judge:   newJudge(spec.FailurePolicy, c.logPanic).judge,
+		Judge:   c.judge(spec.FailurePolicy),
 		Backoff: makerOf(spec.Backoff), RestartBackoff: makerOf(spec.RestartBackoff),
 		LogLimit: *spec.LogLimit, CheckpointLimit: *spec.CheckpointLimit, ResultLimit: *spec.ResultLimit,
 		Input: spec.inputBytes(), After: spec.After,
@@ -484,7 +497,6 @@ func (c *Controller) definition(spec, declared Job, around Executor, holdsPendin
 		d.Keep = k.keep
 	}
 	if executor := spec.Executor; !isUndeclared(executor) {
-		d.Functions = functionsOf(&spec, around)
 		if around != nil {
 			executor = around
 		}
@@ -500,6 +512,14 @@ func executeWith(executor Executor) func(context.Context, runner.Attempt) error 
 		return func(ctx context.Context, a runner.Attempt) error { return f(ctx, newAttempt(a.Begun())) }
 	}
 	return func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a.Begun())) }
+}
+
+// judge returns what judges errors. Most jobs have no rules for them, and cost nothing.
+func (c *Controller) judge(rules []FailureRule) func(err, stopped error) runner.Verdict {
+	if slices.ContainsFunc(rules, func(r FailureRule) bool { return r.OnError != nil }) {
+		return (&judge{rules, c.logPanic}).judge
+	}
+	return func(err, stopped error) runner.Verdict { return (&judge{log: c.logPanic}).judge(err, stopped) }
 }
 
 // logPanic logs that user code has panicked.
@@ -529,7 +549,7 @@ func (c *Controller) create(ctx context.Context, r *runner.Runner, job Job) (*ru
 
 // createIn is create for a job that is valid.
 func (c *Controller) createIn(ctx context.Context, r *runner.Runner, job Job) (*runner.Job, error) {
-	j, err := r.Create(ctx, job.Name, c.define(job, job))
+	j, err := r.Create(ctx, job.Name, c.define(job, nil))
 	if cycle, ok := errors.AsType[*runner.CycleError](err); ok {
 		const path = "spec.after"
 		return nil, validationError(job.Name, []FieldError{invalid(path, cycle.Jobs[1], cycleText(cycle.Jobs))})
@@ -627,10 +647,10 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	}
 	otherInput := job.checkInputUpdate(&old.spec)
 	if len(otherInput) == 0 || before.Declared {
-		return c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+		return c.revise(j, before, job.apply(&old.spec, old.declaration()), &job)
 	}
 	job.Input = old.spec.Input // the job has waited for its functions: it goes on with what it has
-	done, err = c.revise(j, before, job.apply(&old.spec, &old.declared), job)
+	done, err = c.revise(j, before, job.apply(&old.spec, old.declaration()), &job)
 	if wrong, ok := err.(*ValidationError); ok {
 		wrong.Fields = append(wrong.Fields, otherInput...)
 	}
@@ -641,14 +661,15 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 }
 
 // revise puts a spec in place.
-func (c *Controller) revise(j *runner.Job, before runner.Revision, spec, declared Job) (done bool, err error) {
+func (c *Controller) revise(j *runner.Job, before runner.Revision, spec Job, declared *Job) (done bool, err error) {
 	old := &sourceOf(before.Definition).spec
 	if err := validationError(old.Name, spec.validateUpdate(old)); err != nil {
 		return true, err
 	}
 	same := sameSpec(*old, spec)
-	spec.Input, declared.Input = old.Input, old.Input // equal, and perhaps large: one is enough
-	return j.Revise(before, c.define(spec, declared), !same), nil
+	kept := *declared
+	spec.Input, kept.Input = old.Input, old.Input // equal, and perhaps large: one is enough
+	return j.Revise(before, c.define(spec, &kept), !same), nil
 }
 
 func statusNow(j *runner.Job) Status { return statusOf(j.View(), j.Now()) }
@@ -734,7 +755,7 @@ func (c *Controller) update(j *runner.Job, change func(*Job)) (done bool, err er
 	if !before.Declared && spec.Executor == nil {
 		spec.standIn(&old.spec)
 	}
-	return c.revise(j, before, spec, old.declared)
+	return c.revise(j, before, spec, old.declaration())
 }
 
 // Suspend holds a job: its attempts are stopped, uncounted. Doing it
@@ -1438,7 +1459,7 @@ func (j *Job) merge(difference []byte) error {
 
 // encode calls no user code: whether the executor holds Pending was asked before.
 func (s *source) encode(generation int64, pending bool) []byte {
-	spec, declared := s.spec, s.declared
+	spec, declared := s.spec, *s.declaration()
 	spec.Input, declared.Input = nil, nil // it has a record of its own
 	defaults := savedDefaults()
 	saved := savedJob{Spec: json.RawMessage(spec.difference(&defaults)),
@@ -1479,16 +1500,15 @@ func (c *Controller) decode(definition, input []byte, f any) (runner.SavedJob, e
 	if err != nil {
 		return runner.SavedJob{}, err
 	}
-	declared := spec
+	if input != nil {
+		spec.Input = json.RawMessage(input)
+	}
+	var declared *Job
 	if s.Declared != nil {
-		declared = spec.clone()
+		declared = new(spec.clone())
 		if err := declared.merge(s.Declared); err != nil {
 			return runner.SavedJob{}, err
 		}
-	}
-	if input != nil {
-		spec.Input = json.RawMessage(input)
-		declared.Input = spec.Input
 	}
 	saved := runner.SavedJob{Name: spec.Name, Generation: s.Generation,
 		Definition: c.definition(spec, declared, around, s.HoldsPending), Indexed: spec.CompletionMode == Indexed}
@@ -1528,11 +1548,16 @@ type functions struct {
 	rules                   []func(error) bool // of the failure policy
 }
 
-func functionsOf(j *Job, around Executor) *functions {
-	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff, limitKey: j.LimitKey}
-	if around != nil {
-		f.around = &around
+// functionsOf returns those of the source of a definition; nil if there are only
+// stand-ins.
+func functionsOf(of any) any {
+	s := of.(*source)
+	j := &s.spec
+	if isUndeclared(j.Executor) {
+		return nil
 	}
+	f := &functions{executor: j.Executor, backoff: j.Backoff, restartBackoff: j.RestartBackoff,
+		limitKey: j.LimitKey, around: s.around}
 	for _, rule := range j.FailurePolicy {
 		f.rules = append(f.rules, rule.OnError)
 	}

@@ -31,9 +31,9 @@ func TestWrapIsKeptAtRest(t *testing.T) {
 	}}
 	c.runners.Begin(runner.New(c.runnerOptions(t.Context(), Options{}, false)))
 	job := good().withDefaults()
-	def := c.define(job, job)
+	def := c.define(job, nil)
 	for range 2 {
-		saved, err := c.decode(def.Encode(1), nil, def.Functions)
+		saved, err := c.decode(def.Encode(1), nil, functionsOf(def.Source))
 		require.NoError(t, err)
 		def = saved.Definition
 		require.Equal(t, nothing{}, sourceOf(def).spec.Executor)

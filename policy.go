@@ -578,14 +578,6 @@ type judge struct {
 	log   func(message string, panicked any)
 }
 
-func newJudge(rules []FailureRule, log func(message string, panicked any)) *judge {
-	g := &judge{log: log}
-	if slices.ContainsFunc(rules, func(r FailureRule) bool { return r.OnError != nil }) {
-		g.rules = rules
-	}
-	return g
-}
-
 // judge finds out what an error came to. Stopped is why the attempt had been asked to
 // stop, or nil.
 func (g *judge) judge(err, stopped error) runner.Verdict {

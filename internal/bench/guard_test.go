@@ -146,7 +146,7 @@ func memoryGuards() []guard {
 			ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context"),
 		},
 		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},
-		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 5_000, "inuse")},
+		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 20_000, "inuse")},
 		{"memory of a million completions", 32 << 20, bytesText, ofChild("completions", 1_000_000, "peak")},
 	}
 }

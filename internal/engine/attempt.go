@@ -64,10 +64,13 @@ type Attempt struct {
 	stallAt     Time // when its latest sign of life is looked for
 	retryAt     Time // while retained: when its index may be tried again
 
-	account     account        // how it was counted
 	countedAt   Time           // of a counted failure: the end that its retry delay counts from; otherwise 0
+	account     account        // how it was counted
 	retained    bool           // see Job.retained
 	counts      bool           // while retained: towards the limits
+	permanent   bool           // see Result.Permanent
+	touched     bool           // since the job was saved
+	saved       bool           // there is a record of it
 	holding     bool           // its index cannot be given to another
 	interrupted bool           // by a shutdown
 	exited      bool           // its process has ended under it, which is not its failure
@@ -78,11 +81,8 @@ type Attempt struct {
 	wakeRetry   duequeue.Place // in Job.retries
 	wakeRestart duequeue.Place // in Job.restarting
 	errorRule   int            // see Result.ErrorRule
-	permanent   bool           // see Result.Permanent
 	retryAfter  time.Duration  // see Result.RetryAfter
 	past        *past          // nil unless a run of it has ended, and is followed by another
-	touched     bool           // since the job was saved
-	saved       bool           // there is a record of it
 	next        *Attempt       // in the history
 }
 

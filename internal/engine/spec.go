@@ -12,10 +12,8 @@ const None = -1
 
 // A Spec is what a job is to do, with all defaults resolved.
 type Spec struct {
-	Indexed              bool          // each completion has an index
 	Completions          int           // None: a work queue
 	Parallelism          int           // how many attempts run at once
-	OnFailure            bool          // restart in place
 	BackoffLimit         int           // one more failure than that fails the job
 	BackoffLimitPerIndex int           // likewise for an index; or None
 	MaxFailedIndexes     int           // one more failed index than that fails the job; or None
@@ -24,19 +22,22 @@ type Spec struct {
 	ProgressDeadline     time.Duration // between two signs of life of an attempt; zero: none
 	Grace                time.Duration // that an attempt has to stop
 	TTL                  time.Duration // from the end of the job to its removal; or None
-	Suspend              bool          // nothing runs
-	ReplaceFailed        bool          // replacement policy Failed
 	FailureRules         []FailureRule
 	SuccessRules         []SuccessRule
-	Unmanaged            bool // another controller's
-	HoldsPending         bool // new attempts are Pending until Started
-	QueuesStarts         bool // new attempts and restarts alike wait for Started
-	CustomDelay          bool // ask for retry delays with NeedDelay
-	FixedDelay           bool // every retry delay is Delay
-	Delay                time.Duration
-	CustomRestartDelay   bool // ask for restart delays with NeedRestartDelay
-	History              int  // how many ended attempts are kept
+	Delay                time.Duration // see FixedDelay
+	History              int           // how many ended attempts are kept
 	Container, Namespace string
+
+	Indexed            bool // each completion has an index
+	OnFailure          bool // restart in place
+	Suspend            bool // nothing runs
+	ReplaceFailed      bool // replacement policy Failed
+	Unmanaged          bool // another controller's
+	HoldsPending       bool // new attempts are Pending until Started
+	QueuesStarts       bool // new attempts and restarts alike wait for Started
+	CustomDelay        bool // ask for retry delays with NeedDelay
+	FixedDelay         bool // every retry delay is Delay
+	CustomRestartDelay bool // ask for restart delays with NeedRestartDelay
 }
 
 // perIndex reports whether each index has a limit and delays of its own.

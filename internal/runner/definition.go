@@ -42,8 +42,6 @@ type Definition struct {
 	Priority int
 	// Encode returns the definition as it is stored, without its input and functions.
 	Encode func(generation int64) []byte
-	// Functions are those, and whatever else stays in memory while the job rests.
-	Functions any
 	// Source is what the definition was made of.
 	Source any
 }

@@ -72,6 +72,12 @@ const (
 
 func (e *end) key(name string) string { return fmt.Sprintf("%s%016x/%s", endKey, e.number, name) }
 
+// JobEnds are the ends of a job on their way to its subscriptions.
+type jobEnds struct {
+	noted     []savedEnd     // that have not been collected
+	collected []collectedEnd // that are not known to be durable
+}
+
 // noteEndLocked looks after a step whether the job has ended.
 func (j *Job) noteEndLocked() {
 	wasGone := j.isGone
@@ -79,16 +85,22 @@ func (j *Job) noteEndLocked() {
 	hasEnded := j.hasNewEnd || j.isGone && !wasGone && j.engine.FinishedAt == 0
 	j.hasNewEnd = false
 	if hasEnded && j.r.mayRest { // otherwise nobody can subscribe
-		j.newEnds = append(j.newEnds, savedEnd{View: j.presentLocked(), Removed: j.engine.FinishedAt == 0})
+		if j.ends == nil {
+			j.ends = new(jobEnds)
+		}
+		j.ends.noted = append(j.ends.noted, savedEnd{View: j.presentLocked(), Removed: j.engine.FinishedAt == 0})
 	}
 }
 
 // collectEndsLocked puts what subscriptions are to be told.
 func (j *Job) collectEndsLocked(put func(journal.Record)) {
-	for _, e := range j.newEnds {
-		j.ends = append(j.ends, j.r.subscribed.number(e, put))
+	if j.ends == nil {
+		return
 	}
-	j.newEnds = nil
+	for _, e := range j.ends.noted {
+		j.ends.collected = append(j.ends.collected, j.r.subscribed.number(e, put))
+	}
+	j.ends.noted = nil
 }
 
 // tellEndsLocked hands on the ends that are durable.
@@ -96,9 +108,12 @@ func (j *Job) tellEndsLocked() {
 	if j.stored == nil {
 		j.collectEndsLocked(func(journal.Record) {})
 	}
-	if len(j.ends) > 0 {
+	if j.ends != nil && len(j.ends.collected) > 0 {
 		j.r.subscribed.add(j)
-		j.ends = nil
+		j.ends.collected = nil
+		if j.ends.noted == nil {
+			j.ends = nil
+		}
 	}
 }
 
@@ -136,7 +151,7 @@ func (s *subscriptions) add(j *Job) {
 	}
 	j.r.feed.Changed(&j.entry)
 	revision := j.r.feed.Observe(&j.entry)
-	for _, c := range j.ends {
+	for _, c := range j.ends.collected {
 		c.revision = revision
 		if c.data == nil {
 			c.data = c.ended.encode()

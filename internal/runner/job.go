@@ -56,20 +56,18 @@ type body struct {
 	results     *results.Book // nil if there are none yet
 	lastText    failureText   // of the latest failure
 	unasked     []question    // of a job that has not been declared
-	stuck       error         // why the store refuses what the job has, if it does
-	stuckSince  time.Time
-	hasNewEnd   bool           // it has finished in this step
-	isGone      bool           // as noteEndLocked knows
-	removals    int            // scratch directories that are being removed
-	hasEnded    bool           // others may know that the job has finished
-	hasLeft     bool           // others may know that the job is gone
-	cancelling  *stop          // of attempts, while the job or some of its indexes are cancelled
-	cancelled   *stop          // likewise of the job, once it was
-	failure     *Failure       // of a job that has failed and is gone
-	failures    *failures      // nil if there are none yet
-	newEnds     []savedEnd     // that have not been collected
-	ends        []collectedEnd // that are not known to be durable
-	awaits      []string       // jobs that must be complete first, and were not seen so
+	stuck       *Stall        // of a store that refuses what the job has, if it does
+	hasNewEnd   bool          // it has finished in this step
+	isGone      bool          // as noteEndLocked knows
+	removals    int           // scratch directories that are being removed
+	hasEnded    bool          // others may know that the job has finished
+	hasLeft     bool          // others may know that the job is gone
+	cancelling  *stop         // of attempts, while the job or some of its indexes are cancelled
+	cancelled   *stop         // likewise of the job, once it was
+	failure     *Failure      // of a job that has failed and is gone
+	failures    *failures     // nil if there are none yet
+	ends        *jobEnds      // nil if there are none
+	awaits      []string      // jobs that must be complete first, and were not seen so
 	log         logQueue
 	stored      *stored // nil if nothing outlasts the process
 }

@@ -87,7 +87,7 @@ func (j *Job) hasSettledLocked() bool {
 }
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
-	r := newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
+	r := j.r.newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
 	r.leave(leavings{last: j.lastText, cancelled: j.cancelled}, byIndex{j.failures.rest(), j.results.Rest()})
 	return r
 }
@@ -103,7 +103,7 @@ func (r *rest) leave(l leavings, indexes byIndex) {
 }
 
 // newRest returns a rest without leavings.
-func newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64, definition []byte) *rest {
+func (r *Runner) newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64, definition []byte) *rest {
 	record := restRecord{
 		generation: generation, parallelism: spec.Parallelism, completions: spec.Completions,
 		suspend: spec.Suspend, hasLimit: hasLimit(spec), managedBy: def.ManagedBy,
@@ -111,7 +111,7 @@ func newRest(e engine.Rest, spec *engine.Spec, def *Definition, generation int64
 	}
 	c := compact.Writer()
 	record.code(c)
-	return &rest{data: string(c.Bytes()), functions: def.Functions, kept: e.Kept}
+	return &rest{data: string(c.Bytes()), functions: r.functionsOf(def.Source), kept: e.Kept}
 }
 
 // wakeLocked makes the body of a job that rests.

@@ -104,7 +104,7 @@ func (j *Job) Refused() error {
 	if j.body == nil || j.stuck == nil {
 		return nil
 	}
-	return failedStore(j.stuck)
+	return failedStore(j.stuck.Err)
 }
 
 // DeleteAttempt stops an attempt, as a user does.

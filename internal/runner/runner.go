@@ -41,6 +41,9 @@ type Options struct {
 	// Decode returns what Encode of a definition has written, with the input of its job,
 	// nil if that has none, and its functions, or without them if they are nil.
 	Decode func(definition, input []byte, functions any) (SavedJob, error)
+	// FunctionsOf returns, of the source of a definition, what stays in memory of it while
+	// the job rests.
+	FunctionsOf func(source any) any
 	// Panicked is the error of an executor that has panicked with a value or, with nil,
 	// called runtime.Goexit.
 	Panicked func(value any, stack []byte) error
@@ -57,6 +60,7 @@ type Runner struct {
 	values      context.Context // parent, without its end
 	panicked    func(value any, stack []byte) error
 	decode      func(definition, input []byte, functions any) (SavedJob, error)
+	functionsOf func(source any) any
 	mayRest     bool // see Job.resting
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
@@ -115,28 +119,29 @@ type Trouble struct {
 // New returns a runner that keeps jobs in memory; see Open.
 func New(o Options) *Runner {
 	r := &Runner{
-		namespace: o.Namespace,
-		parent:    o.Parent,
-		values:    context.WithoutCancel(o.Parent),
-		panicked:  o.Panicked,
-		decode:    o.Decode,
-		mayRest:   !o.Brief,
-		clock:     clock.New(),
-		journal:   journal.Memory{},
-		release:   func() {},
-		finished:  finished{limit: o.FinishedJobs},
-		start:     time.Now(),
-		removeAll: os.RemoveAll,
-		jobs:      make(map[string]*Job),
-		creating:  make(map[string]struct{}),
-		awake:     make(map[*Job]struct{}),
-		lingering: make(map[*Job]struct{}),
-		records:   make(map[string][]byte),
-		stopping:  make(chan struct{}),
-		idle:      make(chan struct{}, 1),
-		over:      make(chan struct{}),
-		cutOff:    make(chan struct{}),
-		ended:     make(chan struct{}),
+		namespace:   o.Namespace,
+		parent:      o.Parent,
+		values:      context.WithoutCancel(o.Parent),
+		panicked:    o.Panicked,
+		decode:      o.Decode,
+		functionsOf: o.FunctionsOf,
+		mayRest:     !o.Brief,
+		clock:       clock.New(),
+		journal:     journal.Memory{},
+		release:     func() {},
+		finished:    finished{limit: o.FinishedJobs},
+		start:       time.Now(),
+		removeAll:   os.RemoveAll,
+		jobs:        make(map[string]*Job),
+		creating:    make(map[string]struct{}),
+		awake:       make(map[*Job]struct{}),
+		lingering:   make(map[*Job]struct{}),
+		records:     make(map[string][]byte),
+		stopping:    make(chan struct{}),
+		idle:        make(chan struct{}, 1),
+		over:        make(chan struct{}),
+		cutOff:      make(chan struct{}),
+		ended:       make(chan struct{}),
 	}
 	r.subscribed.over, r.subscribed.byName = make(chan struct{}), make(map[string]*subscription)
 	r.slots = newSlots(r, o.MaxActive, o.Limits)

@@ -90,7 +90,10 @@ func (j *Job) Stored() {
 func (j *Job) Stuck(err error) {
 	var e effects
 	j.lock()
-	j.stuck, j.stuckSince = err, j.r.Now()
+	j.stuck = nil
+	if err != nil {
+		j.stuck = &Stall{Err: err, Since: j.r.Now()}
+	}
 	if err != nil {
 		j.logLocked(slog.LevelError, "store refuses the job, it starts nothing", slog.Any("error", err))
 	} else {

@@ -98,7 +98,7 @@ func (j *Job) stallLocked(v *View) *Stall {
 	case trouble != nil:
 		return &Stall{Err: trouble.Err, Since: trouble.Since}
 	case j.stuck != nil:
-		return &Stall{Err: j.stuck, Since: j.stuckSince}
+		return j.stuck
 	case j.holds&undeclaredHold != 0:
 		return &Stall{Undeclared: true, Since: j.r.start}
 	}
