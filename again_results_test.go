@@ -34,7 +34,9 @@ func perRun(run *int) batch.Job {
 // has neither, in the next process as well, and what stays done keeps its results.
 func TestAgainWithResultsAndFailures(t *testing.T) {
 	first := map[int]string{0: "run 1", 1: "run 1", 3: "run 1", 4: "run 1", 6: "run 1", 7: "run 1"}
-	missing := map[int]string{0: "run 1", 1: "run 1", 2: "run 2", 3: "run 1", 4: "run 1", 5: "run 2", 6: "run 1", 7: "run 1"}
+	missing := map[int]string{
+		0: "run 1", 1: "run 1", 2: "run 2", 3: "run 1", 4: "run 1", 5: "run 2", 6: "run 1", 7: "run 1",
+	}
 	all := map[int]string{0: "run 2", 1: "run 2", 2: "run 2", 3: "run 2", 4: "run 2", 5: "run 2", 6: "run 2", 7: "run 2"}
 	for name, tc := range map[string]struct {
 		o             batch.AgainOptions

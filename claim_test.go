@@ -283,7 +283,8 @@ func TestClaimIsLost(t *testing.T) {
 		}
 		ends := make(chan end, 2)
 		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2),
-			TerminationGracePeriod: new(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			TerminationGracePeriod: new(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context,
+				a batch.Attempt) error {
 				if a.Index == 0 {
 					return nil
 				}

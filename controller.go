@@ -1154,8 +1154,8 @@ func (c *Controller) Stack(job, attempt string) (string, error) {
 
 // DeleteAttempt stops one attempt, given by its name or UID, as deleting its
 // pod would: its context is cancelled with [ErrDeleted]; whether it counts as
-// failed, and when it is replaced, is for the job's policies to say. The error is [ErrNotFound], [ErrAttemptEnded], [ErrShutdown],
-// [ErrStore] or that of ctx.
+// failed, and when it is replaced, is for the job's policies to say. The error is
+// [ErrNotFound], [ErrAttemptEnded], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
 	return c.tellAttempt(ctx, func(r *runner.Runner) error { return r.DeleteAttempt(job, attempt) })
 }

@@ -210,13 +210,20 @@ func TestErrorTexts(t *testing.T) {
 		attempt := attemptsOf(t, c, "backup")[0].Name
 		_, err = c.Get("restore")
 		require.EqualError(t, err, `batch: not found: job "restore"`)
-		require.EqualError(t, c.Create(t.Context(), batch.Job{Name: "backup", Executor: succeed}), `batch: job exists: "backup"`)
+		require.EqualError(
+			t, c.Create(t.Context(), batch.Job{Name: "backup", Executor: succeed}), `batch: job exists: "backup"`,
+		)
 		require.EqualError(t, c.DeleteAttempt(t.Context(), "backup", "x"), `batch: not found: attempt "x" of job "backup"`)
 		err = c.DeleteAttempt(t.Context(), "backup", attempt)
 		require.ErrorIs(t, err, batch.ErrAttemptEnded)
 		require.EqualError(t, err, `batch: attempt ended: "`+attempt+`"`)
-		require.EqualError(t, c.Delete(t.Context(), "backup", "Sideways"), `batch: propagation "Sideways": must be Background, Foreground or Orphan`)
-		require.EqualError(t, c.Delete(t.Context(), "backup", ""), `batch: propagation "": must be Background, Foreground or Orphan`)
+		require.EqualError(
+			t, c.Delete(t.Context(), "backup", "Sideways"),
+			`batch: propagation "Sideways": must be Background, Foreground or Orphan`,
+		)
+		require.EqualError(
+			t, c.Delete(t.Context(), "backup", ""), `batch: propagation "": must be Background, Foreground or Orphan`,
+		)
 		require.EqualError(t, c.Create(t.Context(), batch.Job{Name: "restore"}),
 			`batch: job "restore" is invalid: Executor: Required value: a job needs something to run`)
 	})
@@ -225,7 +232,8 @@ func TestErrorTexts(t *testing.T) {
 func TestCreateReportsEverythingAtOnce(t *testing.T) {
 	c := newController(t, batch.Options{})
 	second := -time.Second
-	err := c.Create(t.Context(), batch.Job{Name: "No", Completions: new(-1), ActiveDeadline: &second, TTLAfterFinished: &second,
+	err := c.Create(t.Context(), batch.Job{Name: "No", Completions: new(-1), ActiveDeadline: &second,
+		TTLAfterFinished:       &second,
 		TerminationGracePeriod: &second, AttemptTimeout: new(time.Duration(0)), History: new(-1), LogLimit: new(-1)})
 	invalid, ok := errors.AsType[*batch.ValidationError](err)
 	require.True(t, ok)
@@ -234,7 +242,8 @@ func TestCreateReportsEverythingAtOnce(t *testing.T) {
 	for _, f := range invalid.Fields {
 		fields = append(fields, f.Field)
 	}
-	require.Equal(t, []string{"metadata.name", "spec.completions", "spec.activeDeadlineSeconds", "spec.ttlSecondsAfterFinished",
+	require.Equal(t, []string{"metadata.name", "spec.completions", "spec.activeDeadlineSeconds",
+		"spec.ttlSecondsAfterFinished",
 		"spec.template.spec.activeDeadlineSeconds", "spec.template.spec.terminationGracePeriodSeconds",
 		"spec.executor", "spec.history", "spec.logLimit"}, fields)
 	for range c.All() {
@@ -246,7 +255,8 @@ func TestCreateReportsEverythingAtOnce(t *testing.T) {
 func TestCopies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
-		job := batch.Job{Name: "j", Labels: map[string]string{"a": "b"}, CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1),
+		job := batch.Job{Name: "j", Labels: map[string]string{"a": "b"}, CompletionMode: batch.Indexed, Completions: new(2),
+			Parallelism:  new(1),
 			BackoffLimit: new(0), BackoffLimitPerIndex: new(0), ManagedBy: nil,
 			FailurePolicy: []batch.FailureRule{{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}},
 			SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-1"), SucceededCount: new(2)}},
@@ -567,11 +577,15 @@ func TestTTL(t *testing.T) {
 		time.Sleep(time.Hour - 2*time.Second)
 		synctest.Wait()
 		get(t, c, "later")
-		require.NoError(t, c.Update(t.Context(), "later", func(j *batch.Job) { j.TTLAfterFinished = new(2 * time.Hour) }), "R292")
+		require.NoError(
+			t, c.Update(t.Context(), "later", func(j *batch.Job) { j.TTLAfterFinished = new(2 * time.Hour) }), "R292",
+		)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		get(t, c, "later")
-		require.NoError(t, c.Update(t.Context(), "never", func(j *batch.Job) { j.TTLAfterFinished = new(time.Minute) }), "R292")
+		require.NoError(
+			t, c.Update(t.Context(), "never", func(j *batch.Job) { j.TTLAfterFinished = new(time.Minute) }), "R292",
+		)
 		synctest.Wait()
 		_, err = c.Get("never")
 		require.ErrorIs(t, err, batch.ErrNotFound, "its time is over")
@@ -599,17 +613,18 @@ func TestDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
-				job := batch.Job{Name: "j", Completions: new(3), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-					if a.Number == 0 {
+				job := batch.Job{Name: "j", Completions: new(3),
+					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						if a.Number == 0 {
+							return nil
+						}
+						fmt.Fprintln(a.Stdout(), "hello")
+						if err := sleep(ctx, time.Hour); err != exit(3) {
+							time.Sleep(10 * time.Second)
+							return err
+						}
 						return nil
-					}
-					fmt.Fprintln(a.Stdout(), "hello")
-					if err := sleep(ctx, time.Hour); err != exit(3) {
-						time.Sleep(10 * time.Second)
-						return err
-					}
-					return nil
-				})}
+					})}
 				mustCreate(t, c, job)
 				synctest.Wait()
 				old := attemptsOf(t, c, "j")[1]
@@ -692,7 +707,9 @@ func TestDisrupt(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
 				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(0),
-					FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}}},
+					FailurePolicy: []batch.FailureRule{{
+						Action: batch.ActionIgnore, OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}},
+					}},
 					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 						if a.Number > 0 {
 							return nil
@@ -705,7 +722,13 @@ func TestDisrupt(t *testing.T) {
 				require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, reason))
 				a := attemptsOf(t, c, "j")[0]
 				require.Equal(t, test.settled, a.Phase == batch.AttemptFailed)
-				require.Equal(t, []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", Reason: reason, LastTransitionTime: time.Now()}}, a.Conditions)
+				require.Equal(
+					t,
+					[]batch.Condition{{
+						Type: batch.ConditionDisruptionTarget, Status: "True", Reason: reason, LastTransitionTime: time.Now(),
+					}},
+					a.Conditions,
+				)
 				s, err := c.Wait(t.Context(), "j")
 				require.NoError(t, err)
 				require.Zero(t, s.Failed, "the rule ignores it")
@@ -727,9 +750,11 @@ func TestMaxActive(t *testing.T) {
 		var running, most atomic.Int32
 		const jobs = 20
 		for i := range jobs {
-			mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", i), CompletionMode: batch.Indexed, Completions: new(10), Parallelism: new(3 + i),
+			mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", i), CompletionMode: batch.Indexed, Completions: new(10),
+				Parallelism:   new(3 + i),
 				RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2],
-				BackoffLimit:  new(1000), Backoff: batch.ConstantBackoff(time.Second), RestartBackoff: batch.ConstantBackoff(time.Second),
+				BackoffLimit:  new(1000), Backoff: batch.ConstantBackoff(time.Second),
+				RestartBackoff: batch.ConstantBackoff(time.Second),
 				Executor: counted(&running, &most, batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 					time.Sleep(time.Duration(a.Index) * time.Second)
 					if a.Number+a.Restarts < a.Index%3 {
@@ -821,7 +846,10 @@ func TestMaxActivePendingAttempts(t *testing.T) {
 				c := newController(t, batch.Options{MaxActive: 1})
 				var ran atomic.Int32
 				mustCreate(t, c, batch.Job{Name: "runs", Executor: takes(time.Hour)})
-				mustCreate(t, c, batch.Job{Name: "waits", Parallelism: new(10), Completions: new(20), Executor: fn(func(context.Context) error { ran.Add(1); return nil })})
+				mustCreate(t, c, batch.Job{
+					Name: "waits", Parallelism: new(10), Completions: new(20),
+					Executor: fn(func(context.Context) error { ran.Add(1); return nil }),
+				})
 				mustCreate(t, c, batch.Job{Name: "last", Executor: succeed})
 				require.Equal(t, 10, get(t, c, "waits").Pending)
 				for _, a := range attemptsOf(t, c, "waits") {
@@ -846,16 +874,17 @@ func TestMaxActivePendingAttempts(t *testing.T) {
 func TestPendingAttemptHasNoPast(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{MaxActive: 1})
-		mustCreate(t, c, batch.Job{Name: "j", History: new(0), Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			if a.Number > 0 {
-				return nil
-			}
-			time.Sleep(time.Second)
-			fmt.Fprintln(a.Stdout(), "old")
-			a.SetOutput("old")
-			a.Progress(1, 2, "old")
-			return errDisk
-		})})
+		mustCreate(t, c, batch.Job{Name: "j", History: new(0), Backoff: batch.ConstantBackoff(0),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Number > 0 {
+					return nil
+				}
+				time.Sleep(time.Second)
+				fmt.Fprintln(a.Stdout(), "old")
+				a.SetOutput("old")
+				a.Progress(1, 2, "old")
+				return errDisk
+			})})
 		mustCreate(t, c, batch.Job{Name: "other", Executor: untilDone})
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -979,12 +1008,13 @@ func TestLogsThatAreDropped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
 		for _, limit := range []int{0, 200} {
-			mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", limit), LogLimit: &limit, Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				for i := range 100 {
-					fmt.Fprintln(a.Stdout(), i)
-				}
-				return nil
-			})})
+			mustCreate(t, c, batch.Job{Name: fmt.Sprint("j", limit), LogLimit: &limit,
+				Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+					for i := range 100 {
+						fmt.Fprintln(a.Stdout(), i)
+					}
+					return nil
+				})})
 		}
 		_, err := c.Wait(t.Context(), "j200")
 		require.NoError(t, err)
@@ -1025,7 +1055,10 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, []batch.Event{
 			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 0", At: at(0)},
 			{Type: "Normal", Reason: "SuccessfulCreate", Message: "Created pod: attempt 1", At: at(10 * time.Second)},
-			{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit", At: at(10 * time.Second)},
+			{
+				Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "Job has reached the specified backoff limit",
+				At: at(10 * time.Second),
+			},
 		}, events("fails"))
 
 		start = time.Now()
@@ -1103,7 +1136,13 @@ func TestWatch(t *testing.T) {
 				break
 			}
 		}
-		require.Equal(t, []string{"MODIFIED a Running", "MODIFIED a Complete", "ADDED b Suspended", "DELETED b Terminating", "DELETED a Complete"}, seen)
+		require.Equal(
+			t,
+			[]string{
+				"MODIFIED a Running", "MODIFIED a Complete", "ADDED b Suspended", "DELETED b Terminating", "DELETED a Complete",
+			},
+			seen,
+		)
 	})
 }
 
@@ -1203,7 +1242,8 @@ func TestManyWatchers(t *testing.T) {
 	for i := range jobs {
 		wg.Go(func() {
 			name := fmt.Sprint("j", i)
-			if err := c.Create(t.Context(), batch.Job{Name: name, Completions: new(20), Parallelism: new(2), Executor: succeed}); err != nil {
+			if err := c.Create(t.Context(), batch.Job{Name: name, Completions: new(20), Parallelism: new(2),
+				Executor: succeed}); err != nil {
 				t.Error(err)
 			}
 			if _, err := c.Wait(t.Context(), name); err != nil {
@@ -1231,7 +1271,9 @@ func testSoftShutdown(t *testing.T, limit int) {
 	mustCreate(t, c, batch.Job{Name: "retries", Executor: fails(errDisk)})
 	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, Executor: fails(errDisk)})
 	mustCreate(t, c, batch.Job{Name: "suspended", Suspend: true, Executor: succeed})
-	mustCreate(t, c, batch.Job{Name: "timed", AttemptTimeout: new(10 * time.Minute), BackoffLimit: new(0), Executor: untilDone})
+	mustCreate(t, c, batch.Job{
+		Name: "timed", AttemptTimeout: new(10 * time.Minute), BackoffLimit: new(0), Executor: untilDone,
+	})
 	time.Sleep(time.Second)
 	mustCreate(t, c, batch.Job{Name: "pending", Parallelism: new(9), Completions: new(9), Executor: takes(2 * time.Hour)})
 	start := time.Now()
@@ -1270,10 +1312,19 @@ func TestHardShutdown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
 		obeys := fn(func(ctx context.Context) error { <-ctx.Done(); time.Sleep(4 * time.Second); return context.Cause(ctx) })
-		mustCreate(t, c, batch.Job{Name: "obeys", Parallelism: new(3), Completions: new(5), BackoffLimit: new(0), Executor: obeys})
-		mustCreate(t, c, batch.Job{Name: "succeeds", Parallelism: new(1), Completions: new(2), TerminationGracePeriod: new(time.Minute),
-			Executor: fn(func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Minute - time.Second); return nil })})
-		mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(0), Executor: obeys})
+		mustCreate(t, c, batch.Job{
+			Name: "obeys", Parallelism: new(3), Completions: new(5), BackoffLimit: new(0), Executor: obeys,
+		})
+		mustCreate(t, c, batch.Job{Name: "succeeds", Parallelism: new(1), Completions: new(2),
+			TerminationGracePeriod: new(time.Minute),
+			Executor: fn(func(ctx context.Context) error {
+				<-ctx.Done()
+				time.Sleep(time.Minute - time.Second)
+				return nil
+			})})
+		mustCreate(t, c, batch.Job{
+			Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(0), Executor: obeys,
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()
@@ -1347,7 +1398,9 @@ func TestConcurrentShutdowns(t *testing.T) {
 		for i := range 20 {
 			wg.Go(func() {
 				for k := range 20 {
-					err := c.Create(t.Context(), batch.Job{Name: fmt.Sprintf("j%d-%d", i, k), Completions: new(3), Parallelism: new(2), Executor: takes(time.Second)})
+					err := c.Create(t.Context(), batch.Job{
+						Name: fmt.Sprintf("j%d-%d", i, k), Completions: new(3), Parallelism: new(2), Executor: takes(time.Second),
+					})
 					if err != nil && !errors.Is(err, batch.ErrShutdown) {
 						t.Error(err)
 					}
@@ -1384,18 +1437,35 @@ func TestRun(t *testing.T) {
 		reason string
 		err    error
 	}{
-		"it completes":               {batch.Job{Executor: succeed}, 0, "Complete", "", nil},
-		"it fails":                   {batch.Job{BackoffLimit: new(1), Executor: fails(errDisk)}, 0, "Failed", batch.ReasonBackoffLimitExceeded, errDisk},
-		"it needs nothing":           {batch.Job{Completions: new(0), Executor: fails(errDisk)}, 0, "Complete", "", nil},
-		"it has no time":             {batch.Job{ActiveDeadline: new(time.Duration(0)), Executor: fails(errDisk)}, 0, "Failed", batch.ReasonDeadlineExceeded, nil},
-		"it is removed at once":      {batch.Job{TTLAfterFinished: new(time.Duration(0)), Executor: succeed}, 0, "Complete", "", nil},
-		"it fails and is removed":    {batch.Job{TTLAfterFinished: new(time.Duration(0)), BackoffLimit: new(0), Executor: fails(errDisk)}, 0, "Failed", batch.ReasonBackoffLimitExceeded, errDisk},
-		"its context ends":           {batch.Job{Executor: untilDone}, time.Minute, "Running", "", errCause},
-		"it succeeds when cancelled": {batch.Job{Executor: fn(func(ctx context.Context) error { <-ctx.Done(); return nil })}, time.Minute, "Running", "", errCause},
-		"its context ends in a wait": {batch.Job{Backoff: batch.ConstantBackoff(time.Hour), Executor: fails(errDisk)}, time.Minute, "Running", "", errCause},
-		"it was suspended":           {batch.Job{Suspend: true, Executor: succeed}, time.Minute, "Suspended", "", errCause},
-		"it is paused":               {batch.Job{Parallelism: new(0), Executor: succeed}, time.Minute, "Running", "", errCause},
-		"it is another's":            {batch.Job{ManagedBy: new("example.com/other"), Executor: succeed}, time.Minute, "Running", "", errCause},
+		"it completes": {batch.Job{Executor: succeed}, 0, "Complete", "", nil},
+		"it fails": {
+			batch.Job{BackoffLimit: new(1), Executor: fails(errDisk)}, 0, "Failed", batch.ReasonBackoffLimitExceeded, errDisk,
+		},
+		"it needs nothing": {batch.Job{Completions: new(0), Executor: fails(errDisk)}, 0, "Complete", "", nil},
+		"it has no time": {
+			batch.Job{ActiveDeadline: new(time.Duration(0)), Executor: fails(errDisk)}, 0, "Failed",
+			batch.ReasonDeadlineExceeded, nil,
+		},
+		"it is removed at once": {
+			batch.Job{TTLAfterFinished: new(time.Duration(0)), Executor: succeed}, 0, "Complete", "", nil,
+		},
+		"it fails and is removed": {
+			batch.Job{TTLAfterFinished: new(time.Duration(0)), BackoffLimit: new(0), Executor: fails(errDisk)}, 0, "Failed",
+			batch.ReasonBackoffLimitExceeded, errDisk,
+		},
+		"its context ends": {batch.Job{Executor: untilDone}, time.Minute, "Running", "", errCause},
+		"it succeeds when cancelled": {
+			batch.Job{Executor: fn(func(ctx context.Context) error { <-ctx.Done(); return nil })}, time.Minute, "Running", "",
+			errCause,
+		},
+		"its context ends in a wait": {
+			batch.Job{Backoff: batch.ConstantBackoff(time.Hour), Executor: fails(errDisk)}, time.Minute, "Running", "", errCause,
+		},
+		"it was suspended": {batch.Job{Suspend: true, Executor: succeed}, time.Minute, "Suspended", "", errCause},
+		"it is paused":     {batch.Job{Parallelism: new(0), Executor: succeed}, time.Minute, "Running", "", errCause},
+		"it is another's": {
+			batch.Job{ManagedBy: new("example.com/other"), Executor: succeed}, time.Minute, "Running", "", errCause,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -1426,10 +1496,11 @@ func TestRunDoesNotBegin(t *testing.T) {
 	_, ok := errors.AsType[*batch.ValidationError](err)
 	require.True(t, ok)
 	require.Zero(t, status)
-	_, err = batch.Run(ended(errCause), batch.Job{Name: "j", Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
-		t.Error("it ran")
-		return nil
-	})})
+	_, err = batch.Run(ended(errCause), batch.Job{Name: "j",
+		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+			t.Error("it ran")
+			return nil
+		})})
 	require.ErrorIs(t, err, errCause)
 }
 
@@ -1439,7 +1510,10 @@ func TestRunAbandons(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
 		defer cancel()
 		start := time.Now()
-		status, err := batch.Run(ctx, batch.Job{Name: "j", TerminationGracePeriod: new(time.Minute), Executor: fn(func(context.Context) error { <-release; return nil })})
+		status, err := batch.Run(ctx, batch.Job{
+			Name: "j", TerminationGracePeriod: new(time.Minute),
+			Executor: fn(func(context.Context) error { <-release; return nil }),
+		})
 		require.ErrorIs(t, err, errCause)
 		_, ok := errors.AsType[*batch.AbandonedError](err)
 		require.True(t, ok)
@@ -1459,35 +1533,43 @@ func TestMap(t *testing.T) {
 		reason string
 		took   time.Duration
 	}{
-		"all is well":   {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
-		"no items":      {batch.Job{}, nil, double, []int{}, "", 0},
-		"one at a time": {batch.Job{Parallelism: new(1)}, []int{1, 2, 3}, func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "", 3 * time.Second},
-		"an item is retried": {batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, []int{1, 2}, func(ctx context.Context, n int) (int, error) {
-			a, ok := batch.AttemptFrom(ctx)
-			require.True(t, ok)
-			if n == 1 && a.Number < 2 {
-				return 77, errDisk
-			}
-			return a.Number, nil
-		}, []int{2, 0}, "", 30 * time.Second},
-		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(10 * time.Second)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
+		"all is well": {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
+		"no items":    {batch.Job{}, nil, double, []int{}, "", 0},
+		"one at a time": {
+			batch.Job{Parallelism: new(1)}, []int{1, 2, 3},
+			func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "",
+			3 * time.Second,
+		},
+		"an item is retried": {batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, []int{1, 2},
+			func(ctx context.Context, n int) (int, error) {
+				a, ok := batch.AttemptFrom(ctx)
+				require.True(t, ok)
+				if n == 1 && a.Number < 2 {
+					return 77, errDisk
+				}
+				return a.Number, nil
+			}, []int{2, 0}, "", 30 * time.Second},
+		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1),
+			Backoff: batch.ConstantBackoff(10 * time.Second)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
 			if n == 2 {
 				return 77, errDisk
 			}
 			return n, nil
 		}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 10 * time.Second},
-		"an item panics": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(0)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
-			if n == 2 {
-				panic("gotcha")
-			}
-			return n, nil
-		}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 0},
-		"a common limit": {batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
-			if n == 2 {
-				return 0, errDisk
-			}
-			return n, nil
-		}, []int{1, 0, 0}, batch.ReasonBackoffLimitExceeded, 0},
+		"an item panics": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(0)}, []int{1, 2, 3},
+			func(_ context.Context, n int) (int, error) {
+				if n == 2 {
+					panic("gotcha")
+				}
+				return n, nil
+			}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 0},
+		"a common limit": {batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, []int{1, 2, 3},
+			func(_ context.Context, n int) (int, error) {
+				if n == 2 {
+					return 0, errDisk
+				}
+				return n, nil
+			}, []int{1, 0, 0}, batch.ReasonBackoffLimitExceeded, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -1511,21 +1593,23 @@ func TestMapIsCancelled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
 		defer cancel()
-		got, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(3)}, []int{1, 100, 2}, func(ctx context.Context, n int) (string, error) {
-			return fmt.Sprint(n), func() error {
-				if err := sleep(ctx, time.Duration(n)*time.Second); err != exit(3) {
-					return err
-				}
-				return nil
-			}()
-		})
+		got, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(3)}, []int{1, 100, 2},
+			func(ctx context.Context, n int) (string, error) {
+				return fmt.Sprint(n), func() error {
+					if err := sleep(ctx, time.Duration(n)*time.Second); err != exit(3) {
+						return err
+					}
+					return nil
+				}()
+			})
 		require.ErrorIs(t, err, errCause)
 		require.Equal(t, []string{"1", "", "2"}, got)
 	})
 }
 
 func TestMapForbids(t *testing.T) {
-	_, err := batch.Map(t.Context(), batch.Job{Name: "map", Executor: succeed, Completions: new(1), CompletionMode: batch.NonIndexed},
+	_, err := batch.Map(t.Context(), batch.Job{Name: "map", Executor: succeed, Completions: new(1),
+		CompletionMode: batch.NonIndexed},
 		[]int{1}, (func(context.Context, int) (int, error))(nil))
 	require.EqualError(t, err, `batch: job "map" is invalid: Executor: Required value: the function of Map is nil; `+
 		`Executor: Forbidden: is set by Map; Completions: Forbidden: is set by Map; CompletionMode: Forbidden: is set by Map`)
@@ -1552,8 +1636,9 @@ func TestTenThousandJobs(t *testing.T) {
 				wg.Go(func() {
 					for i := range each {
 						name := fmt.Sprintf("j%d-%d", w, i)
-						err := c.Create(t.Context(), batch.Job{Name: name, CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(2),
-							Backoff: batch.ConstantBackoff(0), Executor: executor})
+						err := c.Create(t.Context(), batch.Job{Name: name, CompletionMode: batch.Indexed, Completions: new(3),
+							Parallelism: new(2),
+							Backoff:     batch.ConstantBackoff(0), Executor: executor})
 						status, waitErr := c.Wait(t.Context(), name)
 						if err != nil || waitErr != nil || status.Succeeded != 3 || status.Failed != 1 {
 							t.Errorf("%v, %v: %v", err, waitErr, status)
@@ -1596,8 +1681,10 @@ func TestConcurrentUse(t *testing.T) {
 				ctx := t.Context()
 				for i := range 60 {
 					name := names[(w+i)%len(names)]
-					c.Create(ctx, batch.Job{Name: name, CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5), Backoff: batch.ConstantBackoff(time.Millisecond),
-						BackoffLimit: new(100), RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2], Executor: executor})
+					c.Create(ctx, batch.Job{Name: name, CompletionMode: batch.Indexed, Completions: new(5), Parallelism: new(5),
+						Backoff:      batch.ConstantBackoff(time.Millisecond),
+						BackoffLimit: new(100), RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2],
+						Executor: executor})
 					switch (w + i) % 8 {
 					case 0:
 						c.Suspend(ctx, name)
@@ -1632,7 +1719,12 @@ func TestConcurrentUse(t *testing.T) {
 		time.Sleep(time.Minute)
 		for _, name := range names {
 			if s, err := c.Get(name); err == nil && !s.Finished() {
-				require.NoError(t, c.Update(t.Context(), name, func(j *batch.Job) { j.Suspend, j.Completions, j.Parallelism = false, new(5), new(5) }))
+				require.NoError(
+					t,
+					c.Update(t.Context(), name, func(j *batch.Job) {
+						j.Suspend, j.Completions, j.Parallelism = false, new(5), new(5)
+					}),
+				)
 				s, err = c.Wait(t.Context(), name)
 				require.True(t, err != nil || s.Succeeded == 5, "%v", s)
 			}
@@ -1653,7 +1745,9 @@ type sightings struct {
 func (s *sightings) add(t *testing.T, status batch.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := fmt.Sprint(status.Succeeded, status.Failed, status.Active, status.Ready, status.CompletedIndexes.Len(), status.State())
+	text := fmt.Sprint(
+		status.Succeeded, status.Failed, status.Active, status.Ready, status.CompletedIndexes.Len(), status.State(),
+	)
 	if before, ok := s.all[status.Revision]; ok && before != text {
 		t.Errorf("revision %d is %s and %s", status.Revision, before, text)
 	}
@@ -1673,7 +1767,8 @@ func TestLookingAtAFastJob(t *testing.T) {
 				c := newController(t, batch.Options{Logger: slog.New(slog.DiscardHandler)})
 				defer func() { require.NoError(t, c.Shutdown(t.Context())) }()
 				var calls, failures atomic.Int64
-				job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Parallelism: new(5), BackoffLimit: new(n), Backoff: batch.ConstantBackoff(0), History: new(100),
+				job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Parallelism: new(5), BackoffLimit: new(n),
+					Backoff: batch.ConstantBackoff(0), History: new(100),
 					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 						switch call := calls.Add(1); {
 						case call%5003 == 0:
@@ -1785,15 +1880,16 @@ func TestFastJobIsWatched(t *testing.T) {
 				const n, first, second = 1000, 500, 501
 				watched, goOn := make(chan struct{}), make(chan struct{})
 				calls := 0
-				mustCreate(t, c, batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
-					switch calls++; calls {
-					case first:
-						<-watched
-					case second:
-						<-goOn
-					}
-					return nil
-				})})
+				mustCreate(t, c, batch.Job{Name: "job", CompletionMode: mode, Completions: new(n),
+					Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error {
+						switch calls++; calls {
+						case first:
+							<-watched
+						case second:
+							<-goOn
+						}
+						return nil
+					})})
 				synctest.Wait()
 				var seen []int
 				for change, err := range c.Watch(t.Context(), 0) {

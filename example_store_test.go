@@ -79,7 +79,9 @@ func ExampleStore() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	asked := batch.Job{Name: "reindex-for-jane", Labels: map[string]string{"kind": "reindex"}, Suspend: true, Executor: kinds["reindex"]}
+	asked := batch.Job{
+		Name: "reindex-for-jane", Labels: map[string]string{"kind": "reindex"}, Suspend: true, Executor: kinds["reindex"],
+	}
 	if err := c.Create(ctx, asked); err != nil {
 		log.Fatal(err)
 	}
@@ -187,15 +189,18 @@ func ExampleIteration() {
 			if result.ResumedFrom != nil {
 				fmt.Println("went on behind line", *result.ResumedFrom)
 			}
-			fmt.Println(result.Done, "done, skipped:", result.Skipped, "error:", err)
+			fmt.Println(result.Done, "done, skipped:", result.Skipped)
+			fmt.Println("error:", err)
 			return err
 		}),
 	})
 	fmt.Println(sum, err)
 	// Output:
-	// 3 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax] error: batch: item at cursor 5: connection reset
+	// 3 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax]
+	// error: batch: item at cursor 5: connection reset
 	// went on behind line 4
-	// 5 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax] error: <nil>
+	// 5 done, skipped: [batch: item at cursor 4: strconv.Atoi: parsing "one": invalid syntax]
+	// error: <nil>
 	// 22 <nil>
 }
 

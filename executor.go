@@ -468,10 +468,13 @@ type Iteration[T, C any] struct {
 func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], error) {
 	const longestName = 50
 	if len(it.Name) > longestName {
-		return Iterated[C]{}, fmt.Errorf("batch: name of an iteration: %d bytes: at most %d are allowed", len(it.Name), longestName)
+		return Iterated[C]{}, fmt.Errorf(
+			"batch: name of an iteration: %d bytes: at most %d are allowed", len(it.Name), longestName,
+		)
 	}
 	work := iterate.Work[T, C]{Items: it.Items, Cursor: it.Cursor, Do: it.Do, DoChunk: it.DoChunk,
-		ChunkSize: it.ChunkSize, Parallelism: it.Parallelism, MaxSkipped: it.MaxSkipped, SkipOn: it.SkipOn, SaveEvery: it.SaveEvery}
+		ChunkSize: it.ChunkSize, Parallelism: it.Parallelism, MaxSkipped: it.MaxSkipped, SkipOn: it.SkipOn,
+		SaveEvery: it.SaveEvery}
 	r, err := iterate.Run(ctx, work, iterationCheckpoint{a, "iteration/" + it.Name}, it.hooks(a))
 	done := Iterated[C]{Done: r.Done, Unlisted: r.Unlisted, ResumedFrom: r.ResumedFrom}
 	for _, s := range r.Skipped {

@@ -726,7 +726,9 @@ func (j *Job) checkIndexing() []FieldError {
 		if j.Completions == nil {
 			errs = append(errs, required("spec.completions", "when completion mode is Indexed"))
 		} else if j.MaxFailedIndexes != nil && *j.MaxFailedIndexes > *j.Completions {
-			errs = append(errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, "must be less than or equal to completions"))
+			errs = append(
+				errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, "must be less than or equal to completions"),
+			)
 		}
 	case NonIndexed:
 		if j.BackoffLimitPerIndex != nil {
@@ -798,7 +800,9 @@ func (c *Command) check(path string) []FieldError {
 	}
 	for i, entry := range c.Env {
 		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" || strings.ContainsRune(entry, 0) {
-			errs = append(errs, invalid(fmt.Sprintf("%s.env[%d]", path, i), entry, `must have the form "NAME=value", without a zero byte`))
+			errs = append(
+				errs, invalid(fmt.Sprintf("%s.env[%d]", path, i), entry, `must have the form "NAME=value", without a zero byte`),
+			)
 		}
 	}
 	return errs
@@ -814,8 +818,13 @@ func (j *Job) validateUpdate(old *Job) []FieldError {
 		j.checkCompletionsUpdate(old),
 		immutable("spec.template", j.sameTemplate(old), someObject),
 		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, j.CompletionMode),
-		immutable("spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy)),
-		immutable("spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex), valueOrNull(j.BackoffLimitPerIndex)),
+		immutable(
+			"spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy),
+		),
+		immutable(
+			"spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex),
+			valueOrNull(j.BackoffLimitPerIndex),
+		),
 		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
 		immutable("spec.after", slices.Equal(j.After, old.After), rawJSON(fmt.Sprintf("%q", j.After))),
 		immutable("spec.limits", slices.Equal(j.Limits, old.Limits), rawJSON(fmt.Sprintf("%q", j.Limits))),

@@ -205,8 +205,9 @@ var excuses = map[string]struct {
 	"policy-unknown-operator": {"a type of Go: In and NotIn are fields", []string{notAJob}},
 	"completions-above-int32": {"counts are ints", nil},
 	"restart-unset":           {"R39: RestartPolicy has a default here, and a Job has no template", []string{notAJob}},
-	"restart-unknown": {"R89: the pod's own validation reports it a second time", []string{"NotSupported spec.template.spec.restartPolicy: " +
-		`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
+	"restart-unknown": {"R89: the pod's own validation reports it a second time",
+		[]string{"NotSupported spec.template.spec.restartPolicy: " +
+			`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
 	"template-no-containers":          {"R89: a Job has one executor, and no template", []string{notAJob}},
 	"template-container-no-image":     {"R89: a Job has one executor, and no template", []string{notAJob}},
 	"template-duplicate-containers":   {"R89: a Job has one executor, and no template", []string{notAJob}},
@@ -219,12 +220,15 @@ var excuses = map[string]struct {
 	"max-failed-required":             {"R64: no size caps", nil},
 	"max-failed-large-too-many":       {"R66: no size caps", nil},
 	"max-failed-large-parallelism":    {"R65: no size caps", nil},
-	"max-failed-100000":               {"R63: no size caps", []string{"Invalid spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions"}},
-	"policy-21-rules":                 {"R69: no size caps", nil},
-	"policy-256-values":               {"R77: no size caps", nil},
-	"policy-21-conditions":            {"R80: no size caps", nil},
-	"success-21-rules":                {"R83: no size caps", nil},
-	"managed-by-too-long":             {"R14, R58: no size caps", nil},
+	"max-failed-100000": {
+		"R63: no size caps",
+		[]string{"Invalid spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions"},
+	},
+	"policy-21-rules":      {"R69: no size caps", nil},
+	"policy-256-values":    {"R77: no size caps", nil},
+	"policy-21-conditions": {"R80: no size caps", nil},
+	"success-21-rules":     {"R83: no size caps", nil},
+	"managed-by-too-long":  {"R14, R58: no size caps", nil},
 }
 
 func TestRecordedValidation(t *testing.T) {

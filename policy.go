@@ -423,7 +423,9 @@ func (j *Job) checkSuccessPolicy() []FieldError {
 	case j.CompletionMode != Indexed: // what its rules say does not matter
 		return []FieldError{invalid(path, someObject, "requires indexed completion mode")}
 	case len(j.SuccessPolicy) == 0:
-		return []FieldError{required(path+".rules", "at least one rules must be specified when the successPolicy is specified")}
+		return []FieldError{
+			required(path+".rules", "at least one rules must be specified when the successPolicy is specified"),
+		}
 	case j.Completions == nil: // which is reported; rules cannot be held against it
 		return nil
 	}
@@ -465,7 +467,8 @@ func (r SuccessRule) checkCount(completions, size int, path string) []FieldError
 	}
 	if r.SucceededIndexes != nil && count > size {
 		errs = append(errs, invalid(path, count,
-			fmt.Sprintf("must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)", size)))
+			fmt.Sprintf("must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)",
+				size)))
 	}
 	return errs
 }

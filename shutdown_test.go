@@ -160,7 +160,9 @@ func TestShutdownByAnExecutor(t *testing.T) {
 						other, err := batch.New(t.Context(), batch.Options{})
 						return errors.Join(err, other.Shutdown(ctx), c.Shutdown(with(ctx)))
 					})})
-				require.ErrorContains(t, err, "batch: shutdown by an executor or receiver of the controller: it would wait for itself")
+				require.ErrorContains(
+					t, err, "batch: shutdown by an executor or receiver of the controller: it would wait for itself",
+				)
 				require.Equal(t, "Failed", status.State())
 				mustCreate(t, c, batch.Job{Name: "it-goes-on", Executor: succeed})
 			})

@@ -219,7 +219,9 @@ func (s Status) Explain() string {
 		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
 	}
 	if c, ok := s.Condition(ConditionFailed); ok {
-		return fmt.Sprintf("failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, s.lastFailure("; ", ""))
+		return fmt.Sprintf(
+			"failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, s.lastFailure("; ", ""),
+		)
 	}
 	for _, t := range []string{ConditionFailureTarget, ConditionSuccessCriteriaMet} {
 		if c, ok := s.Condition(t); ok {
@@ -712,7 +714,9 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 		Restarts: v.Restarts, Runs: runs, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
 		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
-		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: Progress{Done: v.Progress.Done, Total: v.Progress.Total, Phase: v.Progress.Phase},
+		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: Progress{
+			Done: v.Progress.Done, Total: v.Progress.Total, Phase: v.Progress.Phase,
+		},
 	}
 }
 

@@ -61,16 +61,17 @@ func TestExplain(t *testing.T) {
 			want: "the job failed 3 times with exit code 3 (exit), next try at {30s}; 1 of 1 slots busy",
 		},
 		"an index waits for its retry, others run": {
-			job: indexed(4, batch.Job{BackoffLimitPerIndex: new(3), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-				switch {
-				case a.Index == 0:
-					return exit(3)
-				case a.Index == 1:
+			job: indexed(4, batch.Job{BackoffLimitPerIndex: new(3),
+				Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+					switch {
+					case a.Index == 0:
+						return exit(3)
+					case a.Index == 1:
+						return nil
+					}
+					<-ctx.Done()
 					return nil
-				}
-				<-ctx.Done()
-				return nil
-			})}), after: time.Minute,
+				})}), after: time.Minute,
 			state: "Running", line: "j: Running, 1/4 succeeded, 2 failed, 2 active",
 			want: "index 0 failed 3 times with exit code 3 (exit), next try at {1m10s}; 2 of 4 slots busy",
 		},
@@ -106,11 +107,15 @@ func TestExplain(t *testing.T) {
 			want: "suspended, with 2 attempts still stopping; waits to be resumed",
 		},
 		"it is paused": {
-			job: batch.Job{Parallelism: new(0), Completions: new(3), Executor: succeed}, state: "Running", line: "j: Running, 0/3 succeeded, 0 failed",
+			job: batch.Job{
+				Parallelism: new(0), Completions: new(3), Executor: succeed,
+			}, state: "Running", line: "j: Running, 0/3 succeeded, 0 failed",
 			want: "paused: parallelism is 0",
 		},
 		"it is another's": {
-			job: batch.Job{ManagedBy: new("example.com/other"), Executor: succeed}, state: "Running", line: "j: Running, 0/1 succeeded, 0 failed",
+			job: batch.Job{
+				ManagedBy: new("example.com/other"), Executor: succeed,
+			}, state: "Running", line: "j: Running, 0/1 succeeded, 0 failed",
 			want: "left to another controller: example.com/other",
 		},
 		"it is being deleted": {
@@ -122,34 +127,52 @@ func TestExplain(t *testing.T) {
 			want: "being deleted; waits for 1 attempt to stop",
 		},
 		"it is failing": {
-			job: batch.Job{Completions: new(3), Parallelism: new(3), BackoffLimit: new(0), Executor: only(fails(exit(3)).Execute, slow.Execute)}, after: 10 * time.Second,
+			job: batch.Job{
+				Completions: new(3), Parallelism: new(3), BackoffLimit: new(0),
+				Executor: only(fails(exit(3)).Execute, slow.Execute),
+			}, after: 10 * time.Second,
 			state: "FailureTarget", line: "j: FailureTarget, 0/3 succeeded, 3 failed, 2 terminating",
 			want: "ending: the job has reached the specified backoff limit (BackoffLimitExceeded); waits for 2 attempts to stop",
 		},
 		"it is failing, and something does not stop": {
-			job: batch.Job{Completions: new(3), Parallelism: new(3), BackoffLimit: new(0), Executor: only(fails(exit(3)).Execute, slow.Execute)}, after: time.Minute,
+			job: batch.Job{
+				Completions: new(3), Parallelism: new(3), BackoffLimit: new(0),
+				Executor: only(fails(exit(3)).Execute, slow.Execute),
+			}, after: time.Minute,
 			state: "FailureTarget", line: "j: FailureTarget, 0/3 succeeded, 3 failed, 2 terminating",
-			want: "ending: the job has reached the specified backoff limit (BackoffLimitExceeded); waits for 2 attempts (2 abandoned) to stop",
+			want: "ending: the job has reached the specified backoff limit (BackoffLimitExceeded); waits for 2 attempts (2 " +
+				"abandoned) to stop",
 		},
 		"it is succeeding": {
-			job: indexed(2, batch.Job{SuccessPolicy: []batch.SuccessRule{{SucceededCount: new(1)}}, Executor: only(succeed.Execute, slow.Execute)}), after: 10 * time.Second,
+			job: indexed(2, batch.Job{
+				SuccessPolicy: []batch.SuccessRule{{SucceededCount: new(1)}}, Executor: only(succeed.Execute, slow.Execute),
+			}), after: 10 * time.Second,
 			state: "SuccessCriteriaMet", line: "j: SuccessCriteriaMet, 1/2 succeeded, 0 failed, 1 terminating",
 			want: "ending: rule 0 of the success policy is met (SuccessPolicy); waits for 1 attempt to stop",
 		},
 		"it is complete": {
-			job: batch.Job{Executor: takes(time.Minute)}, after: time.Hour, state: "Complete", line: "j: Complete, 1/1 succeeded, 0 failed",
+			job: batch.Job{
+				Executor: takes(time.Minute),
+			}, after: time.Hour, state: "Complete", line: "j: Complete, 1/1 succeeded, 0 failed",
 			want: "complete since {1m}: reached expected number of succeeded pods (CompletionsReached)",
 		},
 		"it has failed": {
-			job: batch.Job{BackoffLimit: new(1), Executor: fails(exit(3))}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 2 failed",
-			want: "failed at {10s}: the job has reached the specified backoff limit (BackoffLimitExceeded); the job failed twice with exit code 3 (exit)",
+			job: batch.Job{
+				BackoffLimit: new(1), Executor: fails(exit(3)),
+			}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 2 failed",
+			want: "failed at {10s}: the job has reached the specified backoff limit (BackoffLimitExceeded); the job failed " +
+				"twice with exit code 3 (exit)",
 		},
 		"it had too little time": {
-			job: batch.Job{ActiveDeadline: new(time.Minute), Executor: untilDone}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 1 failed",
+			job: batch.Job{
+				ActiveDeadline: new(time.Minute), Executor: untilDone,
+			}, after: time.Hour, state: "Failed", line: "j: Failed, 0/1 succeeded, 1 failed",
 			want: "failed at {1m}: the job was active longer than specified deadline (DeadlineExceeded)",
 		},
 		"indexes have failed": {
-			job: indexed(3, batch.Job{BackoffLimitPerIndex: new(0), Executor: only(fails(exit(3)).Execute, succeed.Execute)}), after: time.Hour,
+			job: indexed(3, batch.Job{
+				BackoffLimitPerIndex: new(0), Executor: only(fails(exit(3)).Execute, succeed.Execute),
+			}), after: time.Hour,
 			state: "Failed", line: "j: Failed, 2/3 succeeded, 1 failed",
 			want: "failed at {0s}: the job has failed indexes (FailedIndexes); index 0 failed once with exit code 3 (exit)",
 		},
@@ -170,15 +193,18 @@ func TestExplain(t *testing.T) {
 				time.Sleep(max(test.after, 2*time.Millisecond))
 				synctest.Wait()
 				s := get(t, c, "j")
-				require.Equal(t, test.want, regexp.MustCompile(`\d\d:\d\d:\d\d`).ReplaceAllStringFunc(s.Explain(), func(text string) string {
-					at, err := time.ParseInLocation(time.TimeOnly, text, time.Local)
-					require.NoError(t, err)
-					d := time.Duration(at.Hour()-start.Local().Hour())*time.Hour + time.Duration(at.Minute())*time.Minute + time.Duration(at.Second())*time.Second
-					if d == time.Minute {
-						return "{1m}"
-					}
-					return "{" + d.Truncate(time.Second).String() + "}"
-				}))
+				require.Equal(t, test.want, regexp.MustCompile(`\d\d:\d\d:\d\d`).ReplaceAllStringFunc(s.Explain(),
+					func(text string) string {
+						at, err := time.ParseInLocation(time.TimeOnly, text, time.Local)
+						require.NoError(t, err)
+						d := time.Duration(
+							at.Hour()-start.Local().Hour(),
+						)*time.Hour + time.Duration(at.Minute())*time.Minute + time.Duration(at.Second())*time.Second
+						if d == time.Minute {
+							return "{1m}"
+						}
+						return "{" + d.Truncate(time.Second).String() + "}"
+					}))
 				require.Equal(t, test.line, s.String())
 				require.Equal(t, test.state, s.State())
 				require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
@@ -237,10 +263,14 @@ func TestStatusJSON(t *testing.T) {
 		},
 		"everything": {
 			batch.Status{
-				Name: "j", UID: "u", Generation: 1, Run: 3, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3, Completions: new(9), Suspend: true,
+				Name: "j", UID: "u", Generation: 1, Run: 3, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3,
+				Completions: new(9), Suspend: true,
 				ManagedBy: "a.io/b", Active: 4, Pending: 1, Ready: 2, Terminating: 5, Abandoned: 1, Succeeded: 6, Failed: 7,
 				CompletedIndexes: indexSet(t, "0,2-4"), FailedIndexes: new(indexSet(t, "")), StartTime: noon, CompletionTime: noon,
-				Conditions:  []batch.Condition{{Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m", LastTransitionTime: noon}},
+				Conditions: []batch.Condition{{
+					Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m",
+					LastTransitionTime: noon,
+				}},
 				NextRetry:   noon,
 				LastFailure: &batch.AttemptError{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
 				Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
@@ -260,8 +290,10 @@ func TestStatusJSON(t *testing.T) {
 		},
 		"everything of an attempt": {
 			batch.AttemptStatus{
-				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, JobRun: 3, Index: 1, Number: 2, Phase: batch.AttemptFailed, Reason: batch.ReasonDeadlineExceeded,
-				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5, CreatedAt: noon, StartedAt: noon,
+				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, JobRun: 3, Index: 1, Number: 2, Phase: batch.AttemptFailed,
+				Reason:  batch.ReasonDeadlineExceeded,
+				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5,
+				CreatedAt: noon, StartedAt: noon,
 				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
 				Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
 				Output:     "o", Progress: batch.Progress{Done: 1, Total: 2, Phase: "p"},
@@ -342,8 +374,15 @@ func TestIndexSet(t *testing.T) {
 func TestJobError(t *testing.T) {
 	inner := &batch.AttemptError{Attempt: "j-0-abcde", Index: 0, ExitCode: 3, Err: errDisk}
 	message := "Job has reached the specified backoff limit"
-	err := &batch.JobError{Status: batch.Status{Name: "j"}, Reason: batch.ReasonBackoffLimitExceeded, Message: message, Attempts: []*batch.AttemptError{inner}}
-	require.EqualError(t, err, `batch: job "j" failed: BackoffLimitExceeded: Job has reached the specified backoff limit; last: attempt j-0-abcde: exit code 3: disk full`)
+	err := &batch.JobError{
+		Status: batch.Status{Name: "j"}, Reason: batch.ReasonBackoffLimitExceeded, Message: message,
+		Attempts: []*batch.AttemptError{inner},
+	}
+	require.EqualError(
+		t, err,
+		`batch: job "j" failed: BackoffLimitExceeded: Job has reached the specified backoff limit; last: attempt `+
+			`j-0-abcde: exit code 3: disk full`,
+	)
 	require.ErrorIs(t, err, errDisk)
 	found, ok := errors.AsType[*batch.AttemptError](err)
 	require.True(t, ok)
@@ -362,7 +401,9 @@ func TestErrorOfStoppedJob(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			})})
-		require.EqualError(t, err, `batch: job "late" failed: DeadlineExceeded: Job was active longer than specified deadline`)
+		require.EqualError(
+			t, err, `batch: job "late" failed: DeadlineExceeded: Job was active longer than specified deadline`,
+		)
 		failed, ok := errors.AsType[*batch.JobError](err)
 		require.True(t, ok)
 		require.Empty(t, failed.Attempts)

@@ -40,7 +40,9 @@ func TestCreateWithAFailingStore(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
 				var ran atomic.Int32
-				job := batch.Job{Name: "j", ActiveDeadline: new(time.Minute), Executor: fn(func(context.Context) error { ran.Add(1); return nil })}
+				job := batch.Job{
+					Name: "j", ActiveDeadline: new(time.Minute), Executor: fn(func(context.Context) error { ran.Add(1); return nil }),
+				}
 				c := newController(t, batch.Options{Store: &store})
 				empty := recorded(t, &store)
 				store.set(tc.respond)
@@ -99,19 +101,21 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 			ran[a.Index].Add(1)
 			return lasts(ctx, 10*time.Second)
 		})})
-	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(100), Completions: new(1),
+	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(100),
+		Completions:    new(1),
 		RestartBackoff: batch.ConstantBackoff(time.Second), Executor: fn(func(context.Context) error {
 			if starts.Add(1); time.Since(epoch) < 2*time.Minute {
 				return errCause
 			}
 			return nil
 		})})
-	mustCreate(t, c, batch.Job{Name: "retries", BackoffLimit: new(100), Backoff: batch.ConstantBackoff(time.Second), Executor: fn(func(context.Context) error {
-		if starts.Add(1); time.Since(epoch) < 2*time.Minute {
-			return errCause
-		}
-		return nil
-	})})
+	mustCreate(t, c, batch.Job{Name: "retries", BackoffLimit: new(100), Backoff: batch.ConstantBackoff(time.Second),
+		Executor: fn(func(context.Context) error {
+			if starts.Add(1); time.Since(epoch) < 2*time.Minute {
+				return errCause
+			}
+			return nil
+		})})
 	mustCreate(t, c, batch.Job{Name: "over", Executor: succeed})
 	over := complete(t, c, "over")
 	time.Sleep(15 * time.Second)
@@ -151,9 +155,15 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	_, err = c.Events(t.Context(), "long")
 	isStoreError(t, err)
 	for name, change := range map[string]func() error{
-		"Create":        func() error { return c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}) },
-		"Apply":         func() error { _, err := c.Apply(t.Context(), batch.Job{Name: "new", Executor: succeed}); return err },
-		"Apply again":   func() error { _, err := c.Apply(t.Context(), batch.Job{Name: "over", Executor: succeed}); return err },
+		"Create": func() error { return c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}) },
+		"Apply": func() error {
+			_, err := c.Apply(t.Context(), batch.Job{Name: "new", Executor: succeed})
+			return err
+		},
+		"Apply again": func() error {
+			_, err := c.Apply(t.Context(), batch.Job{Name: "over", Executor: succeed})
+			return err
+		},
 		"Update":        func() error { return c.Update(t.Context(), "long", func(j *batch.Job) { j.Parallelism = new(1) }) },
 		"Suspend":       func() error { return c.Suspend(t.Context(), "long") },
 		"Resume":        func() error { return c.Resume(t.Context(), "long") },
@@ -273,25 +283,29 @@ func TestCheckpointOfAStoppedAttemptWhileTheStoreFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
 		c := newController(t, batch.Options{Store: &store})
-		job := batch.Job{Name: "j", AttemptTimeout: new(10 * time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			if a.Number > 0 {
-				return lasts(ctx, time.Hour)
-			}
-			time.Sleep(time.Second)
-			store.set(failing)
-			isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
-			require.ErrorIs(t, context.Cause(ctx), batch.ErrAttemptTimeout)
-			require.Equal(t, 10*time.Second, time.Since(epoch))
-			isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("farther")))
-			return nil
-		})}
+		job := batch.Job{Name: "j", AttemptTimeout: new(10 * time.Second),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				if a.Number > 0 {
+					return lasts(ctx, time.Hour)
+				}
+				time.Sleep(time.Second)
+				store.set(failing)
+				isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("far")))
+				require.ErrorIs(t, context.Cause(ctx), batch.ErrAttemptTimeout)
+				require.Equal(t, 10*time.Second, time.Since(epoch))
+				isStoreError(t, a.SaveCheckpoint(context.Background(), []byte("farther")))
+				return nil
+			})}
 		mustCreate(t, c, job)
 		time.Sleep(20 * time.Second)
 		store.set(nil)
 		time.Sleep(20 * time.Second)
 		next := fresh(t, &store)
 		found := make(chan string, 1)
-		job.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { found <- string(a.Checkpoint()); return nil })
+		job.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			found <- string(a.Checkpoint())
+			return nil
+		})
 		apply(t, next, job)
 		require.Equal(t, "farther", <-found)
 	})
@@ -324,9 +338,13 @@ func TestShutdownWithAFailingStore(t *testing.T) {
 		wait    time.Duration
 		cause   error
 	}{
-		"it fails":              {failing, 0, errFull},
-		"it fails after a time": {func(func() error) error { time.Sleep(time.Second); return errFull }, 6 * time.Second, errFull},
-		"it hangs":              {func(func() error) error { time.Sleep(time.Hour); return errFull }, 30 * time.Second, context.DeadlineExceeded},
+		"it fails": {failing, 0, errFull},
+		"it fails after a time": {
+			func(func() error) error { time.Sleep(time.Second); return errFull }, 6 * time.Second, errFull,
+		},
+		"it hangs": {
+			func(func() error) error { time.Sleep(time.Hour); return errFull }, 30 * time.Second, context.DeadlineExceeded,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -437,7 +455,10 @@ func TestLateReturnLeavesTheStoreAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk
 		job := func(e batch.Executor) batch.Job {
-			return batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), TerminationGracePeriod: new(time.Second), Executor: e}
+			return batch.Job{
+				Name: "j", CompletionMode: batch.Indexed, Completions: new(3), TerminationGracePeriod: new(time.Second),
+				Executor: e,
+			}
 		}
 		c, err := batch.New(t.Context(), batch.Options{Store: &store})
 		require.NoError(t, err)

@@ -40,12 +40,18 @@ func TestStoreOfAnotherFormat(t *testing.T) {
 		records []batch.Record
 		have    string
 	}{
-		"a newer one":              {[]batch.Record{{Key: "format", Value: []byte("batch/3")}}, "batch/3"},
-		"a newer one with a job":   {[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/3")}}, "batch/3"},
-		"an older one with a job":  {[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/1")}}, "batch/1"},
+		"a newer one": {[]batch.Record{{Key: "format", Value: []byte("batch/3")}}, "batch/3"},
+		"a newer one with a job": {
+			[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/3")}}, "batch/3",
+		},
+		"an older one with a job": {
+			[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/1")}}, "batch/1",
+		},
 		"somebody else's":          {[]batch.Record{{Job: "x", Key: "y", Value: []byte("z")}}, ""},
 		"somebody else's, of none": {[]batch.Record{{Key: "y", Value: []byte("z")}}, ""},
-		"nothing, in a record":     {[]batch.Record{{Key: "format", Value: []byte("")}, {Job: "x", Key: "y", Value: []byte("z")}}, ""},
+		"nothing, in a record": {
+			[]batch.Record{{Key: "format", Value: []byte("")}, {Job: "x", Key: "y", Value: []byte("z")}}, "",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +73,8 @@ func rich(t *testing.T) *batchtest.MemoryStore {
 	var store batchtest.MemoryStore
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})
 	require.NoError(t, err)
-	apply(t, c, batch.Job{Name: "running", CompletionMode: batch.Indexed, Completions: new(3000), Parallelism: new(50), BackoffLimitPerIndex: new(1),
+	apply(t, c, batch.Job{Name: "running", CompletionMode: batch.Indexed, Completions: new(3000), Parallelism: new(50),
+		BackoffLimitPerIndex: new(1),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			switch a.Index % 10 {
 			case 0:
@@ -77,7 +84,9 @@ func rich(t *testing.T) *batchtest.MemoryStore {
 			}
 			return lasts(ctx, time.Second)
 		})})
-	apply(t, c, batch.Job{Name: "over", BackoffLimit: new(2), Backoff: batch.ConstantBackoff(0), Executor: fails(errCause)})
+	apply(t, c, batch.Job{
+		Name: "over", BackoffLimit: new(2), Backoff: batch.ConstantBackoff(0), Executor: fails(errCause),
+	})
 	apply(t, c, batch.Job{Name: "held", CompletionMode: batch.Indexed, Completions: new(3), Executor: untilDone})
 	time.Sleep(25500 * time.Millisecond)
 	require.NoError(t, c.Suspend(t.Context(), "held"))
@@ -113,7 +122,9 @@ func TestBrokenRecords(t *testing.T) {
 				require.Equal(t, before, contents(t, copied))
 			}
 		}
-		require.Equal(t, []string{"a", "c", "events", "f", "failure", "g", "head", "job", "n", "p", "s"}, slices.Sorted(maps.Keys(kinds)))
+		require.Equal(
+			t, []string{"a", "c", "events", "f", "failure", "g", "head", "job", "n", "p", "s"}, slices.Sorted(maps.Keys(kinds)),
+		)
 		for _, key := range []string{"job", "head"} {
 			copied := copyOf(t, store)
 			for name := range contents(t, store) {
@@ -208,17 +219,23 @@ func TestSpecsSurvive(t *testing.T) {
 		"everything": everything(),
 		"odd texts": {Executor: untilDone, Labels: map[string]string{"example.com/a_B.c": "x-Y_z.0", "empty": ""},
 			Annotations: map[string]string{"example.com/Note": odd, "empty": ""}},
-		"empty maps":    {Executor: untilDone, Labels: map[string]string{}, Annotations: map[string]string{}},
-		"empty rules":   {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
-		"no rules":      {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
-		"a long name":   {Name: strings.Repeat("n", 63), Executor: untilDone},
-		"dots":          {Name: "a.b.c-1", Executor: untilDone},
-		"another's":     {Executor: untilDone, ManagedBy: new("acme.io/foo")},
-		"a pending one": {Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error { <-ctx.Done(); return nil })},
-		"a work queue":  {Executor: untilDone, Parallelism: new(3)},
-		"the empty set": {Executor: untilDone, CompletionMode: batch.Indexed, Completions: new(3), SuccessPolicy: []batch.SuccessRule{
-			{SucceededIndexes: new(batch.IndexSet{})}, {SucceededCount: new(0)}, {SucceededIndexes: indexes("0,2")}}},
-		"great numbers": {Executor: untilDone, Completions: new(1 << 31), BackoffLimit: new(1<<31 - 1), ActiveDeadline: new(time.Duration(1<<63 - 1)), TTLAfterFinished: new(time.Duration(1<<63 - 1))},
+		"empty maps":  {Executor: untilDone, Labels: map[string]string{}, Annotations: map[string]string{}},
+		"empty rules": {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
+		"no rules":    {Executor: untilDone, FailurePolicy: []batch.FailureRule{}},
+		"a long name": {Name: strings.Repeat("n", 63), Executor: untilDone},
+		"dots":        {Name: "a.b.c-1", Executor: untilDone},
+		"another's":   {Executor: untilDone, ManagedBy: new("acme.io/foo")},
+		"a pending one": {
+			Executor: pendingFunc(func(ctx context.Context, a batch.Attempt) error { <-ctx.Done(); return nil }),
+		},
+		"a work queue": {Executor: untilDone, Parallelism: new(3)},
+		"the empty set": {Executor: untilDone, CompletionMode: batch.Indexed, Completions: new(3),
+			SuccessPolicy: []batch.SuccessRule{
+				{SucceededIndexes: new(batch.IndexSet{})}, {SucceededCount: new(0)}, {SucceededIndexes: indexes("0,2")}}},
+		"great numbers": {
+			Executor: untilDone, Completions: new(1 << 31), BackoffLimit: new(1<<31 - 1),
+			ActiveDeadline: new(time.Duration(1<<63 - 1)), TTLAfterFinished: new(time.Duration(1<<63 - 1)),
+		},
 	}
 	for name, job := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -262,11 +279,17 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 		odd := "ü\u2028\u0000\"\\<&>\t\r\n\xff\xfe" + strings.Repeat("x", 5000)
 		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
-		job := batch.Job{Name: "j", BackoffLimit: new(0), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			a.SetOutput(odd)
-			require.NoError(t, a.SetCondition(batch.Condition{Type: "example.com/c", Status: "Unknown", Reason: "ü<>\xff", Message: "\u2028\"\\\x00\xff\xfe"}))
-			return errors.New(odd)
-		})}
+		job := batch.Job{Name: "j", BackoffLimit: new(0),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				a.SetOutput(odd)
+				require.NoError(
+					t,
+					a.SetCondition(batch.Condition{
+						Type: "example.com/c", Status: "Unknown", Reason: "ü<>\xff", Message: "\u2028\"\\\x00\xff\xfe",
+					}),
+				)
+				return errors.New(odd)
+			})}
 		apply(t, c, job)
 		_, err := c.Wait(t.Context(), "j")
 		failed(t, err, batch.ReasonBackoffLimitExceeded)
@@ -309,7 +332,10 @@ func TestStoreOfABigJob(t *testing.T) {
 				}
 				return nil
 			})},
-		"with outputs": {CompletionMode: batch.Indexed, Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { a.SetOutput("x"); return nil })},
+		"with outputs": {
+			CompletionMode: batch.Indexed,
+			Executor:       batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { a.SetOutput("x"); return nil }),
+		},
 	}
 	for name, job := range cases {
 		t.Run(name, func(t *testing.T) {

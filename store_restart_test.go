@@ -42,20 +42,61 @@ func TestAttemptsThatACrashDisrupts(t *testing.T) {
 		retryIn  time.Duration // counted from the next process's start
 		failures int
 	}{
-		"it does not count":                {job: batch.Job{}, retryIn: 10 * time.Second},
-		"nor under OnFailure":              {job: batch.Job{RestartPolicy: batch.RestartOnFailure}, retryIn: 10 * time.Second},
-		"nor for its index":                {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, retryIn: 10 * time.Second},
-		"it is ignored":                    {job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), BackoffLimit: new(0)}, retryIn: 10 * time.Second},
-		"it is ignored for its index":      {job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
-		"it is not the last straw":         {job: batch.Job{BackoffLimit: new(0)}, retryIn: 10 * time.Second},
-		"it does not fail its index":       {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second},
-		"a rule counts it":                 {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount)}, failed: 1, retryIn: 10 * time.Second},
-		"a rule counts it for its index":   {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, failed: 1, retryIn: 10 * time.Second, failures: 1},
-		"a rule makes it the last straw":   {job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), BackoffLimit: new(0)}, failed: 1, reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit"},
-		"a rule fails its index":           {job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9)}, failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes"},
-		"a rule fails the job":             {job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy, message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0"},
-		"a rule for exit codes is no rule": {job: batch.Job{FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{5}}}}}, retryIn: 10 * time.Second},
-		"a rule for errors is no rule":     {job: batch.Job{FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}}}, retryIn: 10 * time.Second},
+		"it does not count": {job: batch.Job{}, retryIn: 10 * time.Second},
+		"nor under OnFailure": {
+			job: batch.Job{RestartPolicy: batch.RestartOnFailure}, retryIn: 10 * time.Second,
+		},
+		"nor for its index": {
+			job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, retryIn: 10 * time.Second,
+		},
+		"it is ignored": {
+			job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), BackoffLimit: new(0)}, retryIn: 10 * time.Second,
+		},
+		"it is ignored for its index": {
+			job: batch.Job{
+				FailurePolicy: onDisruption(batch.ActionIgnore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0),
+			},
+			retryIn: 10 * time.Second,
+		},
+		"it is not the last straw": {job: batch.Job{BackoffLimit: new(0)}, retryIn: 10 * time.Second},
+		"it does not fail its index": {
+			job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second,
+		},
+		"a rule counts it": {
+			job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount)}, failed: 1, retryIn: 10 * time.Second,
+		},
+		"a rule counts it for its index": {
+			job: batch.Job{
+				FailurePolicy: onDisruption(batch.ActionCount), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1),
+			},
+			failed: 1, retryIn: 10 * time.Second, failures: 1,
+		},
+		"a rule makes it the last straw": {
+			job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), BackoffLimit: new(0)}, failed: 1,
+			reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit",
+		},
+		"a rule fails its index": {
+			job: batch.Job{
+				FailurePolicy: onDisruption(batch.ActionFailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9),
+			},
+			failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes",
+		},
+		"a rule fails the job": {
+			job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy,
+			message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0",
+		},
+		"a rule for exit codes is no rule": {
+			job: batch.Job{FailurePolicy: []batch.FailureRule{{
+				Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{5}},
+			}}},
+			retryIn: 10 * time.Second,
+		},
+		"a rule for errors is no rule": {
+			job: batch.Job{FailurePolicy: []batch.FailureRule{{
+				Action: batch.ActionFailJob, OnError: func(error) bool { return true },
+			}}},
+			retryIn: 10 * time.Second,
+		},
 	}
 	for name, tc := range cases {
 		for _, limit := range []int{0, 1} {
@@ -147,7 +188,8 @@ func TestAttemptsThatAShutdownInterrupts(t *testing.T) {
 
 // eachEnd runs a test with a process that is killed and with one that is shut
 // down.
-func eachEnd(t *testing.T, test func(t *testing.T, end func(t *testing.T, c *batch.Controller, store batch.Store) *batchtest.MemoryStore)) {
+func eachEnd(t *testing.T, test func(t *testing.T,
+	end func(t *testing.T, c *batch.Controller, store batch.Store) *batchtest.MemoryStore)) {
 	t.Run("killed", func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, crash) }) })
 	t.Run("shut down", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
@@ -168,10 +210,17 @@ func TestDelaysGoOn(t *testing.T) {
 	}{
 		"a retry":                      {batch.Job{Backoff: batch.ConstantBackoff(time.Minute)}, false},
 		"a retry by a custom back-off": {batch.Job{Backoff: slowly}, false},
-		"a retry of an index":          {batch.Job{Backoff: batch.ConstantBackoff(time.Minute), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false},
-		"a custom retry of an index":   {batch.Job{Backoff: slowly, CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false},
-		"a restart":                    {batch.Job{RestartBackoff: batch.ConstantBackoff(time.Minute), RestartPolicy: batch.RestartOnFailure}, true},
-		"a restart by a back-off":      {batch.Job{RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure}, true},
+		"a retry of an index": {
+			batch.Job{Backoff: batch.ConstantBackoff(time.Minute), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)},
+			false,
+		},
+		"a custom retry of an index": {
+			batch.Job{Backoff: slowly, CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false,
+		},
+		"a restart": {
+			batch.Job{RestartBackoff: batch.ConstantBackoff(time.Minute), RestartPolicy: batch.RestartOnFailure}, true,
+		},
+		"a restart by a back-off": {batch.Job{RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure}, true},
 	}
 	for name, tc := range cases {
 		for _, limit := range []int{0, 1} {
@@ -244,8 +293,10 @@ func TestStoreForgets(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
 				c := newController(t, batch.Options{Store: &store})
-				mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2000), Parallelism: new(7), BackoffLimitPerIndex: new(2),
-					Backoff: batch.ConstantBackoff(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2000), Parallelism: new(7),
+					BackoffLimitPerIndex: new(2),
+					Backoff:              batch.ConstantBackoff(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context,
+						a batch.Attempt) error {
 						if a.SetOutput("x"); a.Index%3 == 0 {
 							return exit(3)
 						}
@@ -321,8 +372,10 @@ func TestBackoffIsAskedAfterApply(t *testing.T) {
 // A question that the back-off had not answered is asked again.
 func TestBackoffIsAskedAgain(t *testing.T) {
 	for name, job := range map[string]batch.Job{
-		"of the job":                                {Backoff: slowly},
-		"of the index":                              {Backoff: slowly, BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed},
+		"of the job": {Backoff: slowly},
+		"of the index": {
+			Backoff: slowly, BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed,
+		},
 		"of the restarts":                           {RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure},
 		"of the job, which has none any more":       {},
 		"of the index, which has none any more":     {BackoffLimitPerIndex: new(20), CompletionMode: batch.Indexed},
@@ -387,7 +440,8 @@ func TestUndeclaredJob(t *testing.T) {
 		require.Equal(t, stored(before), stored(s))
 		stalled, ok := s.Condition(batch.ConditionStalled)
 		require.True(t, ok)
-		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: "True", Reason: batch.ReasonExecutorNotDeclared,
+		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: "True",
+			Reason:  batch.ReasonExecutorNotDeclared,
 			Message: "no executor has been declared with Apply", LastTransitionTime: stalled.LastTransitionTime}, stalled)
 		require.WithinDuration(t, start, stalled.LastTransitionTime, 0)
 		require.Equal(t, "waits to be declared: no executor has been declared with Apply", s.Explain())
@@ -463,7 +517,10 @@ func TestPendingAttemptSurvives(t *testing.T) {
 	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
 		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store, MaxActive: 1})
-		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(3), BackoffLimit: new(1), Backoff: batch.ConstantBackoff(0), Executor: lasting(time.Minute)}
+		job := batch.Job{
+			Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(3), BackoffLimit: new(1),
+			Backoff: batch.ConstantBackoff(0), Executor: lasting(time.Minute),
+		}
 		apply(t, c, job)
 		settle()
 		var waiting []string
@@ -494,7 +551,8 @@ func TestReplacedFailureCountsOnce(t *testing.T) {
 		var store batchtest.MemoryStore
 		c := newController(t, batch.Options{Store: &store})
 		stubborn := true
-		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3), Backoff: batch.ConstantBackoff(time.Second),
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
+			Backoff: batch.ConstantBackoff(time.Second),
 			Executor: fn(func(ctx context.Context) error {
 				err := lasts(ctx, time.Minute)
 				if stubborn && err != nil {
@@ -608,7 +666,8 @@ func TestFailuresOfAnIndexCountOverAShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var store batchtest.MemoryStore
 		var ran []int
-		job := batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(0),
+		job := batch.Job{Name: "job", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(1),
+			Backoff: batch.ConstantBackoff(0),
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 				ran = append(ran, a.Number)
 				if a.Number == 1 {

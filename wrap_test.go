@@ -78,7 +78,9 @@ func TestWrapOfHostileExecutors(t *testing.T) {
 		apply(t, c, batch.Job{Name: "pending", Executor: distant{}})
 		settle()
 		require.Equal(t, 1, get(t, c, "pending").Pending)
-		_, err = c.Run(t.Context(), batch.Job{Name: "c", BackoffLimit: new(0), Executor: batch.Command{Args: []string{"/none"}}})
+		_, err = c.Run(t.Context(), batch.Job{
+			Name: "c", BackoffLimit: new(0), Executor: batch.Command{Args: []string{"/none"}},
+		})
 		require.Equal(t, 127, failed(t, err, batch.ReasonBackoffLimitExceeded).Attempts[0].ExitCode)
 	})
 }

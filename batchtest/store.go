@@ -45,12 +45,15 @@ type storeCase struct {
 	check func(s *storeUnderTest) error
 }
 
-func runStoreCase(ctx context.Context, dir string, open func(string) (batch.Store, error), check func(*storeUnderTest) error) error {
+func runStoreCase(ctx context.Context, dir string, open func(string) (batch.Store, error),
+	check func(*storeUnderTest) error) error {
 	store, err := open(dir)
 	if err != nil {
 		return fmt.Errorf("open an empty folder: %w", err)
 	}
-	s := &storeUnderTest{Store: store, ctx: ctx, open: func() (batch.Store, error) { return open(dir) }, want: storeModel{}}
+	s := &storeUnderTest{
+		Store: store, ctx: ctx, open: func() (batch.Store, error) { return open(dir) }, want: storeModel{},
+	}
 	return errors.Join(check(s), s.close())
 }
 
@@ -246,19 +249,33 @@ var storeCases = []storeCase{
 		)
 	}},
 	{"a later value replaces an earlier one", func(s *storeUnderTest) error {
-		return s.all([]batch.Record{put("a", "k", "first"), put("b", "k", "other")}, []batch.Record{put("a", "k", "a longer second")}, []batch.Record{put("a", "k", "3")})
+		return s.all(
+			[]batch.Record{put("a", "k", "first"), put("b", "k", "other")}, []batch.Record{put("a", "k", "a longer second")},
+			[]batch.Record{put("a", "k", "3")},
+		)
 	}},
 	{"the records of a commit apply in their order", func(s *storeUnderTest) error {
 		return s.all(
-			[]batch.Record{put("a", "k", "1"), put("a", "k", "2"), put("b", "k", "1"), remove("b", "k"), put("c", "k", "1"), removeJob("c"), put("c", "other", "2")},
-			[]batch.Record{remove("a", "k"), put("a", "k", "3"), removeJob("c"), put("c", "k", "4"), put("b", "x", "5"), removeJob("b")},
+			[]batch.Record{
+				put("a", "k", "1"), put("a", "k", "2"), put("b", "k", "1"), remove("b", "k"), put("c", "k", "1"), removeJob("c"),
+				put("c", "other", "2"),
+			},
+			[]batch.Record{
+				remove("a", "k"), put("a", "k", "3"), removeJob("c"), put("c", "k", "4"), put("b", "x", "5"), removeJob("b"),
+			},
 		)
 	}},
 	{"a nil value removes a record", func(s *storeUnderTest) error {
-		return s.all([]batch.Record{put("a", "k", "1"), put("a", "l", "2"), put("b", "k", "3")}, []batch.Record{remove("a", "k")}, []batch.Record{remove("a", "l"), remove("b", "k")})
+		return s.all(
+			[]batch.Record{put("a", "k", "1"), put("a", "l", "2"), put("b", "k", "3")}, []batch.Record{remove("a", "k")},
+			[]batch.Record{remove("a", "l"), remove("b", "k")},
+		)
 	}},
 	{"removing what is not there changes nothing", func(s *storeUnderTest) error {
-		return s.all([]batch.Record{remove("a", "k"), removeJob("a"), removeJob("")}, []batch.Record{put("a", "k", "1")}, []batch.Record{remove("a", "l"), remove("b", "k"), removeJob("b"), removeJob("")})
+		return s.all(
+			[]batch.Record{remove("a", "k"), removeJob("a"), removeJob("")}, []batch.Record{put("a", "k", "1")},
+			[]batch.Record{remove("a", "l"), remove("b", "k"), removeJob("b"), removeJob("")},
+		)
 	}},
 	{"a nil value without a key removes that job, and no other", func(s *storeUnderTest) error {
 		names := []string{"", "a", "aa", "ab", "b", "a/", "a\x00", "a\xff"}
@@ -273,10 +290,16 @@ var storeCases = []storeCase{
 		return s.all(commits...)
 	}},
 	{"an empty value is a value", func(s *storeUnderTest) error {
-		return s.all([]batch.Record{{Job: "a", Key: "k", Value: []byte{}}, put("a", "l", "1")}, []batch.Record{{Job: "a", Key: "l", Value: []byte{}}})
+		return s.all(
+			[]batch.Record{{Job: "a", Key: "k", Value: []byte{}}, put("a", "l", "1")},
+			[]batch.Record{{Job: "a", Key: "l", Value: []byte{}}},
+		)
 	}},
 	{"jobs, keys and values are any bytes", func(s *storeUnderTest) error {
-		odd := []string{"\x00", "\x00\x00", "\xff", "\xff\xfe\xfd", "a\nb", " ", ".", "..", "../x", "a/b", "ä", "%s", "value", "jobs", strings.Repeat("k", 100), strings.Repeat("\x00", 100)}
+		odd := []string{
+			"\x00", "\x00\x00", "\xff", "\xff\xfe\xfd", "a\nb", " ", ".", "..", "../x", "a/b", "ä", "%s", "value", "jobs",
+			strings.Repeat("k", 100), strings.Repeat("\x00", 100),
+		}
 		var records []batch.Record
 		for _, job := range append(odd, "") {
 			for _, key := range odd {
@@ -422,7 +445,9 @@ func checkLoadContext(s *storeUnderTest) error {
 		}
 		cancel()
 		if !errors.Is(last, context.Canceled) {
-			return fmt.Errorf("the context was cancelled %s a load: it must end with the context's error, and not with %v", name, last)
+			return fmt.Errorf(
+				"the context was cancelled %s a load: it must end with the context's error, and not with %v", name, last,
+			)
 		}
 	}
 	return s.check()

@@ -272,7 +272,8 @@ func (c *CronJob) checkNumbers() (fields []batch.FieldError) {
 		fields = append(fields, invalid("spec.startingDeadlineSeconds", *d, detail))
 	}
 	for path, limit := range map[string]*int{
-		"spec.successfulJobsHistoryLimit": c.SuccessfulJobsHistoryLimit, "spec.failedJobsHistoryLimit": c.FailedJobsHistoryLimit,
+		"spec.successfulJobsHistoryLimit": c.SuccessfulJobsHistoryLimit,
+		"spec.failedJobsHistoryLimit":     c.FailedJobsHistoryLimit,
 	} {
 		if *limit < 0 {
 			fields = append(fields, invalid(path, *limit, "must be greater than or equal to 0"))
@@ -298,7 +299,8 @@ func (c *CronJob) checkJob(undeclared bool) (fields []batch.FieldError) {
 		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.metadata.name", Kind: "Forbidden",
 			Value: job.Name, Detail: "jobs are named after the CronJob"})
 	}
-	if job.CompletionMode == batch.Indexed && job.Completions == nil && job.Parallelism == nil { // the job's default does not count
+	// the job's default does not count
+	if job.CompletionMode == batch.Indexed && job.Completions == nil && job.Parallelism == nil {
 		fields = append(fields, batch.FieldError{Field: "spec.jobTemplate.spec.completions", Kind: "Required",
 			Detail: "when completion mode is Indexed"})
 	}
@@ -360,7 +362,9 @@ func (c *CronJob) location() (*time.Location, error) {
 func (c *CronJob) apply(live, before *CronJob) CronJob {
 	merged := live.clone()
 	mergeFields(reflect.ValueOf(&merged).Elem(), reflect.ValueOf(c).Elem(), reflect.ValueOf(before).Elem(), "Job")
-	mergeFields(reflect.ValueOf(&merged.Job).Elem(), reflect.ValueOf(&c.Job).Elem(), reflect.ValueOf(&before.Job).Elem(), "")
+	mergeFields(
+		reflect.ValueOf(&merged.Job).Elem(), reflect.ValueOf(&c.Job).Elem(), reflect.ValueOf(&before.Job).Elem(), "",
+	)
 	return merged.clone()
 }
 

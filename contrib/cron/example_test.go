@@ -54,10 +54,11 @@ func ExampleValidationError() {
 		StartingDeadline: new(time.Duration(0)),
 		Job:              batch.Job{Executor: batch.ExecutorFunc(backup)},
 	})
-	fmt.Println(strings.ReplaceAll(err.Error(), "; ", "\n"))
+	fmt.Println(strings.NewReplacer("; ", "\n", ": end", ":\nend").Replace(err.Error()))
 	fmt.Println(c.Shutdown(ctx), jobs.Shutdown(ctx))
 	// Output:
-	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *": end of range (24) above maximum (23): 24
+	// cron: CronJob "report" is invalid: spec.schedule: Invalid value: "0 24 * * *":
+	// end of range (24) above maximum (23): 24
 	// spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base
 	// spec.startingDeadlineSeconds: Invalid value: 0: must be positive: with a deadline of 0 nothing would ever be started
 	// <nil> <nil>

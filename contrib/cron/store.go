@@ -166,7 +166,8 @@ func pruned(tree any) any {
 			continue
 		}
 		value = pruned(value)
-		if inner, isObject := value.(map[string]any); value == nil || value == "" || value == false || isObject && len(inner) == 0 {
+		if inner, isObject := value.(map[string]any); value == nil || value == "" || value == false || isObject &&
+			len(inner) == 0 {
 			delete(fields, name)
 		} else {
 			fields[name] = value

@@ -52,7 +52,9 @@ func (p *process) end() {
 // logs waits until the handler has logged something.
 func (p *process) logs(text string) {
 	p.Helper()
-	require.Eventually(p, func() bool { return strings.Contains(p.log.String(), text) }, 20*time.Second, time.Millisecond, text)
+	require.Eventually(
+		p, func() bool { return strings.Contains(p.log.String(), text) }, 20*time.Second, time.Millisecond, text,
+	)
 }
 
 // A syncBuffer is a buffer for several goroutines.
@@ -76,8 +78,12 @@ func (b *syncBuffer) String() string {
 // send sends a request to the jobs, and returns the job that is the answer.
 func (p *process) send(method, path, body string) *batchv1.Job {
 	p.Helper()
-	r := httptest.NewRequestWithContext(p.Context(), method, "http://localhost/apis/batch/v1/namespaces/default/jobs"+path, strings.NewReader(body))
-	r.Header.Set("Content-Type", map[string]string{"POST": "application/yaml", "PATCH": "application/merge-patch+json"}[method])
+	r := httptest.NewRequestWithContext(
+		p.Context(), method, "http://localhost/apis/batch/v1/namespaces/default/jobs"+path, strings.NewReader(body),
+	)
+	r.Header.Set(
+		"Content-Type", map[string]string{"POST": "application/yaml", "PATCH": "application/merge-patch+json"}[method],
+	)
 	rec := httptest.NewRecorder()
 	p.handler.ServeHTTP(rec, r)
 	require.Equal(p, 2, rec.Code/100, rec.Body)
@@ -167,7 +173,8 @@ func (g gate) runner(commands bool) *kube.Runner {
 // The containers of jobs that wait at a gate.
 func (g gate) asFunction() string { return `{name: c, image: func/wait, args: ["1 < 2"]}` }
 func (g gate) asProgram() string {
-	return `{name: c, image: process, command: [sh, -c, 'while ! test -e "$GATE"; do sleep 0.01; done'], env: [{name: GATE, value: '` + g.file + `'}]}`
+	return `{name: c, image: process, command: [sh, -c, 'while ! test -e "$GATE"; do sleep 0.01; done'], env: [{name: ` +
+		`GATE, value: '` + g.file + `'}]}`
 }
 
 var containers = map[string]func(gate) string{"a function": gate.asFunction, "a program": gate.asProgram}
@@ -209,8 +216,11 @@ func TestRestartWithoutWhatAJobNeeds(t *testing.T) {
 		runner    *kube.Runner
 		want      string
 	}{
-		"a program, and programs are not allowed": {"a program", newGate(t).runner(false), at + "command: Forbidden: containers may not run programs here"},
-		"a function that is not there any more": {"a function", &kube.Runner{Commands: true, Functions: map[string]kube.Function{"other": nil}},
+		"a program, and programs are not allowed": {
+			"a program", newGate(t).runner(false), at + "command: Forbidden: containers may not run programs here",
+		},
+		"a function that is not there any more": {"a function",
+			&kube.Runner{Commands: true, Functions: map[string]kube.Function{"other": nil}},
 			at + `image: Unsupported value: "func/wait"`},
 		"no runner": {"a function", nil, at + `image: Unsupported value: "func/wait"`},
 	} {
@@ -293,7 +303,9 @@ func TestArgumentsAreTheInput(t *testing.T) {
 			seen <- in
 			return err
 		}}}
-	manifest := containerJob("a", "{name: main, image: func/report, args: [--day, $(Day)], env: [{name: Day, value: Monday}]}")
+	manifest := containerJob(
+		"a", "{name: main, image: func/report, args: [--day, $(Day)], env: [{name: Day, value: Monday}]}",
+	)
 	p := start(t, store, runner)
 	p.create(manifest)
 	p.complete("a")

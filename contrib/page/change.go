@@ -49,7 +49,9 @@ type changePage struct {
 
 // ask answers with the form that asks whether to change the job.
 func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
-	p := changePage{Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.URL.Query().Get("value"), Token: s.token}
+	p := changePage{
+		Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.URL.Query().Get("value"), Token: s.token,
+	}
 	if _, err := s.controller.Get(p.Job); err != nil || execute("question", p) == "" {
 		s.fail(w, r, cmp.Or(err, errAddress))
 		return

@@ -51,7 +51,8 @@ func TestFormats(t *testing.T) {
 	} {
 		require.Equal(t, want, formatDuration(d))
 	}
-	for rate, want := range map[float64]string{1234.4: "1,234/s", 2.24: "2.2/s", 0.5: "30/min", 0.001: "3.6/h", 0.00001: "0.036/h"} {
+	for rate, want := range map[float64]string{1234.4: "1,234/s", 2.24: "2.2/s", 0.5: "30/min", 0.001: "3.6/h",
+		0.00001: "0.036/h"} {
 		require.Equal(t, want, formatRate(rate))
 	}
 }
@@ -97,7 +98,8 @@ func TestIndexMap(t *testing.T) {
 	m, text = draw(10_000_000, "0-4999999,5000003", "", nil, map[string][]string{"from": {"5000000"}, "to": {"5000010"}})
 	require.Equal(t, "ooodoooooo", text)
 	require.Equal(t, 1, m.Each)
-	for _, query := range []map[string][]string{{"from": {"-1"}, "to": {"5"}}, {"from": {"5"}, "to": {"5"}}, {"from": {"0"}, "to": {"99"}}} {
+	for _, query := range []map[string][]string{{"from": {"-1"}, "to": {"5"}}, {"from": {"5"}, "to": {"5"}},
+		{"from": {"0"}, "to": {"99"}}} {
 		m, _ = draw(10, "", "", nil, query)
 		require.Equal(t, 10, m.To-m.From, "%v shows all", query)
 	}

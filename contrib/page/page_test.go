@@ -89,7 +89,8 @@ func TestNothingElseIsServed(t *testing.T) {
 	_, h := service(t, page.Options{})
 	for _, path := range []string{
 		"/job", "/job/", "/nothing", "/assets/", "/assets/job.html", "/assets/..%2fpage.go", "/assets/trace.json.tmpl",
-		"//evil.example/x", "/job/../job/report/", "/job/report/attempt/x", "/job/report/file/x", "/job/report/change/x", "/stream?v=x",
+		"//evil.example/x", "/job/../job/report/", "/job/report/attempt/x", "/job/report/file/x", "/job/report/change/x",
+		"/stream?v=x",
 	} {
 		w := get(h, path)
 		require.Equal(t, http.StatusNotFound, w.Code, path)
@@ -149,7 +150,9 @@ func TestAssetsAreSmall(t *testing.T) {
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
-		require.NotRegexp(t, `(?i)(src|href|url|from|import)[("= ]+(https?:)?//`, string(data), "%s: loads from elsewhere", file)
+		require.NotRegexp(
+			t, `(?i)(src|href|url|from|import)[("= ]+(https?:)?//`, string(data), "%s: loads from elsewhere", file,
+		)
 		size += len(data)
 	}
 	require.Less(t, size, 100<<10)
@@ -193,7 +196,8 @@ func TestFilter(t *testing.T) {
 	)
 	w.finish("a-import", "b-report")
 	names := func(query string) (list []string) {
-		for _, m := range regexp.MustCompile(`href="./job/([a-z-]+)"`).FindAllStringSubmatch(get(h, "/?"+query).Body.String(), -1) {
+		for _, m := range regexp.MustCompile(`href="./job/([a-z-]+)"`).FindAllStringSubmatch(get(h, "/?"+query).Body.String(),
+			-1) {
 			list = append(list, m[1])
 		}
 		return list
@@ -233,7 +237,10 @@ func TestChanges(t *testing.T) {
 	w.create(batch.Job{Name: "import", Completions: new(9), Parallelism: new(2), Executor: blocks})
 	change := func(name, value string) *httptest.ResponseRecorder {
 		address := "/job/import/change/" + name
-		return do(h, http.MethodPost, address, url.Values{"token": {token(t, h, address)}, "value": {value}}, "Sec-Fetch-Site", "same-origin")
+		return do(
+			h, http.MethodPost, address, url.Values{"token": {token(t, h, address)}, "value": {value}}, "Sec-Fetch-Site",
+			"same-origin",
+		)
 	}
 	says := func(answer *httptest.ResponseRecorder, status int, text string) {
 		t.Helper()
@@ -291,7 +298,8 @@ func TestChangesAreRefused(t *testing.T) {
 		w := do(h, http.MethodPost, "/job/report/change/delete", test.form, test.header...)
 		require.Equal(t, http.StatusForbidden, w.Code, name)
 	}
-	require.Equal(t, http.StatusForbidden, do(h, http.MethodPost, "/job/report/change/delete?token="+right.Get("token"), url.Values{}).Code,
+	require.Equal(t, http.StatusForbidden, do(h, http.MethodPost, "/job/report/change/delete?token="+right.Get("token"),
+		url.Values{}).Code,
 		"a token in the address does not count")
 	require.Equal(t, http.StatusForbidden, do(h, http.MethodDelete, "/job/report", nil).Code)
 	_, err := c.Get("report")

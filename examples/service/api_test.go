@@ -93,11 +93,16 @@ func TestRequestsThatFail(t *testing.T) {
 		code               int
 		want               string
 	}{
-		"no JSON":           {"POST", "/jobs", `{`, http.StatusBadRequest, "bad request"},
-		"an unknown field":  {"POST", "/jobs", `{"knid":""}`, http.StatusBadRequest, "knid"},
-		"an unknown kind":   {"POST", "/jobs", `{"kind":"x","name":"x"}`, http.StatusUnprocessableEntity, `"field": "kind"`},
-		"a bad name":        {"POST", "/jobs", `{"kind":"countdown","name":"X y"}`, http.StatusUnprocessableEntity, `"field": "metadata.name"`},
-		"a bad number":      {"POST", "/jobs", `{"kind":"countdown","name":"x","parallelism":-1}`, http.StatusUnprocessableEntity, `"field": "spec.parallelism"`},
+		"no JSON":          {"POST", "/jobs", `{`, http.StatusBadRequest, "bad request"},
+		"an unknown field": {"POST", "/jobs", `{"knid":""}`, http.StatusBadRequest, "knid"},
+		"an unknown kind":  {"POST", "/jobs", `{"kind":"x","name":"x"}`, http.StatusUnprocessableEntity, `"field": "kind"`},
+		"a bad name": {
+			"POST", "/jobs", `{"kind":"countdown","name":"X y"}`, http.StatusUnprocessableEntity, `"field": "metadata.name"`,
+		},
+		"a bad number": {
+			"POST", "/jobs", `{"kind":"countdown","name":"x","parallelism":-1}`, http.StatusUnprocessableEntity,
+			`"field": "spec.parallelism"`,
+		},
 		"a name in use":     {"POST", "/jobs", `{"kind":"countdown","name":"taken"}`, http.StatusConflict, "job exists"},
 		"no such job":       {"GET", "/jobs/none", "", http.StatusNotFound, "not found"},
 		"nothing to delete": {"DELETE", "/jobs/none", "", http.StatusNotFound, "not found"},

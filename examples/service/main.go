@@ -94,7 +94,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.DurationVar(&cfg.grace, "grace", 10*time.Second, "how long attempts may go on when the service is to stop")
 	flags.StringVar(&cfg.backup, "backup", "", "the `folder`, not below -root, for nightly archives; none if empty")
 	flags.StringVar(&cfg.at, "backup-at", "30 2 * * *", "the `schedule` of the backup")
-	flags.StringVar(&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one")
+	flags.StringVar(
+		&cfg.zone, "backup-zone", "", "the `zone` of the schedule, such as Europe/Berlin; empty means the local one",
+	)
 	flags.StringVar(&cfg.postgres, "postgres", "", "the `URL` of a database that several services share; none if empty")
 	flags.StringVar(&cfg.webhook, "webhook", "", "the `URL` to which the end of each job is posted; none if empty")
 	err := flags.Parse(args)

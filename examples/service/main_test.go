@@ -45,7 +45,9 @@ func TestServiceStopsInGoodOrder(t *testing.T) {
 func TestFollowersDoNotHoldUpTheEnd(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	url, wait := startService(t, ctx, "-grace", "10ms")
-	res, err := http.Post(url+"/jobs", "application/json", strings.NewReader(`{"kind":"countdown","name":"tick","seconds":3600}`))
+	res, err := http.Post(
+		url+"/jobs", "application/json", strings.NewReader(`{"kind":"countdown","name":"tick","seconds":3600}`),
+	)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	res, err = http.Get(url + "/jobs/tick/logs?follow=1")

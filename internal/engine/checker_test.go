@@ -92,7 +92,10 @@ func (c *checker) after(ev Event, actions []Action) error {
 // beginRun forgets what an earlier run has come to, which had finished.
 func (c *checker) beginRun(ev Event) {
 	b := &c.before
-	c.want(ev.Kind == Rerun && c.job.Run() == b.run+1 && b.end != 0, "run %d after run %d, which ended at %d", c.job.Run(), b.run, b.end)
+	c.want(
+		ev.Kind == Rerun && c.job.Run() == b.run+1 && b.end != 0, "run %d after run %d, which ended at %d", c.job.Run(),
+		b.run, b.end,
+	)
 	done := 0
 	if ev.Keep && c.job.Spec.Completions != None {
 		done = b.succeeded
@@ -152,7 +155,8 @@ func (c *checker) checkConditions() {
 			continue
 		}
 		now := c.job.Conditions[i]
-		c.want(now == old || now.Type == Suspended && old.Type == Suspended && now.Status != old.Status && now.At == c.job.now,
+		c.want(now == old || now.Type == Suspended && old.Type == Suspended && now.Status != old.Status &&
+			now.At == c.job.now,
 			"condition %v becomes %v", old, now)
 	}
 }
@@ -190,7 +194,9 @@ func (c *checker) checkAttempts(ev Event) {
 	j := c.job
 	for _, a := range j.live {
 		if c.attempts[a.Seq] == nil {
-			c.attempts[a.Seq] = &tracked{a: a, was: Attempt{Seq: a.Seq, Index: a.Index, Number: a.Number, CreatedAt: a.CreatedAt}}
+			c.attempts[a.Seq] = &tracked{
+				a: a, was: Attempt{Seq: a.Seq, Index: a.Index, Number: a.Number, CreatedAt: a.CreatedAt},
+			}
 		}
 	}
 	switched := ev.Kind == Updated && ev.Spec.ReplaceFailed && !c.before.spec.ReplaceFailed
@@ -219,15 +225,22 @@ func (c *checker) checkAttempts(ev Event) {
 func (c *checker) follow(t *tracked) {
 	now, was := t.a, &t.was
 	c.want(now.Index == was.Index && now.Number == was.Number && now.CreatedAt == was.CreatedAt &&
-		(now.Failures == was.Failures && now.Ignored == was.Ignored || was.StartedAt == 0), "attempt %d becomes another", now.Seq)
+		(now.Failures == was.Failures && now.Ignored == was.Ignored || was.StartedAt == 0), "attempt %d becomes another",
+		now.Seq)
 	c.want(now.Phase() >= was.Phase(), "attempt %d goes from phase %d to %d", now.Seq, was.Phase(), now.Phase())
-	c.want(now.Restarts >= was.Restarts && now.Restarts <= was.Restarts+1, "attempt %d: restarts go from %d to %d", now.Seq, was.Restarts, now.Restarts)
+	c.want(
+		now.Restarts >= was.Restarts && now.Restarts <= was.Restarts+1, "attempt %d: restarts go from %d to %d", now.Seq,
+		was.Restarts, now.Restarts,
+	)
 	c.want(was.DeletedAt == 0 || now.DeletedAt == was.DeletedAt && now.DeletedBy == was.DeletedBy,
 		"attempt %d is deleted again", now.Seq)
 	c.want(!was.HasEnded() || now.Phase() == was.Phase() && now.FinishedAt == was.FinishedAt &&
 		now.ExitCode == was.ExitCode && now.HasExit == was.HasExit && now.Reason == was.Reason,
 		"attempt %d has ended as %+v and becomes %+v", now.Seq, *was, *now)
-	c.want(!now.HasEnded() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early", now.Seq)
+	c.want(
+		!now.HasEnded() || now.FinishedAt >= now.CreatedAt && now.FinishedAt >= now.StartedAt, "attempt %d ends too early",
+		now.Seq,
+	)
 	uncounted := was.retained && now.account == open && c.job.Spec.ReplaceFailed && !was.HasEnded()
 	c.want(was.account == open || now.account == was.account || was.retained && now.account != open || uncounted ||
 		!c.job.inRange(now), "attempt %d is counted again", now.Seq)
@@ -272,7 +285,10 @@ func (c *checker) checkNew() {
 		c.want(j.Active+j.Terminating <= j.Spec.Parallelism, "%d attempts run of %d, and one is created",
 			j.Active+j.Terminating, j.Spec.Parallelism)
 	}
-	c.want(j.Active+int(j.settling) <= j.Spec.Parallelism, "%d active and %d settling of %d", j.Active, int(j.settling), j.Spec.Parallelism)
+	c.want(
+		j.Active+int(j.settling) <= j.Spec.Parallelism, "%d active and %d settling of %d", j.Active, int(j.settling),
+		j.Spec.Parallelism,
+	)
 	for _, a := range j.live {
 		if a.Seq < c.before.created {
 			continue

@@ -156,7 +156,8 @@ func sameAttempts(j, other *Job, random *rand.Rand) (a, b *Attempt) {
 
 // figures is what can be asked without a look at the attempts.
 func figures(j *Job) string {
-	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp, j.LastFailure,
+	return fmt.Sprint(j.Pending, j.Active, j.Ready, j.Terminating, j.Succeeded, j.Failed, j.Completed, j.GivenUp,
+		j.LastFailure,
 		j.StartTime, j.FinishedAt, j.Conditions, j.NextRetry(), j.Due(), j.Events())
 }
 
@@ -164,7 +165,8 @@ func figures(j *Job) string {
 func told(j *Job) string {
 	attempts := make(map[int64]string)
 	for a := range j.All() {
-		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.State, a.succeeded, a.Ready, a.Failures, a.Ignored, a.CreatedAt, a.StartedAt,
+		attempts[a.Seq] = fmt.Sprint(a.Index, a.Number, a.State, a.succeeded, a.Ready, a.Failures, a.Ignored, a.CreatedAt,
+			a.StartedAt,
 			a.FinishedAt, a.DeletedAt, a.HasExit, a.ExitCode)
 	}
 	return fmt.Sprint(figures(j), attempts)

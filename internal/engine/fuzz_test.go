@@ -42,7 +42,8 @@ func (c *codec) count(n *int) {
 	*n = max(*n, 0)
 }
 
-var codedTimes = []time.Duration{0, 1, settleTime / 2, settleTime, 5 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second,
+var codedTimes = []time.Duration{0, 1, settleTime / 2, settleTime, 5 * time.Millisecond, time.Second, 2 * time.Second,
+	5 * time.Second,
 	10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 
 // duration is one of codedTimes, or None.
@@ -415,7 +416,8 @@ func encode(first Spec, events []Event) []byte {
 	c.spec(&first)
 	last := epoch
 	for _, ev := range events {
-		o := op{kind: byte(ev.Kind), after: time.Duration(ev.At - last), code: ev.Result.Code, flag: ev.Result.Permanent || ev.Ready || ev.Orphan,
+		o := op{kind: byte(ev.Kind), after: time.Duration(ev.At - last), code: ev.Result.Code,
+			flag:  ev.Result.Permanent || ev.Ready || ev.Orphan,
 			other: ev.Linger || ev.Result.Snooze, delay: ev.Delay + ev.Result.RetryAfter, index: ev.Index, n: ev.N}
 		if ev.Attempt != nil {
 			o.attempt = byte(ev.Attempt.Seq)
@@ -448,7 +450,8 @@ func encode(first Spec, events []Event) []byte {
 }
 
 func FuzzEngine(f *testing.F) {
-	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, restartPlays, decidePlays, indexPlays, attemptPlays,
+	for _, plays := range []map[string]play{vectorPlays, eventPlays, accountPlays, mixesPlays, restartPlays, decidePlays,
+		indexPlays, attemptPlays,
 		cancelPlays, againPlays, duePlays} {
 		for _, name := range slices.Sorted(maps.Keys(plays)) {
 			f.Add(plays[name].encode(f))

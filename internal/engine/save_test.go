@@ -47,11 +47,16 @@ func essence(j *Job) string {
 		j.restarts, int(j.settling), int(j.created), j.wakes.Len(), j.retries.Len()})
 	put("sets", []string{j.Completed.String(), j.GivenUp.String()})
 	if j.target == nil { // indexes do not matter any more
-		put("indexes", []any{j.indexes.returned.String(), j.indexes.ready.String(), j.indexes.next, j.indexes.waiting, j.indexes.highest})
+		put("indexes", []any{
+			j.indexes.returned.String(), j.indexes.ready.String(), j.indexes.next, j.indexes.waiting, j.indexes.highest,
+		})
 	}
 	put("numbers", j.indexes.numbers)
 	put("failures", j.indexes.failures)
-	put("retry", []any{j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.asleep, j.retry.seen, j.snoozes, j.Run(), j.runStarts(), j.exits, j.outOfRange})
+	put("retry", []any{
+		j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.asleep, j.retry.seen, j.snoozes, j.Run(),
+		j.runStarts(), j.exits, j.outOfRange,
+	})
 	put("targets", string(asJSON([]*savedTarget{j.target.saved(), j.failJob.saved()})))
 	put("last", j.LastFailure)
 	put("events", j.Events())
@@ -148,7 +153,9 @@ func (old promise) isTrueOf(j *Job) error {
 		return nil
 	}
 	if now.succeeded < old.succeeded || now.failed < old.failed {
-		return fmt.Errorf("%d succeeded, %d failed: less than %d and %d", now.succeeded, now.failed, old.succeeded, old.failed)
+		return fmt.Errorf(
+			"%d succeeded, %d failed: less than %d and %d", now.succeeded, now.failed, old.succeeded, old.failed,
+		)
 	}
 	if old.finished != nil && !slices.Equal(now.finished, old.finished) {
 		return fmt.Errorf("finished with %v, then %v", old.finished, now.finished)

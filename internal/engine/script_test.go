@@ -134,7 +134,11 @@ func (s *Spec) set(word string) (err error) {
 func (s *Spec) addRule(text string) error {
 	s.ReplaceFailed = true // as with any failure policy
 	action, match, _ := strings.Cut(text, ":")
-	r := FailureRule{Action: map[string]FailureAction{"Count": Count, "Ignore": Ignore, "FailIndex": FailIndex, "FailJob": FailJob}[action]}
+	r := FailureRule{
+		Action: map[string]FailureAction{
+			"Count": Count, "Ignore": Ignore, "FailIndex": FailIndex, "FailJob": FailJob,
+		}[action],
+	}
 	codes, notIn := strings.CutPrefix(match, "!")
 	r.NotIn = notIn
 	for word := range strings.SplitSeq(codes, ",") {

@@ -111,7 +111,9 @@ func randomIndexedSpec(r *rand.Rand, s *Spec) {
 
 func randomRules(r *rand.Rand, perIndex bool) []FailureRule {
 	var s Spec
-	rules := []string{"Ignore:DisruptionTarget", "Ignore:3", "Count:4", "FailJob:5", "Count:!1,3,4,5,6", "FailJob:error", "Ignore:Marked"}
+	rules := []string{
+		"Ignore:DisruptionTarget", "Ignore:3", "Count:4", "FailJob:5", "Count:!1,3,4,5,6", "FailJob:error", "Ignore:Marked",
+	}
 	if perIndex {
 		rules = append(rules, "FailIndex:6")
 	}
@@ -421,7 +423,8 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d events of %d jobs: %v", events, seed, outcomes)
 	for _, reason := range []string{"CompletionsReached", "SuccessPolicy", "BackoffLimitExceeded", "DeadlineExceeded",
-		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "Cancelled", "DependencyFailed", "again", "gone", "halted"} {
+		"MaxFailedIndexesExceeded", "FailedIndexes", "PodFailurePolicy", "Cancelled", "DependencyFailed", "again", "gone",
+		"halted"} {
 		require.NotZero(t, outcomes[reason], "no job has ended with %s", reason)
 	}
 }

@@ -15,20 +15,43 @@ func TestMatch(t *testing.T) {
 		attempt Attempt
 		want    int
 	}{
-		"no rules":                               {"", Attempt{HasExit: true, ExitCode: 1, errorRule: None}, None},
-		"R196 the first that matches":            {"rule=Count:1 rule=Ignore:2 rule=Count:2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, 1},
-		"R196 none matches":                      {"rule=Count:1", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None},
-		"R197 not in":                            {"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 3, errorRule: None}, 0},
-		"R197 not in, but in":                    {"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None},
-		"R197 exit code 0 never matches":         {"rule=Ignore:!1", Attempt{HasExit: true, errorRule: None}, None},
-		"no exit code does not match":            {"rule=Ignore:!1", Attempt{ExitCode: 7, errorRule: None}, None},
-		"R198 condition":                         {"rule=Ignore:DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0},
-		"R198 another status":                    {"rule=Ignore:DisruptionTarget", Attempt{Conditions: []Condition{{Type: DisruptionTarget, Status: False}}, errorRule: None}, None},
-		"R198 another condition":                 {"rule=Ignore:Other", Attempt{Conditions: disrupted, errorRule: None}, None},
-		"R198 any of two patterns":               {"rule=Ignore:Other,DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0},
-		"an error":                               {"rule=Count:1 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 1},
-		"an exit code before an error":           {"rule=Count:2 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 0},
-		"an attempt that runs, by its condition": {"rule=Count:2 rule=Ignore:DisruptionTarget", Attempt{State: StateRunning, Conditions: disrupted, errorRule: None}, 1},
+		"no rules": {"", Attempt{HasExit: true, ExitCode: 1, errorRule: None}, None},
+		"R196 the first that matches": {
+			"rule=Count:1 rule=Ignore:2 rule=Count:2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, 1,
+		},
+		"R196 none matches": {
+			"rule=Count:1", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None,
+		},
+		"R197 not in": {
+			"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 3, errorRule: None}, 0,
+		},
+		"R197 not in, but in": {
+			"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None,
+		},
+		"R197 exit code 0 never matches": {"rule=Ignore:!1", Attempt{HasExit: true, errorRule: None}, None},
+		"no exit code does not match":    {"rule=Ignore:!1", Attempt{ExitCode: 7, errorRule: None}, None},
+		"R198 condition": {
+			"rule=Ignore:DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0,
+		},
+		"R198 another status": {
+			"rule=Ignore:DisruptionTarget",
+			Attempt{Conditions: []Condition{{Type: DisruptionTarget, Status: False}}, errorRule: None}, None,
+		},
+		"R198 another condition": {
+			"rule=Ignore:Other", Attempt{Conditions: disrupted, errorRule: None}, None,
+		},
+		"R198 any of two patterns": {
+			"rule=Ignore:Other,DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0,
+		},
+		"an error": {
+			"rule=Count:1 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 1,
+		},
+		"an exit code before an error": {
+			"rule=Count:2 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 0,
+		},
+		"an attempt that runs, by its condition": {
+			"rule=Count:2 rule=Ignore:DisruptionTarget", Attempt{State: StateRunning, Conditions: disrupted, errorRule: None}, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := parseSpec(t, c.rules)

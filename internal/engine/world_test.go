@@ -211,7 +211,8 @@ func (w *world) attempt(seq int64) *Attempt {
 // reached its end and that nobody holds back.
 func (w *world) stuck() error {
 	j := w.job
-	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.startsNothing() || j.Spec.Suspend || j.Spec.Unmanaged || j.Spec.Parallelism == 0 {
+	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.startsNothing() || j.Spec.Suspend || j.Spec.Unmanaged ||
+		j.Spec.Parallelism == 0 {
 		return nil
 	}
 	waits := len(w.executing) + len(w.asked) + len(w.line)
@@ -228,7 +229,10 @@ func (w *world) dump() string {
 	put := func(name string, value any) { fmt.Fprintf(&text, "%s: %+v\n", name, value) }
 	put("times", []Time{j.CreatedAt, j.StartTime, j.FinishedAt, j.DeletedAt, j.now, j.Due(), j.NextRetry()})
 	put("conditions", j.Conditions)
-	put("counters", []int{j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded, j.restarts, int(j.settling)})
+	put("counters", []int{
+		j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded, j.restarts,
+		int(j.settling),
+	})
 	put("sets", []string{j.Completed.String(), j.GivenUp.String(), j.indexes.returned.String(), j.indexes.ready.String()})
 	put("numbers", j.indexes.numbers)
 	put("retry", j.retry)

@@ -92,7 +92,8 @@ var ErrClosed = errors.New("journal: closed")
 // nil when they succeed again. Probe is committed to see whether a store that has
 // refused something takes anything at all: a record that it has already. The contexts of
 // commits are made of ctx.
-func New(ctx context.Context, commit func(context.Context, []Record) error, trouble func(error), probe ...Record) *Journal {
+func New(ctx context.Context, commit func(context.Context, []Record) error, trouble func(error),
+	probe ...Record) *Journal {
 	j := &Journal{commit: commit, trouble: trouble, probe: probe, closing: make(chan struct{}), hung: make(chan struct{})}
 	j.ctx, j.cancel = context.WithCancelCause(ctx)
 	return j

@@ -315,7 +315,9 @@ func TestClose(t *testing.T) {
 
 func TestLatest(t *testing.T) {
 	v := []byte("v")
-	got := latest([]Record{{"a", "x", v}, {"b", "x", v}, {"a", "y", v}, {"a", "x", nil}, {"b", "", nil}, {"", "format", v}})
+	got := latest([]Record{
+		{"a", "x", v}, {"b", "x", v}, {"a", "y", v}, {"a", "x", nil}, {"b", "", nil}, {"", "format", v},
+	})
 	want := []Record{{"a", "y", v}, {"a", "x", nil}, {"b", "", nil}, {"", "format", v}}
 	require.True(t, slices.EqualFunc(got, want, func(a, b Record) bool {
 		return a.Job == b.Job && a.Key == b.Key && (a.Value == nil) == (b.Value == nil)

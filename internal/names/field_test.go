@@ -22,7 +22,8 @@ func TestGoField(t *testing.T) {
 		"spec.template.spec.activeDeadlineSeconds":               "AttemptTimeout",
 		"spec.template.spec.terminationGracePeriodSeconds":       "TerminationGracePeriod",
 		"spec.template.spec.containers[0].name":                  "ContainerName",
-		"spec.template":                                          "RestartPolicy, ContainerName, AttemptTimeout, ProgressDeadline or TerminationGracePeriod",
+		"spec.template": "RestartPolicy, ContainerName, AttemptTimeout, " +
+			"ProgressDeadline or TerminationGracePeriod",
 	} {
 		require.Equal(t, want, GoField(path), path)
 	}
@@ -32,10 +33,16 @@ func TestGoDetail(t *testing.T) {
 	for _, test := range []struct{ path, detail, want string }{
 		{"spec.template.spec.activeDeadlineSeconds", "must be between 1 and 2147483647, inclusive", "must be greater than 0"},
 		{"metadata.name", "name or generateName is required", "a job needs a name"},
-		{"spec.completions", "can only be modified in tandem with spec.parallelism", "can only be modified in tandem with Parallelism"},
+		{
+			"spec.completions", "can only be modified in tandem with spec.parallelism",
+			"can only be modified in tandem with Parallelism",
+		},
 		{"spec.backoffLimitPerIndex", "when maxFailedIndexes is specified", "when MaxFailedIndexes is specified"},
 		{"spec.maxFailedIndexes", "requires indexed completion mode", "requires indexed CompletionMode"},
-		{"spec.podFailurePolicy.rules[0]", "specifying one of OnExitCodes and OnPodConditions is required", "specifying one of OnExitCodes and OnConditions is required"},
+		{
+			"spec.podFailurePolicy.rules[0]", "specifying one of OnExitCodes and OnPodConditions is required",
+			"specifying one of OnExitCodes and OnConditions is required",
+		},
 		{"spec.history", "must be greater than or equal to 0", "must be greater than or equal to 0"},
 	} {
 		require.Equal(t, test.want, GoDetail(test.path, test.detail))

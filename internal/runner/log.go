@@ -104,7 +104,9 @@ func (j *Job) records(entries []logEntry, dropped int) []slog.Record {
 		records = append(records, j.record(slog.LevelError, "more attempts abandoned", slog.Int("attempts", more)))
 	}
 	if dropped > 0 {
-		records = append(records, j.record(slog.LevelWarn, "log records dropped: the handler is slow", slog.Int("records", dropped)))
+		records = append(
+			records, j.record(slog.LevelWarn, "log records dropped: the handler is slow", slog.Int("records", dropped)),
+		)
 	}
 	return records
 }

@@ -25,7 +25,10 @@ type reader struct {
 func newReader(o Options, inUse error) *Runner {
 	o.FinishedJobs = -1
 	r := New(o)
-	r.reader = &reader{first: make(chan struct{}), sums: make(map[string]uint64), jobs: make(map[string]*Job), inUse: inUse, names: make(map[string]bool)}
+	r.reader = &reader{
+		first: make(chan struct{}), sums: make(map[string]uint64), jobs: make(map[string]*Job), inUse: inUse,
+		names: make(map[string]bool),
+	}
 	return r
 }
 

@@ -96,7 +96,8 @@ func (c *child) open() (err error) {
 		return err
 	}
 	store := c.config.Trap.around(c.noting(breakages[c.config.Break](c.store)))
-	if c.controller, err = batch.New(context.Background(), batch.Options{Store: store, MaxActive: c.plan.maxActive}); err != nil {
+	if c.controller, err = batch.New(context.Background(),
+		batch.Options{Store: store, MaxActive: c.plan.maxActive}); err != nil {
 		return err
 	}
 	c.ledger.write(line{Kind: opened})

@@ -184,7 +184,10 @@ func (x *execution) walk(ctx context.Context) error {
 	}
 	done, err := walk.Run(ctx, x.attempt)
 	if bad := x.items / badEvery; err == nil && (len(done.Skipped) != bad || done.Done != x.items-bad) {
-		return x.check("iterate", fmt.Errorf("%d items done, %d skipped, of %d, of which %d are bad", done.Done, len(done.Skipped), x.items, bad))
+		return x.check(
+			"iterate",
+			fmt.Errorf("%d items done, %d skipped, of %d, of which %d are bad", done.Done, len(done.Skipped), x.items, bad),
+		)
 	}
 	if err != nil && ctx.Err() == nil {
 		return x.check("iterate", err)

@@ -103,7 +103,8 @@ func TestClientset_LifeOfAJob(t *testing.T) {
 	require.NotNil(t, done.Status.CompletionTime)
 
 	require.NoError(t, jobs.Delete(t.Context(), "train", metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: new(done.UID)}, PropagationPolicy: new(metav1.DeletePropagationBackground)}))
+		Preconditions:     &metav1.Preconditions{UID: new(done.UID)},
+		PropagationPolicy: new(metav1.DeletePropagationBackground)}))
 	_, err = jobs.Get(t.Context(), "train", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err), "%v", err)
 }
@@ -141,7 +142,10 @@ func TestClientset_Changes(t *testing.T) {
 		j, err := jobs.Apply(t.Context(), spec, metav1.ApplyOptions{FieldManager: "test"})
 		require.NoError(t, err)
 		require.EqualValues(t, 5, *j.Spec.TTLSecondsAfterFinished)
-		_, err = jobs.Apply(t.Context(), spec.WithSpec(applybatchv1.JobSpec().WithTTLSecondsAfterFinished(6)), metav1.ApplyOptions{FieldManager: "other"})
+		_, err = jobs.Apply(
+			t.Context(), spec.WithSpec(applybatchv1.JobSpec().WithTTLSecondsAfterFinished(6)),
+			metav1.ApplyOptions{FieldManager: "other"},
+		)
 		require.True(t, apierrors.IsConflict(err), "%v", err)
 	})
 	t.Run("apply makes what is missing", func(t *testing.T) {
@@ -198,12 +202,16 @@ func TestClientset_PodsLogsAndEvents(t *testing.T) {
 	require.NoError(t, err)
 	var pods *corev1.PodList
 	w.eventually(func() bool {
-		pods, err = c.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=train", FieldSelector: "status.phase=Running"})
+		pods, err = c.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{
+			LabelSelector: "job-name=train", FieldSelector: "status.phase=Running",
+		})
 		require.NoError(t, err)
 		return len(pods.Items) == 1
 	})
 
-	log, err := c.CoreV1().Pods(namespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
+	log, err := c.CoreV1().Pods(namespace).GetLogs(
+		pods.Items[0].Name, &corev1.PodLogOptions{Follow: true},
+	).Stream(t.Context())
 	require.NoError(t, err)
 	defer log.Close()
 	w.release()
@@ -212,7 +220,9 @@ func TestClientset_PodsLogsAndEvents(t *testing.T) {
 	require.Equal(t, "waiting\nreleased\n", string(text))
 
 	w.until(c, "train", "Finished")
-	events, err := c.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=train"})
+	events, err := c.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{
+		FieldSelector: "involvedObject.name=train",
+	})
 	require.NoError(t, err)
 	require.Equal(t, []string{"SuccessfulCreate", "Completed"}, []string{events.Items[0].Reason, events.Items[1].Reason})
 }

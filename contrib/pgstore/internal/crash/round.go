@@ -66,7 +66,8 @@ func (r *round) newReplica(number int) (*replica, error) {
 		return nil, err
 	}
 	text, err := json.Marshal(config{URL: r.server.URLAt(proxy.Port()),
-		Name: fmt.Sprint("round-", r.breakage, r.seed), Ledger: r.ledger(), Seed: r.seed, Process: number, Lease: r.lease, Break: r.breakage})
+		Name: fmt.Sprint("round-", r.breakage, r.seed), Ledger: r.ledger(), Seed: r.seed, Process: number, Lease: r.lease,
+		Break: r.breakage})
 	p := &replica{number: number, proxy: proxy, env: childVariable + "=" + string(text)}
 	return p, errors.Join(err, p.start())
 }
