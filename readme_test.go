@@ -107,7 +107,7 @@ func TestReadmePrograms(t *testing.T) {
 func TestReadmeFragments(t *testing.T) {
 	var all strings.Builder
 	for _, folder := range []string{".", "contrib/boltstore", "contrib/cron", "contrib/kube", "contrib/page",
-		"contrib/prometheus"} {
+		"contrib/pgstore", "contrib/prometheus"} {
 		files, err := filepath.Glob(folder + "/*_test.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -40,7 +40,7 @@ func (f *fixture) end(t testing.TB) {
 
 // TestIdle: what waits costs memory only, and little of it.
 func TestIdle(t *testing.T) {
-	const n = 5_000
+	const n = 20_000
 	before := heap()
 	f := many(t, n, "30 2 29 2 *", func(context.Context, batch.Attempt) error { return nil })
 	settled(t, f)

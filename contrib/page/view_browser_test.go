@@ -99,7 +99,7 @@ func TestBrowserTimeline(t *testing.T) {
 	w := newWorld(t, page.Options{})
 	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3),
 		BackoffLimitPerIndex: new(2),
-		Backoff:              batch.ConstantBackoff(5 * time.Millisecond),
+		Backoff:              batch.ConstantBackoff(100 * time.Millisecond),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if a.Index == 4 && a.Number == 0 {
 				return errors.New("once")

@@ -311,6 +311,7 @@ func (j *Job) holdLocked(e *effects, reason hold, on bool) {
 	}
 	acts := j.engine.Step(engine.Event{Kind: engine.Paused, Pause: on, At: j.r.now()})
 	j.carryOutLocked(e, acts)
+	j.noteEndLocked()
 	if len(acts) > 0 { // otherwise there is nothing new to be stored
 		j.changedLocked()
 	}

@@ -32,17 +32,20 @@ var breakages = map[string]func(batch.Store) batch.Store{
 	},
 	// Commits are acknowledged at once, and done a little later.
 	"hasty": func(s batch.Store) batch.Store {
-		queue := make(chan []batch.Record, 1<<20)
+		queue := make(chan func(), 1<<20)
 		go func() {
-			for records := range queue {
+			for commit := range queue {
 				time.Sleep(5 * time.Millisecond)
-				if err := s.Commit(context.Background(), records); err != nil {
+				commit()
+			}
+		}()
+		return commitFunc{s, func(ctx context.Context, records []batch.Record) error {
+			records = clone(records)
+			queue <- func() {
+				if err := s.Commit(context.WithoutCancel(ctx), records); err != nil {
 					panic(err)
 				}
 			}
-		}()
-		return commitFunc{s, func(_ context.Context, records []batch.Record) error {
-			queue <- clone(records)
 			return nil
 		}}
 	},
@@ -70,6 +73,11 @@ var breakages = map[string]func(batch.Store) batch.Store{
 type commitFunc struct {
 	batch.Store
 	commit func(context.Context, []batch.Record) error
+}
+
+// Claim claims the store below: a claim by a record would show that it is broken.
+func (s commitFunc) Claim(ctx context.Context, wait func(string)) (context.Context, func(), error) {
+	return s.Store.(batch.Claimer).Claim(ctx, wait)
 }
 
 // Commit calls the function.

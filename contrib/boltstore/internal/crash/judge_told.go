@@ -48,10 +48,11 @@ func (r *record) readDelivered(l line) {
 	r.ends.latest = max(r.ends.latest, l.Status.Revision)
 }
 
-// over is called when all jobs have ended, and the subscription has been told of that.
+// over is called when the last process has stopped. A job that nobody has declared again
+// has not ended.
 func (j *judge) over() {
 	for _, r := range j.jobs {
-		if r.delivery.isOwed && r.delivery.state == "" {
+		if r.delivery.isOwed && r.delivery.state == "" && r.finished != nil {
 			r.find(lost, "the subscription was not told of the end")
 		}
 	}

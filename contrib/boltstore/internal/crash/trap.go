@@ -33,6 +33,11 @@ type trappedStore struct {
 	commits int // there is one call at a time
 }
 
+// Claim claims the store below.
+func (s *trappedStore) Claim(ctx context.Context, wait func(string)) (context.Context, func(), error) {
+	return s.Store.(batch.Claimer).Claim(ctx, wait)
+}
+
 // Commit commits, unless the process ends.
 func (s *trappedStore) Commit(ctx context.Context, records []batch.Record) error {
 	s.commits++
