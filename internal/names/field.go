@@ -22,7 +22,7 @@ var goFields = []struct{ path, field string }{
 }
 
 // GoField is the name in Go of a job's field, given by its path in a manifest, such as
-// FailurePolicy.Rules[0].OnConditions[1].Type.
+// FailurePolicy[0].OnConditions[1].Type.
 func GoField(path string) string {
 	name, rest := "", path
 	for _, known := range goFields {
@@ -46,8 +46,13 @@ func GoField(path string) string {
 			parts = append(parts, strings.ToUpper(part[:min(1, len(part))])+part[min(1, len(part)):])
 		}
 	}
-	return strings.ReplaceAll(strings.Join(parts, "."), "OnPodConditions", "OnConditions")
+	return goWords.Replace(strings.Join(parts, "."))
 }
+
+// goWords are what is not called in Go as in a manifest: policies are lists of rules, and
+// exit codes have no operator.
+var goWords = strings.NewReplacer("OnPodConditions", "OnConditions", "Policy.Rules", "Policy",
+	"OnExitCodes.Operator", "OnExitCodes", "OnExitCodes.Values", "OnExitCodes")
 
 // manifestWords are the words in the details of errors that name fields of a manifest.
 var manifestWords = regexp.MustCompile(`\b(spec\.)?(backoffLimitPerIndex|maxFailedIndexes|completions|completion mode|` +

@@ -137,8 +137,14 @@ func (s *slots) handOut(e *effects) {
 			return
 		}
 		s.waiting.Add(-1)
-		mine := slot{s, grant}
-		if !who.takeTurn(e, mine) {
+		mine, isUsed := slot{s, grant}, false
+		switch who := who.(type) { // by its type, so that effects may stay on the stack
+		case *queue:
+			isUsed = who.takeTurn(e, mine)
+		case *ticket:
+			isUsed = who.takeTurn(e, mine)
+		}
+		if !isUsed {
 			s.turns.Release(grant, false, s.now())
 		}
 	}
