@@ -21,6 +21,7 @@ func TestManyAreSkipped(t *testing.T) {
 	w.Do = func(context.Context, int) error { return errors.New(strings.Repeat("long ", 100)) }
 	var saved memo
 	_, err := Run(t.Context(), w, &saved, testHooks[int]())
+	require.ErrorContains(t, err, "item at cursor")
 	require.Less(t, len(saved.data), maxListed+1000)
 	w.MaxSkipped = items
 	result, err := Run(t.Context(), w, &saved, testHooks[int]())
