@@ -59,6 +59,7 @@ func TestSnoozeIsBounded(t *testing.T) {
 		c := newController(t, batch.Options{Store: store})
 		apply(t, c, job)
 		time.Sleep(49*time.Minute + time.Second)
+		settle()
 		require.Equal(t, 50, tries)
 		store = crash(t, c, store)
 		c = newController(t, batch.Options{Store: store})
