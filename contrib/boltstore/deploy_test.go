@@ -24,19 +24,6 @@ const deployVariable = "BATCH_DEPLOY_FOLDER"
 
 const deployed = 1000 // completions
 
-// deployIfAsked is a process that TestDeploy has started; it does not return then.
-func deployIfAsked() {
-	folder, ok := os.LookupEnv(deployVariable)
-	if !ok {
-		return
-	}
-	if err := deploy(folder); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
 // deploy is a service: it opens its store, declares its job, and shuts down when it is
 // asked to. It says what it does.
 func deploy(folder string) error {

@@ -1,4 +1,4 @@
-package boltstore_test
+package boltstore
 
 import (
 	"bufio"
@@ -15,14 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
-	"github.com/runtocompletion/batch/contrib/boltstore"
 )
 
 const dirVariable = "BOLTSTORE_TEST_DIR"
 
 // A gated store takes nothing more once it is shut.
 type gated struct {
-	*boltstore.Store
+	*Store
 	isShut atomic.Bool
 }
 
@@ -33,30 +32,32 @@ func (g *gated) Commit(ctx context.Context, records []batch.Record) error {
 	return g.Store.Commit(ctx, records)
 }
 
-// TestMakeDirs is no test: it is the process that TestDirsOfAKilledProcess kills. Of
-// its attempts, the store learns nothing.
-func TestMakeDirs(t *testing.T) {
-	path := os.Getenv(dirVariable)
-	if path == "" {
-		t.Skip("for TestDirsOfAKilledProcess")
+// makeDirs is the process that TestDirsOfAKilledProcess kills. Of its attempts, the store
+// learns nothing.
+func makeDirs(path string) error {
+	ctx := context.Background()
+	store, err := Open(path, Options{})
+	if err != nil {
+		return err
 	}
-	store, err := boltstore.Open(path, boltstore.Options{})
-	require.NoError(t, err)
 	g := &gated{Store: store}
-	c, err := batch.New(t.Context(), batch.Options{Store: g})
-	require.NoError(t, err)
+	c, err := batch.New(ctx, batch.Options{Store: g})
+	if err != nil {
+		return err
+	}
 	const attempts = 3
 	dirs := make(chan string, attempts)
-	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "j", Suspend: true,
-		Completions: new(attempts), Parallelism: new(attempts),
+	if err := c.Create(ctx, batch.Job{Name: "j", Suspend: true, Completions: new(attempts), Parallelism: new(attempts),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			dir, err := a.Dir()
 			dirs <- dir
 			<-ctx.Done()
 			return errors.Join(err, ctx.Err())
-		})}))
+		})}); err != nil {
+		return err
+	}
 	g.isShut.Store(true)
-	go func() { _ = c.Resume(t.Context(), "j") }() // it waits for the store
+	go func() { _ = c.Resume(ctx, "j") }() // it waits for the store
 	for range attempts {
 		fmt.Println("made", <-dirs)
 	}
@@ -69,7 +70,7 @@ func TestMakeDirs(t *testing.T) {
 func TestDirsOfAKilledProcess(t *testing.T) {
 	path, tmp := filepath.Join(t.TempDir(), "jobs.db"), t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	killed := exec.Command(os.Args[0], "-test.run=^TestMakeDirs$", "-test.v")
+	killed := exec.Command(os.Args[0])
 	killed.Env = append(os.Environ(), dirVariable+"="+path)
 	out, err := killed.StdoutPipe()
 	require.NoError(t, err)
@@ -92,7 +93,7 @@ func TestDirsOfAKilledProcess(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(tmp, name), 0o700))
 	}
 
-	store, err := boltstore.Open(path, boltstore.Options{})
+	store, err := Open(path, Options{})
 	require.NoError(t, err)
 	defer store.Close()
 	c, err := batch.New(t.Context(), batch.Options{Store: store})

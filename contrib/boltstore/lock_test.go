@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,24 +14,28 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
 )
 
 const holdVariable = "BOLTSTORE_TEST_HOLD"
 
-// TestHold is no test: it is the other process of TestOpen_InUse.
-func TestHold(t *testing.T) {
-	path := os.Getenv(holdVariable)
-	if path == "" {
-		t.Skip("for TestOpen_InUse")
+// hold is the other process of TestOpen_InUseByAnotherProcess.
+func hold(path string) error {
+	s, err := Open(path, Options{})
+	if err != nil {
+		return err
 	}
-	commit(t, open(t, path), record("job", "key", "value"))
+	if err := s.Commit(context.Background(), []batch.Record{record("job", "key", "value")}); err != nil {
+		return err
+	}
 	fmt.Println("held")
 	select {} // until killed
 }
 
 func TestOpen_InUseByAnotherProcess(t *testing.T) {
 	path := storePath(t)
-	other := exec.Command(os.Args[0], "-test.run=^TestHold$", "-test.v")
+	other := exec.Command(os.Args[0])
 	other.Env = append(os.Environ(), holdVariable+"="+path)
 	out, err := other.StdoutPipe()
 	require.NoError(t, err)

@@ -17,8 +17,20 @@ import (
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
+// Roles are what this program is in the place of its tests, by the variable that asks for
+// it and has its argument.
+var roles = map[string]func(string) error{deployVariable: deploy, holdVariable: hold, dirVariable: makeDirs}
+
 func TestMain(m *testing.M) {
-	deployIfAsked()
+	for variable, play := range roles {
+		if argument := os.Getenv(variable); argument != "" {
+			if err := play(argument); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
 	leaktest.Main(m)
 }
 
