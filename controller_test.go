@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -1779,7 +1780,7 @@ func TestLookingAtAFastJob(t *testing.T) {
 						case call%3001 == 0:
 							fmt.Fprintln(a.Stdout(), "hello")
 						case call%2003 == 0:
-							time.Sleep(10 * time.Microsecond)
+							runtime.Gosched()
 						}
 						return nil
 					})}
@@ -1866,7 +1867,9 @@ func meddle(t *testing.T, c *batch.Controller) {
 		if get(t, c, "job").Finished() {
 			return
 		}
-		time.Sleep(100 * time.Microsecond)
+		for range 100 { // what runs gets on between two changes
+			runtime.Gosched()
+		}
 	}
 }
 

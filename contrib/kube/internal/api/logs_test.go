@@ -263,7 +263,6 @@ func TestLogOfPreviousRun(t *testing.T) {
 	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{
 		"twice": func(ctx context.Context, a batch.Attempt, _ convert.Container) error {
 			fmt.Fprintf(a.Stdout(), "begin %d\nrun %d\n", a.Restarts, a.Restarts)
-			time.Sleep(10 * time.Millisecond)
 			if a.Restarts > 0 {
 				<-ctx.Done()
 			}
