@@ -89,7 +89,8 @@ func TestDocFields(t *testing.T) {
 	}
 	require.ElementsMatch(t, fields, listed)
 
-	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds podFailurePolicy.rules successPolicy.rules
+	for name := range strings.FieldsSeq(`parallelism completions activeDeadlineSeconds
+		podFailurePolicy.rules successPolicy.rules
 		backoffLimit backoffLimitPerIndex maxFailedIndexes selector manualSelector template
 		ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy scheduling`) {
 		require.Contains(t, kubernetes, "spec."+name)

@@ -87,7 +87,8 @@ func (c *recordedCase) job(spec json.RawMessage) (*Job, error) {
 		}
 		j.Labels, j.RestartPolicy = c.Scenario.Meta.Labels, cmp.Or(c.Scenario.RestartPolicy, RestartNever)
 		j.Parallelism, j.Completions, j.CompletionMode = s.Parallelism, s.Completions, s.CompletionMode
-		j.BackoffLimit, j.BackoffLimitPerIndex, j.MaxFailedIndexes = s.BackoffLimit, s.BackoffLimitPerIndex, s.MaxFailedIndexes
+		j.BackoffLimit, j.MaxFailedIndexes = s.BackoffLimit, s.MaxFailedIndexes
+		j.BackoffLimitPerIndex = s.BackoffLimitPerIndex
 		j.ActiveDeadline, j.TTLAfterFinished = seconds(s.ActiveDeadlineSeconds), seconds(s.TTLSecondsAfterFinished)
 		j.Suspend, j.ManagedBy = s.Suspend, s.ManagedBy
 		j.ReplacementPolicy = s.PodReplacementPolicy

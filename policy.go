@@ -622,7 +622,9 @@ func stoppedExitCode(err, stopped error) int {
 	switch {
 	case ok:
 		return code
-	case stopped != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, stopped)):
+	case stopped == nil:
+		return exitError
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, stopped):
 		return exitTerminated
 	}
 	return exitError

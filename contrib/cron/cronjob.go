@@ -253,7 +253,8 @@ func isZoneName(name string) bool {
 	const longest = 14
 	for part := range strings.SplitSeq(name, "/") {
 		good := func(r rune) bool {
-			return r < 128 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_+", r))
+			isLetter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+			return isLetter || r >= '0' && r <= '9' || r < 128 && strings.ContainsRune(".-_+", r)
 		}
 		if part == "" || part == "." || part == ".." || part[0] == '-' || len(part) > longest ||
 			strings.ContainsFunc(part, func(r rune) bool { return !good(r) }) {

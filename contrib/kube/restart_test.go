@@ -142,7 +142,8 @@ func (p *process) isStalled(name string) bool {
 
 func containerJob(name, container string) string {
 	return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + ", labels: {team: x}}\n" +
-		"spec: {template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, nodeSelector: {disk: ssd}, containers: [" + container + "]}}}\n"
+		"spec: {template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, nodeSelector: {disk: ssd}, " +
+		"containers: [" + container + "]}}}\n"
 }
 
 // A gate holds the containers of a job that runs its function, or its program,

@@ -140,7 +140,8 @@ func TestRunFile(t *testing.T) {
 // TestRunFile_PrintsEverything has a job print faster than anybody reads.
 func TestRunFile_PrintsEverything(t *testing.T) {
 	const lines = 1_000_000
-	text := fmt.Sprintf(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"seq"},"spec":{"template":{"spec":{"restartPolicy":"Never",
+	text := fmt.Sprintf(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"seq"},"spec":{
+	"template":{"spec":{"restartPolicy":"Never",
 		"containers":[{"name":"c","image":"x","command":["seq","%d"]}]}}}}`, lines)
 	var stdout, stderr strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-f", "-"}, strings.NewReader(text), &stdout, &stderr))

@@ -330,7 +330,8 @@ func (f *fuzzer) apply(o op, spec Spec) {
 	case opSign:
 		f.signs[int64(o.attempt)] = f.now
 		return
-	case byte(Started), byte(Ended), byte(ReadyChanged), byte(ConditionSet), byte(AttemptDeleted), byte(Disrupted), byte(RestartDelayKnown):
+	case byte(Started), byte(Ended), byte(ReadyChanged), byte(ConditionSet), byte(AttemptDeleted), byte(Disrupted),
+		byte(RestartDelayKnown):
 		if len(f.known) == 0 {
 			return
 		}

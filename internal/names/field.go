@@ -55,8 +55,8 @@ var goWords = strings.NewReplacer("OnPodConditions", "OnConditions", "Policy.Rul
 	"OnExitCodes.Operator", "OnExitCodes", "OnExitCodes.Values", "OnExitCodes")
 
 // manifestWords are the words in the details of errors that name fields of a manifest.
-var manifestWords = regexp.MustCompile(`\b(spec\.)?(backoffLimitPerIndex|maxFailedIndexes|completions|completion mode|` +
-	`parallelism|podFailurePolicy|successPolicy|succeededIndexes|succeededCount|OnPodConditions)\b`)
+var manifestWords = regexp.MustCompile(`\b(spec\.)?(backoffLimitPerIndex|maxFailedIndexes|completions|` +
+	`completion mode|parallelism|podFailurePolicy|successPolicy|succeededIndexes|succeededCount|OnPodConditions)\b`)
 
 // GoDetail is a detail of an error with the names of GoField.
 func GoDetail(path, detail string) string {

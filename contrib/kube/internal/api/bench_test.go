@@ -103,7 +103,8 @@ func BenchmarkLarge(b *testing.B) {
 			for b.Loop() {
 				ctx, cancel := context.WithCancel(b.Context())
 				r := httptest.NewRequestWithContext(ctx, "GET",
-					"http://localhost"+path+"?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", nil)
+					"http://localhost"+path+"?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"+
+						"&allowWatchBookmarks=true", nil)
 				w.server.ServeHTTP(&untilBookmark{newCounter(), cancel}, r)
 			}
 		})

@@ -17,7 +17,8 @@ import (
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 )
 
-const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io," +
+	"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
 
 func TestSelectors(t *testing.T) {
 	w := newWorld(t, Config{})

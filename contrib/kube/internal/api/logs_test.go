@@ -120,7 +120,8 @@ func TestLogsOfContainers(t *testing.T) {
 			fmt.Fprintf(a.Stdout(), "%s 3\n", c.Name)
 			return nil
 		}}}})
-	w.post(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"a"},"spec":{"template":{"spec":{"restartPolicy":"Never",
+	w.post(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"a"},"spec":{
+	"template":{"spec":{"restartPolicy":"Never",
 		"initContainers":[{"name":"one","image":"func/print"},{"name":"two","image":"func/print"}],
 		"containers":[{"name":"main","image":"func/print"}]}}}}`)
 	require.Equal(t, "one", <-begun)

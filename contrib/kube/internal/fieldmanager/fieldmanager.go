@@ -55,7 +55,8 @@ func (m *Manager) open() (*managedfields.FieldManager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema of managed fields: %w", err)
 	}
-	name := reflect.Zero(reflect.TypeOf(m.empty).Elem()).Interface().(interface{ OpenAPIModelName() string }).OpenAPIModelName()
+	model := reflect.Zero(reflect.TypeOf(m.empty).Elem()).Interface()
+	name := model.(interface{ OpenAPIModelName() string }).OpenAPIModelName()
 	status := fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
 	return managedfields.NewDefaultFieldManager(converter{parser.Type(name)}, m.scheme, m.scheme, m.scheme,
 		m.kind, m.kind.GroupVersion(), "", map[fieldpath.APIVersion]fieldpath.Filter{

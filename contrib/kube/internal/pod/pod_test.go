@@ -241,7 +241,8 @@ func TestOutput(t *testing.T) {
 initContainers:
 - {name: first, image: process, command: [sh, -c, echo one]}
 - {name: quiet, image: process, command: [sh, -c, echo two]}
-containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLogsOnError, command: [sh, -c, echo -n three; echo four >&2; exit 3]}]`),
+containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLogsOnError,
+  command: [sh, -c, echo -n three; echo four >&2; exit 3]}]`),
 		Settings{Output: output}, nil)
 	require.Equal(t, 3, exitCode(r))
 	require.ElementsMatch(t, []string{"one", "two", "three", "four"}, r.log)
@@ -412,7 +413,8 @@ func TestMarks(t *testing.T) {
 restartPolicy: OnFailure
 initContainers:
 - {name: first, image: process, command: [sh, -c, echo -n one; echo err >&2]}
-containers: [{name: main, image: process, env: [{name: F, value: `+filepath.Join(t.TempDir(), "f")+`}], command: [sh, -c, '`+once+`']}]`),
+containers: [{name: main, image: process,
+  env: [{name: F, value: `+filepath.Join(t.TempDir(), "f")+`}], command: [sh, -c, '`+once+`']}]`),
 		Settings{}, func(j *batch.Job) { j.BackoffLimit, j.RestartBackoff = nil, batch.ConstantBackoff(0) })
 	require.Equal(t, batch.AttemptSucceeded, r.Phase)
 	require.ElementsMatch(t, []string{"one", "err"}, r.log[:2])
