@@ -18,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/runtocompletion/batch/internal/fields"
 	"github.com/runtocompletion/batch/internal/journal"
 	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/names"
@@ -1635,24 +1636,14 @@ func (j *Job) undeclare() {
 // always the declared ones.
 func (j *Job) apply(live, before *Job) Job {
 	merged := live.clone()
-	to, now, was := reflect.ValueOf(&merged).Elem(), reflect.ValueOf(j).Elem(), reflect.ValueOf(before).Elem()
-	for i := range to.NumField() {
-		switch to.Type().Field(i).Name {
-		case "Executor", "LimitKey", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
-			to.Field(i).Set(now.Field(i))
-		default:
-			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
-				to.Field(i).Set(now.Field(i))
-			}
-		}
-	}
+	fields.Merge(&merged, j, before)
 	return merged.clone()
 }
 
 // functionsFor is the spec of a job that has finished, with the functions of j.
 func (j *Job) functionsFor(spec *Job) Job {
 	merged := spec.clone()
-	merged.Executor, merged.Backoff, merged.RestartBackoff = j.Executor, j.Backoff, j.RestartBackoff
+	fields.Give(&merged, j)
 	merged.Input = spec.Input // it does not change, and may be large: one is enough
 	if sameFailureRules(j.FailurePolicy, spec.FailurePolicy) {
 		merged.FailurePolicy = cloneFailureRules(j.FailurePolicy)
@@ -1666,8 +1657,7 @@ func sameSpec(a, b Job) bool {
 	backoffs := sameBackoff(a.Backoff, b.Backoff) && sameBackoff(a.RestartBackoff, b.RestartBackoff)
 	for _, j := range []*Job{&a, &b} {
 		j.Labels, j.Annotations = nil, nil // metadata
-		j.Executor, j.LimitKey = nil, nil
-		j.FailurePolicy, j.Backoff, j.RestartBackoff = nil, nil, nil // immutable, or compared
+		fields.Drop(j)                     // back-offs are compared, the failure policy is immutable
 	}
 	return backoffs && reflect.DeepEqual(a, b)
 }

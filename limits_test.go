@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // A usage counts who uses something.
@@ -324,5 +326,28 @@ func TestManyJobsInLine(t *testing.T) {
 			complete(t, c, fmt.Sprint("j", i))
 		}
 		require.Zero(t, time.Since(start))
+	})
+}
+
+// The keys of a job that has finished are known to its next run, also in another process.
+func TestLimitKeysOverAgain(t *testing.T) {
+	eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+		limits := map[string]batch.Limit{"customer": {Active: new(1), PerKey: true}}
+		store := new(batchtest.MemoryStore)
+		c := newController(t, batch.Options{Store: store, Limits: limits})
+		var running usage
+		job := sharing("a", 4, counted(&running.now, &running.most, lasting(time.Minute)), "customer")
+		job.CompletionMode, job.LimitKey = batch.Indexed, strconv.Itoa
+		apply(t, c, job)
+		complete(t, c, "a")
+		left := end(t, c, store)
+
+		c = newController(t, batch.Options{Store: left, Limits: limits})
+		apply(t, c, job)
+		_, err := c.Again(t.Context(), "a", batch.AgainOptions{})
+		require.NoError(t, err)
+		settle()
+		require.EqualValues(t, 4, running.now.Load(), "each index has a key of its own")
+		complete(t, c, "a")
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
 	"github.com/runtocompletion/batch/contrib/cron/internal/schedule"
+	"github.com/runtocompletion/batch/internal/fields"
 	"github.com/runtocompletion/batch/internal/names"
 )
 
@@ -362,25 +363,11 @@ func (c *CronJob) location() (*time.Location, error) {
 // before: what an update has changed stays. Functions are always the declared ones.
 func (c *CronJob) apply(live, before *CronJob) CronJob {
 	merged := live.clone()
-	mergeFields(reflect.ValueOf(&merged).Elem(), reflect.ValueOf(c).Elem(), reflect.ValueOf(before).Elem(), "Job")
-	mergeFields(
-		reflect.ValueOf(&merged.Job).Elem(), reflect.ValueOf(&c.Job).Elem(), reflect.ValueOf(&before.Job).Elem(), "",
-	)
+	job := merged.Job
+	fields.Merge(&merged, c, before)
+	fields.Merge(&job, &c.Job, &before.Job)
+	merged.Job = job
 	return merged.clone()
-}
-
-func mergeFields(to, now, was reflect.Value, but string) {
-	for i := range to.NumField() {
-		switch name := to.Type().Field(i).Name; name {
-		case but:
-		case "Executor", "Backoff", "RestartBackoff", "FailurePolicy": // they have functions
-			to.Field(i).Set(now.Field(i))
-		default:
-			if !reflect.DeepEqual(now.Field(i).Interface(), was.Field(i).Interface()) {
-				to.Field(i).Set(now.Field(i))
-			}
-		}
-	}
 }
 
 // sameSpec reports whether nothing but metadata and functions differs.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
+	"github.com/runtocompletion/batch/internal/fields"
 )
 
 // The annotations of jobs.
@@ -102,8 +103,8 @@ func declareJob(ctx context.Context, b *batch.Controller, c *CronJob, name strin
 		if zone, bad := c.location(); err == nil && bad == nil {
 			at = at.In(zone)
 		}
+		fields.Give(j, &c.Job)
 		j.Executor = &scheduled{c.Job.Executor, at, closed}
-		j.Backoff, j.RestartBackoff = c.Job.Backoff, c.Job.RestartBackoff
 		if j.FailurePolicy == nil || c.Job.FailurePolicy == nil {
 			return
 		}

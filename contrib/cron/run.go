@@ -10,6 +10,7 @@ import (
 	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
 	"github.com/runtocompletion/batch/internal/duequeue"
 	"github.com/runtocompletion/batch/internal/feed"
+	"github.com/runtocompletion/batch/internal/fields"
 )
 
 // A run is a CronJob under a controller: the engine that decides, and what the
@@ -235,7 +236,6 @@ func (r *run) leave() {
 func (r *run) last() *run {
 	last := &run{c: r.c, uid: r.uid, spec: r.spec, version: r.version, generation: r.generation,
 		gone: true, shown: r.shown}
-	last.spec.Job.Executor = nil
-	last.spec.Job.Backoff, last.spec.Job.RestartBackoff, last.spec.Job.FailurePolicy = nil, nil, nil
+	fields.Drop(&last.spec.Job)
 	return last
 }

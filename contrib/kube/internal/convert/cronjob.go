@@ -19,6 +19,7 @@ import (
 	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
 	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
+	"github.com/runtocompletion/batch/internal/fields"
 )
 
 // templatePath is where the template of a CronJob has what a job has at its root.
@@ -135,7 +136,7 @@ func jobTemplate(c cron.CronJob) batchv1.JobTemplateSpec {
 func sameNumbers(a, b batch.Job) bool {
 	for _, j := range []*batch.Job{&a, &b} {
 		j.Name, j.Labels, j.Annotations, j.LogLimit, j.Input = "", nil, nil, nil, nil
-		j.Executor, j.Backoff, j.RestartBackoff, j.FailurePolicy = nil, nil, nil, nil
+		fields.Drop(j)
 	}
 	return reflect.DeepEqual(a, b)
 }

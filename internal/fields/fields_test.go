@@ -1,0 +1,50 @@
+package fields
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+type rule struct {
+	Code int
+	On   func(error) bool
+}
+
+type declaration struct {
+	Name  string
+	Input any // data: it has no methods
+	Until *time.Time
+	Do    fmt.Stringer
+	Key   func() string
+	Rules []rule
+}
+
+func yes(error) bool { return true }
+func key() string    { return "key" }
+
+func TestMerge(t *testing.T) {
+	noon := time.Unix(1, 0)
+	was := declaration{Name: "a", Input: 1, Until: &noon, Do: time.Second, Key: key, Rules: []rule{{1, yes}}}
+	live := was
+	live.Input, live.Name = 2, "updated"
+	now := declaration{Name: "a", Input: 3, Do: time.Hour}
+	Merge(&live, &now, &was)
+	require.Equal(t, declaration{Name: "updated", Input: 3, Do: time.Hour}, live)
+}
+
+func TestDrop(t *testing.T) {
+	d := declaration{Name: "a", Input: 1, Do: time.Second, Key: key, Rules: []rule{{1, yes}}}
+	Drop(&d)
+	require.Equal(t, declaration{Name: "a", Input: 1}, d)
+}
+
+func TestGive(t *testing.T) {
+	to := declaration{Name: "a", Input: 1, Rules: []rule{{2, nil}}}
+	Give(&to, &declaration{Name: "b", Input: 2, Do: time.Second, Key: key, Rules: []rule{{1, yes}}})
+	require.Equal(t, "key", to.Key())
+	to.Key = nil
+	require.Equal(t, declaration{Name: "a", Input: 1, Do: time.Second, Rules: []rule{{2, nil}}}, to)
+}
