@@ -1398,73 +1398,13 @@ func savedDefaults() Job {
 		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20), ResultLimit: new(64 << 10)}
 }
 
-// difference returns the fields of j that are not as in base, as JSON; nil if all are.
-func (j *Job) difference(base *Job) []byte {
-	var data []byte
-	now, before := reflect.ValueOf(j).Elem(), reflect.ValueOf(base).Elem()
-	for _, i := range savedFields() {
-		if is, was := now.Field(i), before.Field(i); !isSame(is, was) {
-			value, _ := json.Marshal(is.Interface()) // cannot fail: a Job has nothing that JSON lacks but functions
-			data = append(append(append(append(data, `,"`...), now.Type().Field(i).Name...), `":`...), value...)
-		}
-	}
-	if data == nil {
-		return nil
-	}
-	data[0] = '{'
-	return append(data, '}')
-}
-
-// savedFields are the places of a Job's fields, but for functions.
-var savedFields = sync.OnceValue(func() (places []int) {
-	job := reflect.TypeFor[Job]()
-	for i := range job.NumField() {
-		if job.Field(i).Tag != `json:"-"` {
-			places = append(places, i)
-		}
-	}
-	return places
-})
-
-// isSame is reflect.DeepEqual, faster for most fields of a Job.
-func isSame(a, b reflect.Value) bool {
-	switch {
-	case a.Kind() == reflect.String:
-		return a.String() == b.String()
-	case a.IsZero() || b.IsZero():
-		return a.IsZero() && b.IsZero()
-	case a.Kind() == reflect.Pointer && a.Elem().CanInt():
-		return a.Elem().Int() == b.Elem().Int()
-	}
-	return reflect.DeepEqual(a.Interface(), b.Interface())
-}
-
-// merge undoes difference: j is the base.
-func (j *Job) merge(difference []byte) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(difference, &fields); err != nil {
-		return err
-	}
-	for name, data := range fields {
-		field := reflect.ValueOf(j).Elem().FieldByName(name)
-		if !field.IsValid() {
-			return fmt.Errorf("no field %q", name)
-		}
-		field.SetZero()
-		if err := json.Unmarshal(data, field.Addr().Interface()); err != nil {
-			return fmt.Errorf("field %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
 // encode calls no user code: whether the executor holds Pending was asked before.
 func (s *source) encode(generation int64, pending bool) []byte {
 	spec, declared := s.spec, *s.declaration()
 	spec.Input, declared.Input = nil, nil // it has a record of its own
 	defaults := savedDefaults()
-	saved := savedJob{Spec: json.RawMessage(spec.difference(&defaults)),
-		Declared: declared.difference(&spec), Generation: generation,
+	saved := savedJob{Spec: json.RawMessage(fields.Difference(&spec, &defaults)),
+		Declared: fields.Difference(&declared, &spec), Generation: generation,
 		HoldsPending: pending, Backoff: saveBackoff(s.spec.Backoff), RestartBackoff: saveBackoff(s.spec.RestartBackoff)}
 	if s.spec.FailurePolicy != nil {
 		for i, rule := range s.spec.FailurePolicy {
@@ -1473,7 +1413,7 @@ func (s *source) encode(generation int64, pending bool) []byte {
 			}
 		}
 	}
-	data, _ := json.Marshal(saved) // as in difference
+	data, _ := json.Marshal(saved) // as in fields.Difference
 	return data
 }
 
@@ -1507,7 +1447,7 @@ func (c *Controller) decode(definition, input []byte, f any) (runner.SavedJob, e
 	var declared *Job
 	if s.Declared != nil {
 		declared = new(spec.clone())
-		if err := declared.merge(s.Declared); err != nil {
+		if err := fields.Patch(declared, s.Declared); err != nil {
 			return runner.SavedJob{}, err
 		}
 	}

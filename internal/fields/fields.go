@@ -1,9 +1,13 @@
-// Package fields knows which fields of a declaration are code: functions, and values of
-// interfaces with methods. Code is neither compared nor stored, so what copies, merges or
-// shows declarations has to treat it apart, whatever fields there are.
+// Package fields treats the fields of a declaration alike, whatever there are: which are
+// code, which have changed, and how they are stored. Code is functions, and values of
+// interfaces with methods; it is neither compared nor stored.
 package fields
 
-import "reflect"
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
 
 // isCode reports whether a value of the type is code itself.
 func isCode(t reflect.Type) bool {
@@ -60,4 +64,55 @@ func each[T any](of *T, do func(i int, field reflect.Value)) {
 	for i := range value.NumField() {
 		do(i, value.Field(i))
 	}
+}
+
+// Difference returns the fields of now that are not as in base, as JSON; nil if all are.
+// Fields that JSON is not to have, which are those that are code, are left out.
+func Difference[T any](now, base *T) []byte {
+	var data []byte
+	each(now, func(i int, field reflect.Value) {
+		info := reflect.TypeFor[T]().Field(i)
+		if info.Tag == `json:"-"` || isSame(field, reflect.ValueOf(base).Elem().Field(i)) {
+			return
+		}
+		value, _ := json.Marshal(field.Interface()) // cannot fail: it has nothing that JSON lacks but code
+		data = append(append(append(append(data, `,"`...), info.Name...), `":`...), value...)
+	})
+	if data == nil {
+		return nil
+	}
+	data[0] = '{'
+	return append(data, '}')
+}
+
+// isSame is reflect.DeepEqual, faster for most fields of a declaration.
+func isSame(a, b reflect.Value) bool {
+	switch {
+	case a.Kind() == reflect.String:
+		return a.String() == b.String()
+	case a.IsZero() || b.IsZero():
+		return a.IsZero() && b.IsZero()
+	case a.Kind() == reflect.Pointer && a.Elem().CanInt():
+		return a.Elem().Int() == b.Elem().Int()
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+// Patch undoes Difference: to is the base.
+func Patch[T any](to *T, difference []byte) error {
+	var changed map[string]json.RawMessage
+	if err := json.Unmarshal(difference, &changed); err != nil {
+		return err
+	}
+	for name, data := range changed {
+		field := reflect.ValueOf(to).Elem().FieldByName(name)
+		if !field.IsValid() {
+			return fmt.Errorf("no field %q", name)
+		}
+		field.SetZero()
+		if err := json.Unmarshal(data, field.Addr().Interface()); err != nil {
+			return fmt.Errorf("field %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -48,3 +48,36 @@ func TestGive(t *testing.T) {
 	to.Key = nil
 	require.Equal(t, declaration{Name: "a", Input: 1, Do: time.Second, Rules: []rule{{2, nil}}}, to)
 }
+
+func TestDifference(t *testing.T) {
+	type stored struct {
+		Name  string
+		Count *int
+		Tags  map[string]string
+		Do    func() `json:"-"`
+	}
+	base := stored{Name: "a", Count: new(1), Tags: map[string]string{"x": "y"}}
+	for name, test := range map[string]struct {
+		now  stored
+		want string
+	}{
+		"nothing":     {stored{Name: "a", Count: new(1), Tags: map[string]string{"x": "y"}}, ""},
+		"a value":     {stored{Name: "b", Count: new(1), Tags: base.Tags}, `{"Name":"b"}`},
+		"nil":         {stored{Name: "a", Tags: base.Tags}, `{"Count":null}`},
+		"all of them": {stored{Count: new(0)}, `{"Name":"","Count":0,"Tags":null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := Difference(&test.now, &base)
+			require.Equal(t, test.want, string(data))
+			if data != nil {
+				patched := base
+				require.NoError(t, Patch(&patched, data))
+				require.Equal(t, test.now, patched)
+			}
+		})
+	}
+	for data, want := range map[string]string{`[]`: "cannot unmarshal", `{"X":1}`: `no field "X"`,
+		`{"Count":"x"}`: "field Count: "} {
+		require.ErrorContains(t, Patch(new(stored), []byte(data)), want)
+	}
+}
