@@ -32,6 +32,8 @@ func newHandler(c *batch.Controller, cronJobs func() (*cron.Controller, error), 
 		"DELETE /jobs/{name}":       a.delete,
 		"POST /jobs/{name}/suspend": a.suspend,
 		"POST /jobs/{name}/resume":  a.resume,
+		"POST /jobs/{name}/cancel":  a.cancel,
+		"POST /jobs/{name}/again":   a.again,
 		"GET /jobs/{name}/attempts": a.attempts,
 		"GET /jobs/{name}/results":  a.results,
 		"GET /jobs/{name}/failures": a.failures,
@@ -132,6 +134,42 @@ func (a api) resume(w http.ResponseWriter, r *http.Request) error {
 	return a.get(w, r)
 }
 
+// errOnRequest is the cause of what a client cancels, unless the query gives a reason.
+var errOnRequest = errors.New("cancelled on request")
+
+// cancel fails a job, or the one index that the query names, and keeps it.
+func (a api) cancel(w http.ResponseWriter, r *http.Request) error {
+	var indexes []int
+	if text := r.FormValue("index"); text != "" {
+		index, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%w: index: %w", errBadRequest, err)
+		}
+		indexes = append(indexes, index)
+	}
+	cause := errOnRequest
+	if reason := r.FormValue("reason"); reason != "" {
+		cause = errors.New(reason)
+	}
+	if err := a.jobs.Cancel(r.Context(), r.PathValue("name"), cause, indexes...); err != nil {
+		return err
+	}
+	return a.get(w, r)
+}
+
+// again runs a finished job once more, or with ?failed=1 what has not succeeded of it.
+func (a api) again(w http.ResponseWriter, r *http.Request) error {
+	failedOnly, err := flagOf(r, "failed")
+	if err != nil {
+		return err
+	}
+	s, err := a.jobs.Again(r.Context(), r.PathValue("name"), batch.AgainOptions{FailedOnly: failedOnly})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, viewOf(s))
+}
+
 func (a api) attempts(w http.ResponseWriter, r *http.Request) error {
 	attempts, err := a.jobs.Attempts(context.Background(), r.PathValue("name"))
 	if err != nil {
@@ -202,14 +240,11 @@ func (a api) logs(w http.ResponseWriter, r *http.Request) error {
 
 // logOptions reads ?follow=1 and ?tail=20.
 func logOptions(r *http.Request) (batch.LogOptions, error) {
-	var options batch.LogOptions
-	if text := r.FormValue("follow"); text != "" {
-		follow, err := strconv.ParseBool(text)
-		if err != nil {
-			return options, fmt.Errorf("%w: follow: %w", errBadRequest, err)
-		}
-		options.Follow = follow
+	follow, err := flagOf(r, "follow")
+	if err != nil {
+		return batch.LogOptions{}, err
 	}
+	options := batch.LogOptions{Follow: follow}
 	if text := r.FormValue("tail"); text != "" {
 		tail, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
@@ -218,6 +253,19 @@ func logOptions(r *http.Request) (batch.LogOptions, error) {
 		options.Tail = new(int(tail))
 	}
 	return options, nil
+}
+
+// flagOf reads a flag of the query, such as ?follow=1. It is false if it is not there.
+func flagOf(r *http.Request, name string) (bool, error) {
+	text := r.FormValue(name)
+	if text == "" {
+		return false, nil
+	}
+	value, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%w: %s: %w", errBadRequest, name, err)
+	}
+	return value, nil
 }
 
 // newest is the name of a job's newest attempt.
@@ -282,6 +330,9 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*batch.ValidationError](err); ok {
 		return http.StatusUnprocessableEntity
 	}
+	if _, ok := errors.AsType[*batch.JobError](err); ok {
+		return http.StatusConflict // it has not finished
+	}
 	for _, known := range []struct {
 		err  error
 		code int
@@ -290,6 +341,7 @@ func statusOf(err error) int {
 		{batch.ErrNotFound, http.StatusNotFound},
 		{cron.ErrNotFound, http.StatusNotFound},
 		{batch.ErrExists, http.StatusConflict},
+		{batch.ErrJobFinished, http.StatusConflict},
 		{batch.ErrStoreInUse, http.StatusServiceUnavailable}, // another process works
 		{batch.ErrShutdown, http.StatusServiceUnavailable},
 		{cron.ErrShutdown, http.StatusServiceUnavailable},

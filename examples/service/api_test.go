@@ -79,6 +79,37 @@ func TestSuspendAndResume(t *testing.T) {
 	require.Contains(t, s.want(t, http.StatusOK, "POST", "/jobs/tick/suspend", ""), `"state": "Suspended"`)
 }
 
+func TestCancelAndAgain(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"tick","seconds":3600}`)
+	s.want(t, http.StatusConflict, "POST", "/jobs/tick/again", "")
+	require.Contains(t, s.want(t, http.StatusOK, "POST", "/jobs/tick/cancel?reason=enough", ""), "was cancelled: enough")
+	_, err := s.jobs.Wait(t.Context(), "tick")
+	require.ErrorContains(t, err, "enough")
+	s.want(t, http.StatusConflict, "POST", "/jobs/tick/cancel", "")
+	require.Contains(t, s.want(t, http.StatusOK, "POST", "/jobs/tick/again", ""), `"run": 2`)
+	s.want(t, http.StatusOK, "POST", "/jobs/tick/cancel", "")
+}
+
+// TestOnlyWhatFailedRunsAgain wants the results of other shards to stay.
+func TestOnlyWhatFailedRunsAgain(t *testing.T) {
+	s := newTestService(t)
+	s.want(t, http.StatusCreated, "POST", "/jobs",
+		`{"kind":"checksum","name":"sums","path":"docs","shards":2,"suspend":true}`)
+	s.want(t, http.StatusOK, "POST", "/jobs/sums/cancel?index=1", "")
+	s.want(t, http.StatusOK, "POST", "/jobs/sums/resume", "")
+	_, err := s.jobs.Wait(t.Context(), "sums")
+	require.ErrorIs(t, err, errOnRequest)
+
+	s.want(t, http.StatusOK, "POST", "/jobs/sums/again?failed=1", "")
+	status, err := s.jobs.Wait(t.Context(), "sums")
+	require.NoError(t, err)
+	require.Equal(t, 2, status.Succeeded)
+	attempts, err := s.jobs.Attempts(t.Context(), "sums")
+	require.NoError(t, err)
+	require.Len(t, attempts, 2, "index 0 must not run twice")
+}
+
 func TestLogIsFollowed(t *testing.T) {
 	s := newTestService(t)
 	s.want(t, http.StatusCreated, "POST", "/jobs", `{"kind":"countdown","name":"tick","seconds":1}`)
@@ -114,6 +145,10 @@ func TestRequestsThatFail(t *testing.T) {
 		"no log":            {"GET", "/jobs/taken/logs?attempt=x", "", http.StatusNotFound, "not found"},
 		"how to follow":     {"GET", "/jobs/taken/logs?follow=maybe", "", http.StatusBadRequest, "follow"},
 		"how many lines":    {"GET", "/jobs/taken/logs?tail=-1", "", http.StatusBadRequest, "tail"},
+		"nothing to cancel": {"POST", "/jobs/none/cancel", "", http.StatusNotFound, "not found"},
+		"what to cancel":    {"POST", "/jobs/taken/cancel?index=x", "", http.StatusBadRequest, "index"},
+		"nothing to repeat": {"POST", "/jobs/none/again", "", http.StatusNotFound, "not found"},
+		"what to repeat":    {"POST", "/jobs/taken/again?failed=x", "", http.StatusBadRequest, "failed"},
 		"the wrong method":  {"PUT", "/jobs/taken", "", http.StatusMethodNotAllowed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,8 @@
 //	curl localhost:8080/jobs -d '{"kind":"countdown","name":"tick","seconds":60}'
 //	curl -N "localhost:8080/jobs/tick/logs?follow=1"  # until the attempt has ended
 //	curl -X POST localhost:8080/jobs/tick/suspend     # and /resume
+//	curl -X POST "localhost:8080/jobs/tick/cancel?reason=enough"   # fails it; or ?index=N
+//	curl -X POST localhost:8080/jobs/tick/again       # or ?failed=1, only what has not succeeded
 //	curl -X DELETE localhost:8080/jobs/tick           # or ?propagation=Foreground, Orphan
 //
 // With -backup FOLDER it writes an archive of all files below -root each night, as the
