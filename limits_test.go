@@ -351,3 +351,33 @@ func TestLimitKeysOverAgain(t *testing.T) {
 		complete(t, c, "a")
 	})
 }
+
+// Each controller has its own limits: the one that takes over applies those that it was
+// given, also to what SetLimit has changed at the one before.
+func TestLimitsOverTakeOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var store batchtest.MemoryStore
+		var db usage
+		job := sharing("a", 12, counted(&db.now, &db.most, lasting(time.Minute)), "db")
+		works := newController(t, batch.Options{Store: &store, Limits: map[string]batch.Limit{"db": {Active: new(3)}}})
+		apply(t, works, job)
+		second := newController(t, batch.Options{Store: &store, Standby: true,
+			Limits: map[string]batch.Limit{"db": {Active: new(1)}}})
+		apply(t, second, job)
+		settle()
+		require.EqualValues(t, 3, db.now.Load())
+		require.NoError(t, second.SetLimit("db", batch.Limit{Active: new(2)}), "for when it works")
+		require.NoError(t, works.SetLimit("db", batch.Limit{Active: new(4)}))
+		settle()
+		require.EqualValues(t, 4, db.now.Load())
+
+		shut(t, works)
+		require.NoError(t, second.Claimed(t.Context()))
+		settle()
+		require.EqualValues(t, 2, db.now.Load())
+		db.most.Store(0)
+		complete(t, second, "a")
+		require.EqualValues(t, 2, db.most.Load())
+		check(t, second, "a")
+	})
+}
