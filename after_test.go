@@ -35,6 +35,10 @@ func TestAfter(t *testing.T) {
 		require.Equal(t, "not started: waits until these are complete: job right", s.Explain())
 		require.Zero(t, s.StartTime)
 		require.Zero(t, s.Active)
+		events, err := c.Events(t.Context(), "last")
+		require.NoError(t, err)
+		require.Equal(t, []batch.Event{{Type: "Normal", Reason: "Waiting", At: start,
+			Message: "Waits until these jobs are complete: left, right"}}, events)
 		require.Empty(t, attemptsOf(t, c, "last"))
 		check(t, c, "last")
 

@@ -178,6 +178,9 @@ func (j *Job) take(ev Event) {
 	switch ev.Kind {
 	case Created:
 		j.CreatedAt, j.paused, j.awaiting = ev.At, ev.Pause, ev.Await
+		if ev.Await {
+			j.addEvent(EventRecord{At: ev.At, Reason: "Waiting", Message: ev.Reason})
+		}
 	case DelayKnown:
 		j.delayKnown(ev.Index, ev.N, ev.Delay)
 	case Updated:

@@ -14,7 +14,7 @@ type Event struct {
 	Index   int           // for DelayKnown: as in NeedDelay
 	N       int           // for DelayKnown: as in NeedDelay
 	Ready   bool          // for ReadyChanged
-	Reason  string        // for Disrupted; for Cancelled: the text of the cause; for DependencyFailed: the message
+	Reason  string        // for Disrupted; for Cancelled: the text of the cause; or a message
 	Indexes []int         // for Cancelled: which ones; none: the job
 	Last    Time          // for SignKnown
 	Spec    *Spec         // for Updated; for Rerun: nil is that of the run before

@@ -44,6 +44,16 @@ func TestEventLog(t *testing.T) {
 			[]string{"0s Normal Suspended: Job suspended", "1s Normal SuccessfulCreate: Created pod: #0",
 				"1s Normal Resumed: Job resumed", "2s Normal Completed: Job completed"},
 		},
+		"R474 a job that waits for others": {
+			play{"", "0s: create awaiting\n5s: met\n6s: ok 0"},
+			[]string{"0s Normal Waiting: Waits for job first", "5s Normal SuccessfulCreate: Created pod: #0",
+				"6s Normal Completed: Job completed"},
+		},
+		"R475 a job whose dependency fails": {
+			play{"", "0s: create awaiting\n5s: doomed"},
+			[]string{"0s Normal Waiting: Waits for job first",
+				"5s Warning DependencyFailed: Job first, after which this one was to start, has failed"},
+		},
 		"what a user deletes is no event": {
 			play{"", "0s: create\n1s: delete 0"},
 			[]string{"0s Normal SuccessfulCreate: Created pod: #0"},

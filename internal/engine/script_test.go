@@ -208,7 +208,7 @@ func (s scriptLine) number(word string) int64 {
 func (s scriptLine) command(name string, args []string) {
 	switch name {
 	case "create":
-		s.step(Event{Kind: Created, Await: slices.Contains(args, "awaiting")})
+		s.step(Event{Kind: Created, Await: slices.Contains(args, "awaiting"), Reason: "Waits for job first"})
 	case "met":
 		s.step(Event{Kind: DependenciesMet})
 	case "doomed":

@@ -212,7 +212,11 @@ func (j *Job) create() (records []journal.Record) {
 	if j.stored != nil {
 		j.engine.Track(describeAttempt)
 	}
-	j.stepLocked(&e, engine.Event{Kind: engine.Created, Pause: true, Await: len(j.awaits) > 0}) // nothing starts
+	ev := engine.Event{Kind: engine.Created, Pause: true} // nothing starts
+	if len(j.awaits) > 0 {
+		ev.Await, ev.Reason = true, "Waits until these jobs are complete: "+strings.Join(j.awaits, ", ")
+	}
+	j.stepLocked(&e, ev)
 	if j.stored != nil {
 		j.collectLocked(func(r journal.Record) { records = append(records, r) })
 	}

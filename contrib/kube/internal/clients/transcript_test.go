@@ -30,7 +30,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata: lo
 // TestTranscripts types the commands of testdata/*.txt, which are the lines that
 // begin with "$ ", and compares all that is printed with what stands there. Each
 // file has a server of its own, readonly.txt a read-only one, and cronjob.txt one with
-// CronJobs, of which Go code has declared the one called code. Commands are run
+// CronJobs, of which Go code has declared the one called code; in after.txt, Go code has
+// declared the jobs greeted and never, which are to start after others. Commands are run
 // by sh, with a kubectl in its PATH, but for these:
 //
 //	COMMAND &   run COMMAND until the next "lines", with its watch begun
@@ -158,7 +159,12 @@ func newTerminal(t *testing.T, k program, file string) *terminal {
 		options.CronJobs, err = cron.New(c, cron.Options{})
 		require.NoError(t, err)
 		require.NoError(t, options.CronJobs.Create(t.Context(), cron.CronJob{Name: "code", Schedule: "@daily", Suspend: true,
-			Job: batch.Job{Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })}}))
+			Job: batch.Job{Executor: nothing}}))
+	}
+	if strings.HasPrefix(file, "after") {
+		for last, first := range map[string]string{"greeted": "hello", "never": "broken"} {
+			require.NoError(t, c.Create(t.Context(), batch.Job{Name: last, After: []string{first}, Executor: nothing}))
+		}
 	}
 	w := newWorldOf(t, c, options)
 	return &terminal{world: w, env: append(os.Environ(),
@@ -168,6 +174,8 @@ func newTerminal(t *testing.T, k program, file string) *terminal {
 		"TZ=UTC",
 	)}
 }
+
+var nothing = batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
 
 // enter enters a line.
 func (t *terminal) enter(line string) {
