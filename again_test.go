@@ -16,14 +16,6 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// again runs a job again that must have finished.
-func again(t *testing.T, c *batch.Controller, name string, o batch.AgainOptions) batch.Status {
-	t.Helper()
-	s, err := c.Again(t.Context(), name, o)
-	require.NoError(t, err)
-	return s
-}
-
 // A nightly job runs every night under its name, and its history goes over the nights.
 func TestAgainEachNight(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package batch_test
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -9,15 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	backofftest "github.com/runtocompletion/batch/internal/backofftest"
 )
-
-// slowBackoff is one whose delays are found when release is closed.
-func slowBackoff(release <-chan struct{}) batch.Backoff {
-	return batch.BackoffFunc(func() backoff.BackOff {
-		<-release
-		return &backoff.ZeroBackOff{}
-	})
-}
 
 // TestExponentialBackoffWithoutLimit wants every delay to be one: neither negative
 // nor less than half of what it is to be.
@@ -42,29 +37,175 @@ func TestExponentialBackoffWithoutLimit(t *testing.T) {
 	require.Equal(t, 2*time.Second, delays.NextBackOff())
 }
 
-// TestChangedBackoffRaisesTheGeneration wants an update of a back-off that is a value
-// to be a change of the spec, and one of a function not to be.
-func TestChangedBackoffRaisesTheGeneration(t *testing.T) {
+func TestBackoff(t *testing.T) {
+	second := time.Second
+	tests := map[string]struct {
+		backoff batch.Backoff
+		waits   []time.Duration // before each further attempt
+		reason  string
+	}{
+		"Kubernetes' own": {
+			nil, []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, batch.ReasonBackoffLimitExceeded,
+		},
+		"constant": {
+			batch.ConstantBackoff(5 * second), []time.Duration{5 * second, 5 * second, 5 * second, 5 * second},
+			batch.ReasonBackoffLimitExceeded,
+		},
+		"none": {batch.ConstantBackoff(0), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
+		"constant, negative": {
+			batch.ConstantBackoff(-second), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded,
+		},
+		"exponential": {
+			batch.ExponentialBackoff(second, 3*second, 0), []time.Duration{second, 2 * second, 3 * second, 3 * second},
+			batch.ReasonBackoffLimitExceeded,
+		},
+		"stops at once": {
+			batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }), nil, batch.ReasonBackoffLimitExceeded,
+		},
+		"stops after two": {
+			batch.BackoffFunc(func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }),
+			[]time.Duration{second, second}, batch.ReasonBackoffLimitExceeded,
+		},
+		"ten years, all of it": {
+			batch.ConstantBackoff(10 * 365 * 24 * time.Hour),
+			[]time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour},
+			batch.ReasonBackoffLimitExceeded,
+		},
+	}
+	for name, test := range tests {
+		for _, perIndex := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, per index: %v", name, perIndex), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var starts []time.Time
+					job := batch.Job{Name: "j", Backoff: test.backoff, BackoffLimit: new(4),
+						Executor: fn(func(context.Context) error { starts = append(starts, time.Now()); return errDisk })}
+					if perIndex {
+						job.CompletionMode, job.Completions = batch.Indexed, new(1)
+						job.BackoffLimit, job.BackoffLimitPerIndex = nil, new(4)
+						test.reason = batch.ReasonFailedIndexes
+					}
+					status, err := batch.Run(t.Context(), job)
+					failed(t, err, test.reason)
+					require.Equal(t, len(test.waits)+1, status.Failed)
+					var waits []time.Duration
+					for i := range starts[1:] {
+						waits = append(waits, starts[i+1].Sub(starts[i]))
+					}
+					require.Equal(t, test.waits, waits)
+				})
+			})
+		}
+	}
+}
+
+// A success ends the sequence (R184); another index does not (R190).
+func TestBackoffBeginsAnew(t *testing.T) {
+	for _, perIndex := range []bool{false, true} {
+		t.Run(fmt.Sprint("per index: ", perIndex), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				start, made := time.Now(), 0
+				var starts []string
+				job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimit: new(10),
+					Backoff: batch.BackoffFunc(func() backoff.BackOff {
+						made++
+						return batch.ExponentialBackoff(time.Second, time.Hour, 0).BackOff()
+					}),
+					Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+						starts = append(starts, fmt.Sprintf("%d at %v", a.Index, time.Since(start)))
+						time.Sleep(time.Second)
+						if a.Number < 2 {
+							return errDisk
+						}
+						return nil
+					})}
+				if perIndex {
+					job.BackoffLimitPerIndex = new(5)
+				}
+				_, err := batch.Run(t.Context(), job)
+				require.NoError(t, err)
+				require.Equal(t, []string{"0 at 0s", "0 at 2s", "0 at 5s", "1 at 6s", "1 at 8s", "1 at 11s"}, starts)
+				require.Equal(t, 2, made)
+			})
+		})
+	}
+}
+
+// With a back-off of the job's own, a delay that falls due as another attempt
+// succeeds is found all the same.
+func TestDelayThatASuccessBringsUp(t *testing.T) {
+	for range 20 {
+		bubble(t, func(t *testing.T) {
+			c := newController(t, batch.Options{})
+			mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2),
+				BackoffLimitPerIndex: new(5),
+				Backoff:              batch.ConstantBackoff(time.Second),
+				Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+					switch {
+					case a.Index == 1:
+						time.Sleep(time.Second + time.Millisecond) // when the deletion begins to count
+					case a.Number == 0:
+						time.Sleep(time.Minute)
+						return errDisk
+					}
+					return nil
+				})})
+			time.Sleep(time.Second)
+			require.NoError(t, c.DeleteAttempt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, err := c.Wait(ctx, "j")
+			require.NoError(t, err)
+		})
+	}
+}
+
+// The delay that an error asks for takes the place of any back-off.
+func TestRetryAfter(t *testing.T) {
+	errs := map[string]error{
+		"marked":             batch.RetryAfter(errDisk, time.Minute),
+		"wrapped":            fmt.Errorf("wrapped: %w", batch.RetryAfter(errDisk, time.Minute)),
+		"of package backoff": &backofftest.RetryAfterError{Duration: time.Minute},
+	}
+	jobs := map[string]batch.Job{
+		"the default":      {},
+		"constant":         {Backoff: batch.ConstantBackoff(0)},
+		"custom":           {Backoff: batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} })},
+		"of an index":      {CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)},
+		"in place":         {RestartPolicy: batch.RestartOnFailure},
+		"in place, custom": {RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Hour)},
+	}
+	for kind, job := range jobs {
+		for name, failure := range errs {
+			t.Run(kind+", "+name, func(t *testing.T) { require.Equal(t, time.Minute, waitAfter(t, job, failure)) })
+		}
+	}
+}
+
+func TestRetryAfterOfNothing(t *testing.T) {
+	for name, failure := range map[string]error{
+		"a delay below zero":     batch.RetryAfter(errDisk, -1),
+		"of a job that was run":  &batch.AttemptError{Err: batch.RetryAfter(errDisk, time.Hour)},
+		"an error without a say": errDisk,
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, 10*time.Second, waitAfter(t, batch.Job{}, failure)) })
+	}
+	require.NoError(t, batch.RetryAfter(nil, time.Hour))
+}
+
+// waitAfter is how long a job waits after a first try that fails.
+func waitAfter(t *testing.T, job batch.Job, failure error) (took time.Duration) {
 	bubble(t, func(t *testing.T) {
-		c := newController(t, batch.Options{})
-		mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
-		steps := []struct {
-			b    batch.Backoff
-			want int64
-		}{
-			{batch.ConstantBackoff(time.Second), 2},
-			{batch.ConstantBackoff(time.Second), 2},
-			{batch.ConstantBackoff(time.Minute), 3},
-			{batch.ExponentialBackoff(time.Second, time.Minute, 0), 4},
-			{batch.ExponentialBackoff(time.Second, time.Minute, 0), 4},
-			{batch.ExponentialBackoff(time.Second, time.Hour, 0), 5},
-			{nil, 6},
-		}
-		for _, step := range steps {
-			require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Backoff = step.b }))
-			require.Equal(t, step.want, get(t, c, "j").Generation)
-		}
-		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.RestartBackoff = batch.ConstantBackoff(1) }))
-		require.Equal(t, int64(7), get(t, c, "j").Generation)
+		start, tries := time.Now(), 0
+		job.Name, job.Completions = "j", new(1)
+		job.Executor = fn(func(context.Context) error {
+			if tries++; tries == 1 {
+				return failure
+			}
+			return nil
+		})
+		_, err := batch.Run(t.Context(), job)
+		require.NoError(t, err)
+		took = time.Since(start)
 	})
+	return took
 }

@@ -2,11 +2,11 @@ package batch_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,26 +122,130 @@ func TestCommandIsValidated(t *testing.T) {
 	}
 }
 
-// TestPanicIsFound wants the stack of a panic in the log of the controller and of the
-// attempt, and the time of the next try in the former.
-func TestPanicIsFound(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var log sharedBuffer
-		c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		mustCreate(t, c, batch.Job{
-			Name: "j", Backoff: batch.ConstantBackoff(time.Hour),
-			Executor: fn(func(context.Context) error { return panicHere() }),
+// sh makes a command of a shell script.
+func sh(script string) batch.Command { return batch.Command{Args: []string{"sh", "-c", script}} }
+
+func TestCommand(t *testing.T) {
+	t.Setenv("BATCH_OUTER", "outer")
+	t.Setenv("BATCH_BOTH", "outer")
+	dir := t.TempDir()
+	with := func(c batch.Command, change func(*batch.Command)) batch.Command { change(&c); return c }
+	tests := map[string]struct {
+		command batch.Command
+		index   bool
+		code    int
+		log     []string
+	}{
+		"it succeeds, and prints": {
+			sh("echo out; echo err >&2; printf unfinished"), false, 0, []string{"stdout out", "stderr err", "stdout unfinished"},
+		},
+		"it fails":            {sh("echo sorry >&2; exit 42"), false, 42, []string{"stderr sorry"}},
+		"it dies of a signal": {sh("kill -TERM $$"), false, 143, nil},
+		"it does not exist":   {batch.Command{Args: []string{"/nonexistent/program"}}, false, 127, nil},
+		"it cannot be run":    {batch.Command{Args: []string{dir}}, false, 126, nil},
+		"the environment is that of the process": {with(sh("echo $BATCH_OUTER $BATCH_BOTH $BATCH_NEW"),
+			func(c *batch.Command) { c.Env = []string{"BATCH_BOTH=inner", "BATCH_NEW=new"} }),
+			false, 0, []string{"stdout outer inner new"}},
+		"the index and the host name (R118, R120)": {
+			sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), true, 0, []string{"stdout 0 j-0"},
+		},
+		"no index (R124)": {sh("echo ${JOB_COMPLETION_INDEX-none}"), false, 0, []string{"stdout none"}},
+		"Env has the last word (R120)": {with(sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"),
+			func(c *batch.Command) { c.Env = []string{"JOB_COMPLETION_INDEX=x", "HOSTNAME=y"} }),
+			true, 0, []string{"stdout x y"}},
+		"the directory": {with(sh("pwd -P"), func(c *batch.Command) { c.Dir = "/" }), false, 0, []string{"stdout /"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newController(t, batch.Options{})
+			job := batch.Job{Name: "j", BackoffLimit: new(0), Executor: test.command}
+			if test.index {
+				job.CompletionMode, job.Completions = batch.Indexed, new(1)
+			}
+			mustCreate(t, c, job)
+			_, err := c.Wait(t.Context(), "j")
+			require.Equal(t, test.code == 0, err == nil, "%v", err)
+			a := attemptsOf(t, c, "j")[0]
+			require.Equal(t, test.code, *a.ExitCode)
+			var log []string
+			for line, err := range c.Logs(t.Context(), "j", a.Name, batch.LogOptions{}) {
+				require.NoError(t, err)
+				log = append(log, line.Stream+" "+line.Text)
+			}
+			require.ElementsMatch(t, test.log, log) // two streams have no order
 		})
-		settle()
-		require.Contains(t, log.String(), "panicHere")
-		require.Contains(t, log.String(), "next_try="+get(t, c, "j").NextRetry.Format("2006-01-02T15:04:05"))
-		text := ""
-		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{}) {
-			require.NoError(t, err)
-			text += line.Text
-		}
-		require.Contains(t, text, "panicHere")
-	})
+	}
 }
 
-func panicHere() error { panic("gotcha") }
+func TestCommandWritesElsewhereToo(t *testing.T) {
+	var out, err lockedBuffer
+	command := sh("echo out; echo err >&2")
+	command.Stdout, command.Stderr = &out, &err
+	c := newController(t, batch.Options{})
+	mustCreate(t, c, batch.Job{Name: "j", Executor: command})
+	_, waitErr := c.Wait(t.Context(), "j")
+	require.NoError(t, waitErr)
+	require.Equal(t, "out\n", out.String())
+	require.Equal(t, "err\n", err.String())
+	require.ElementsMatch(t, []string{"out", "err"}, logOf(t, c, "j", attemptsOf(t, c, "j")[0].Name))
+}
+
+func TestCommandIsStopped(t *testing.T) {
+	tests := map[string]struct {
+		script string
+		grace  time.Duration
+		code   int
+		log    []string
+	}{
+		"it ends of SIGTERM": {"echo ready; exec sleep 60", time.Minute, 143, []string{"ready"}},
+		"it ends in its own way": {
+			"trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", time.Minute, 5, []string{"ready", "bye"},
+		},
+		"its children end, too": {"sleep 60 & echo ready; wait", time.Minute, 143, []string{"ready"}},
+		"SIGKILL follows the grace": {
+			"trap '' TERM; echo ready; while :; do sleep 0.01; done", 50 * time.Millisecond, 137, []string{"ready"},
+		},
+		"there is no grace": {"trap '' TERM; echo ready; while :; do sleep 0.01; done", 0, 137, []string{"ready"}},
+	}
+	for name, test := range tests {
+		for how, stop := range map[string]func(c *batch.Controller, attempt string) error{
+			"deleted":   func(c *batch.Controller, attempt string) error { return c.DeleteAttempt(t.Context(), "j", attempt) },
+			"shut down": func(c *batch.Controller, _ string) error { return c.Shutdown(ended(errDisk)) },
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				var log lockedBuffer
+				c := newController(t, batch.Options{
+					Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+				})
+				mustCreate(t, c, batch.Job{
+					Name: "j", BackoffLimit: new(0), TerminationGracePeriod: &test.grace, Executor: sh(test.script),
+				})
+				attempt := attemptsOf(t, c, "j")[0].Name
+				var lines []string
+				for line, err := range c.Logs(t.Context(), "j", attempt, batch.LogOptions{Follow: true}) {
+					require.NoError(t, err)
+					if lines = append(lines, line.Text); len(lines) == 1 {
+						go func() {
+							if err := stop(c, attempt); err != nil {
+								t.Error(err)
+							}
+						}()
+					}
+				}
+				lines = slices.DeleteFunc(lines, func(line string) bool { return line == "Terminated" }) // says the shell
+				require.Equal(t, test.log, lines)
+				a := attemptsOf(t, c, "j")[0]
+				require.Equal(t, batch.AttemptFailed, a.Phase)
+				if test.grace > 0 { // without, the signals race
+					require.Equal(t, test.code, *a.ExitCode)
+				}
+				if how == "deleted" {
+					_, err := c.Wait(t.Context(), "j")
+					failed(t, err, batch.ReasonBackoffLimitExceeded)
+				}
+				require.NotContains(t, log.String(), "abandoned", "a program is killed, not abandoned")
+			})
+		}
+	}
+}

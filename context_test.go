@@ -3,7 +3,10 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +25,142 @@ var runs = map[string]func(ctx context.Context, job batch.Job, f func(context.Co
 		_, err := batch.Map(ctx, job, []int{0}, func(ctx context.Context, _ int) (int, error) { return 0, f(ctx) })
 		return err
 	},
+}
+
+func TestWhyAContextEnds(t *testing.T) {
+	for name, stop := range stops {
+		for _, early := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, asked before: %v", name, early), func(t *testing.T) {
+				bubble(t, func(t *testing.T) { testCause(t, stop.cause, stop.do, early) })
+			})
+		}
+	}
+}
+
+// stops are the ways in which an attempt of job "j" is asked to stop, each by
+// the cause that its context then has. The job has two attempts at once.
+var stops = map[string]struct {
+	cause error
+	do    func(ctx context.Context, c *batch.Controller, attempt string) error
+}{
+	"a user deletes it": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.DeleteAttempt(ctx, "j", attempt)
+	}},
+	"its job is deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Delete(ctx, "j", batch.DeleteBackground)
+	}},
+	"its job is being deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Delete(ctx, "j", batch.DeleteForeground)
+	}},
+	"its job fails": {batch.ErrJobFinished, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Update(ctx, "j", func(j *batch.Job) { j.ActiveDeadline = new(time.Nanosecond) })
+	}},
+	"its job is suspended": {batch.ErrSuspended, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Suspend(ctx, "j")
+	}},
+	"its job needs none": {batch.ErrScaledDown, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Update(ctx, "j", func(j *batch.Job) { j.Parallelism = new(0) })
+	}},
+	"its index is cut off": {batch.ErrScaledDown, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Update(ctx, "j", func(j *batch.Job) { j.Completions, j.Parallelism = new(0), new(0) })
+	}},
+	"it is evicted": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.Disrupt(ctx, "j", attempt, "EvictionByEvictionAPI")
+	}},
+	"it is killed": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.Disrupt(ctx, "j", attempt, "TerminationByKubelet")
+	}},
+	"it is lost": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.Disrupt(ctx, "j", attempt, "DeletionByPodGC")
+	}},
+	"its time is over": {batch.ErrAttemptTimeout, func(context.Context, *batch.Controller, string) error {
+		time.Sleep(time.Hour)
+		return nil
+	}},
+	"the controller is shut down": {batch.ErrShutdown, func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Shutdown(ended(errDisk))
+	}},
+}
+
+// testCause stops the attempt of index 0. Its executor looks at its context
+// before that, or only when it is over.
+func testCause(t *testing.T, cause error, stop func(context.Context, *batch.Controller, string) error, early bool) {
+	c := newController(t, batch.Options{})
+	look := make(chan struct{})
+	var causes, after atomic.Int32
+	mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2),
+		AttemptTimeout: new(time.Hour), TerminationGracePeriod: new(time.Minute),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if !early {
+				<-look
+			}
+			child, cancel := context.WithCancel(ctx)
+			defer cancel()
+			context.AfterFunc(child, func() { after.Add(1) })
+			if early && a.Index == 0 && a.Number == 0 && (child.Err() != nil || context.Cause(child) != nil) {
+				t.Errorf("the context is done too early: %v", context.Cause(child))
+			}
+			<-child.Done()
+			if a.Index == 0 && a.Number == 0 {
+				for _, ctx := range []context.Context{ctx, child, context.WithoutCancel(ctx)} {
+					if errors.Is(context.Cause(ctx), cause) {
+						causes.Add(1)
+					}
+				}
+			}
+			return ctx.Err()
+		})})
+	synctest.Wait()
+	attempt := attemptsOf(t, c, "j")[0].Name
+	done := make(chan error, 1)
+	go func() { done <- stop(t.Context(), c, attempt) }()
+	if cause == batch.ErrAttemptTimeout {
+		time.Sleep(time.Hour)
+	}
+	synctest.Wait()
+	close(look)
+	require.NoError(t, <-done)
+	settle()
+	require.EqualValues(t, 2, causes.Load(), "contexts with that cause")
+	require.NotZero(t, after.Load(), "functions called after the end")
+}
+
+func TestContextBelongsToTheAttempt(t *testing.T) {
+	type key struct{}
+	bubble(t, func(t *testing.T) {
+		start := time.Now()
+		ctx := context.WithValue(t.Context(), key{}, "value")
+		var child, background context.Context
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(1),
+			AttemptTimeout: new(time.Minute), ActiveDeadline: new(time.Hour), BackoffLimit: new(0),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				require.Equal(t, "value", ctx.Value(key{}))
+				require.Nil(t, ctx.Value("another"))
+				deadline, ok := ctx.Deadline()
+				require.True(t, ok)
+				require.Equal(t, start.Add(time.Minute), deadline)
+				var cancel context.CancelFunc
+				child, cancel = context.WithTimeout(ctx, time.Hour)
+				t.Cleanup(cancel) // but the attempt's end comes first
+				background = ctx
+				deadline, _ = child.Deadline()
+				require.Equal(t, start.Add(time.Minute), deadline, "the child's is no later")
+				found, ok := batch.AttemptFrom(child)
+				require.True(t, ok)
+				require.Equal(t, a, found)
+				require.NoError(t, child.Err())
+				return nil
+			})}
+		_, err := batch.Run(ctx, job)
+		require.NoError(t, err)
+		require.ErrorIs(t, context.Cause(child), batch.ErrAttemptEnded)
+		require.ErrorIs(t, context.Cause(background), batch.ErrAttemptEnded)
+		require.Equal(t, context.Canceled, background.Err())
+		require.Equal(t, "value", background.Value(key{}))
+
+		_, ok := batch.AttemptFrom(t.Context())
+		require.False(t, ok)
+	})
 }
 
 // TestContextOfTheCaller wants the deadline, the cause and the error of the caller's
@@ -62,77 +201,6 @@ func TestContextOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestTimeoutsAreDeadlines wants DeadlineExceeded of an attempt whose time, or whose
-// job's, is over, with a cause of its own.
-func TestTimeoutsAreDeadlines(t *testing.T) {
-	tests := map[string]struct {
-		job   batch.Job
-		cause error
-	}{
-		"of the attempt": {batch.Job{AttemptTimeout: new(time.Second)}, batch.ErrAttemptTimeout},
-		"of the job":     {batch.Job{ActiveDeadline: new(time.Second)}, batch.ErrJobDeadline},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				test.job.Name, test.job.BackoffLimit = "j", new(0)
-				test.job.Executor = fn(func(ctx context.Context) error {
-					derived, stop := context.WithTimeout(ctx, time.Hour)
-					defer stop()
-					for _, ctx := range []context.Context{ctx, derived} {
-						<-ctx.Done()
-						require.Equal(t, context.DeadlineExceeded, ctx.Err())
-						require.ErrorIs(t, context.Cause(ctx), test.cause)
-						require.ErrorIs(t, context.Cause(ctx), context.DeadlineExceeded)
-						require.Equal(t, test.cause == batch.ErrJobDeadline, errors.Is(context.Cause(ctx), batch.ErrJobFinished))
-					}
-					return ctx.Err()
-				})
-				_, err := batch.Run(t.Context(), test.job)
-				require.Error(t, err)
-				require.Equal(t, test.cause == batch.ErrAttemptTimeout, errors.Is(err, context.DeadlineExceeded))
-			})
-		})
-	}
-}
-
-// TestReturnAtTheDeadline wants the deadline to be taken first by whoever returns
-// exactly then.
-func TestReturnAtTheDeadline(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		for range 50 {
-			_, err := batch.Run(t.Context(), batch.Job{Name: "j", ActiveDeadline: new(time.Second), BackoffLimit: new(0),
-				Executor: fn(func(ctx context.Context) error {
-					deadline, _ := ctx.Deadline()
-					time.Sleep(time.Until(deadline))
-					return context.DeadlineExceeded
-				})})
-			failed(t, err, batch.ReasonDeadlineExceeded)
-		}
-	})
-}
-
-func TestDeadlineFollowsAnUpdate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newController(t, batch.Options{})
-		start := time.Now()
-		look, deadlines := make(chan struct{}), make(chan time.Time)
-		mustCreate(t, c, batch.Job{Name: "j", ActiveDeadline: new(time.Minute), Executor: fn(func(ctx context.Context) error {
-			for range look {
-				deadline, _ := ctx.Deadline()
-				deadlines <- deadline
-			}
-			return nil
-		})})
-		look <- struct{}{}
-		require.WithinDuration(t, start.Add(time.Minute), <-deadlines, time.Millisecond)
-		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.ActiveDeadline = new(time.Hour) }))
-		look <- struct{}{}
-		require.WithinDuration(t, start.Add(time.Hour), <-deadlines, time.Millisecond)
-		close(look)
-	})
-}
-
 // TestContextEndsDuringRetries wants both the cause and the last error, with the name
 // of the job.
 func TestContextEndsDuringRetries(t *testing.T) {
@@ -151,4 +219,23 @@ func TestContextEndsDuringRetries(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBaseContext wants its values in the contexts of attempts, and not its end.
+func TestBaseContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		type key struct{}
+		base, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Second)
+		defer cancel()
+		c := newController(t, batch.Options{BaseContext: base})
+		_, err := c.Run(t.Context(), batch.Job{Name: "a", Executor: fn(func(ctx context.Context) error {
+			_, hasDeadline := ctx.Deadline()
+			time.Sleep(time.Minute)
+			if ctx.Value(key{}) != "value" || ctx.Err() != nil || hasDeadline {
+				return errors.New("another context")
+			}
+			return nil
+		})})
+		require.NoError(t, err)
+	})
 }

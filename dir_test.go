@@ -3,10 +3,13 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -108,4 +111,111 @@ func recordsOf(t *testing.T, s batch.Store) (records []batch.Record) {
 		records = append(records, r)
 	}
 	return records
+}
+
+// An attempt's directory goes with it, however it ends.
+func TestScratchDirectoryIsRemoved(t *testing.T) {
+	tests := map[string]func(t *testing.T, c *batch.Controller, attempt string){
+		"deleted while it waits for its restart": func(t *testing.T, c *batch.Controller, attempt string) {
+			require.NoError(t, c.DeleteAttempt(t.Context(), "j", attempt))
+		},
+		"evicted while it waits for its restart": func(t *testing.T, c *batch.Controller, attempt string) {
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, "PreemptionByScheduler"))
+		},
+		"lost while it waits for its restart": func(t *testing.T, c *batch.Controller, attempt string) {
+			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, "DeletionByPodGC"))
+		},
+		"its job is deleted while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
+		},
+		"its job is orphaned while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
+			require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteOrphan))
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		},
+		"its job is suspended while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
+			require.NoError(t, c.Suspend(t.Context(), "j"))
+		},
+		"its time is over while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
+			time.Sleep(9 * time.Second)
+			synctest.Wait()
+		},
+		"the controller is shut down while it waits for its restart": func(t *testing.T, c *batch.Controller, _ string) {
+			require.NoError(t, c.Shutdown(t.Context()))
+		},
+	}
+	for name, end := range tests {
+		for _, limit := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, MaxActive %d", name, limit), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					c := newController(t, batch.Options{MaxActive: limit})
+					dir := ""
+					mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, AttemptTimeout: new(9 * time.Second),
+						Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+							if a.Number > 0 || a.Restarts > 1 {
+								return nil
+							}
+							var err error
+							dir, err = a.Dir()
+							require.NoError(t, err)
+							return exit(3)
+						})})
+					time.Sleep(time.Second)
+					synctest.Wait()
+					list := attemptsOf(t, c, "j")
+					require.Len(t, list, 1)
+					require.NotZero(t, list[0].RestartAt)
+					require.DirExists(t, dir)
+					end(t, c, list[0].Name)
+					synctest.Wait()
+					require.NoDirExists(t, dir)
+				})
+			})
+		}
+	}
+}
+
+func TestRunRemovesScratchDirectories(t *testing.T) {
+	for range 20 { // what Run does when its context ends must not be left to chance
+		bubble(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			dir := ""
+			_, err := batch.Run(ctx, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
+				Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) (err error) {
+					dir, err = a.Dir()
+					require.NoError(t, err)
+					return exit(3)
+				})})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoDirExists(t, dir)
+		})
+	}
+}
+
+func TestDirIsMadeOnce(t *testing.T) {
+	var dirs sync.Map
+	status, err := batch.Run(t.Context(), batch.Job{Name: "j",
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					dir, err := a.Dir()
+					if err != nil {
+						t.Error(err)
+					}
+					dirs.Store(dir, true)
+				})
+			}
+			wg.Wait()
+			return nil
+		})})
+	require.NoError(t, err)
+	require.Equal(t, 1, status.Succeeded)
+	n := 0
+	for dir := range dirs.Range {
+		n++
+		require.NoDirExists(t, dir.(string))
+	}
+	require.Equal(t, 1, n)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"time"
 
 	"github.com/runtocompletion/batch"
 )
@@ -148,35 +147,4 @@ func ExampleController_Cancel_indexes() {
 	// sent: 0,3
 	// not sent: 1 has no address
 	// not sent: 2 has no address
-}
-
-// What is not there yet is no failure: even a job that may not fail waits for it.
-func ExampleSnooze() {
-	status, err := batch.Run(context.Background(), batch.Job{Name: "report", BackoffLimit: new(0),
-		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			if a.Number < 3 {
-				return batch.Snooze(errors.New("the figures are not there yet"), time.Millisecond)
-			}
-			return nil
-		})})
-	fmt.Println(status.State(), status.Failed, err)
-	// Output: Complete 0 <nil>
-}
-
-// An attempt that hangs is stopped, and the next one does its work.
-func ExampleJob_progressDeadline() {
-	_, err := batch.Run(context.Background(), batch.Job{Name: "copy", ProgressDeadline: 50 * time.Millisecond,
-		Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			if a.Number == 0 {
-				<-ctx.Done() // hangs
-				fmt.Println(context.Cause(ctx))
-				return ctx.Err()
-			}
-			a.Progress(100, 100, "copied")
-			return nil
-		})})
-	fmt.Println(err)
-	// Output:
-	// batch: attempt made no progress
-	// <nil>
 }

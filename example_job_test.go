@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // An Indexed job gives each completion its part of the work.
@@ -151,4 +153,162 @@ func ExampleJob_timeToLive() {
 	// Output:
 	// removed when Complete
 	// batch: not found: job "cleanup"
+}
+
+// A report is made when its export is complete. The jobs can be created in any order.
+// The upload is not done, as the second export fails.
+func ExampleJob_after() {
+	ctx := context.Background()
+	c, err := batch.New(ctx, batch.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Shutdown(ctx)
+	says := func(err error) batch.Executor {
+		return batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			fmt.Println("runs:", a.Job)
+			return err
+		})
+	}
+	for _, job := range []batch.Job{
+		{Name: "report", After: []string{"customers"}, Executor: says(nil)},
+		{Name: "upload", After: []string{"report", "orders"}, Executor: says(nil)},
+		{Name: "orders", After: []string{"report"}, BackoffLimit: new(0), Executor: says(errors.New("no such table"))},
+	} {
+		if err := c.Create(ctx, job); err != nil {
+			fmt.Println(err)
+		}
+	}
+	status, _ := c.Get("report")
+	fmt.Println(status.Explain())
+	if err := c.Create(ctx, batch.Job{Name: "customers", Executor: says(nil)}); err != nil {
+		fmt.Println(err)
+	}
+	_, err = c.Wait(ctx, "upload")
+	fmt.Println(err)
+	// Output:
+	// not started: waits until these are complete: job customers, which does not exist
+	// runs: customers
+	// runs: report
+	// runs: orders
+	// batch: job "upload" failed: DependencyFailed: Job orders, after which this one was to start, has failed
+}
+
+// An attempt that hangs is stopped, and the next one does its work.
+func ExampleJob_progressDeadline() {
+	_, err := batch.Run(context.Background(), batch.Job{Name: "copy", ProgressDeadline: 50 * time.Millisecond,
+		Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Number == 0 {
+				<-ctx.Done() // hangs
+				fmt.Println(context.Cause(ctx))
+				return ctx.Err()
+			}
+			a.Progress(100, 100, "copied")
+			return nil
+		})})
+	fmt.Println(err)
+	// Output:
+	// batch: attempt made no progress
+	// <nil>
+}
+
+// All that is wrong with a job is reported at once, and nothing was created.
+func ExampleValidationError() {
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name:           "thumbnails",
+		CompletionMode: batch.Indexed,
+		Parallelism:    new(4),
+		BackoffLimit:   new(-1),
+		Executor:       batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil }),
+	})
+	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
+		for _, field := range invalid.Fields {
+			fmt.Println(field)
+		}
+	}
+	// Output:
+	// spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0
+	// spec.completions: Required value: when completion mode is Indexed
+}
+
+// A form that asks for a job's fields can show each error beside its field.
+func ExampleFieldError() {
+	hints := map[string]string{}
+	_, err := batch.Run(context.Background(), batch.Job{Name: "thumbnails", Parallelism: new(-1)})
+	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
+		for _, field := range invalid.Fields {
+			hints[field.Field] = fmt.Sprintf("%s, %s", field.Kind, field.Detail)
+		}
+	}
+	fmt.Println("Workers:", hints["spec.parallelism"])
+	fmt.Println("Program:", hints["spec.executor"])
+	// Output:
+	// Workers: Invalid, must be greater than or equal to 0
+	// Program: Required, a job needs something to run
+}
+
+func ExampleJob_Validate() {
+	job := batch.Job{Name: "Report", Completions: new(-1)}
+	fmt.Println(job.Validate() != nil)
+	// Output: true
+}
+
+// The input belongs to the job. A service that starts again goes on with the list that
+// the job was created with, whatever the list is by now.
+func ExampleInput() {
+	type bills struct {
+		Month     string   `json:"month"`
+		Customers []string `json:"customers"`
+	}
+	ctx := context.Background()
+	store := new(batchtest.MemoryStore) // contrib/boltstore keeps jobs in a file
+	start := func(suspend bool, customers ...string) (*batch.Controller, error) {
+		c, err := batch.New(ctx, batch.Options{Store: store})
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = c.Apply(ctx, batch.Job{
+			Name: "bills", Suspend: suspend,
+			Completions: new(len(customers)), CompletionMode: batch.Indexed,
+			Input: bills{"2024-05", customers},
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				in, err := batch.Input[bills](a)
+				if err == nil {
+					fmt.Println("bill for", in.Customers[a.Index], "of", in.Month)
+				}
+				return err
+			}),
+		})
+		return c, err
+	}
+
+	c, _ := start(true, "Ann", "Bo", "Cy")
+	c.Shutdown(ctx)
+
+	c, err := start(false, "Bo", "Cy", "Di")
+	fmt.Println(c.Wait(ctx, "bills"))
+	fmt.Println(errors.As(err, new(*batch.ValidationError)))
+	c.Shutdown(ctx)
+	// Output:
+	// bill for Ann of 2024-05
+	// bill for Bo of 2024-05
+	// bill for Cy of 2024-05
+	// bills: Complete, 3/3 succeeded, 0 failed <nil>
+	// true
+}
+
+// What runs can see how its job is labelled.
+func ExampleAttempt_Labels() {
+	_, err := batch.Run(context.Background(), batch.Job{
+		Name: "report", Labels: map[string]string{"team": "billing"},
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			fmt.Println("for", a.Labels()["team"])
+			return nil
+		}),
+	})
+	fmt.Println(err)
+	// Output:
+	// for billing
+	// <nil>
 }

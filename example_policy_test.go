@@ -313,3 +313,16 @@ func ExampleRetryAfter() {
 	fmt.Println(err, time.Since(start) < time.Hour)
 	// Output: <nil> true
 }
+
+// What is not there yet is no failure: even a job that may not fail waits for it.
+func ExampleSnooze() {
+	status, err := batch.Run(context.Background(), batch.Job{Name: "report", BackoffLimit: new(0),
+		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Number < 3 {
+				return batch.Snooze(errors.New("the figures are not there yet"), time.Millisecond)
+			}
+			return nil
+		})})
+	fmt.Println(status.State(), status.Failed, err)
+	// Output: Complete 0 <nil>
+}

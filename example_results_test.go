@@ -40,36 +40,6 @@ func ExampleResults() {
 	// file 2: 20 lines, 200 words
 }
 
-// A result counts only if its attempt succeeds, so it can be set as soon as it is known.
-func ExampleAttempt_SetResult() {
-	ctx := context.Background()
-	c, err := batch.New(ctx, batch.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Shutdown(ctx)
-	_, err = c.Run(ctx, batch.Job{
-		Name: "digest", Backoff: batch.ConstantBackoff(0), ResultLimit: new(100),
-		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			if err := a.SetResult(fmt.Sprint("from attempt ", a.Number)); err != nil {
-				return err
-			}
-			if a.Number == 0 {
-				return fmt.Errorf("the connection is lost")
-			}
-			return nil
-		}),
-	})
-	fmt.Println(err)
-	results, err := batch.Results[string](ctx, c, "digest")
-	for completion, text := range results {
-		fmt.Println(completion, text, err)
-	}
-	// Output:
-	// <nil>
-	// 0 from attempt 1 <nil>
-}
-
 // Which indexes have failed, and why, is known of all of them, however many there are.
 func ExampleController_Failures() {
 	ctx := context.Background()

@@ -113,40 +113,6 @@ func ExampleStore() {
 	// reindex-for-jane: Complete, 1/1 succeeded, 0 failed <nil>
 }
 
-// An attempt says how far it has come, and the next one goes on from there.
-func ExampleAttempt_SaveCheckpoint() {
-	_, err := batch.Run(context.Background(), batch.Job{
-		Name:    "copy",
-		Backoff: batch.ConstantBackoff(0),
-		Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			done := 0
-			if saved := a.Checkpoint(); saved != nil {
-				var err error
-				if done, err = strconv.Atoi(string(saved)); err != nil {
-					return batch.Permanent(err)
-				}
-			}
-			for part := done; part < 4; part++ {
-				if part == 2 && a.Number == 0 {
-					return fmt.Errorf("part %d: connection lost", part)
-				}
-				fmt.Println("attempt", a.Number, "copies part", part)
-				if err := a.SaveCheckpoint(context.Background(), fmt.Append(nil, part+1)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}),
-	})
-	fmt.Println(err)
-	// Output:
-	// attempt 0 copies part 0
-	// attempt 0 copies part 1
-	// attempt 1 copies part 2
-	// attempt 1 copies part 3
-	// <nil>
-}
-
 // Numbers are summed up. One line is malformed and skipped; a broken connection
 // ends the first attempt, and the second goes on behind the last line done.
 func ExampleIteration() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -20,21 +19,6 @@ type failure struct {
 	Index, Failures, ExitCode int
 	Message                   string
 	At                        time.Time
-}
-
-// failuresOf wants failures in order, each index once.
-func failuresOf(t *testing.T, c *batch.Controller, job string) []failure {
-	t.Helper()
-	failures, err := c.Failures(t.Context(), job)
-	require.NoError(t, err)
-	var list []failure
-	for i, f := range failures {
-		require.Equal(t, i, f.Index)
-		require.EqualError(t, f.Err, f.Message)
-		list = append(list, failure{f.Attempt, f.Index, f.Failures, f.ExitCode, f.Message, f.At})
-	}
-	require.True(t, slices.IsSortedFunc(list, func(a, b failure) int { return a.Index - b.Index }))
-	return list
 }
 
 // TestFailuresOfManyIndexes wants the last failure of each of 100,000 indexes, whatever

@@ -259,23 +259,3 @@ func TestInputIsStoredOnce(t *testing.T) {
 		require.Equal(t, 100, written)
 	})
 }
-
-func TestLabelsOfAnAttempt(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newController(t, batch.Options{})
-		job := batch.Job{Name: "j", Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"by": "me"},
-			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				require.Equal(t, map[string]string{"team": "a"}, a.Labels())
-				require.Equal(t, map[string]string{"by": "me"}, a.Annotations())
-				a.Labels()["team"] = "b"
-				require.Equal(t, map[string]string{"team": "a"}, a.Labels())
-				time.Sleep(time.Minute)
-				require.Equal(t, map[string]string{"team": "c"}, a.Labels())
-				return nil
-			})}
-		apply(t, c, job)
-		settle()
-		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Labels["team"] = "c" }))
-		complete(t, c, "j")
-	})
-}

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -247,33 +245,6 @@ func TestLimitKeyNeverReturns(t *testing.T) {
 	})
 }
 
-func TestPriority(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newController(t, batch.Options{MaxActive: 1})
-		began := make(chan string, 100)
-		notes := batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-			began <- a.Job
-			time.Sleep(10 * time.Second)
-			return nil
-		})
-		mustCreate(t, c, sharing("first", 1, notes))
-		mustCreate(t, c, sharing("low", 2, notes))
-		high := sharing("high", 20, notes)
-		high.Priority = 1
-		mustCreate(t, c, high)
-		complete(t, c, "low")
-		var order []string
-		for range len(began) {
-			order = append(order, <-began)
-		}
-		text := strings.Join(order, " ")
-		require.True(t, strings.HasPrefix(text, "first high high high"), text)
-		require.LessOrEqual(t, len(order), 1+2*8, "an attempt of low has its turn after a minute: %s", text)
-		require.NoError(t, c.Update(t.Context(), "high", func(j *batch.Job) { j.Priority = -5 }))
-		complete(t, c, "high")
-	})
-}
-
 // The limits of stored jobs hold in the next process, which may have others.
 func TestLimitsOverRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -302,30 +273,6 @@ func TestLimitsOverRestarts(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, spec.Priority)
 		check(t, c, "a")
-	})
-}
-
-// Ten thousand jobs in line have no goroutine and no timer, and what takes long takes as
-// long as that.
-func TestManyJobsInLine(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newController(t, batch.Options{Limits: map[string]batch.Limit{"db": {Active: new(1)}}})
-		release, err := c.Acquire(t.Context(), "", "db")
-		require.NoError(t, err)
-		before := runtime.NumGoroutine()
-		const n = 10_000
-		for i := range n {
-			mustCreate(t, c, sharing(fmt.Sprint("j", i), 1, succeed, "db"))
-		}
-		synctest.Wait()
-		require.Less(t, runtime.NumGoroutine()-before, 10)
-		time.Sleep(1000 * time.Hour)
-		start := time.Now()
-		release()
-		for i := range n {
-			complete(t, c, fmt.Sprint("j", i))
-		}
-		require.Zero(t, time.Since(start))
 	})
 }
 

@@ -62,26 +62,6 @@ func TestMapSaysWhichItemsFailed(t *testing.T) {
 	}
 }
 
-// TestJobErrorSaysWhenItIsCut wants to know of failures that are not kept.
-func TestJobErrorSaysWhenItIsCut(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		job := batch.Job{Name: "j", BackoffLimit: new(9), Backoff: batch.ConstantBackoff(0), Executor: fails(errDisk)}
-		for history, omitted := range map[int]int{20: 0, 10: 0, 4: 6, 0: 9} {
-			job.History = new(history)
-			_, err := batch.Run(t.Context(), job)
-			jobErr := failed(t, err, batch.ReasonBackoffLimitExceeded)
-			require.Equal(t, omitted, jobErr.Omitted, "history %d", history)
-			require.Len(t, jobErr.Attempts, 10-omitted)
-			require.Equal(
-				t, omitted > 0,
-				jobErr.Error() != (&batch.JobError{
-					Status: jobErr.Status, Reason: jobErr.Reason, Message: jobErr.Message, Attempts: jobErr.Attempts,
-				}).Error(),
-			)
-		}
-	})
-}
-
 // TestFailedIndexesSurviveTheProcess wants the last errors of failed indexes back from
 // a store, whatever History is.
 func TestFailedIndexesSurviveTheProcess(t *testing.T) {
@@ -135,16 +115,6 @@ func TestCancelledMap(t *testing.T) {
 	})
 }
 
-// sleepUnlessDone sleeps for d, or until ctx is done: then it returns the cause.
-func sleepUnlessDone(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // TestMapOfItemsThatTimeOut wants no value of an attempt that did not count.
 func TestMapOfItemsThatTimeOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -189,5 +159,137 @@ func TestDefaultsOfMap(t *testing.T) {
 		require.ErrorIs(t, err, errDisk)
 		require.Less(t, time.Since(start), 20*time.Second) // 100 ms, doubling, six times, and half as much again
 		require.Greater(t, time.Since(start), 3*time.Second)
+	})
+}
+
+func TestMap(t *testing.T) {
+	double := func(_ context.Context, n int) (int, error) { return 2 * n, nil }
+	tests := map[string]struct {
+		job    batch.Job
+		items  []int
+		fn     func(ctx context.Context, n int) (int, error)
+		want   []int
+		reason string
+		took   time.Duration
+	}{
+		"all is well": {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
+		"no items":    {batch.Job{}, nil, double, []int{}, "", 0},
+		"one at a time": {
+			batch.Job{Parallelism: new(1)}, []int{1, 2, 3},
+			func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "",
+			3 * time.Second,
+		},
+		"an item is retried": {batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, []int{1, 2},
+			func(ctx context.Context, n int) (int, error) {
+				a, ok := batch.AttemptFrom(ctx)
+				require.True(t, ok)
+				if n == 1 && a.Number < 2 {
+					return 77, errDisk
+				}
+				return a.Number, nil
+			}, []int{2, 0}, "", 30 * time.Second},
+		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1),
+			Backoff: batch.ConstantBackoff(10 * time.Second)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
+			if n == 2 {
+				return 77, errDisk
+			}
+			return n, nil
+		}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 10 * time.Second},
+		"an item panics": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(0)}, []int{1, 2, 3},
+			func(_ context.Context, n int) (int, error) {
+				if n == 2 {
+					panic("gotcha")
+				}
+				return n, nil
+			}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 0},
+		"a common limit": {batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, []int{1, 2, 3},
+			func(_ context.Context, n int) (int, error) {
+				if n == 2 {
+					return 0, errDisk
+				}
+				return n, nil
+			}, []int{1, 0, 0}, batch.ReasonBackoffLimitExceeded, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				test.job.Name = "map"
+				start := time.Now()
+				got, err := batch.Map(t.Context(), test.job, test.items, test.fn)
+				require.Equal(t, test.want, got)
+				require.Equal(t, test.took, time.Since(start))
+				if test.reason == "" {
+					require.NoError(t, err)
+				} else {
+					failed(t, err, test.reason)
+				}
+			})
+		})
+	}
+}
+
+func TestMapIsCancelled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
+		defer cancel()
+		got, err := batch.Map(ctx, batch.Job{Name: "map", Parallelism: new(3)}, []int{1, 100, 2},
+			func(ctx context.Context, n int) (string, error) {
+				return fmt.Sprint(n), func() error {
+					if err := sleep(ctx, time.Duration(n)*time.Second); err != exit(3) {
+						return err
+					}
+					return nil
+				}()
+			})
+		require.ErrorIs(t, err, errCause)
+		require.Equal(t, []string{"1", "", "2"}, got)
+	})
+}
+
+func TestMapForbids(t *testing.T) {
+	_, err := batch.Map(t.Context(), batch.Job{Name: "map", Executor: succeed, Completions: new(1),
+		CompletionMode: batch.NonIndexed},
+		[]int{1}, (func(context.Context, int) (int, error))(nil))
+	require.EqualError(t, err, `batch: job "map" is invalid: Executor: Required value: the function of Map is nil; `+
+		`Executor: Forbidden: is set by Map; Completions: Forbidden: is set by Map; CompletionMode: Forbidden: is set by Map`)
+	_, err = batch.Map(t.Context(), batch.Job{}, []int{1}, func(context.Context, int) (int, error) { return 0, nil })
+	require.ErrorContains(t, err, "Name: Required value: a job needs a name")
+}
+
+// TestMapKeepsValuesAsTheyAre wants values that no encoding would give back, and those
+// of the items that have succeeded only.
+func TestMapKeepsValuesAsTheyAre(t *testing.T) {
+	type secret struct{ n int }
+	results, err := batch.Map(t.Context(), batch.Job{Name: "map", BackoffLimitPerIndex: new(0)}, []int{0, 1, 2, 3},
+		func(ctx context.Context, n int) (any, error) {
+			a, _ := batch.AttemptFrom(ctx)
+			require.NoError(t, a.SetResult("not this"))
+			switch n {
+			case 0:
+				return nil, nil
+			case 2:
+				return secret{n}, errDisk
+			}
+			return secret{n}, nil
+		})
+	require.Equal(t, "2", mapErrorOf(t, err).Status.FailedIndexes.String())
+	require.Equal(t, []any{nil, secret{1}, nil, secret{3}}, results)
+}
+
+// TestMapThatIsLeft wants no write to the results after Map has returned, by an item
+// that was abandoned.
+func TestMapThatIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		job := batch.Job{Name: "map", Parallelism: new(2), TerminationGracePeriod: new(time.Second)}
+		results, err := batch.Map(ctx, job, []int{0, 60}, func(_ context.Context, n int) (int, error) {
+			time.Sleep(time.Duration(n) * time.Hour)
+			return n + 1, nil
+		})
+		require.Error(t, err)
+		require.Equal(t, []int{1, 0}, results)
+		time.Sleep(100 * time.Hour)
+		require.Equal(t, []int{1, 0}, results)
 	})
 }

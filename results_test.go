@@ -18,20 +18,6 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// resultsOf wants results in order, each index once.
-func resultsOf[T any](t *testing.T, c *batch.Controller, job string) map[int]T {
-	t.Helper()
-	results, err := batch.Results[T](t.Context(), c, job)
-	require.NoError(t, err)
-	all, last := make(map[int]T), -1
-	for i, v := range results {
-		require.Less(t, last, i)
-		last = i
-		all[i] = v
-	}
-	return all
-}
-
 // resulting sets what f returns of an attempt.
 func resulting(f func(a batch.Attempt) any) batch.Executor {
 	return batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error { return a.SetResult(f(a)) })
@@ -365,42 +351,4 @@ func TestStoreOfResults(t *testing.T) {
 	}
 	require.Zero(t, kept["without"])
 	require.LessOrEqual(t, kept["with results"], 2*count*size)
-}
-
-// TestMapKeepsValuesAsTheyAre wants values that no encoding would give back, and those
-// of the items that have succeeded only.
-func TestMapKeepsValuesAsTheyAre(t *testing.T) {
-	type secret struct{ n int }
-	results, err := batch.Map(t.Context(), batch.Job{Name: "map", BackoffLimitPerIndex: new(0)}, []int{0, 1, 2, 3},
-		func(ctx context.Context, n int) (any, error) {
-			a, _ := batch.AttemptFrom(ctx)
-			require.NoError(t, a.SetResult("not this"))
-			switch n {
-			case 0:
-				return nil, nil
-			case 2:
-				return secret{n}, errDisk
-			}
-			return secret{n}, nil
-		})
-	require.Equal(t, "2", mapErrorOf(t, err).Status.FailedIndexes.String())
-	require.Equal(t, []any{nil, secret{1}, nil, secret{3}}, results)
-}
-
-// TestMapThatIsLeft wants no write to the results after Map has returned, by an item
-// that was abandoned.
-func TestMapThatIsLeft(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		job := batch.Job{Name: "map", Parallelism: new(2), TerminationGracePeriod: new(time.Second)}
-		results, err := batch.Map(ctx, job, []int{0, 60}, func(_ context.Context, n int) (int, error) {
-			time.Sleep(time.Duration(n) * time.Hour)
-			return n + 1, nil
-		})
-		require.Error(t, err)
-		require.Equal(t, []int{1, 0}, results)
-		time.Sleep(100 * time.Hour)
-		require.Equal(t, []int{1, 0}, results)
-	})
 }

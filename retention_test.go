@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -84,4 +85,80 @@ func TestStoreServesOneController(t *testing.T) {
 		second := newController(t, batch.Options{Store: &store})
 		require.Equal(t, 1, get(t, second, "j").Succeeded)
 	})
+}
+
+func TestTTL(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		mustCreate(t, c, batch.Job{Name: "now", TTLAfterFinished: new(time.Duration(0)), Executor: takes(time.Second)})
+		mustCreate(t, c, batch.Job{Name: "later", TTLAfterFinished: new(time.Hour), Executor: succeed})
+		mustCreate(t, c, batch.Job{Name: "never", Executor: succeed})
+		s, err := c.Wait(t.Context(), "now")
+		require.NoError(t, err)
+		require.True(t, s.Is(batch.ConditionComplete))
+		_, err = c.Get("now")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+		_, err = c.Wait(t.Context(), "now")
+		require.ErrorIs(t, err, batch.ErrNotFound)
+
+		time.Sleep(time.Hour - 2*time.Second)
+		synctest.Wait()
+		get(t, c, "later")
+		require.NoError(
+			t, c.Update(t.Context(), "later", func(j *batch.Job) { j.TTLAfterFinished = new(2 * time.Hour) }), "R292",
+		)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		get(t, c, "later")
+		require.NoError(
+			t, c.Update(t.Context(), "never", func(j *batch.Job) { j.TTLAfterFinished = new(time.Minute) }), "R292",
+		)
+		synctest.Wait()
+		_, err = c.Get("never")
+		require.ErrorIs(t, err, batch.ErrNotFound, "its time is over")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		for s := range c.All() {
+			t.Errorf("%s is left", s.Name)
+		}
+	})
+}
+
+// What is over leaves the store.
+func TestStoreForgets(t *testing.T) {
+	for name, remove := range map[string]func(ctx context.Context, c *batch.Controller) error{
+		"Background": func(ctx context.Context, c *batch.Controller) error {
+			return c.Delete(ctx, "j", batch.DeleteBackground)
+		},
+		"Foreground": func(ctx context.Context, c *batch.Controller) error {
+			return c.Delete(ctx, "j", batch.DeleteForeground)
+		},
+		"Orphan": func(ctx context.Context, c *batch.Controller) error { return c.Delete(ctx, "j", batch.DeleteOrphan) },
+		"TTL": func(ctx context.Context, c *batch.Controller) error {
+			return c.Update(ctx, "j", func(j *batch.Job) { j.TTLAfterFinished = new(time.Duration(0)) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				c := newController(t, batch.Options{Store: &store})
+				mustCreate(t, c, batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2000), Parallelism: new(7),
+					BackoffLimitPerIndex: new(2),
+					Backoff:              batch.ConstantBackoff(time.Second), Executor: batch.ExecutorFunc(func(ctx context.Context,
+						a batch.Attempt) error {
+						if a.SetOutput("x"); a.Index%3 == 0 {
+							return exit(3)
+						}
+						return lasts(ctx, time.Second)
+					})})
+				time.Sleep(10 * time.Second)
+				require.Greater(t, len(recorded(t, &store)), 10)
+				require.NoError(t, remove(t.Context(), c))
+				time.Sleep(time.Hour)
+				require.Equal(t, []string{"/claim", "/clock", "/dirs", "/format"}, recorded(t, &store))
+				shut(t, c)
+				require.Equal(t, []string{"/clock", "/dirs", "/format"}, recorded(t, &store))
+			})
+		})
+	}
 }

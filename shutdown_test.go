@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,173 +16,174 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// TestNothingStartsAfterShutdown lets each call that can start something run against
-// Shutdown: once that has returned nil, neither an executor nor a log handler is
-// called.
-func TestNothingStartsAfterShutdown(t *testing.T) {
-	job := func(name string, called func()) batch.Job {
-		return batch.Job{Name: name, Parallelism: new(2), Completions: new(1000), Executor: fn(func(context.Context) error {
-			called()
-			return nil
-		})}
-	}
-	calls := map[string]func(c *batch.Controller, i int, called func()) error{
-		"Create": func(c *batch.Controller, i int, called func()) error {
-			return c.Create(context.Background(), job(fmt.Sprint("new-", i), called))
-		},
-		"Apply": func(c *batch.Controller, i int, called func()) error {
-			_, err := c.Apply(context.Background(), job(fmt.Sprint("new-", i), called))
-			return err
-		},
-		"Resume": func(c *batch.Controller, _ int, _ func()) error {
-			return errors.Join(c.Resume(context.Background(), "old"), c.Suspend(context.Background(), "old"))
-		},
-		"Delete": func(c *batch.Controller, i int, _ func()) error {
-			return c.Delete(context.Background(), fmt.Sprint("left-", i), batch.DeleteBackground)
-		},
-	}
-	for name, call := range calls {
-		t.Run(name, func(t *testing.T) {
-			for try := range 40 {
-				callAgainstShutdown(t, job, call, try)
-			}
+func TestSoftShutdown(t *testing.T) {
+	for _, limit := range []int{0, 3} {
+		t.Run(fmt.Sprint("MaxActive ", limit), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { testSoftShutdown(t, limit) })
 		})
 	}
 }
 
-func callAgainstShutdown(t *testing.T, job func(string, func()) batch.Job,
-	call func(*batch.Controller, int, func()) error, try int) {
-	var isDown, isLate atomic.Bool
-	called := func() {
-		if isDown.Load() {
-			isLate.Store(true)
+func testSoftShutdown(t *testing.T, limit int) {
+	c := newController(t, batch.Options{MaxActive: limit})
+	mustCreate(t, c, batch.Job{Name: "runs", Completions: new(2), Executor: takes(time.Hour)})
+	mustCreate(t, c, batch.Job{Name: "retries", Executor: fails(errDisk)})
+	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, Executor: fails(errDisk)})
+	mustCreate(t, c, batch.Job{Name: "suspended", Suspend: true, Executor: succeed})
+	mustCreate(t, c, batch.Job{
+		Name: "timed", AttemptTimeout: new(10 * time.Minute), BackoffLimit: new(0), Executor: untilDone,
+	})
+	time.Sleep(time.Second)
+	mustCreate(t, c, batch.Job{Name: "pending", Parallelism: new(9), Completions: new(9), Executor: takes(2 * time.Hour)})
+	start := time.Now()
+	time.AfterFunc(time.Minute, func() {
+		if err := c.Create(t.Context(), batch.Job{Name: "late", Executor: succeed}); !errors.Is(err, batch.ErrShutdown) {
+			t.Errorf("Create during the shutdown: %v", err)
 		}
-	}
-	c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int,
-		error) {
-		called()
-		return len(p), nil
-	}), nil))})
-
-	require.NoError(t, err)
-	suspended := job("old", called)
-	suspended.Suspend = true
-	mustCreate(t, c, suspended)
-	for i := range 10 {
-		left := suspended
-		left.Name = fmt.Sprint("left-", i)
-		mustCreate(t, c, left)
-	}
-	var calling sync.WaitGroup
-	calling.Go(func() {
-		for i := 0; i < 10 && call(c, i, called) == nil; i++ {
+		if _, err := c.Get("runs"); err != nil {
+			t.Errorf("Get during the shutdown: %v", err)
 		}
 	})
-	for range try % 20 {
-		runtime.Gosched()
+	waited := make(chan error, 1)
+	go func() { _, err := c.Wait(t.Context(), "retries"); waited <- err }()
+	require.NoError(t, c.Shutdown(t.Context()))
+	require.ErrorIs(t, <-waited, batch.ErrShutdown)
+	want := 2 * time.Hour
+	if limit > 0 {
+		want = time.Hour - time.Second // its slots were taken: "pending" got one that "retries" gave back
 	}
-	require.NoError(t, c.Shutdown(ended(errCause)))
-	isDown.Store(true)
-	calling.Wait()
-	runtime.Gosched()
-	require.False(t, isLate.Load())
+	require.GreaterOrEqual(t, time.Since(start), want)
+	synctest.Wait()
+	for s := range c.All() {
+		require.Zero(t, s.Active+s.Pending+s.Terminating, "%v", s)
+		require.NotEmpty(t, s.Explain())
+	}
+	require.Equal(t, 1, get(t, c, "runs").Succeeded, "what ran was let run")
+	require.False(t, get(t, c, "runs").Finished())
+	require.Zero(t, get(t, c, "restarts").Failed, "what waited does not count")
+	_, err := c.Wait(t.Context(), "timed")
+	failed(t, err, batch.ReasonBackoffLimitExceeded)
+	require.Equal(t, start.Add(10*time.Minute-time.Second), attemptsOf(t, c, "timed")[0].FinishedAt, "timeouts go on")
+	require.NoError(t, c.Shutdown(ended(errCause)), "again")
 }
 
-// A writerFunc is a Write method.
-type writerFunc func(p []byte) (int, error)
+func TestHardShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		obeys := fn(func(ctx context.Context) error { <-ctx.Done(); time.Sleep(4 * time.Second); return context.Cause(ctx) })
+		mustCreate(t, c, batch.Job{
+			Name: "obeys", Parallelism: new(3), Completions: new(5), BackoffLimit: new(0), Executor: obeys,
+		})
+		mustCreate(t, c, batch.Job{Name: "succeeds", Parallelism: new(1), Completions: new(2),
+			TerminationGracePeriod: new(time.Minute),
+			Executor: fn(func(ctx context.Context) error {
+				<-ctx.Done()
+				time.Sleep(time.Minute - time.Second)
+				return nil
+			})})
+		mustCreate(t, c, batch.Job{
+			Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(0), Executor: obeys,
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		require.NoError(t, c.Shutdown(ctx))
+		require.Equal(t, time.Hour+time.Minute-time.Second, time.Since(start))
+		for s := range c.All() {
+			require.Zero(t, s.Failed+s.Succeeded+s.Active+s.Terminating, "%v", s)
+			require.False(t, s.Finished())
+		}
+		for _, a := range attemptsOf(t, c, "obeys") {
+			require.Equal(t, batch.AttemptFailed, a.Phase)
+			require.ErrorIs(t, a.Err, batch.ErrShutdown)
+		}
+	})
+}
 
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+func TestShutdownAbandons(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, err := batch.New(t.Context(), batch.Options{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		release := make(chan struct{})
+		stuck := fn(func(context.Context) error { <-release; return nil })
+		for i := range 7 {
+			mustCreate(t, c, batch.Job{Name: fmt.Sprint("stuck", i), TerminationGracePeriod: new(time.Minute), Executor: stuck})
+		}
+		mustCreate(t, c, batch.Job{Name: "deleted", TerminationGracePeriod: new(time.Hour), Executor: stuck})
+		mustCreate(t, c, batch.Job{Name: "lost", BackoffLimit: new(0), Executor: stuck})
+		mustCreate(t, c, batch.Job{Name: "obeys", Executor: untilDone})
+		synctest.Wait()
+		var names []string
+		for s := range c.All() {
+			if s.Name != "obeys" {
+				names = append(names, attemptsOf(t, c, s.Name)[0].Name)
+			}
+		}
+		slices.Sort(names)
+		require.NoError(t, c.Disrupt(t.Context(), "lost", attemptsOf(t, c, "lost")[0].Name, "DeletionByPodGC"))
+		require.NoError(t, c.Delete(t.Context(), "deleted", batch.DeleteBackground))
+		time.Sleep(2 * time.Hour)
 
-// TestDeletedAttemptWithALargeDirectory wants no attempt to begin when a directory
-// has been removed after Shutdown.
-func TestDeletedAttemptWithALargeDirectory(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+		start := time.Now()
+		err = c.Shutdown(ended(errCause))
+		abandoned, ok := errors.AsType[*batch.AbandonedError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, names, abandoned.Attempts)
+		require.Regexp(t, `^batch: executors that have not returned: (\S+, ){4}\S+ and 4 more$`, err.Error())
+		require.WithinDuration(t, start.Add(time.Minute), time.Now(), time.Second)
+		require.Equal(t, 1, get(t, c, "stuck0").Terminating)
+
+		_, err = c.Wait(t.Context(), "stuck0")
+		require.ErrorIs(t, err, batch.ErrShutdown, "nobody waits for what never ends")
+		for _, err := range c.Watch(t.Context(), get(t, c, "stuck0").Revision) {
+			if err != nil {
+				require.ErrorIs(t, err, batch.ErrShutdown)
+			}
+		}
+		again := make(chan error, 1)
+		go func() { again <- c.Shutdown(t.Context()) }()
+		synctest.Wait()
+		close(release)
+		require.NoError(t, <-again)
+		require.Equal(t, 0, get(t, c, "stuck0").Terminating)
+		require.Equal(t, 0, get(t, c, "stuck0").Succeeded)
+	})
+}
+
+func TestConcurrentShutdowns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{MaxActive: 2})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				for k := range 20 {
+					err := c.Create(t.Context(), batch.Job{
+						Name: fmt.Sprintf("j%d-%d", i, k), Completions: new(3), Parallelism: new(2), Executor: takes(time.Second),
+					})
+					if err != nil && !errors.Is(err, batch.ErrShutdown) {
+						t.Error(err)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+			wg.Go(func() {
+				time.Sleep(10 * time.Millisecond)
+				if err := c.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for s := range c.All() {
+			require.Zero(t, s.Active+s.Terminating)
+		}
+	})
+}
+
+// A shutdown before anything began, and with nothing ever.
+func TestShutdownOfNothing(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
-	failed := make(chan struct{})
-	var isDown atomic.Bool
-	var calls atomic.Int64
-	mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
-		RestartBackoff: batch.ConstantBackoff(time.Hour),
-		Backoff:        batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(func(ctx context.Context,
-			a batch.Attempt) error {
-			if isDown.Load() {
-				t.Error("an attempt has begun after Shutdown")
-			}
-			if calls.Add(1) > 1 {
-				<-ctx.Done()
-				return nil
-			}
-			defer close(failed)
-			return errors.Join(errDisk, fillDir(a, 3000))
-		})})
-	<-failed
-	attempt := attemptsOf(t, c, "j")[0].Name
-	for attemptsOf(t, c, "j")[0].RestartAt.IsZero() {
-		runtime.Gosched()
-	}
-	require.NoError(t, c.DeleteAttempt(t.Context(), "j", attempt))
+	require.NoError(t, c.Shutdown(t.Context()))
 	require.NoError(t, c.Shutdown(ended(errCause)))
-	isDown.Store(true)
-	left, err := os.ReadDir(os.TempDir())
-	require.NoError(t, err)
-	require.Empty(t, left)
-}
-
-// fillDir makes files in an attempt's directory.
-func fillDir(a batch.Attempt, files int) error {
-	dir, err := a.Dir()
-	for i := range files {
-		err = errors.Join(err, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600))
-	}
-	return err
-}
-
-// TestShutdownByAnExecutor wants an executor to learn at once that it cannot wait for
-// itself, and that it may shut down what is not its own.
-func TestShutdownByAnExecutor(t *testing.T) {
-	contexts := map[string]func(ctx context.Context) context.Context{
-		"with its context":      func(ctx context.Context) context.Context { return ctx },
-		"with a derived one":    func(ctx context.Context) context.Context { return context.WithValue(ctx, errCause, 1) },
-		"with any other one":    func(context.Context) context.Context { return context.Background() },
-		"with one that is over": func(context.Context) context.Context { return ended(errCause) },
-	}
-	for name, with := range contexts {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				c := newController(t, batch.Options{})
-				status, err := c.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0),
-					Executor: fn(func(ctx context.Context) error {
-						other, err := batch.New(t.Context(), batch.Options{})
-						return errors.Join(err, other.Shutdown(ctx), c.Shutdown(with(ctx)))
-					})})
-				require.ErrorContains(
-					t, err, "batch: shutdown by an executor or receiver of the controller: it would wait for itself",
-				)
-				require.Equal(t, "Failed", status.State())
-				mustCreate(t, c, batch.Job{Name: "it-goes-on", Executor: succeed})
-			})
-		})
-	}
-}
-
-// TestShutdownReportsCalls wants a back-off that does not return to be reported, and
-// to hold no slot meanwhile.
-func TestShutdownReportsCalls(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		release := make(chan struct{})
-		c, err := batch.New(t.Context(), batch.Options{MaxActive: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-		require.NoError(t, err)
-		mustCreate(t, c, batch.Job{Name: "slow", Backoff: slowBackoff(release), Executor: fails(errDisk)})
-		synctest.Wait()
-		_, err = c.Run(t.Context(), batch.Job{Name: "other", Executor: succeed})
-		require.NoError(t, err)
-		left, ok := errors.AsType[*batch.AbandonedError](c.Shutdown(ended(errCause)))
-		require.True(t, ok)
-		require.Equal(t, 1, left.Calls)
-		require.Empty(t, left.Attempts)
-		close(release)
-		synctest.Wait()
-		require.NoError(t, c.Shutdown(t.Context()))
-	})
 }

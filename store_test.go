@@ -2,10 +2,7 @@ package batch_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"iter"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -69,102 +66,6 @@ func (d *disk) hold() (release func()) {
 	d.set(func(apply func() error) error { <-gate; return apply() })
 	return func() { d.set(nil); close(gate) }
 }
-
-// recorded is everything that is in a store, as "job/key" in order.
-func recorded(t *testing.T, store batch.Store) []string {
-	t.Helper()
-	var keys []string
-	for r, err := range store.Load(t.Context()) {
-		require.NoError(t, err)
-		keys = append(keys, r.Job+"/"+r.Key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// copyOf returns a store with the same records.
-func copyOf(t *testing.T, store batch.Store) *batchtest.MemoryStore {
-	t.Helper()
-	copied := new(batchtest.MemoryStore)
-	fill(t, copied, store)
-	return copied
-}
-
-func fill(t *testing.T, to, from batch.Store) {
-	t.Helper()
-	for r, err := range from.Load(t.Context()) {
-		require.NoError(t, err)
-		require.NoError(t, to.Commit(t.Context(), []batch.Record{r}))
-	}
-}
-
-// fresh is a process that starts with a copy of what the store has now, as if
-// this one had been killed.
-func fresh(t *testing.T, store batch.Store) *batch.Controller {
-	t.Helper()
-	return newController(t, batch.Options{Store: copyOf(t, store)})
-}
-
-// shut ends a controller at once.
-func shut(t *testing.T, c *batch.Controller) {
-	t.Helper()
-	require.NoError(t, c.Shutdown(ended(errors.New("restart"))))
-}
-
-// apply declares a job that must be valid.
-func apply(t *testing.T, c *batch.Controller, job batch.Job) batch.Status {
-	t.Helper()
-	s, err := c.Apply(t.Context(), job)
-	require.NoError(t, err)
-	return s
-}
-
-func complete(t *testing.T, c *batch.Controller, name string) batch.Status {
-	t.Helper()
-	s, err := c.Wait(t.Context(), name)
-	require.NoError(t, err)
-	return s
-}
-
-// stored is a status as far as it survives a restart of its controller, at once
-// and with nothing running.
-func stored(s batch.Status) batch.Status {
-	s.Revision, s.Halted, s.NextRetry, s.Progress.ETA, s.WaitsFor = 0, false, time.Time{}, time.Time{}, ""
-	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c batch.Condition) bool {
-		return c.Type == batch.ConditionStalled
-	})
-	if len(s.Conditions) == 0 {
-		s.Conditions = nil
-	}
-	return s
-}
-
-// storeError wants [batch.ErrStore] around cause.
-func storeError(t *testing.T, err, cause error) {
-	t.Helper()
-	require.ErrorIs(t, err, batch.ErrStore)
-	require.ErrorIs(t, err, cause)
-	require.EqualError(t, err, "batch: store: "+cause.Error())
-}
-
-// lasts succeeds after d, or fails when ctx is done.
-func lasts(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// lasting is lasts as an executor.
-func lasting(d time.Duration) batch.Executor {
-	return fn(func(ctx context.Context) error { return lasts(ctx, d) })
-}
-
-var errFull = errors.New("the disk is full")
-
-func failing(func() error) error { return errFull }
 
 // What a call answers is stored before the call returns.
 func TestCallsWaitForTheStore(t *testing.T) {
@@ -315,60 +216,5 @@ func TestReadsShowWhatIsStored(t *testing.T) {
 			}
 		}
 		require.Equal(t, stored(last), stored(get(t, fresh(t, &store), "j")))
-	})
-}
-
-// A job is told of, as it was created, from the moment on that it can be seen.
-func TestCreatedJobIsNeverHalfThere(t *testing.T) {
-	for range 200 {
-		bubble(t, func(t *testing.T) {
-			var store disk
-			c := newController(t, batch.Options{Store: &store})
-			watched, seen := make(chan string, 1), make(chan string, 1)
-			go func() {
-				for change := range c.Watch(t.Context(), 0) {
-					watched <- change.Status.String()
-					return
-				}
-			}()
-			go func() {
-				for {
-					if s, err := c.Get("j"); err == nil {
-						seen <- s.String()
-						return
-					}
-					runtime.Gosched()
-				}
-			}()
-			mustCreate(t, c, batch.Job{Name: "j", Suspend: true, Executor: succeed})
-			require.Equal(t, "j: Suspended, 0/1 succeeded, 0 failed", <-seen)
-			require.Equal(t, "j: Suspended, 0/1 succeeded, 0 failed", <-watched)
-		})
-	}
-}
-
-// specText writes down a job, but for its functions.
-func specText(t *testing.T, job batch.Job) string {
-	t.Helper()
-	text, err := json.Marshal(job)
-	require.NoError(t, err)
-	return string(text)
-}
-
-// curious is an executor that looks at its job when it is asked what it is.
-type curious struct {
-	batch.Executor
-	look func()
-}
-
-func (e curious) HoldsPending() bool { e.look(); return false }
-
-// No lock is held while user code runs, also while a job is being stored.
-func TestExecutorLooksAtItsJobWhileItIsStored(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var store batchtest.MemoryStore
-		c := newController(t, batch.Options{Store: &store})
-		mustCreate(t, c, batch.Job{Name: "j", Executor: curious{untilDone, func() { _, _ = c.Get("j") }}})
-		require.NoError(t, c.Suspend(t.Context(), "j"))
 	})
 }

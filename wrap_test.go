@@ -2,7 +2,6 @@ package batch_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -92,23 +91,4 @@ func (distant) HoldsPending() bool { return true }
 
 func (distant) Execute(ctx context.Context, _ batch.Attempt) error {
 	return sleepUnlessDone(ctx, time.Minute)
-}
-
-// TestBaseContext wants its values in the contexts of attempts, and not its end.
-func TestBaseContext(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		type key struct{}
-		base, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Second)
-		defer cancel()
-		c := newController(t, batch.Options{BaseContext: base})
-		_, err := c.Run(t.Context(), batch.Job{Name: "a", Executor: fn(func(ctx context.Context) error {
-			_, hasDeadline := ctx.Deadline()
-			time.Sleep(time.Minute)
-			if ctx.Value(key{}) != "value" || ctx.Err() != nil || hasDeadline {
-				return errors.New("another context")
-			}
-			return nil
-		})})
-		require.NoError(t, err)
-	})
 }

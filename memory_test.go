@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 // TestJobsThatGoAreFreed wants nothing that an executor has captured, and no log, to
@@ -134,4 +136,98 @@ func TestFinishedJobKeepsLittle(t *testing.T) {
 			Executor: succeed})
 		require.NoError(t, err)
 	})
+}
+
+// memoryCases are jobs, and the most bytes that one takes once it has finished.
+func memoryCases() map[string]struct {
+	job  batch.Job
+	most int
+} {
+	plain := batch.Job{History: new(0), TTLAfterFinished: new(24 * time.Hour), Labels: map[string]string{"app": "x"},
+		Executor: succeed}
+	failing, leaving := plain, plain
+	failing.BackoffLimit, failing.Executor = new(0), fails(errCause)
+	leaving.CompletionMode, leaving.Completions, leaving.BackoffLimitPerIndex = batch.Indexed, new(2), new(0)
+	leaving.Input = "an input"
+	leaving.Executor = batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		if a.Index == 1 {
+			return errCause
+		}
+		return a.SetResult("a result")
+	})
+	type row = struct {
+		job  batch.Job
+		most int
+	}
+	const least, left = 1024, 1280 // left: an input, a result, a failure, and two sets of indexes as they are stored
+	return map[string]row{"complete": {plain, least}, "failed": {failing, least}, "with results": {leaving, least + left}}
+}
+
+// TestFinishedJobsTakeLittleMemory wants a job that has finished to need less than 1 KiB
+// beside its history and what its attempts have left, in memory only and with a store,
+// after somebody has looked at it, and after it has been opened.
+func TestFinishedJobsTakeLittleMemory(t *testing.T) {
+	const jobs = 3000
+	for name, tc := range memoryCases() {
+		t.Run(name, func(t *testing.T) {
+			each := func(what string, o batch.Options, run bool) {
+				o.FinishedJobs = 2 * jobs // each has its place in line
+				before := heap()
+				c, err := batch.New(t.Context(), o)
+				require.NoError(t, err)
+				if run {
+					finishMany(t, c, jobs, tc.job)
+				}
+				lookAtAll(t, c, jobs)
+				got := (heap() - before) / jobs
+				t.Logf("%s: %d bytes", what, got)
+				require.Less(t, got, tc.most, what)
+				shut(t, c)
+			}
+			each("in memory", batch.Options{}, true)
+			each("with a store", batch.Options{Store: nowhere{}}, true)
+			store := new(batchtest.MemoryStore)
+			c, err := batch.New(t.Context(), batch.Options{FinishedJobs: -1, Store: store})
+			require.NoError(t, err)
+			finishMany(t, c, jobs, tc.job)
+			shut(t, c)
+			each("opened", batch.Options{Store: store}, false)
+		})
+	}
+}
+
+// Nowhere is a store that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Load(context.Context) iter.Seq2[batch.Record, error] {
+	return func(func(batch.Record, error) bool) {}
+}
+
+func (nowhere) Commit(context.Context, []batch.Record) error { return nil }
+
+// lookAtAll asks for everything there is to know of each job.
+func lookAtAll(t *testing.T, c *batch.Controller, jobs int) {
+	t.Helper()
+	seen := 0
+	for s := range c.All() {
+		seen++
+		_, err := c.Job(s.Name)
+		require.NoError(t, err)
+		_, err = c.Attempts(t.Context(), s.Name)
+		require.NoError(t, err)
+		_, err = c.Events(t.Context(), s.Name)
+		require.NoError(t, err)
+		_, err = batch.Results[string](t.Context(), c, s.Name)
+		require.NoError(t, err)
+		failuresOf(t, c, s.Name)
+	}
+	require.Equal(t, jobs, seen)
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -278,278 +276,72 @@ func TestApplyAnotherExecutor(t *testing.T) {
 	})
 }
 
-// Two that declare a job at once, while the store takes its time, get the same
-// job; so do those who create it, but for all but one of them.
-func TestApplyAtOnce(t *testing.T) {
-	for name, there := range map[string]bool{"a new job": false, "a stored job": true} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				var store disk
-				var starts atomic.Int32
-				job := batch.Job{
-					Name: "j", Executor: fn(func(ctx context.Context) error { starts.Add(1); return lasts(ctx, time.Minute) }),
-				}
-				c := newController(t, batch.Options{Store: &store})
-				if there {
-					apply(t, c, job)
-					shut(t, c)
-					c = newController(t, batch.Options{Store: &store})
-					starts.Store(0)
-				}
-				release := store.hold()
-				uids := make(chan string, 10)
-				var wg sync.WaitGroup
-				for range cap(uids) {
-					wg.Go(func() {
-						s, err := c.Apply(t.Context(), job)
-						uids <- s.UID + fmt.Sprint(err)
-					})
-				}
-				time.Sleep(time.Second)
-				require.Empty(t, uids)
-				release()
-				wg.Wait()
-				want := get(t, c, "j").UID + "<nil>"
-				for range cap(uids) {
-					require.Equal(t, want, <-uids)
-				}
-				complete(t, c, "j")
-				require.EqualValues(t, 1, starts.Load())
-			})
-		})
-	}
-}
-
-// One who waits for another's Apply need not do so for ever.
-func TestApplyAtOnceEnds(t *testing.T) {
-	cases := map[string]struct {
-		respond func(apply func() error) error
-		check   func(t *testing.T, err error)
-	}{
-		"with the context": {func(apply func() error) error { time.Sleep(time.Hour); return apply() },
-			func(t *testing.T, err error) { require.ErrorIs(t, err, errCause) }},
-		"with the store": {func(func() error) error { time.Sleep(time.Second); return errFull }, isStoreError},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				var store disk
-				c := newController(t, batch.Options{Store: &store})
-				store.set(tc.respond)
-				job := batch.Job{Name: "j", Executor: succeed}
-				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
-				defer cancel()
-				answers := make(chan error, 2)
-				go func() { answers <- c.Create(t.Context(), job) }()
-				synctest.Wait()
-				_, err := c.Apply(ctx, job)
-				tc.check(t, err)
-				<-answers
-				store.set(nil)
-				time.Sleep(3 * time.Hour) // nothing is left that hangs
-			})
-		})
-	}
-}
-
-// An Apply during a shutdown either happens or says why it does not.
-func TestApplyDuringShutdown(t *testing.T) {
-	for _, there := range []bool{false, true} {
-		t.Run(fmt.Sprintf("stored before %v", there), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				var store disk
-				job := batch.Job{Name: "j", Executor: lasting(time.Minute)}
-				c := newController(t, batch.Options{Store: &store})
-				if there {
-					apply(t, c, job)
-					shut(t, c)
-					c = newController(t, batch.Options{Store: &store})
-				}
-				release := store.hold()
-				answers, down := make(chan error, 1), make(chan error, 1)
-				go func() { _, err := c.Apply(t.Context(), job); answers <- err }()
-				synctest.Wait()
-				go func() { down <- c.Shutdown(ended(errCause)) }()
-				synctest.Wait()
-				require.Empty(t, down, "the last changes are not durable")
-				release()
-				require.NoError(t, <-answers)
-				require.NoError(t, <-down)
-				_, err := c.Apply(t.Context(), job)
-				require.ErrorIs(t, err, batch.ErrShutdown)
-				s := get(t, c, "j")
-				require.True(t, s.Halted)
-				c = newController(t, batch.Options{Store: &store})
-				require.Equal(t, s.UID, apply(t, c, job).UID)
-				require.Equal(t, 1, complete(t, c, "j").Succeeded)
-			})
-		})
-	}
-}
-
-// A finished job keeps its outcome: it is known at once, declared or not, and
-// nothing runs again.
-func TestFinishedJobStaysFinished(t *testing.T) {
-	never := fn(func(context.Context) error { panic("it runs again") })
-	noise := fmt.Errorf("line 1\nline 2 <&> \"quoted\" %s", "ü\u2028\x00")
-	cases := map[string]batch.Job{
-		"complete":          {Executor: succeed, Completions: new(3), Parallelism: new(3)},
-		"nothing to do":     {Executor: never, Completions: new(0)},
-		"too many failures": {Executor: fails(noise), BackoffLimit: new(2), Backoff: batch.ConstantBackoff(time.Second)},
-		"without history":   {Executor: fails(exit(7)), BackoffLimit: new(0), History: new(0)},
-		"a short history": {
-			Executor: fails(exit(7)), BackoffLimit: new(3), History: new(1), Backoff: batch.ConstantBackoff(0),
-		},
-		"deadline":           {Executor: untilDone, ActiveDeadline: new(time.Second)},
-		"attempt timeout":    {Executor: untilDone, BackoffLimit: new(0), AttemptTimeout: new(time.Second)},
-		"permanent":          {Executor: fails(backoff.Permanent(noise))},
-		"restarted in place": {Executor: fails(exit(3)), RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(1)},
-		"a panic":            {Executor: fn(func(context.Context) error { panic("boom") }), BackoffLimit: new(0)},
-		"a rule": {Executor: fails(exit(42)), FailurePolicy: []batch.FailureRule{
-			{Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{In: []int{42}}}}},
-		"an error's rule": {Executor: fails(errCause), FailurePolicy: []batch.FailureRule{
-			{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errCause)}}},
-		"failed indexes": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2),
-			BackoffLimitPerIndex: new(0),
-			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				a.SetOutput("wrote " + a.Token()[37:])
-				if a.Index%2 > 0 {
-					return exit(a.Index)
-				}
-				return nil
-			})},
-		"success policy": {CompletionMode: batch.Indexed, Completions: new(6), Parallelism: new(2),
-			SuccessPolicy: []batch.SuccessRule{{SucceededCount: new(2)}}, Executor: takes(time.Second)},
-	}
-	for name, job := range cases {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				job.Name = "j"
-				var store disk
-				c := newController(t, batch.Options{Store: &store})
-				apply(t, c, job)
-				before, beforeErr := c.Wait(t.Context(), "j")
-				attempts := attemptsOf(t, c, "j")
-				events, err := c.Events(t.Context(), "j")
-				require.NoError(t, err)
-				shut(t, c)
-				time.Sleep(time.Hour)
-
-				c = newController(t, batch.Options{Store: &store})
-				for range 2 {
-					s, err := c.Wait(t.Context(), "j")
-					require.Equal(t, stored(before), stored(s))
-					require.Equal(t, stored(before), stored(get(t, c, "j")))
-					require.Equal(t, before.Explain(), s.Explain())
-					sameOutcome(t, beforeErr, err)
-					after := attemptsOf(t, c, "j")
-					require.Equal(t, withoutErrors(attempts), withoutErrors(after))
-					again, err := c.Events(t.Context(), "j")
-					require.NoError(t, err)
-					require.Equal(t, events, again)
-					job.Executor = never
-					require.Equal(t, stored(before), stored(apply(t, c, job)))
-					settle()
-				}
-			})
-		})
-	}
-}
-
-// sameOutcome compares the errors of a job before and after a restart: of those
-// that executors returned, the texts are left.
-func sameOutcome(t *testing.T, before, after error) {
-	t.Helper()
-	if before == nil {
-		require.NoError(t, after)
-		return
-	}
-	require.EqualError(t, after, before.Error())
-	was, ok := errors.AsType[*batch.JobError](before)
-	require.True(t, ok)
-	is, ok := errors.AsType[*batch.JobError](after)
-	require.True(t, ok)
-	require.Equal(t, was.Reason, is.Reason)
-	require.Len(t, is.Attempts, len(was.Attempts))
-	for i, a := range is.Attempts {
-		require.EqualError(t, a, was.Attempts[i].Error())
-		require.Equal(t, errors.Is(was.Attempts[i], batch.ErrAttemptTimeout), errors.Is(a, batch.ErrAttemptTimeout))
-	}
-}
-
-// withoutErrors are attempts but for their errors, whose texts are in Message.
-func withoutErrors(list []batch.AttemptStatus) []batch.AttemptStatus {
-	for i := range list {
-		list[i].Err = nil
-	}
-	return list
-}
-
-// A job whose declaration was made at run time is declared by Update.
-func TestUpdateDeclares(t *testing.T) {
+// TestApplyOfAFinishedJob wants a finished job to be left alone, whatever has changed.
+func TestApplyOfAFinishedJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var store disk
-		c := newController(t, batch.Options{Store: &store})
-		rules := func(match func(error) bool) []batch.FailureRule {
-			return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: match}}
+		store := new(batchtest.MemoryStore)
+		job := batch.Job{
+			Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(1), Executor: succeed,
 		}
-		matches := func(error) bool { return true }
-		apply(t, c, batch.Job{
-			Name: "j", Completions: new(3), Backoff: slowly, RestartBackoff: batch.ConstantBackoff(time.Hour),
-			FailurePolicy: rules(matches), Executor: untilDone,
-		})
-		apply(t, c, batch.Job{Name: "over", Executor: succeed})
-		complete(t, c, "over")
-		shut(t, c)
-		c = newController(t, batch.Options{Store: &store})
-		update := func(change func(*batch.Job)) error { return c.Update(t.Context(), "j", change) }
-
-		require.NoError(t, update(func(j *batch.Job) {
-			require.Nil(t, j.Executor)
-			require.Nil(t, j.Backoff)
-			require.Nil(t, j.FailurePolicy[0].OnError)
-			j.Parallelism = new(2)
-		}))
-		require.True(t, get(t, c, "j").Is(batch.ConditionStalled), "nobody has set an executor")
-		err := update(func(j *batch.Job) { j.Executor, j.Backoff = succeed, slowly })
-		invalid, ok := errors.AsType[*batch.ValidationError](err)
-		require.True(t, ok, "%v", err)
-		require.Equal(
-			t, "spec.podFailurePolicy.rules[0]", invalid.Fields[0].Field, "the rule matches errors, and has no function",
-		)
-		require.True(t, get(t, c, "j").Is(batch.ConditionStalled))
-		require.NoError(t, update(func(j *batch.Job) {
-			j.Executor, j.Backoff, j.FailurePolicy = succeed, slowly, rules(matches)
-			require.Equal(t, time.Hour, j.RestartBackoff.BackOff().NextBackOff(), "a constant one is known")
-		}))
-		require.Equal(t, 3, complete(t, c, "j").Succeeded)
-		require.NoError(t, c.Update(t.Context(), "over", func(j *batch.Job) { j.Executor = untilDone }))
-		require.True(t, get(t, c, "over").Is(batch.ConditionComplete))
-		shut(t, c)
-		c = newController(t, batch.Options{Store: &store})
-		require.Equal(t, 2, get(t, c, "j").Parallelism)
+		c := newController(t, batch.Options{Store: store})
+		_, err := c.Run(t.Context(), job)
+		require.NoError(t, err)
+		require.NoError(t, c.Shutdown(t.Context()))
+		c = newController(t, batch.Options{Store: store})
+		before := get(t, c, "j")
+		changes := map[string]func(j *batch.Job){
+			"a list that has grown": func(j *batch.Job) { j.Completions = new(5) },
+			"the template":          func(j *batch.Job) { j.AttemptTimeout = new(time.Minute) },
+			"a policy":              func(j *batch.Job) { j.FailurePolicy = []batch.FailureRule{} },
+			"the mode":              func(j *batch.Job) { j.CompletionMode = batch.NonIndexed },
+			"a limit per index":     func(j *batch.Job) { j.BackoffLimitPerIndex = new(1) },
+			"the manager":           func(j *batch.Job) { j.ManagedBy = new("example.com/other") },
+		}
+		for name, change := range changes {
+			changed := job
+			changed.Executor = fn(func(context.Context) error { t.Error("it runs again"); return nil })
+			change(&changed)
+			status, err := c.Apply(t.Context(), changed)
+			require.NoError(t, err, name)
+			require.Equal(t, "Complete", status.State(), name)
+			require.Equal(t, before.Generation, status.Generation, name)
+		}
 	})
 }
 
-// A declaration by Update does not undo what happens meanwhile.
-func TestUpdateDeclaresAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var store disk
-		c := newController(t, batch.Options{Store: &store})
-		apply(t, c, batch.Job{Name: "j", Completions: new(3), Executor: untilDone})
-		shut(t, c)
-		c = newController(t, batch.Options{Store: &store})
-		calls := 0
-		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) {
-			if calls++; calls == 1 {
-				require.NoError(t, c.Suspend(t.Context(), "j"))
-			}
-			j.Executor = succeed
-		}))
-		require.Equal(t, 2, calls)
-		require.True(t, get(t, c, "j").Suspend)
-		require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
-		err := c.Update(t.Context(), "j", func(j *batch.Job) { j.Executor = succeed })
-		require.ErrorIs(t, err, batch.ErrNotFound)
-	})
+// TestFunctionsAreNotCompared wants the function that was handed in last to count, and
+// the same job written twice to be the same.
+func TestFunctionsAreNotCompared(t *testing.T) {
+	errA, errB := errors.New("a"), errors.New("b")
+	job := func(target error) batch.Job {
+		return batch.Job{Name: "j", Suspend: true, BackoffLimit: new(3), Executor: fails(errB),
+			Backoff:       batch.BackoffFunc(func() backoff.BackOff { return &backoff.ZeroBackOff{} }),
+			FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnError: batch.ErrorIs(target)}}}
+	}
+	ways := map[string]func(c *batch.Controller) error{
+		"Apply": func(c *batch.Controller) error {
+			_, err := c.Apply(t.Context(), job(errB))
+			return err
+		},
+		"Update": func(c *batch.Controller) error {
+			return c.Update(t.Context(), "j", func(j *batch.Job) { j.FailurePolicy[0].OnError = batch.ErrorIs(errB) })
+		},
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				mustCreate(t, c, job(errA))
+				require.NoError(t, way(c))
+				require.Equal(t, int64(1), get(t, c, "j").Generation)
+				declared, err := c.Job("j")
+				require.NoError(t, err)
+				require.True(t, declared.FailurePolicy[0].OnError(errB))
+				require.NoError(t, c.Resume(t.Context(), "j"))
+				status, err := c.Wait(t.Context(), "j")
+				failed(t, err, batch.ReasonPodFailurePolicy)
+				require.Equal(t, 1, status.Failed)
+			})
+		})
+	}
 }
