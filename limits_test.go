@@ -238,6 +238,7 @@ func TestLimitKeyNeverReturns(t *testing.T) {
 		mustCreate(t, c, job)
 		mustCreate(t, c, sharing("b", 3, succeed, "customer"))
 		complete(t, c, "b")
+		settle()
 		left, ok := errors.AsType[*batch.AbandonedError](c.Shutdown(ended(errors.New("over"))))
 		require.True(t, ok)
 		require.Equal(t, 1, left.Calls)
