@@ -24,22 +24,24 @@ type Server struct {
 	as      *syscall.SysProcAttr
 }
 
-// Start makes a database and starts its server. PostgreSQL refuses to be run by root:
-// then it is run by the user postgres, whom its package makes.
-func Start(folder string) (*Server, error) {
-	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if err != nil || len(programs) == 0 {
-		return nil, errors.New("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql")
+// Start makes a database in a folder and starts its server. PostgreSQL refuses to be run
+// by root: then it is run by the user postgres, whom its package makes. The options are
+// further ones of initdb.
+func Start(folder string, options ...string) (*Server, error) {
+	program, err := findPrograms()
+	if err != nil {
+		return nil, err
 	}
-	s := &Server{folder: folder, program: slices.MaxFunc(programs, compareVersions)}
+	s := &Server{folder: folder, program: program}
 	if err := s.becomeUser(); err != nil {
 		return nil, err
 	}
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	err = s.run("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions")
-	if err != nil {
+	options = append([]string{"-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+		"--no-instructions"}, options...)
+	if err := s.run("initdb", options...); err != nil {
 		return nil, err
 	}
 	settings := fmt.Sprintf("port = %d\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '%s'\n"+
@@ -48,6 +50,19 @@ func Start(folder string) (*Server, error) {
 		return nil, err
 	}
 	return s, s.Restart()
+}
+
+// findPrograms returns the folder of PostgreSQL's programs: the one that POSTGRES_BIN
+// names, or that of the newest version of Debian's packages.
+func findPrograms() (string, error) {
+	if folder := os.Getenv("POSTGRES_BIN"); folder != "" {
+		return folder, nil
+	}
+	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil || len(folders) == 0 {
+		return "", errors.New("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql")
+	}
+	return slices.MaxFunc(folders, compareVersions), nil
 }
 
 func compareVersions(a, b string) int {
@@ -112,6 +127,10 @@ func (s *Server) run(name string, args ...string) error {
 	return nil
 }
 
+// IsRunning reports whether there is a server. One that has crashed and begins again is
+// one.
+func (s *Server) IsRunning() bool { return s.run("pg_ctl", "-D", s.data(), "status") == nil }
+
 // Restart starts the server.
 func (s *Server) Restart() error {
 	return s.run("pg_ctl", "-D", s.data(), "-l", filepath.Join(s.folder, "log"), "-w", "-t", "60", "start")
@@ -135,13 +154,17 @@ func (s *Server) URLAt(port int) string {
 }
 
 // Main runs f with a server, and returns its result.
-func Main(f func(s *Server) int) (code int, err error) {
-	folder, err := os.MkdirTemp("", "pgtest-")
+func Main(f func(s *Server) int) (code int, err error) { return MainIn("", f) }
+
+// MainIn is Main with the server's files in a new folder within the one of that name, or
+// within that of the system for such folders if it is empty. The options are as in Start.
+func MainIn(parent string, f func(s *Server) int, options ...string) (code int, err error) {
+	folder, err := os.MkdirTemp(parent, "pgtest-")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	s, err := Start(folder)
+	s, err := Start(folder, options...)
 	if err != nil {
 		return 0, err
 	}
