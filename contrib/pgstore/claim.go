@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/runtocompletion/batch"
 )
@@ -24,8 +23,9 @@ type claim struct {
 	end   context.CancelCauseFunc
 	renew sync.WaitGroup
 
-	turn    chan struct{} // has an element while a commit uses the field below
+	turn    chan struct{} // has an element while a commit uses the fields below
 	commits int64
+	conn    *line
 
 	mu     sync.Mutex  // guards the fields below
 	expiry *time.Timer // ends ctx
@@ -42,25 +42,18 @@ var (
 )
 
 // Claim makes the store that of this process: see [batch.Claimer]. Only the clock of the
-// database decides when a lease ends. A claim that waits holds a connection, and asks
-// when a lease is to end, or somebody says that there is something new.
+// database decides when a lease ends. A claim has a connection of its own, which it takes
+// out of the pool. While it waits, it asks when a lease is to end, or somebody says that
+// there is something new.
 func (s *Store) Claim(ctx context.Context, wait func(holder string)) (context.Context, func(), error) {
-	if wait == nil {
-		c, holder, _, err := s.tryClaim(ctx)
-		switch {
-		case err != nil:
-			return nil, nil, err
-		case c == nil:
-			return nil, nil, fmt.Errorf("%w: %s", batch.ErrStoreInUse, holder)
-		}
-		return c.context(), c.release, nil
-	}
 	for {
-		c, err := s.listenAndClaim(ctx, wait)
-		if err == nil {
+		c, err := s.claim(ctx, wait)
+		switch {
+		case err == nil:
 			return c.context(), c.release, nil
-		}
-		if !pause(ctx, s.lease/2) {
+		case wait == nil:
+			return nil, nil, err
+		case !pause(ctx, s.lease/2):
 			return nil, nil, context.Cause(ctx)
 		}
 	}
@@ -76,30 +69,60 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// tryClaim returns a claim, or who has the store and how much is left of the lease.
-func (s *Store) tryClaim(ctx context.Context) (c *claim, holder string, left time.Duration, err error) {
+// claim claims the store, or, with wait, waits until it is free. The error is the
+// database's, or ctx's; without wait also that the store is in use.
+func (s *Store) claim(ctx context.Context, wait func(holder string)) (*claim, error) {
+	conn, err := s.newLine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var c *claim
+	if wait == nil {
+		c, err = s.claimNow(ctx, conn)
+	} else {
+		c, err = s.listenAndClaim(ctx, conn, wait)
+	}
+	if err != nil {
+		conn.close()
+	}
+	return c, err
+}
+
+func (s *Store) claimNow(ctx context.Context, conn *line) (*claim, error) {
+	c, holder, _, err := s.tryClaim(ctx, conn)
+	if err == nil && c == nil {
+		err = fmt.Errorf("%w: %s", batch.ErrStoreInUse, holder)
+	}
+	return c, err
+}
+
+const claimStatement = `INSERT INTO {schema}.claims AS c (name, token, holder, expires)
+	VALUES ($1, 1, $2, clock_timestamp() + $3)
+	ON CONFLICT (name) DO UPDATE SET token = c.token + 1, number = 0, holder = excluded.holder,
+		expires = clock_timestamp() + $3
+	WHERE c.expires IS NULL OR c.expires <= clock_timestamp()
+	RETURNING token`
+
+// tryClaim returns a claim that has the connection, or who has the store and how much is
+// left of the lease.
+func (s *Store) tryClaim(ctx context.Context, conn *line) (c *claim, holder string, left time.Duration, err error) {
 	sent := time.Now()
 	var token int64
-	err = s.pool.QueryRow(ctx, "INSERT INTO "+s.schema+`.claims AS c (name, token, holder, expires)
-		VALUES ($1, 1, $2, clock_timestamp() + $3)
-		ON CONFLICT (name) DO UPDATE SET token = c.token + 1, number = 0, holder = excluded.holder,
-			expires = clock_timestamp() + $3
-		WHERE c.expires IS NULL OR c.expires <= clock_timestamp()
-		RETURNING token`, s.name, s.holder, s.lease).Scan(&token)
+	err = conn.QueryRow(ctx, s.sql(claimStatement), s.name, s.holder, s.lease).Scan(&token)
 	if err == nil {
-		return s.newClaim(token, sent), "", 0, nil
+		return s.newClaim(conn, token, sent), "", 0, nil
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return nil, "", 0, s.error(ctx, "claim", err)
 	}
-	holder, left, err = s.who(ctx)
+	holder, left, err = s.who(ctx, conn)
 	return nil, holder, left, err
 }
 
 // who says who has the store, and how much is left of the lease; nothing if nobody has.
-func (s *Store) who(ctx context.Context) (holder string, left time.Duration, err error) {
-	err = s.pool.QueryRow(ctx, "SELECT holder, coalesce(expires - clock_timestamp(), '0') FROM "+
-		s.schema+".claims WHERE name = $1", s.name).Scan(&holder, &left)
+func (s *Store) who(ctx context.Context, db querier) (holder string, left time.Duration, err error) {
+	err = db.QueryRow(ctx, s.sql("SELECT holder, coalesce(expires - clock_timestamp(), '0') FROM {schema}.claims"+
+		" WHERE name = $1"), s.name).Scan(&holder, &left)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "nobody", 0, nil
 	}
@@ -107,28 +130,29 @@ func (s *Store) who(ctx context.Context) (holder string, left time.Duration, err
 }
 
 // inUse says that somebody else has the store.
-func (s *Store) inUse(ctx context.Context) error {
-	holder, _, err := s.who(ctx)
+func (s *Store) inUse(ctx context.Context, db querier) error {
+	holder, _, err := s.who(ctx, db)
 	if err != nil {
 		return errors.Join(batch.ErrStoreInUse, err)
 	}
 	return fmt.Errorf("%w: %s", batch.ErrStoreInUse, holder)
 }
 
-// listenAndClaim waits until the store is free. The error is the database's, or ctx's.
-func (s *Store) listenAndClaim(ctx context.Context, wait func(holder string)) (*claim, error) {
-	conn, err := s.listen(ctx)
-	if err != nil {
+// listenAndClaim waits until the store is free.
+func (s *Store) listenAndClaim(ctx context.Context, conn *line, wait func(holder string)) (*claim, error) {
+	if err := s.listen(ctx, conn); err != nil {
 		return nil, err
 	}
-	defer conn.Release()
 	news, last := true, ""
 	for {
-		c, holder, left, err := s.tryClaim(ctx)
+		c, holder, left, err := s.tryClaim(ctx, conn)
 		if c != nil || err != nil {
 			return c, err
 		}
 		if news || holder != last {
+			if last == "" {
+				s.rehearse(ctx, conn)
+			}
 			last = holder
 			wait(holder)
 		}
@@ -138,50 +162,8 @@ func (s *Store) listenAndClaim(ctx context.Context, wait func(holder string)) (*
 	}
 }
 
-// listen returns a connection that receives notifications. Release gives it back.
-func (s *Store) listen(ctx context.Context) (*listener, error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return nil, s.error(ctx, "listen to", err)
-	}
-	if _, err := conn.Exec(ctx, "LISTEN "+s.channel); err != nil {
-		conn.Release()
-		return nil, s.error(ctx, "listen to", err)
-	}
-	return &listener{conn}, nil
-}
-
-// A listener receives notifications. A wait that was cut short leaves its connection
-// unusable, so it is closed.
-type listener struct{ *pgxpool.Conn }
-
-// Release closes the connection: it listens, and may have been cut short.
-func (l *listener) Release() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = l.Conn.Conn().Close(ctx) // there is nothing that could be lost
-	l.Conn.Release()
-}
-
-// await waits for a notification, or until the time is over.
-func await(ctx context.Context, conn *listener, left time.Duration) (news bool, err error) {
-	const atLeast = 10 * time.Millisecond // a lease ends a little later here than there
-	soon, cancel := context.WithTimeout(ctx, max(left, 0)+atLeast)
-	defer cancel()
-	_, err = conn.Conn.Conn().WaitForNotification(soon)
-	switch {
-	case err == nil:
-		return true, nil
-	case ctx.Err() != nil:
-		return false, context.Cause(ctx)
-	case soon.Err() != nil:
-		return false, nil
-	}
-	return false, err
-}
-
-func (s *Store) newClaim(token int64, sent time.Time) *claim {
-	c := &claim{store: s, token: token, turn: make(chan struct{}, 1), quiet: sent}
+func (s *Store) newClaim(conn *line, token int64, sent time.Time) *claim {
+	c := &claim{store: s, token: token, turn: make(chan struct{}, 1), quiet: sent, conn: conn}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.expiry = time.AfterFunc(s.lease-time.Since(sent), func() { c.end(errLeaseEnded) })
 	c.renew.Go(c.renewAll)
@@ -202,18 +184,33 @@ func (c *claim) commit(ctx context.Context, ch *changes) error {
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
 	}
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
 	c.commits++
 	sent := time.Now()
 	var channel *string
 	if c.tells(len(ch.newJobs)+len(ch.oldJobs)+len(ch.gone) > 0, sent) {
 		channel = &c.store.channel
 	}
-	err := c.store.commit(ctx, &fence{c.token, c.commits}, channel, ch)
+	err := c.store.commit(ctx, c.conn, &fence{c.token, c.commits}, channel, ch)
 	switch {
 	case err == nil:
 		c.renewed(sent, channel != nil)
 	case errors.Is(err, batch.ErrStoreInUse):
 		c.end(err)
+	}
+	return err
+}
+
+// connect makes another connection if the claim's is broken. It needs the turn.
+func (c *claim) connect(ctx context.Context) (err error) {
+	if !c.conn.IsClosed() {
+		return nil
+	}
+	conn, err := c.store.newLine(ctx)
+	if err == nil {
+		c.conn = conn
 	}
 	return err
 }
@@ -241,14 +238,25 @@ func (c *claim) renewed(sent time.Time, told bool) {
 
 // renewAll renews the lease while there are no commits, and tells of the last changes.
 func (c *claim) renewAll() {
-	for {
-		if !pause(c.ctx, min(c.store.lease/3, tellTime)) {
-			return
+	for pause(c.ctx, min(c.store.lease/3, tellTime)) {
+		c.stopListening()
+		if c.needs() {
+			_ = c.commit(c.ctx, changesOf(nil)) // another try follows, until the lease ends
 		}
-		if !c.needs() {
-			continue
-		}
-		_ = c.commit(c.ctx, changesOf(nil)) // another try follows, until the lease ends
+	}
+}
+
+// stopListening has no more notifications come over the connection that has waited, as
+// nobody would take them. It is not done before there is time for it.
+func (c *claim) stopListening() {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-c.ctx.Done():
+		return
+	}
+	if err := c.conn.stopListening(c.ctx); err != nil {
+		c.conn.close() // the next commit makes another one
 	}
 }
 
@@ -264,12 +272,27 @@ func (c *claim) release() {
 	c.end(errReleased)
 	c.renew.Wait()
 	c.expiry.Stop()
-	s := c.store
-	ctx, cancel := context.WithTimeout(context.Background(), min(s.lease, time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), min(c.store.lease, time.Second))
 	defer cancel()
-	_, err := s.pool.Exec(ctx, "WITH free AS (UPDATE "+s.schema+`.claims SET expires = NULL
-		WHERE name = $1 AND token = $2 RETURNING 1) SELECT pg_notify($3, 'free') FROM free`, s.name, c.token, s.channel)
-	if err != nil {
-		s.logger.Warn("store not released, others have it when the lease ends", "error", err)
+	if err := c.free(ctx); err != nil {
+		c.store.logger.Warn("store not released, others have it when the lease ends", "error", err)
 	}
+}
+
+// free ends the lease, and tells those who wait in the same transaction.
+func (c *claim) free(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done(): // a commit does not return
+		return context.Cause(ctx)
+	}
+	defer func() { c.conn.close() }()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	_, err := c.conn.Exec(ctx, c.store.sql(`WITH free AS (UPDATE {schema}.claims SET expires = NULL
+		WHERE name = $1 AND token = $2 RETURNING 1) SELECT pg_notify($3, 'free') FROM free`),
+		c.store.name, c.token, c.store.channel)
+	return err
 }

@@ -2,9 +2,11 @@ package pgstore_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
@@ -32,30 +34,39 @@ func waits(causes chan<- error) batch.Job {
 }
 
 // After a shutdown in good order nobody waits for a lease to end.
-func TestClaim_Shutdown(t *testing.T) {
-	const lease = time.Hour
-	var controllers []*batch.Controller
-	for range 10 {
-		controllers = append(controllers, replica(t, lease))
+func TestClaim_Shutdown(t *testing.T) { takeTurns(t, connect(t, "postgres"), 10) }
+
+// takeTurns has one controller after the other work, with a lease that does not end.
+func takeTurns(t *testing.T, pool *pgxpool.Pool, n int) {
+	t.Helper()
+	var waiting []*batch.Controller
+	for range n {
+		s := open(t, pool, pgstore.Options{Lease: time.Hour})
+		c, err := batch.New(t.Context(), batch.Options{Store: s, Standby: true})
+		require.NoError(t, err)
+		waiting = append(waiting, c)
 	}
-	require.NoError(t, controllers[0].Claimed(t.Context()))
-	var longest time.Duration
-	for i, c := range controllers[:9] {
-		require.NoError(t, c.Shutdown(t.Context()))
-		start := time.Now()
-		works := make(chan int, len(controllers))
-		for k, next := range controllers[i+1:] {
-			go func() {
-				if next.Claimed(t.Context()) == nil {
-					works <- i + 1 + k
-				}
-			}()
-		}
-		n := <-works
-		longest = max(longest, time.Since(start))
-		controllers[i+1], controllers[n] = controllers[n], controllers[i+1]
+	for len(waiting) > 0 {
+		i := whoWorks(t, waiting)
+		require.NoError(t, waiting[i].Shutdown(t.Context()))
+		waiting = slices.Delete(waiting, i, i+1)
 	}
-	t.Logf("another process works %v after a shutdown at the latest", longest)
+}
+
+// whoWorks waits until one of them does.
+func whoWorks(t *testing.T, controllers []*batch.Controller) int {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	works := make(chan int, len(controllers))
+	for i, c := range controllers {
+		go func() {
+			if c.Claimed(ctx) == nil {
+				works <- i
+			}
+		}()
+	}
+	return <-works
 }
 
 // Somebody else has claimed the store, though the lease has not ended here: commits are

@@ -28,7 +28,7 @@ func (s *Store) Commit(ctx context.Context, records []batch.Record) error {
 	// There is nothing that could keep off a commit that comes late, so it is waited for.
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
 	defer cancel()
-	return s.commit(whole, &fence{}, nil, ch)
+	return s.commit(whole, s.pool, &fence{}, nil, ch)
 }
 
 // longest is how long a commit without a claim may take.
@@ -39,23 +39,28 @@ const longest = 10 * time.Second
 type fence struct{ token, number int64 }
 
 // commit makes changes; channel may be nil.
-func (s *Store) commit(ctx context.Context, f *fence, channel *string, ch *changes) error {
-	var done bool
-	var token *int64
-	if f.token > 0 {
-		token = &f.token
-	}
-	err := s.pool.QueryRow(ctx,
-		"SELECT "+s.schema+".commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-		s.name, token, f.number, s.lease, channel, ch.gone, ch.oldJobs, ch.oldKeys, ch.newJobs, ch.newKeys, ch.newValues,
-		ch.storedIDs, ch.storedJobs).Scan(&done)
+func (s *Store) commit(ctx context.Context, db querier, f *fence, channel *string, ch *changes) error {
+	done, err := s.call(ctx, db, s.name, f, channel, ch)
 	switch {
 	case err != nil:
 		return s.error(ctx, "commit to", err)
 	case !done:
-		return s.inUse(ctx)
+		return s.inUse(ctx, db)
 	}
 	return nil
+}
+
+// call calls the function commit. It reports false if the fence is not the latest.
+func (s *Store) call(ctx context.Context, db querier, name string, f *fence, channel *string, ch *changes) (
+	done bool, err error) {
+	var token *int64
+	if f.token > 0 {
+		token = &f.token
+	}
+	err = db.QueryRow(ctx, s.sql("SELECT {schema}.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"),
+		name, token, f.number, s.lease, channel, ch.gone, ch.oldJobs, ch.oldKeys, ch.newJobs, ch.newKeys, ch.newValues,
+		ch.storedIDs, ch.storedJobs).Scan(&done)
+	return done, err
 }
 
 // Changes are what records come to, in the order: jobs that go, records that go, and

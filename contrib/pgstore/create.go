@@ -64,11 +64,14 @@ func (s *Store) Receive(ctx context.Context, c *batch.Controller, prepare func(j
 // receive creates jobs until something fails.
 func (s *Store) receive(ctx context.Context, c *batch.Controller, prepare func(*batch.Job)) error {
 	const atLeast = time.Minute // notifications can be lost only with the connection
-	conn, err := s.listen(ctx)
+	conn, err := s.newLine(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer conn.close()
+	if err := s.listen(ctx, conn); err != nil {
+		return err
+	}
 	for {
 		if err := s.createAll(ctx, c, prepare); err != nil {
 			return err

@@ -37,7 +37,14 @@ func connect(t *testing.T, user string) *pgxpool.Pool {
 
 func connectTo(t *testing.T, url string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), url)
+	config, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	return connectBy(t, config)
+}
+
+func connectBy(t *testing.T, config *pgxpool.Config) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -42,9 +41,7 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 // version returns that of the tables, 0 if there are none.
-func (s *Store) version(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (version int, err error) {
+func (s *Store) version(ctx context.Context, db querier) (version int, err error) {
 	var exists bool // not by to_regclass, which may not know what another process has just made
 	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = 'versions')`, s.plainSchema).Scan(&exists)
@@ -71,7 +68,7 @@ func (s *Store) step(ctx context.Context, tx pgx.Tx, version int) error {
 			return err
 		}
 	}
-	if _, err := tx.Exec(ctx, strings.ReplaceAll(string(text), "{schema}", s.schema)); err != nil {
+	if _, err := tx.Exec(ctx, s.sql(string(text))); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, "INSERT INTO "+s.schema+".versions (version) VALUES ($1)", version)

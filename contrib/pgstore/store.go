@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,9 +54,9 @@ const (
 
 // Open returns the store of that name. It makes the tables, or changes those that an
 // earlier version of this package has made; several processes may do so at once. The
-// pool stays the caller's, to be closed after [batch.Controller.Shutdown]. A controller
-// uses one connection at a time; one that waits holds one, and so does
-// [Store.Receive]. The error names a bad option, or is the database's.
+// pool stays the caller's, to be closed after [batch.Controller.Shutdown]. A controller,
+// and [Store.Receive], take one connection each out of it for as long as they last. The
+// error names a bad option, or is the database's.
 func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	lease := cmp.Or(o.Lease, defaultLease)
 	if lease < leastLease {
@@ -77,6 +78,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// sql is a statement with the name of the schema.
+func (s *Store) sql(text string) string { return strings.ReplaceAll(text, "{schema}", s.schema) }
 
 // hash is a number for what has a number in PostgreSQL, or a short name.
 func hash(texts ...string) int64 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
@@ -21,10 +22,13 @@ type closable struct{ *pgstore.Store }
 
 func (closable) Close() error { return nil }
 
-func TestStore(t *testing.T) {
-	pool := connect(t, "postgres")
+func TestStore(t *testing.T) { testStore(t, connect(t, "postgres")) }
+
+func testStore(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	schema := schemaOf(t)
 	batchtest.TestStore(t, func(dir string) (batch.Store, error) {
-		s, err := pgstore.Open(t.Context(), pool, pgstore.Options{Name: dir})
+		s, err := pgstore.Open(t.Context(), pool, pgstore.Options{Schema: schema, Name: dir})
 		return closable{s}, err
 	})
 }
