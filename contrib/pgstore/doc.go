@@ -33,9 +33,9 @@
 // and EXECUTE on the function commit. The rights of a transaction that only calls
 // [Store.CreateTx] are USAGE, and INSERT on created.
 //
-// PgBouncer may stand between in its session mode. In its transaction mode, processes that
-// wait are not notified, and work only when a lease has ended or a minute is over; and
-// pgx must be told not to use prepared statements.
+// PgBouncer may stand between in its session mode. In transaction and statement mode nobody
+// can be notified that a process has shut down or a transaction has created a job, and
+// statements cannot be prepared: Open finds that out, and returns [ErrNoSession].
 //
 // # What it costs
 //

@@ -35,6 +35,43 @@ func (l *line) close() {
 	_ = l.Close(ctx) // there is nothing that could be lost
 }
 
+// ErrNoSession is returned by [Open] if connections share sessions of the server, as
+// behind PgBouncer in transaction or statement mode: nobody could be notified.
+var ErrNoSession = errors.New("connections have no session of their own, as behind PgBouncer in transaction or " +
+	"statement mode: its session mode is needed")
+
+// checkSessions returns ErrNoSession if two connections are in one session. Behind a busy
+// PgBouncer they may not be at that moment.
+func (s *Store) checkSessions(ctx context.Context) error {
+	first, err := s.newLine(ctx)
+	if err != nil {
+		return err
+	}
+	defer first.close()
+	second, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer second.Release()
+	for range 3 {
+		of, err := sessionOf(ctx, first)
+		if err != nil {
+			return err
+		}
+		if other, err := sessionOf(ctx, second); err != nil || other == of {
+			return cmp.Or(err, ErrNoSession)
+		}
+	}
+	return nil
+}
+
+// sessionOf tells a session from others. It prepares nothing, which would need one.
+func sessionOf(ctx context.Context, db querier) (session string, err error) {
+	err = db.QueryRow(ctx, "SELECT pg_backend_pid() || ' since ' || pg_postmaster_start_time()",
+		pgx.QueryExecModeSimpleProtocol).Scan(&session)
+	return session, err
+}
+
 // listen has a connection receive notifications.
 func (s *Store) listen(ctx context.Context, conn *line) error {
 	_, err := conn.Exec(ctx, "LISTEN "+s.channel)

@@ -56,7 +56,7 @@ const (
 // earlier version of this package has made; several processes may do so at once. The
 // pool stays the caller's, to be closed after [batch.Controller.Shutdown]. A controller,
 // and [Store.Receive], take one connection each out of it for as long as they last. The
-// error names a bad option, or is the database's.
+// error names a bad option, is [ErrNoSession], or the database's.
 func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	lease := cmp.Or(o.Lease, defaultLease)
 	if lease < leastLease {
@@ -73,6 +73,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 		holder: fmt.Sprintf("process %d on %s", os.Getpid(), host),
 	}
 	s.channel = fmt.Sprintf("batch_%016x", uint64(hash(s.schema, name)))
+	if err := s.checkSessions(ctx); err != nil {
+		return nil, s.error(ctx, "open", err)
+	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, s.error(ctx, "open", err)
 	}

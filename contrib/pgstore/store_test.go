@@ -3,7 +3,6 @@ package pgstore_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,34 +54,6 @@ func TestOpen_Refuses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = pgstore.Open(t.Context(), pool, pgstore.Options{Schema: schemaOf(t)})
 	require.ErrorContains(t, err, "has tables of version 1000, this package knows 1")
-}
-
-// The rights that the package documentation lists are enough.
-func TestOpen_LeastRights(t *testing.T) {
-	owner, schema := connect(t, "postgres"), schemaOf(t)
-	open(t, owner, pgstore.Options{})
-	_, err := owner.Exec(t.Context(), strings.ReplaceAll(`CREATE ROLE {name} LOGIN;
-		GRANT USAGE ON SCHEMA {name} TO {name};
-		GRANT SELECT ON {name}.versions TO {name};
-		GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.claims, {name}.records, {name}.created TO {name};
-		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} FROM PUBLIC;
-		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {name};`, "{name}", schema))
-	require.NoError(t, err)
-	pool := connect(t, schema)
-	s := open(t, pool, pgstore.Options{})
-	c, err := batch.New(t.Context(), batch.Options{Store: s})
-	require.NoError(t, err)
-	tx, err := pool.Begin(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, s.CreateTx(t.Context(), tx, batch.Job{Name: "job"}))
-	require.NoError(t, tx.Commit(t.Context()))
-	ctx, cancel := context.WithCancel(t.Context())
-	received := make(chan error, 1)
-	go func() { received <- s.Receive(ctx, c, withExecutor) }()
-	waitFor(t, c, "job")
-	cancel()
-	require.ErrorIs(t, <-received, context.Canceled)
-	require.NoError(t, c.Shutdown(t.Context()))
 }
 
 func withExecutor(job *batch.Job) {
