@@ -36,7 +36,8 @@ type config struct {
 	Name    string // of the store
 	Ledger  string
 	Seed    uint64
-	Process int // of the round, from 1
+	Process int  // of the round, from 1
+	Endless bool // its jobs do not end
 	Lease   time.Duration
 	Break   string // see breakages
 }
@@ -44,6 +45,7 @@ type config struct {
 // A child is one of the processes that have the store.
 type child struct {
 	config
+	plan   plan
 	ledger *ledger
 	c      *batch.Controller
 }
@@ -68,6 +70,10 @@ func runChild(text []byte) (code int, err error) {
 	var c child
 	if err := json.Unmarshal(text, &c.config); err != nil {
 		return 0, err
+	}
+	c.plan = newPlan(c.Seed)
+	if c.Endless {
+		c.plan = endlessPlan()
 	}
 	if c.ledger, err = openLedger(c.Ledger, c.Process); err != nil {
 		return 0, err
@@ -109,20 +115,24 @@ func again(ctx context.Context, f func() error) bool {
 }
 
 func (c *child) run(ctx context.Context) (code int, err error) {
-	watching, stop := context.WithCancel(ctx)
-	var watcher, jobs sync.WaitGroup
-	watcher.Go(func() { c.watch(watching) })
-	for _, job := range plan(c.Seed) {
+	c.write(line{Kind: up})
+	var users, jobs sync.WaitGroup
+	using, stop := context.WithCancel(ctx)
+	users.Go(func() { c.watch(using) })
+	users.Go(func() { c.schedule(using) })
+	for _, job := range c.plan.jobs {
 		job.Executor = batch.ExecutorFunc(c.execute)
 		jobs.Go(func() { c.seeThrough(ctx, job) })
 	}
 	jobs.Wait()
 	halted := ctx.Err() != nil
 	stop()
-	watcher.Wait()
+	users.Wait()
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = c.c.Shutdown(last) // the server may be away: then nothing more is told
+	if err := c.c.Shutdown(last); err == nil { // otherwise the server is away: nothing more is told
+		c.write(line{Kind: left})
+	}
 	if halted {
 		return exitHalted, nil
 	}
@@ -153,7 +163,9 @@ func (c *child) watch(ctx context.Context) {
 			if err != nil {
 				break // another process works, or it is to stop
 			}
-			c.tell(change.Status)
+			if c.plan.has(change.Status.Name) {
+				c.tell(change.Status)
+			}
 		}
 	}
 }
@@ -173,10 +185,13 @@ func (c *child) write(l line) {
 
 // execute takes a short time, and fails now and then.
 func (c *child) execute(ctx context.Context, a batch.Attempt) error {
-	err := c.ledger.write(line{Kind: began, Fence: a.Fence(), Job: a.Job, Index: a.Index})
-	if err != nil {
+	if err := c.ledger.write(line{Kind: began, Fence: a.Fence(), Job: a.Job, Index: a.Index}); err != nil {
 		return err
 	}
+	return work(ctx)
+}
+
+func work(ctx context.Context) error {
 	select {
 	case <-time.After(time.Duration(rand.IntN(40)) * time.Millisecond):
 	case <-ctx.Done():
@@ -186,19 +201,4 @@ func (c *child) execute(ctx context.Context, a batch.Attempt) error {
 		return errors.New("now and then")
 	}
 	return nil
-}
-
-// plan returns the jobs of a round.
-func plan(seed uint64) []batch.Job {
-	random := rand.New(rand.NewPCG(seed, 1))
-	var jobs []batch.Job
-	for i := range 5 {
-		jobs = append(jobs, batch.Job{
-			Name: fmt.Sprintf("job-%d", i), CompletionMode: batch.Indexed,
-			Completions: new(200 + random.IntN(400)), Parallelism: new(1 + random.IntN(4)),
-			BackoffLimit: new(100_000), Backoff: batch.ConstantBackoff(5 * time.Millisecond),
-			TerminationGracePeriod: new(200 * time.Millisecond),
-		})
-	}
-	return jobs
 }

@@ -3,10 +3,7 @@
 package crash
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/runtocompletion/batch"
 )
@@ -15,11 +12,12 @@ import (
 // fence so far.
 type judge struct {
 	jobs     map[string]*record
+	cronJobs map[string]*timetable
 	owners   map[int64]int // the process of the system that has had a fence
 	fence    int64
-	terms    []term
 	findings []string
 	begun    int
+	terms    int // changes of who works
 }
 
 // A record is what the ledger says about one job.
@@ -29,14 +27,8 @@ type record struct {
 	over  bool
 }
 
-// A term is the time in which a process worked.
-type term struct {
-	pid         int
-	first, last time.Time // of its executors
-}
-
 func newJudge() *judge {
-	return &judge{jobs: make(map[string]*record), owners: make(map[int64]int)}
+	return &judge{jobs: make(map[string]*record), cronJobs: make(map[string]*timetable), owners: make(map[int64]int)}
 }
 
 func (j *judge) find(format string, args ...any) {
@@ -47,9 +39,16 @@ func (j *judge) read(lines []line) {
 	for _, l := range lines {
 		switch l.Kind {
 		case began:
+			j.fenced(l)
 			j.began(l)
+		case started:
+			j.fenced(l)
+			j.cronJob(l.Job).started(j, l)
 		case told:
 			j.told(l)
+		case scheduled:
+			j.cronJob(l.Job).told[l.Time] = true
+		case up, left:
 		default:
 			j.find("process %d: %s", l.PID, l.Text)
 		}
@@ -63,13 +62,9 @@ func (j *judge) job(name string) *record {
 	return j.jobs[name]
 }
 
-// began: a completion that was told is not run again; a claim has one process; a process
-// that was overtaken does not come back under its old claim.
-func (j *judge) began(l line) {
-	j.begun++
-	if j.job(l.Job).done.Contains(l.Index) {
-		j.find("index %d of %s runs again under fence %d, though it was told to be done", l.Index, l.Job, l.Fence)
-	}
+// fenced: a claim has one process; one that was overtaken does not come back under its
+// old claim.
+func (j *judge) fenced(l line) {
 	if owner := j.owners[l.Fence]; owner != 0 && owner != l.PID {
 		j.find("fence %d is that of processes %d and %d", l.Fence, owner, l.PID)
 	}
@@ -79,9 +74,16 @@ func (j *judge) began(l line) {
 	}
 	if l.Fence != j.fence {
 		j.fence = l.Fence
-		j.terms = append(j.terms, term{pid: l.PID, first: l.At})
+		j.terms++
 	}
-	j.terms[len(j.terms)-1].last = l.At
+}
+
+// began: a completion that was told is not run again.
+func (j *judge) began(l line) {
+	j.begun++
+	if j.job(l.Job).done.Contains(l.Index) {
+		j.find("index %d of %s runs again under fence %d, though it was told to be done", l.Index, l.Job, l.Fence)
+	}
 }
 
 // told: what is told of a job does not get less, but for one who looks on and is behind.
@@ -110,30 +112,14 @@ func (j *judge) told(l line) {
 	}
 }
 
-// end requires that all jobs have ended with all their indexes.
-func (j *judge) end(jobs []batch.Job) {
-	for _, job := range jobs {
+// end requires that all jobs have ended with all their indexes, and looks at CronJobs.
+func (j *judge) end(p plan) {
+	for _, job := range p.jobs {
 		if r := j.job(job.Name); !r.over || r.count != *job.Completions {
 			j.find("%s has %d completions of %d, ended: %t", job.Name, r.count, *job.Completions, r.over)
 		}
 	}
-}
-
-// takeOver returns how long it took from an instant at which a process that worked was
-// hit until another one worked; false if that one went on for longer than its lease.
-func (j *judge) takeOver(pid int, at time.Time, lease time.Duration) (time.Duration, bool) {
-	i := slices.IndexFunc(j.terms, func(t term) bool { return t.first.After(at) })
-	if i < 1 || j.terms[i-1].pid != pid || j.terms[i].pid == pid || j.terms[i-1].last.Sub(at) > lease {
-		return 0, false
+	for _, job := range p.cronJobs {
+		j.cronJob(job.Name).end(j, job)
 	}
-	return j.terms[i].first.Sub(at), true
-}
-
-// quantile of durations, which it sorts.
-func quantile(list []time.Duration, q float64) time.Duration {
-	if len(list) == 0 {
-		return 0
-	}
-	slices.SortFunc(list, cmp.Compare[time.Duration])
-	return list[min(len(list)-1, int(q*float64(len(list))))].Round(time.Millisecond)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"syscall"
@@ -17,23 +18,29 @@ import (
 
 // The kinds of lines.
 const (
-	began = "began" // an executor
-	told  = "told"  // a status, to somebody who looks on
-	wrong = "wrong" // something that there should not be
+	up        = "up"        // a process that has a controller
+	began     = "began"     // an executor
+	started   = "started"   // an executor of a CronJob's job
+	told      = "told"      // a status, to somebody who looks on
+	scheduled = "scheduled" // a time of a CronJob that was told to be started
+	left      = "left"      // a process whose controller was shut down
+	wrong     = "wrong"     // something that there should not be
 )
 
 // A line is an entry of the ledger.
 type line struct {
 	Kind    string
 	At      time.Time
-	Process int   // of the round; see config
-	PID     int   // of the system
-	Fence   int64 // of began
-	Job     string
-	Index   int    // of began
+	Process int    // of the round; see config
+	PID     int    // of the system
+	Fence   int64  `json:",omitempty"` // of began and started
+	Job     string `json:",omitempty"` // or the CronJob
+	Index   int    `json:",omitempty"` // of began
+	Time    int64  `json:",omitempty"` // of a CronJob
+	UID     string `json:",omitempty"` // of started: the job's
 	Done    string `json:",omitempty"` // of told: the completed indexes
-	Count   int    // of told: the completions
-	Over    bool   // of told: the job has finished
+	Count   int    `json:",omitempty"` // of told: the completions
+	Over    bool   `json:",omitempty"` // of told: the job has finished
 	Text    string `json:",omitempty"` // of wrong
 }
 
@@ -67,7 +74,7 @@ func (l *ledger) write(entry line) error {
 		return err
 	}
 	defer lock(l.fence, syscall.LOCK_UN)
-	if entry.Kind == began {
+	if entry.Kind == began || entry.Kind == started {
 		if err := l.checkFence(entry.Fence); err != nil {
 			return err
 		}
@@ -106,18 +113,35 @@ func (l *ledger) checkFence(fence int64) error {
 	return nil
 }
 
-// readLedger returns the lines there are. The last one may not be complete yet.
-func readLedger(path string) (lines []line, err error) {
-	data, err := os.ReadFile(path)
+// A reader reads a ledger that grows.
+type reader struct {
+	path   string
+	offset int64
+}
+
+// next returns the lines that are new. The last one may not be complete yet: then it
+// comes with a later call.
+func (r *reader) next() (lines []line, err error) {
+	file, err := os.Open(r.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	for text := range bytes.Lines(data[:bytes.LastIndexByte(data, '\n')+1]) {
+	defer file.Close()
+	data, err := io.ReadAll(io.NewSectionReader(file, r.offset, math.MaxInt64-r.offset))
+	if err != nil {
+		return nil, err
+	}
+	data = data[:bytes.LastIndexByte(data, '\n')+1]
+	for text := range bytes.Lines(data) {
 		var l line
 		if err := json.Unmarshal(text, &l); err != nil {
-			return nil, fmt.Errorf("line %d: %w", len(lines)+1, err)
+			return nil, fmt.Errorf("line %q: %w", text, err)
 		}
 		lines = append(lines, l)
 	}
+	r.offset += int64(len(data))
 	return lines, nil
 }

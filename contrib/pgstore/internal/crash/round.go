@@ -23,7 +23,7 @@ const processes = 3
 
 // A round is one store, from the first process to the end of all jobs.
 type round struct {
-	server   *pgtest.Server
+	host     *host
 	folder   string
 	seed     uint64
 	faults   int // at most
@@ -31,18 +31,16 @@ type round struct {
 	patience time.Duration // for what has to come without faults
 	breakage string        // see breakages
 	only     string        // the one kind of fault; any if empty
+	endless  bool          // the jobs do not end
 
 	rng     *rand.Rand
 	replica [processes]*replica
-	hits    []hit
 	counts  map[string]int
-}
 
-// A hit is a fault that has met the process that worked.
-type hit struct {
-	kind string
-	pid  int
-	at   time.Time
+	// What follows is as far as the ledger was read.
+	progress  reader
+	executors int // that have begun
+	last      int // the process that worked last
 }
 
 func (r *round) ledger() string { return filepath.Join(r.folder, "ledger") }
@@ -61,13 +59,13 @@ type replica struct {
 }
 
 func (r *round) newReplica(number int) (*replica, error) {
-	proxy, err := pgtest.NewProxy(r.server.Port())
+	proxy, err := pgtest.NewProxy(r.host.server.Port())
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(config{URL: r.server.URLAt(proxy.Port()),
-		Name: fmt.Sprint("round-", r.breakage, r.seed), Ledger: r.ledger(), Seed: r.seed, Process: number, Lease: r.lease,
-		Break: r.breakage})
+	text, err := json.Marshal(config{URL: r.host.server.URLAt(proxy.Port()),
+		Name: fmt.Sprint("round-", r.breakage, r.seed), Ledger: r.ledger(), Seed: r.seed, Process: number,
+		Endless: r.endless, Lease: r.lease, Break: r.breakage})
 	p := &replica{number: number, proxy: proxy, env: childVariable + "=" + string(text)}
 	return p, errors.Join(err, p.start())
 }
@@ -112,19 +110,21 @@ func (p *replica) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it
 // run runs the round, and returns what the judge has found, also with an error, which
 // says what has kept the round from coming to its end.
 func (r *round) run() (*judge, error) {
-	r.rng, r.counts = rand.New(rand.NewPCG(r.seed, 2)), make(map[string]int)
 	defer r.close()
 	err := r.runProcesses()
-	lines, readErr := readLedger(r.ledger())
+	lines, readErr := (&reader{path: r.ledger()}).next()
 	j := newJudge()
 	j.read(lines)
 	if err == nil {
-		j.end(plan(r.seed))
+		j.end(newPlan(r.seed))
 	}
 	return j, errors.Join(err, readErr)
 }
 
-func (r *round) runProcesses() error {
+// start starts the processes.
+func (r *round) start() error {
+	r.rng, r.counts = rand.New(rand.NewPCG(r.seed, 2)), make(map[string]int)
+	r.progress.path, r.last = r.ledger(), 1
 	for i := range r.replica {
 		p, err := r.newReplica(i + 1)
 		if err != nil {
@@ -132,8 +132,17 @@ func (r *round) runProcesses() error {
 		}
 		r.replica[i] = p
 	}
+	return nil
+}
+
+func (r *round) runProcesses() error {
+	if err := r.start(); err != nil {
+		return err
+	}
 	for range r.faults {
-		time.Sleep(time.Duration(r.rng.IntN(int(r.lease) / 2)))
+		if err := r.pause(); err != nil {
+			return err
+		}
 		over, err := r.isOver()
 		if err != nil {
 			return err
@@ -202,90 +211,30 @@ func (r *round) finish() error {
 	return nil
 }
 
-// worker returns the replica that works, as far as the ledger says.
-func (r *round) worker() (*replica, error) {
-	lines, err := readLedger(r.ledger())
-	if errors.Is(err, os.ErrNotExist) {
-		return r.replica[0], nil
-	}
-	for i := len(lines) - 1; i >= 0; i-- {
-		if lines[i].Kind == began {
-			return r.replica[lines[i].Process-1], err
-		}
-	}
-	return r.replica[0], err
-}
-
-// fault does something to a process, to its connections or to the server, and undoes it.
-func (r *round) fault() error {
-	works, err := r.worker()
-	if err != nil {
-		return err
-	}
-	p := works
+// pause lets some time pass between two faults: most often until some process works,
+// unless that takes longer than it should.
+func (r *round) pause() error {
+	time.Sleep(r.upTo(r.lease / 4))
 	if r.rng.IntN(3) == 0 {
-		p = r.replica[r.rng.IntN(processes)]
+		return r.follow()
 	}
-	if _, ended := p.hasEnded(); ended {
-		return p.start()
+	before := r.executors
+	for end := time.Now().Add(3 * r.lease); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := r.follow(); err != nil || r.executors > before {
+			return err
+		}
 	}
-	name, do := r.choose(p)
-	for r.only != "" && name != r.only {
-		name, do = r.choose(p)
-	}
-	r.counts[name]++
-	if p == works || p == nil {
-		r.hits = append(r.hits, hit{name, p.cmd.Process.Pid, time.Now()})
-	}
-	return do()
+	return nil
 }
 
-// choose returns a fault.
-func (r *round) choose(p *replica) (name string, do func() error) {
-	upTo := func(d time.Duration) time.Duration { return time.Duration(r.rng.Int64N(int64(d))) }
-	switch n := r.rng.IntN(100); {
-	case n < 30:
-		return "SIGKILL", func() error {
-			p.signal(syscall.SIGKILL)
-			<-p.over
-			time.Sleep(upTo(r.lease))
-			return p.start()
+// follow reads what is new in the ledger.
+func (r *round) follow() error {
+	lines, err := r.progress.next()
+	for _, l := range lines {
+		if l.Fence > 0 {
+			r.last = l.Process
+			r.executors++
 		}
-	case n < 50:
-		return "SIGTERM", func() error {
-			p.signal(syscall.SIGTERM)
-			select {
-			case <-p.over:
-			case <-time.After(r.patience):
-				return fmt.Errorf("process %d has not ended after SIGTERM", p.number)
-			}
-			return p.start()
-		}
-	case n < 70:
-		return "SIGSTOP", func() error {
-			p.signal(syscall.SIGSTOP)
-			time.Sleep(upTo(3 * r.lease))
-			p.signal(syscall.SIGCONT)
-			return nil
-		}
-	case n < 82:
-		return "cut", func() error { p.proxy.Cut(); return nil }
-	case n < 94:
-		return "hold", func() error {
-			p.proxy.Hold(true)
-			time.Sleep(upTo(3 * r.lease))
-			p.proxy.Hold(false)
-			return nil
-		}
-	case n < 97:
-		return "fast restart", func() error { return r.restart("fast") }
 	}
-	return "immediate restart", func() error { return r.restart("immediate") }
-}
-
-func (r *round) restart(mode string) error {
-	if err := r.server.Stop(mode); err != nil {
-		return err
-	}
-	return r.server.Restart()
+	return err
 }
