@@ -1,0 +1,2 @@
+// Package cluster hands jobs of a [batch.Controller] to a Kubernetes cluster.
+package cluster
