@@ -42,8 +42,8 @@ func TestAgainWithResultsAndFailures(t *testing.T) {
 		o             batch.AgainOptions
 		between, then map[int]string
 	}{
-		"as a whole":      {batch.AgainOptions{}, map[int]string{}, all},
-		"what is missing": {batch.AgainOptions{FailedOnly: true}, first, missing},
+		"as a whole":      {o: batch.AgainOptions{}, between: map[int]string{}, then: all},
+		"what is missing": {o: batch.AgainOptions{FailedOnly: true}, between: first, then: missing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
@@ -88,9 +88,11 @@ func TestAgainWithResultsOfCompletions(t *testing.T) {
 		o           batch.AgainOptions
 		want        map[int]int
 	}{
-		"as a whole":      {new(3), batch.AgainOptions{}, map[int]int{0: 2, 1: 2, 2: 2}},
-		"what is missing": {new(3), batch.AgainOptions{FailedOnly: true}, map[int]int{0: 1, 1: 1, 2: 2}},
-		"a work queue":    {nil, batch.AgainOptions{FailedOnly: true}, map[int]int{0: 2}},
+		"as a whole": {completions: new(3), o: batch.AgainOptions{}, want: map[int]int{0: 2, 1: 2, 2: 2}},
+		"what is missing": {
+			completions: new(3), o: batch.AgainOptions{FailedOnly: true}, want: map[int]int{0: 1, 1: 1, 2: 2},
+		},
+		"a work queue": {o: batch.AgainOptions{FailedOnly: true}, want: map[int]int{0: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -63,12 +63,14 @@ func TestAgainSaysWhatHappened(t *testing.T) {
 		end             func(c *batch.Controller) error
 		reason, message string
 	}{
-		"complete": {succeed, nil, batch.ReasonCompletionsReached,
-			"Run 1 ended as Complete: Reached expected number of succeeded pods"},
-		"failed": {fails(batch.Permanent(errFull)), nil, batch.ReasonPodFailurePolicy,
-			"Run 1 ended as Failed: Pod default/%s failed with a permanent error"},
-		"cancelled": {lasting(time.Hour), func(c *batch.Controller) error { return c.Cancel(t.Context(), "j", errCause) },
-			batch.ReasonCancelled, "Run 1 ended as Failed: Job was cancelled: the user's cause"},
+		"complete": {executor: succeed, reason: batch.ReasonCompletionsReached,
+			message: "Run 1 ended as Complete: Reached expected number of succeeded pods"},
+		"failed": {executor: fails(batch.Permanent(errFull)), reason: batch.ReasonPodFailurePolicy,
+			message: "Run 1 ended as Failed: Pod default/%s failed with a permanent error"},
+		"cancelled": {
+			executor: lasting(time.Hour), end: func(c *batch.Controller) error { return c.Cancel(t.Context(), "j", errCause) },
+			reason: batch.ReasonCancelled, message: "Run 1 ended as Failed: Job was cancelled: the user's cause",
+		},
 	}
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {

@@ -62,9 +62,11 @@ func TestApplyAtOnceEnds(t *testing.T) {
 		respond func(apply func() error) error
 		check   func(t *testing.T, err error)
 	}{
-		"with the context": {func(apply func() error) error { time.Sleep(time.Hour); return apply() },
-			func(t *testing.T, err error) { require.ErrorIs(t, err, errCause) }},
-		"with the store": {func(func() error) error { time.Sleep(time.Second); return errFull }, isStoreError},
+		"with the context": {respond: func(apply func() error) error { time.Sleep(time.Hour); return apply() },
+			check: func(t *testing.T, err error) { require.ErrorIs(t, err, errCause) }},
+		"with the store": {
+			respond: func(func() error) error { time.Sleep(time.Second); return errFull }, check: isStoreError,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -98,33 +98,37 @@ var declarations = map[string]struct {
 	change func(j *batch.Job)
 	field  string
 }{
-	"labels":             {func(j *batch.Job) { j.Labels["team"] = "z" }, ""},
-	"annotations":        {func(j *batch.Job) { j.Annotations = nil }, ""},
-	"parallelism":        {func(j *batch.Job) { j.Parallelism = new(2) }, ""},
-	"both sizes":         {func(j *batch.Job) { j.Parallelism, j.Completions = new(6), new(6) }, ""},
-	"backoff limit":      {func(j *batch.Job) { j.BackoffLimit = nil }, ""},
-	"max failed indexes": {func(j *batch.Job) { j.MaxFailedIndexes = nil }, ""},
-	"backoff":            {func(j *batch.Job) { j.Backoff = batch.ConstantBackoff(time.Minute) }, ""},
-	"deadline":           {func(j *batch.Job) { j.ActiveDeadline = nil }, ""},
-	"TTL":                {func(j *batch.Job) { j.TTLAfterFinished = new(time.Minute) }, ""},
-	"suspend":            {func(j *batch.Job) { j.Suspend = false }, ""},
-	"history":            {func(j *batch.Job) { j.History = new(3) }, ""},
-	"log limit":          {func(j *batch.Job) { j.LogLimit = nil }, ""},
-	"completions":        {func(j *batch.Job) { j.Completions = new(9) }, "spec.completions"},
-	"container":          {func(j *batch.Job) { j.ContainerName = "other" }, "spec.template"},
-	"attempt timeout":    {func(j *batch.Job) { j.AttemptTimeout = nil }, "spec.template"},
-	"grace period":       {func(j *batch.Job) { j.TerminationGracePeriod = nil }, "spec.template"},
-	"limit per index":    {func(j *batch.Job) { j.BackoffLimitPerIndex = new(1) }, "spec.backoffLimitPerIndex"},
-	"failure policy":     {func(j *batch.Job) { j.FailurePolicy = nil }, "spec.podFailurePolicy"},
-	"a rule's codes":     {func(j *batch.Job) { j.FailurePolicy[0].OnExitCodes.In = []int{43} }, "spec.podFailurePolicy"},
-	"a rule without its function": {func(j *batch.Job) {
+	"labels":             {change: func(j *batch.Job) { j.Labels["team"] = "z" }},
+	"annotations":        {change: func(j *batch.Job) { j.Annotations = nil }},
+	"parallelism":        {change: func(j *batch.Job) { j.Parallelism = new(2) }},
+	"both sizes":         {change: func(j *batch.Job) { j.Parallelism, j.Completions = new(6), new(6) }},
+	"backoff limit":      {change: func(j *batch.Job) { j.BackoffLimit = nil }},
+	"max failed indexes": {change: func(j *batch.Job) { j.MaxFailedIndexes = nil }},
+	"backoff":            {change: func(j *batch.Job) { j.Backoff = batch.ConstantBackoff(time.Minute) }},
+	"deadline":           {change: func(j *batch.Job) { j.ActiveDeadline = nil }},
+	"TTL":                {change: func(j *batch.Job) { j.TTLAfterFinished = new(time.Minute) }},
+	"suspend":            {change: func(j *batch.Job) { j.Suspend = false }},
+	"history":            {change: func(j *batch.Job) { j.History = new(3) }},
+	"log limit":          {change: func(j *batch.Job) { j.LogLimit = nil }},
+	"completions":        {change: func(j *batch.Job) { j.Completions = new(9) }, field: "spec.completions"},
+	"container":          {change: func(j *batch.Job) { j.ContainerName = "other" }, field: "spec.template"},
+	"attempt timeout":    {change: func(j *batch.Job) { j.AttemptTimeout = nil }, field: "spec.template"},
+	"grace period":       {change: func(j *batch.Job) { j.TerminationGracePeriod = nil }, field: "spec.template"},
+	"limit per index": {
+		change: func(j *batch.Job) { j.BackoffLimitPerIndex = new(1) }, field: "spec.backoffLimitPerIndex",
+	},
+	"failure policy": {change: func(j *batch.Job) { j.FailurePolicy = nil }, field: "spec.podFailurePolicy"},
+	"a rule's codes": {
+		change: func(j *batch.Job) { j.FailurePolicy[0].OnExitCodes.In = []int{43} }, field: "spec.podFailurePolicy",
+	},
+	"a rule without its function": {change: func(j *batch.Job) {
 		j.FailurePolicy[2] = batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{1}}}
-	}, "spec.podFailurePolicy"},
-	"a rule with a function": {func(j *batch.Job) {
+	}, field: "spec.podFailurePolicy"},
+	"a rule with a function": {change: func(j *batch.Job) {
 		j.FailurePolicy[0] = batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorIs(errCause)}
-	}, "spec.podFailurePolicy"},
-	"success policy": {func(j *batch.Job) { j.SuccessPolicy = nil }, "spec.successPolicy"},
-	"managed by":     {func(j *batch.Job) { j.ManagedBy = new("acme.io/foo") }, "spec.managedBy"},
+	}, field: "spec.podFailurePolicy"},
+	"success policy": {change: func(j *batch.Job) { j.SuccessPolicy = nil }, field: "spec.successPolicy"},
+	"managed by":     {change: func(j *batch.Job) { j.ManagedBy = new("acme.io/foo") }, field: "spec.managedBy"},
 }
 
 // A declaration that has changed is an update, in the same process as in a later

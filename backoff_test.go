@@ -37,42 +37,51 @@ func TestExponentialBackoffWithoutLimit(t *testing.T) {
 	require.Equal(t, 2*time.Second, delays.NextBackOff())
 }
 
+var second = time.Second
+
+var backoffTests = map[string]struct {
+	backoff batch.Backoff
+	waits   []time.Duration // before each further attempt
+	reason  string
+}{
+	"Kubernetes' own": {
+		waits: []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"constant": {
+		backoff: batch.ConstantBackoff(5 * second), waits: []time.Duration{5 * second, 5 * second, 5 * second, 5 * second},
+		reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"none": {
+		backoff: batch.ConstantBackoff(0), waits: []time.Duration{0, 0, 0, 0}, reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"constant, negative": {
+		backoff: batch.ConstantBackoff(-second), waits: []time.Duration{0, 0, 0, 0},
+		reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"exponential": {
+		backoff: batch.ExponentialBackoff(second, 3*second, 0),
+		waits:   []time.Duration{second, 2 * second, 3 * second, 3 * second}, reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"stops at once": {
+		backoff: batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }),
+		reason:  batch.ReasonBackoffLimitExceeded,
+	},
+	"stops after two": {
+		backoff: batch.BackoffFunc(func() backoff.BackOff {
+			return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2)
+		}),
+		waits: []time.Duration{second, second}, reason: batch.ReasonBackoffLimitExceeded,
+	},
+	"ten years, all of it": {
+		backoff: batch.ConstantBackoff(10 * 365 * 24 * time.Hour),
+		waits:   []time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour},
+		reason:  batch.ReasonBackoffLimitExceeded,
+	},
+}
+
 func TestBackoff(t *testing.T) {
-	second := time.Second
-	tests := map[string]struct {
-		backoff batch.Backoff
-		waits   []time.Duration // before each further attempt
-		reason  string
-	}{
-		"Kubernetes' own": {
-			nil, []time.Duration{10 * second, 20 * second, 40 * second, 80 * second}, batch.ReasonBackoffLimitExceeded,
-		},
-		"constant": {
-			batch.ConstantBackoff(5 * second), []time.Duration{5 * second, 5 * second, 5 * second, 5 * second},
-			batch.ReasonBackoffLimitExceeded,
-		},
-		"none": {batch.ConstantBackoff(0), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded},
-		"constant, negative": {
-			batch.ConstantBackoff(-second), []time.Duration{0, 0, 0, 0}, batch.ReasonBackoffLimitExceeded,
-		},
-		"exponential": {
-			batch.ExponentialBackoff(second, 3*second, 0), []time.Duration{second, 2 * second, 3 * second, 3 * second},
-			batch.ReasonBackoffLimitExceeded,
-		},
-		"stops at once": {
-			batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }), nil, batch.ReasonBackoffLimitExceeded,
-		},
-		"stops after two": {
-			batch.BackoffFunc(func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(second), 2) }),
-			[]time.Duration{second, second}, batch.ReasonBackoffLimitExceeded,
-		},
-		"ten years, all of it": {
-			batch.ConstantBackoff(10 * 365 * 24 * time.Hour),
-			[]time.Duration{87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour, 87600 * time.Hour},
-			batch.ReasonBackoffLimitExceeded,
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range backoffTests {
 		for _, perIndex := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, per index: %v", name, perIndex), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {

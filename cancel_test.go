@@ -20,13 +20,19 @@ func TestCancel(t *testing.T) {
 		before time.Duration // that is cancelled after
 		failed int
 	}{
-		"while it runs":      {batch.Job{Parallelism: new(2), Completions: new(3), Executor: untilDone}, 0, 2},
-		"while it backs off": {batch.Job{Executor: fails(errFull)}, time.Second, 1},
+		"while it runs": {
+			job: batch.Job{Parallelism: new(2), Completions: new(3), Executor: untilDone}, before: 0, failed: 2,
+		},
+		"while it backs off": {job: batch.Job{Executor: fails(errFull)}, before: time.Second, failed: 1},
 		"before it is restarted": {
-			batch.Job{Executor: fails(errFull), RestartPolicy: batch.RestartOnFailure}, time.Second, 1},
-		"while it is suspended":    {batch.Job{Executor: succeed, Suspend: true}, 0, 0},
-		"while it is paused":       {batch.Job{Executor: succeed, Parallelism: new(0), Completions: new(1)}, 0, 0},
-		"whatever it returns then": {batch.Job{Executor: takes(time.Minute), TerminationGracePeriod: new(time.Hour)}, 0, 1},
+			job: batch.Job{Executor: fails(errFull), RestartPolicy: batch.RestartOnFailure}, before: time.Second, failed: 1},
+		"while it is suspended": {job: batch.Job{Executor: succeed, Suspend: true}, before: 0, failed: 0},
+		"while it is paused": {
+			job: batch.Job{Executor: succeed, Parallelism: new(0), Completions: new(1)}, before: 0, failed: 0,
+		},
+		"whatever it returns then": {
+			job: batch.Job{Executor: takes(time.Minute), TerminationGracePeriod: new(time.Hour)}, before: 0, failed: 1,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -55,9 +61,9 @@ func TestCancel(t *testing.T) {
 func TestCancelCauses(t *testing.T) {
 	deadline := errors.Join(errCause, context.DeadlineExceeded)
 	for name, tc := range map[string]struct{ given, cause, err error }{
-		"a cause":    {errCause, errCause, context.Canceled},
-		"none":       {nil, context.Canceled, context.Canceled},
-		"a deadline": {deadline, deadline, context.DeadlineExceeded},
+		"a cause":    {given: errCause, cause: errCause, err: context.Canceled},
+		"none":       {cause: context.Canceled, err: context.Canceled},
+		"a deadline": {given: deadline, cause: deadline, err: context.DeadlineExceeded},
 	} {
 		for kind, indexes := range map[string][]int{"the job": nil, "an index": {0}} {
 			t.Run(name+", of "+kind, func(t *testing.T) {

@@ -40,17 +40,17 @@ func TestNextAttemptReceivesTheCheckpoint(t *testing.T) {
 		want []string
 	}{
 		"of an index": {
-			batch.Job{CompletionMode: batch.Indexed, Completions: new(2)},
-			[]string{"0.0:", "0.1:0.0", "0.2:0.1", "1.0:", "1.1:1.0", "1.2:1.1"},
+			job:  batch.Job{CompletionMode: batch.Indexed, Completions: new(2)},
+			want: []string{"0.0:", "0.1:0.0", "0.2:0.1", "1.0:", "1.1:1.0", "1.2:1.1"},
 		},
 		"of an index with a limit of its own": {
-			batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(5)},
-			[]string{"0.0:", "0.1:0.0", "0.2:0.1"},
+			job:  batch.Job{CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(5)},
+			want: []string{"0.0:", "0.1:0.0", "0.2:0.1"},
 		},
-		"of a job without indexes": {batch.Job{}, []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
+		"of a job without indexes": {job: batch.Job{}, want: []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"}},
 		"of a restart in place": {
-			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0)},
-			[]string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"},
+			job:  batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0)},
+			want: []string{"-1.0:", "-1.1:-1.0", "-1.2:-1.1"},
 		},
 	}
 	for name, test := range tests {

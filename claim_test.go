@@ -109,11 +109,13 @@ func TestPlainStoreOfAnotherProcess(t *testing.T) {
 		store *disk
 		inUse bool
 	}{
-		"it lives":                     {claimedBy(t, host, living.Process.Pid, proc.Started(living.Process.Pid)), true},
-		"its number is another's now":  {claimedBy(t, host, living.Process.Pid, "earlier"), false},
-		"it is dead":                   {claimedBy(t, host, dead.Process.Pid, ""), false},
-		"its number is this process's": {claimedBy(t, host, os.Getpid(), proc.Started(os.Getpid())), false},
-		"it is on another machine":     {claimedBy(t, "elsewhere", living.Process.Pid, ""), false},
+		"it lives": {
+			store: claimedBy(t, host, living.Process.Pid, proc.Started(living.Process.Pid)), inUse: true,
+		},
+		"its number is another's now":  {store: claimedBy(t, host, living.Process.Pid, "earlier")},
+		"it is dead":                   {store: claimedBy(t, host, dead.Process.Pid, "")},
+		"its number is this process's": {store: claimedBy(t, host, os.Getpid(), proc.Started(os.Getpid()))},
+		"it is on another machine":     {store: claimedBy(t, "elsewhere", living.Process.Pid, "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			controller, err := batch.New(t.Context(), batch.Options{Store: c.store})

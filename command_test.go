@@ -137,23 +137,26 @@ func TestCommand(t *testing.T) {
 		log     []string
 	}{
 		"it succeeds, and prints": {
-			sh("echo out; echo err >&2; printf unfinished"), false, 0, []string{"stdout out", "stderr err", "stdout unfinished"},
+			command: sh("echo out; echo err >&2; printf unfinished"), code: 0,
+			log: []string{"stdout out", "stderr err", "stdout unfinished"},
 		},
-		"it fails":            {sh("echo sorry >&2; exit 42"), false, 42, []string{"stderr sorry"}},
-		"it dies of a signal": {sh("kill -TERM $$"), false, 143, nil},
-		"it does not exist":   {batch.Command{Args: []string{"/nonexistent/program"}}, false, 127, nil},
-		"it cannot be run":    {batch.Command{Args: []string{dir}}, false, 126, nil},
-		"the environment is that of the process": {with(sh("echo $BATCH_OUTER $BATCH_BOTH $BATCH_NEW"),
+		"it fails":            {command: sh("echo sorry >&2; exit 42"), code: 42, log: []string{"stderr sorry"}},
+		"it dies of a signal": {command: sh("kill -TERM $$"), code: 143},
+		"it does not exist":   {command: batch.Command{Args: []string{"/nonexistent/program"}}, code: 127},
+		"it cannot be run":    {command: batch.Command{Args: []string{dir}}, code: 126},
+		"the environment is that of the process": {command: with(sh("echo $BATCH_OUTER $BATCH_BOTH $BATCH_NEW"),
 			func(c *batch.Command) { c.Env = []string{"BATCH_BOTH=inner", "BATCH_NEW=new"} }),
-			false, 0, []string{"stdout outer inner new"}},
+			code: 0, log: []string{"stdout outer inner new"}},
 		"the index and the host name (R118, R120)": {
-			sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), true, 0, []string{"stdout 0 j-0"},
+			command: sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"), index: true, code: 0, log: []string{"stdout 0 j-0"},
 		},
-		"no index (R124)": {sh("echo ${JOB_COMPLETION_INDEX-none}"), false, 0, []string{"stdout none"}},
-		"Env has the last word (R120)": {with(sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"),
+		"no index (R124)": {command: sh("echo ${JOB_COMPLETION_INDEX-none}"), code: 0, log: []string{"stdout none"}},
+		"Env has the last word (R120)": {command: with(sh("echo $JOB_COMPLETION_INDEX $HOSTNAME"),
 			func(c *batch.Command) { c.Env = []string{"JOB_COMPLETION_INDEX=x", "HOSTNAME=y"} }),
-			true, 0, []string{"stdout x y"}},
-		"the directory": {with(sh("pwd -P"), func(c *batch.Command) { c.Dir = "/" }), false, 0, []string{"stdout /"}},
+			index: true, code: 0, log: []string{"stdout x y"}},
+		"the directory": {
+			command: with(sh("pwd -P"), func(c *batch.Command) { c.Dir = "/" }), code: 0, log: []string{"stdout /"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -190,24 +193,31 @@ func TestCommandWritesElsewhereToo(t *testing.T) {
 	require.ElementsMatch(t, []string{"out", "err"}, logOf(t, c, "j", attemptsOf(t, c, "j")[0].Name))
 }
 
+var commandIsStoppedTests = map[string]struct {
+	script string
+	grace  time.Duration
+	code   int
+	log    []string
+}{
+	"it ends of SIGTERM": {script: "echo ready; exec sleep 60", grace: time.Minute, code: 143, log: []string{"ready"}},
+	"it ends in its own way": {
+		script: "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", grace: time.Minute, code: 5,
+		log: []string{"ready", "bye"},
+	},
+	"its children end, too": {
+		script: "sleep 60 & echo ready; wait", grace: time.Minute, code: 143, log: []string{"ready"},
+	},
+	"SIGKILL follows the grace": {
+		script: "trap '' TERM; echo ready; while :; do sleep 0.01; done", grace: 50 * time.Millisecond, code: 137,
+		log: []string{"ready"},
+	},
+	"there is no grace": {
+		script: "trap '' TERM; echo ready; while :; do sleep 0.01; done", grace: 0, code: 137, log: []string{"ready"},
+	},
+}
+
 func TestCommandIsStopped(t *testing.T) {
-	tests := map[string]struct {
-		script string
-		grace  time.Duration
-		code   int
-		log    []string
-	}{
-		"it ends of SIGTERM": {"echo ready; exec sleep 60", time.Minute, 143, []string{"ready"}},
-		"it ends in its own way": {
-			"trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", time.Minute, 5, []string{"ready", "bye"},
-		},
-		"its children end, too": {"sleep 60 & echo ready; wait", time.Minute, 143, []string{"ready"}},
-		"SIGKILL follows the grace": {
-			"trap '' TERM; echo ready; while :; do sleep 0.01; done", 50 * time.Millisecond, 137, []string{"ready"},
-		},
-		"there is no grace": {"trap '' TERM; echo ready; while :; do sleep 0.01; done", 0, 137, []string{"ready"}},
-	}
-	for name, test := range tests {
+	for name, test := range commandIsStoppedTests {
 		for how, stop := range map[string]func(c *batch.Controller, attempt string) error{
 			"deleted":   func(c *batch.Controller, attempt string) error { return c.DeleteAttempt(t.Context(), "j", attempt) },
 			"shut down": func(c *batch.Controller, _ string) error { return c.Shutdown(ended(errDisk)) },

@@ -44,32 +44,7 @@ func TestConcurrentUse(t *testing.T) {
 						Backoff:      batch.ConstantBackoff(time.Millisecond),
 						BackoffLimit: new(100), RestartPolicy: []string{batch.RestartNever, batch.RestartOnFailure}[i%2],
 						Executor: executor})
-					switch (w + i) % 8 {
-					case 0:
-						c.Suspend(ctx, name)
-					case 1:
-						c.Resume(ctx, name)
-					case 2:
-						c.Update(ctx, name, func(j *batch.Job) { j.Completions, j.Parallelism = new(i%7), new(i%7) })
-					case 3:
-						c.Delete(ctx, name, []string{batch.DeleteBackground, batch.DeleteForeground, batch.DeleteOrphan}[i%3])
-					case 4, 5:
-						for _, a := range attemptsIfAny(c, name) {
-							c.Disrupt(ctx, name, a.UID, []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[i%3])
-							for range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
-							}
-						}
-					case 6:
-						for s := range c.All() {
-							_, _ = s.Explain(), s.String()
-						}
-						c.Events(t.Context(), name)
-					case 7:
-						c.Resume(ctx, name)
-						ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-						c.Wait(ctx, name)
-						cancel()
-					}
+					doSomething(ctx, c, name, w+i, i)
 					time.Sleep(time.Millisecond)
 				}
 			})
@@ -78,12 +53,9 @@ func TestConcurrentUse(t *testing.T) {
 		time.Sleep(time.Minute)
 		for _, name := range names {
 			if s, err := c.Get(name); err == nil && !s.Finished() {
-				require.NoError(
-					t,
-					c.Update(t.Context(), name, func(j *batch.Job) {
-						j.Suspend, j.Completions, j.Parallelism = false, new(5), new(5)
-					}),
-				)
+				require.NoError(t, c.Update(t.Context(), name, func(j *batch.Job) {
+					j.Suspend, j.Completions, j.Parallelism = false, new(5), new(5)
+				}))
 				s, err = c.Wait(t.Context(), name)
 				require.True(t, err != nil || s.Succeeded == 5, "%v", s)
 			}
@@ -92,6 +64,36 @@ func TestConcurrentUse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// doSomething calls a method of the controller, the n-th of them.
+func doSomething(ctx context.Context, c *batch.Controller, name string, n, i int) {
+	switch n % 8 {
+	case 0:
+		c.Suspend(ctx, name)
+	case 1:
+		c.Resume(ctx, name)
+	case 2:
+		c.Update(ctx, name, func(j *batch.Job) { j.Completions, j.Parallelism = new(i%7), new(i%7) })
+	case 3:
+		c.Delete(ctx, name, []string{batch.DeleteBackground, batch.DeleteForeground, batch.DeleteOrphan}[i%3])
+	case 4, 5:
+		for _, a := range attemptsIfAny(c, name) {
+			c.Disrupt(ctx, name, a.UID, []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[i%3])
+			for range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
+			}
+		}
+	case 6:
+		for s := range c.All() {
+			_, _ = s.Explain(), s.String()
+		}
+		c.Events(ctx, name)
+	case 7:
+		c.Resume(ctx, name)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		c.Wait(ctx, name)
+		cancel()
+	}
 }
 
 // A sightings knows what was seen of a job at each revision.
@@ -113,6 +115,55 @@ func (s *sightings) add(t *testing.T, status batch.Status) {
 	s.all[status.Revision] = text
 }
 
+// get reads the status of the job until it has finished.
+func (s *sightings) get(t *testing.T, c *batch.Controller) {
+	for last := (batch.Status{}); !last.Finished(); {
+		status := get(t, c, "job")
+		if status.Revision < last.Revision || status.Succeeded < last.Succeeded {
+			t.Errorf("%v goes back to %v", last, status)
+		}
+		s.add(t, status)
+		last = status
+	}
+}
+
+// watch watches the job until it has finished.
+func (s *sightings) watch(t *testing.T, c *batch.Controller) {
+	last := uint64(0)
+	for change, err := range c.Watch(t.Context(), 0) {
+		if err != nil || change.Status.Revision <= last {
+			t.Errorf("revision %d after %d: %v", change.Status.Revision, last, err)
+			return
+		}
+		last = change.Status.Revision
+		s.add(t, change.Status)
+		if change.Status.Finished() {
+			return
+		}
+	}
+}
+
+// fastJob is a job of n completions that take no time. Few of them fail, print or look at
+// their context.
+func fastJob(n int, calls, failures *atomic.Int64) batch.Job {
+	return batch.Job{Name: "job", Completions: new(n), Parallelism: new(5), BackoffLimit: new(n),
+		Backoff: batch.ConstantBackoff(0), History: new(100),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			switch call := calls.Add(1); {
+			case call%5003 == 0:
+				failures.Add(1)
+				return errors.New("now and then")
+			case call%4001 == 0:
+				return ctx.Err() // a context that is used costs more
+			case call%3001 == 0:
+				fmt.Fprintln(a.Stdout(), "hello")
+			case call%2003 == 0:
+				runtime.Gosched()
+			}
+			return nil
+		})}
+}
+
 // Attempts that take no time are counted apart from the job, until somebody looks
 // at it.
 func TestLookingAtAFastJob(t *testing.T) {
@@ -126,49 +177,13 @@ func TestLookingAtAFastJob(t *testing.T) {
 				c := newController(t, batch.Options{Logger: slog.New(slog.DiscardHandler)})
 				defer func() { require.NoError(t, c.Shutdown(t.Context())) }()
 				var calls, failures atomic.Int64
-				job := batch.Job{Name: "job", CompletionMode: mode, Completions: new(n), Parallelism: new(5), BackoffLimit: new(n),
-					Backoff: batch.ConstantBackoff(0), History: new(100),
-					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-						switch call := calls.Add(1); {
-						case call%5003 == 0:
-							failures.Add(1)
-							return errors.New("now and then")
-						case call%4001 == 0:
-							return ctx.Err() // it asks its context, which costs more
-						case call%3001 == 0:
-							fmt.Fprintln(a.Stdout(), "hello")
-						case call%2003 == 0:
-							runtime.Gosched()
-						}
-						return nil
-					})}
+				job := fastJob(n, &calls, &failures)
+				job.CompletionMode = mode
 				mustCreate(t, c, job)
 				seen := sightings{all: make(map[uint64]string)}
 				var lookers sync.WaitGroup
-				lookers.Go(func() {
-					for last := (batch.Status{}); !last.Finished(); {
-						status := get(t, c, "job")
-						if status.Revision < last.Revision || status.Succeeded < last.Succeeded {
-							t.Errorf("%v goes back to %v", last, status)
-						}
-						seen.add(t, status)
-						last = status
-					}
-				})
-				lookers.Go(func() {
-					last := uint64(0)
-					for change, err := range c.Watch(t.Context(), 0) {
-						if err != nil || change.Status.Revision <= last {
-							t.Errorf("revision %d after %d: %v", change.Status.Revision, last, err)
-							return
-						}
-						last = change.Status.Revision
-						seen.add(t, change.Status)
-						if change.Status.Finished() {
-							return
-						}
-					}
-				})
+				lookers.Go(func() { seen.get(t, c) })
+				lookers.Go(func() { seen.watch(t, c) })
 				if meddled {
 					lookers.Go(func() { meddle(t, c) })
 				}

@@ -43,43 +43,53 @@ var stops = map[string]struct {
 	cause error
 	do    func(ctx context.Context, c *batch.Controller, attempt string) error
 }{
-	"a user deletes it": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, attempt string) error {
-		return c.DeleteAttempt(ctx, "j", attempt)
-	}},
-	"its job is deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
+	"a user deletes it": {
+		cause: batch.ErrDeleted, do: func(ctx context.Context, c *batch.Controller, attempt string) error {
+			return c.DeleteAttempt(ctx, "j", attempt)
+		},
+	},
+	"its job is deleted": {cause: batch.ErrDeleted, do: func(ctx context.Context, c *batch.Controller, _ string) error {
 		return c.Delete(ctx, "j", batch.DeleteBackground)
 	}},
-	"its job is being deleted": {batch.ErrDeleted, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Delete(ctx, "j", batch.DeleteForeground)
-	}},
-	"its job fails": {batch.ErrJobFinished, func(ctx context.Context, c *batch.Controller, _ string) error {
+	"its job is being deleted": {
+		cause: batch.ErrDeleted, do: func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Delete(ctx, "j", batch.DeleteForeground)
+		},
+	},
+	"its job fails": {cause: batch.ErrJobFinished, do: func(ctx context.Context, c *batch.Controller, _ string) error {
 		return c.Update(ctx, "j", func(j *batch.Job) { j.ActiveDeadline = new(time.Nanosecond) })
 	}},
-	"its job is suspended": {batch.ErrSuspended, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Suspend(ctx, "j")
-	}},
-	"its job needs none": {batch.ErrScaledDown, func(ctx context.Context, c *batch.Controller, _ string) error {
+	"its job is suspended": {
+		cause: batch.ErrSuspended, do: func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Suspend(ctx, "j")
+		},
+	},
+	"its job needs none": {cause: batch.ErrScaledDown, do: func(ctx context.Context, c *batch.Controller, _ string) error {
 		return c.Update(ctx, "j", func(j *batch.Job) { j.Parallelism = new(0) })
 	}},
-	"its index is cut off": {batch.ErrScaledDown, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Update(ctx, "j", func(j *batch.Job) { j.Completions, j.Parallelism = new(0), new(0) })
-	}},
-	"it is evicted": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+	"its index is cut off": {
+		cause: batch.ErrScaledDown, do: func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Update(ctx, "j", func(j *batch.Job) { j.Completions, j.Parallelism = new(0), new(0) })
+		},
+	},
+	"it is evicted": {cause: batch.ErrDisrupted, do: func(ctx context.Context, c *batch.Controller, attempt string) error {
 		return c.Disrupt(ctx, "j", attempt, "EvictionByEvictionAPI")
 	}},
-	"it is killed": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+	"it is killed": {cause: batch.ErrDisrupted, do: func(ctx context.Context, c *batch.Controller, attempt string) error {
 		return c.Disrupt(ctx, "j", attempt, "TerminationByKubelet")
 	}},
-	"it is lost": {batch.ErrDisrupted, func(ctx context.Context, c *batch.Controller, attempt string) error {
+	"it is lost": {cause: batch.ErrDisrupted, do: func(ctx context.Context, c *batch.Controller, attempt string) error {
 		return c.Disrupt(ctx, "j", attempt, "DeletionByPodGC")
 	}},
-	"its time is over": {batch.ErrAttemptTimeout, func(context.Context, *batch.Controller, string) error {
+	"its time is over": {cause: batch.ErrAttemptTimeout, do: func(context.Context, *batch.Controller, string) error {
 		time.Sleep(time.Hour)
 		return nil
 	}},
-	"the controller is shut down": {batch.ErrShutdown, func(ctx context.Context, c *batch.Controller, _ string) error {
-		return c.Shutdown(ended(errDisk))
-	}},
+	"the controller is shut down": {
+		cause: batch.ErrShutdown, do: func(ctx context.Context, c *batch.Controller, _ string) error {
+			return c.Shutdown(ended(errDisk))
+		},
+	},
 }
 
 // testCause stops the attempt of index 0. Its executor looks at its context

@@ -45,27 +45,30 @@ func TestCreateReportsEverythingAtOnce(t *testing.T) {
 	}
 }
 
-// Nothing that goes in or comes out is shared with the controller.
-func TestCopies(t *testing.T) {
+// fullJob is a job with a value in each field that is a pointer, a map or a slice.
+func fullJob(executor batch.Executor) batch.Job {
+	return batch.Job{Name: "j", Labels: map[string]string{"a": "b"}, CompletionMode: batch.Indexed, Completions: new(2),
+		Parallelism: new(1), BackoffLimit: new(0), BackoffLimitPerIndex: new(0),
+		FailurePolicy: []batch.FailureRule{{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}},
+		SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-1"), SucceededCount: new(2)}},
+		Executor:      executor}
+}
+
+// spoil changes everything that a copy of a job could share with it.
+func spoil(j *batch.Job) {
+	j.Labels["a"] = "spoilt"
+	*j.Completions, *j.Parallelism, *j.BackoffLimit = 99, 99, 99
+	j.FailurePolicy[0].Action = batch.ActionFailJob
+	j.FailurePolicy[0].OnExitCodes.In[0] = 99
+	*j.SuccessPolicy[0].SucceededIndexes = *indexes("99")
+	*j.SuccessPolicy[0].SucceededCount = 99
+}
+
+// A job that goes in or comes out is not shared with the controller.
+func TestJobsAreCopies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
-		job := batch.Job{Name: "j", Labels: map[string]string{"a": "b"}, CompletionMode: batch.Indexed, Completions: new(2),
-			Parallelism:  new(1),
-			BackoffLimit: new(0), BackoffLimitPerIndex: new(0), ManagedBy: nil,
-			FailurePolicy: []batch.FailureRule{{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}},
-			SuccessPolicy: []batch.SuccessRule{{SucceededIndexes: indexes("0-1"), SucceededCount: new(2)}},
-			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
-				a.SetCondition(batch.Condition{Type: "mine", Status: "True"})
-				return exit(3)
-			})}
-		spoil := func(j *batch.Job) {
-			j.Labels["a"] = "spoilt"
-			*j.Completions, *j.Parallelism, *j.BackoffLimit = 99, 99, 99
-			j.FailurePolicy[0].Action = batch.ActionFailJob
-			j.FailurePolicy[0].OnExitCodes.In[0] = 99
-			*j.SuccessPolicy[0].SucceededIndexes = *indexes("99")
-			*j.SuccessPolicy[0].SucceededCount = 99
-		}
+		job := fullJob(fails(exit(3)))
 		mustCreate(t, c, job)
 		spoil(&job)
 		job, err := c.Job("j")
@@ -83,6 +86,7 @@ func TestCopies(t *testing.T) {
 		require.Equal(t, batch.ActionCount, job.FailurePolicy[0].Action)
 		require.Equal(t, []int{3}, job.FailurePolicy[0].OnExitCodes.In)
 		require.Equal(t, "0,1", job.SuccessPolicy[0].SucceededIndexes.String())
+		require.Equal(t, 2, *job.SuccessPolicy[0].SucceededCount)
 		require.NotEqual(t, "b", before["a"])
 
 		var kept *batch.Job
@@ -92,7 +96,17 @@ func TestCopies(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, job.Labels, fresh.Labels)
 		require.Equal(t, 1, *fresh.Parallelism)
+	})
+}
 
+// What a controller shows of a job is not shared with it.
+func TestCopies(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		mustCreate(t, c, fullJob(batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			a.SetCondition(batch.Condition{Type: "mine", Status: "True"})
+			return exit(3)
+		})))
 		status, err := c.Wait(t.Context(), "j")
 		failed(t, err, batch.ReasonBackoffLimitExceeded)
 		status.Conditions[0].Type = "spoilt"

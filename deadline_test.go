@@ -17,11 +17,15 @@ func TestDeadline(t *testing.T) {
 		job  batch.Job
 		want time.Duration // 0: none
 	}{
-		"none":                   {batch.Job{}, 0},
-		"the attempt's":          {batch.Job{AttemptTimeout: new(time.Minute)}, time.Minute},
-		"the job's":              {batch.Job{ActiveDeadline: new(time.Minute)}, time.Minute},
-		"the job's is first":     {batch.Job{ActiveDeadline: new(time.Minute), AttemptTimeout: new(time.Hour)}, time.Minute},
-		"the attempt's is first": {batch.Job{ActiveDeadline: new(time.Hour), AttemptTimeout: new(time.Minute)}, time.Minute},
+		"none":          {job: batch.Job{}, want: 0},
+		"the attempt's": {job: batch.Job{AttemptTimeout: new(time.Minute)}, want: time.Minute},
+		"the job's":     {job: batch.Job{ActiveDeadline: new(time.Minute)}, want: time.Minute},
+		"the job's is first": {
+			job: batch.Job{ActiveDeadline: new(time.Minute), AttemptTimeout: new(time.Hour)}, want: time.Minute,
+		},
+		"the attempt's is first": {
+			job: batch.Job{ActiveDeadline: new(time.Hour), AttemptTimeout: new(time.Minute)}, want: time.Minute,
+		},
 	}
 	for name, test := range tests {
 		for _, pending := range []bool{false, true} {
@@ -131,8 +135,8 @@ func TestTimeoutsAreDeadlines(t *testing.T) {
 		job   batch.Job
 		cause error
 	}{
-		"of the attempt": {batch.Job{AttemptTimeout: new(time.Second)}, batch.ErrAttemptTimeout},
-		"of the job":     {batch.Job{ActiveDeadline: new(time.Second)}, batch.ErrJobDeadline},
+		"of the attempt": {job: batch.Job{AttemptTimeout: new(time.Second)}, cause: batch.ErrAttemptTimeout},
+		"of the job":     {job: batch.Job{ActiveDeadline: new(time.Second)}, cause: batch.ErrJobDeadline},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,19 +13,22 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
+var deleteTests = map[string]struct {
+	propagation string
+	gone        bool // at once
+	ended       time.Duration
+	phase       string
+	by          string
+}{
+	"background": {
+		propagation: batch.DeleteBackground, gone: true, ended: 10 * time.Second, phase: batch.AttemptFailed, by: "gc",
+	},
+	"foreground": {propagation: batch.DeleteForeground, ended: 10 * time.Second, phase: batch.AttemptFailed, by: "gc"},
+	"orphan":     {propagation: batch.DeleteOrphan, gone: true, ended: time.Hour, phase: batch.AttemptRunning},
+}
+
 func TestDelete(t *testing.T) {
-	tests := map[string]struct {
-		propagation string
-		gone        bool // at once
-		ended       time.Duration
-		phase       string
-		by          string
-	}{
-		"background": {batch.DeleteBackground, true, 10 * time.Second, batch.AttemptFailed, "gc"},
-		"foreground": {batch.DeleteForeground, false, 10 * time.Second, batch.AttemptFailed, "gc"},
-		"orphan":     {batch.DeleteOrphan, true, time.Hour, batch.AttemptRunning, ""},
-	}
-	for name, test := range tests {
+	for name, test := range deleteTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
@@ -50,21 +53,7 @@ func TestDelete(t *testing.T) {
 				require.NoError(t, c.Delete(t.Context(), "j", test.propagation))
 				if test.gone {
 					require.ErrorIs(t, <-waited, batch.ErrDeleted)
-					_, err := c.Get("j")
-					require.ErrorIs(t, err, batch.ErrNotFound)
-					_, err = c.Events(t.Context(), "j")
-					require.ErrorIs(t, err, batch.ErrNotFound)
-
-					// R116: the name is free, and both are listed.
-					mustCreate(t, c, job)
-					synctest.Wait()
-					list := attemptsOf(t, c, "j")
-					require.Len(t, list, 3, "the old one that has not ended, and two new ones")
-					require.Equal(t, old.UID, list[0].UID)
-					require.NotEqual(t, list[0].JobUID, list[1].JobUID)
-					require.Equal(t, []string{"hello"}, logOf(t, c, "j", old.Name))
-					require.Equal(t, 1, get(t, c, "j").Succeeded)
-					require.Equal(t, 0, get(t, c, "j").Terminating)
+					checkNameIsFree(t, c, job, old)
 				} else {
 					require.Equal(t, "Terminating", get(t, c, "j").State())
 					require.NotZero(t, get(t, c, "j").DeletedAt)
@@ -89,6 +78,26 @@ func TestDelete(t *testing.T) {
 			})
 		})
 	}
+}
+
+// checkNameIsFree creates a job of the name of one that was deleted while its attempt old
+// still runs. The attempts of both are listed.
+func checkNameIsFree(t *testing.T, c *batch.Controller, job batch.Job, old batch.AttemptStatus) {
+	t.Helper()
+	_, err := c.Get("j")
+	require.ErrorIs(t, err, batch.ErrNotFound)
+	_, err = c.Events(t.Context(), "j")
+	require.ErrorIs(t, err, batch.ErrNotFound)
+
+	mustCreate(t, c, job)
+	synctest.Wait()
+	list := attemptsOf(t, c, "j")
+	require.Len(t, list, 3, "the old one that has not ended, and two new ones")
+	require.Equal(t, old.UID, list[0].UID)
+	require.NotEqual(t, list[0].JobUID, list[1].JobUID)
+	require.Equal(t, []string{"hello"}, logOf(t, c, "j", old.Name))
+	require.Equal(t, 1, get(t, c, "j").Succeeded)
+	require.Equal(t, 0, get(t, c, "j").Terminating)
 }
 
 func TestDeleteFreesTheNameAtOnceManyTimes(t *testing.T) {

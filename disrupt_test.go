@@ -19,11 +19,11 @@ func TestDisrupt(t *testing.T) {
 		by      string
 		settled bool // ended at once
 	}{
-		"PreemptionByScheduler":  {143, "eviction", false},
-		"DeletionByTaintManager": {143, "eviction", false},
-		"EvictionByEvictionAPI":  {143, "eviction", false},
-		"DeletionByPodGC":        {-1, "podgc", true},
-		"TerminationByKubelet":   {137, "", true},
+		"PreemptionByScheduler":  {code: 143, by: "eviction"},
+		"DeletionByTaintManager": {code: 143, by: "eviction"},
+		"EvictionByEvictionAPI":  {code: 143, by: "eviction"},
+		"DeletionByPodGC":        {code: -1, by: "podgc", settled: true},
+		"TerminationByKubelet":   {code: 137, settled: true},
 	}
 	for reason, test := range tests {
 		t.Run(reason, func(t *testing.T) {

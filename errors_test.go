@@ -16,83 +16,87 @@ import (
 	backofftest "github.com/runtocompletion/batch/internal/backofftest"
 )
 
+type method = func(ctx context.Context, c *batch.Controller, job string) error
+
+var changingMethods = map[string]method{
+	"Create": func(ctx context.Context, c *batch.Controller, job string) error {
+		return c.Create(ctx, batch.Job{Name: job, Executor: succeed})
+	},
+	"Update": func(ctx context.Context, c *batch.Controller, job string) error {
+		return c.Update(ctx, job, func(j *batch.Job) { j.Parallelism = new(7) })
+	},
+	"Suspend": func(ctx context.Context, c *batch.Controller, job string) error { return c.Suspend(ctx, job) },
+	"Resume":  func(ctx context.Context, c *batch.Controller, job string) error { return c.Resume(ctx, job) },
+	"Delete": func(ctx context.Context, c *batch.Controller, job string) error {
+		return c.Delete(ctx, job, batch.DeleteBackground)
+	},
+	"DeleteAttempt": func(ctx context.Context, c *batch.Controller, job string) error {
+		return c.DeleteAttempt(ctx, job, "attempt")
+	},
+	"Disrupt": func(ctx context.Context, c *batch.Controller, job string) error {
+		return c.Disrupt(ctx, job, "attempt", "EvictionByEvictionAPI")
+	},
+	"Cancel": func(ctx context.Context, c *batch.Controller, job string) error { return c.Cancel(ctx, job, errCause) },
+	"Again": func(ctx context.Context, c *batch.Controller, job string) error {
+		_, err := c.Again(ctx, job, batch.AgainOptions{})
+		return err
+	},
+}
+
+var readingMethods = map[string]method{
+	"Get": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },
+	"Job": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Job(job); return err },
+	"Attempts": func(ctx context.Context, c *batch.Controller, job string) error {
+		_, err := c.Attempts(ctx, job)
+		return err
+	},
+	"Events": func(ctx context.Context, c *batch.Controller, job string) error {
+		_, err := c.Events(ctx, job)
+		return err
+	},
+	"Wait": func(ctx context.Context, c *batch.Controller, job string) error {
+		_, err := c.Wait(ctx, job)
+		return err
+	},
+	"Logs": func(ctx context.Context, c *batch.Controller, job string) (err error) {
+		for _, e := range c.Logs(ctx, job, "attempt", batch.LogOptions{}) {
+			err = e
+		}
+		return err
+	},
+}
+
 // What every method that can fail answers, and that nothing is half done then.
 func TestMethodErrors(t *testing.T) {
-	type call = func(ctx context.Context, c *batch.Controller, job string) error
-	changes := map[string]call{
-		"Create": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Create(ctx, batch.Job{Name: job, Executor: succeed})
-		},
-		"Update": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Update(ctx, job, func(j *batch.Job) { j.Parallelism = new(7) })
-		},
-		"Suspend": func(ctx context.Context, c *batch.Controller, job string) error { return c.Suspend(ctx, job) },
-		"Resume":  func(ctx context.Context, c *batch.Controller, job string) error { return c.Resume(ctx, job) },
-		"Delete": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Delete(ctx, job, batch.DeleteBackground)
-		},
-		"DeleteAttempt": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.DeleteAttempt(ctx, job, "attempt")
-		},
-		"Disrupt": func(ctx context.Context, c *batch.Controller, job string) error {
-			return c.Disrupt(ctx, job, "attempt", "EvictionByEvictionAPI")
-		},
-		"Cancel": func(ctx context.Context, c *batch.Controller, job string) error { return c.Cancel(ctx, job, errCause) },
-		"Again": func(ctx context.Context, c *batch.Controller, job string) error {
-			_, err := c.Again(ctx, job, batch.AgainOptions{})
-			return err
-		},
-	}
-	reads := map[string]call{
-		"Get": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Get(job); return err },
-		"Job": func(_ context.Context, c *batch.Controller, job string) error { _, err := c.Job(job); return err },
-		"Attempts": func(_ context.Context, c *batch.Controller, job string) error {
-			_, err := c.Attempts(t.Context(), job)
-			return err
-		},
-		"Events": func(_ context.Context, c *batch.Controller, job string) error {
-			_, err := c.Events(t.Context(), job)
-			return err
-		},
-		"Wait": func(ctx context.Context, c *batch.Controller, job string) error {
-			_, err := c.Wait(ctx, job)
-			return err
-		},
-		"Logs": func(ctx context.Context, c *batch.Controller, job string) (err error) {
-			for _, e := range c.Logs(ctx, job, "attempt", batch.LogOptions{}) {
-				err = e
-			}
-			return err
-		},
-	}
+
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})
 		mustCreate(t, c, batch.Job{Name: "there", Suspend: true, Executor: succeed})
 		before := get(t, c, "there")
-		for _, calls := range []map[string]call{changes, reads} {
-			for name, call := range calls {
+		for _, calls := range []map[string]method{changingMethods, readingMethods} {
+			for name, method := range calls {
 				if name != "Create" {
-					require.ErrorIs(t, call(t.Context(), c, "missing"), batch.ErrNotFound, name)
+					require.ErrorIs(t, method(t.Context(), c, "missing"), batch.ErrNotFound, name)
 				}
 			}
 		}
-		for name, call := range changes {
-			require.ErrorIs(t, call(ended(errCause), c, "there"), errCause, name)
+		for name, method := range changingMethods {
+			require.ErrorIs(t, method(ended(errCause), c, "there"), errCause, name)
 		}
-		require.ErrorIs(t, changes["Create"](ended(errCause), c, "fresh"), errCause)
-		require.ErrorIs(t, reads["Wait"](ended(errCause), c, "there"), errCause)
-		require.ErrorIs(t, changes["Create"](t.Context(), c, "there"), batch.ErrExists)
-		require.ErrorIs(t, changes["DeleteAttempt"](t.Context(), c, "there"), batch.ErrNotFound)
+		require.ErrorIs(t, changingMethods["Create"](ended(errCause), c, "fresh"), errCause)
+		require.ErrorIs(t, readingMethods["Wait"](ended(errCause), c, "there"), errCause)
+		require.ErrorIs(t, changingMethods["Create"](t.Context(), c, "there"), batch.ErrExists)
+		require.ErrorIs(t, changingMethods["DeleteAttempt"](t.Context(), c, "there"), batch.ErrNotFound)
 
 		require.NoError(t, c.Shutdown(t.Context()))
-		for name, call := range changes {
-			require.ErrorIs(t, call(t.Context(), c, "there"), batch.ErrShutdown, name)
+		for name, method := range changingMethods {
+			require.ErrorIs(t, method(t.Context(), c, "there"), batch.ErrShutdown, name)
 		}
-		require.ErrorIs(t, changes["Create"](t.Context(), c, "fresh"), batch.ErrShutdown)
-		require.ErrorIs(t, reads["Wait"](t.Context(), c, "there"), batch.ErrShutdown)
+		require.ErrorIs(t, changingMethods["Create"](t.Context(), c, "fresh"), batch.ErrShutdown)
+		require.ErrorIs(t, readingMethods["Wait"](t.Context(), c, "there"), batch.ErrShutdown)
 		for _, name := range []string{"Get", "Job", "Attempts", "Events"} {
-			require.NoError(t, reads[name](t.Context(), c, "there"), name)
-			require.ErrorIs(t, reads[name](t.Context(), c, "missing"), batch.ErrNotFound, name)
+			require.NoError(t, readingMethods[name](t.Context(), c, "there"), name)
+			require.ErrorIs(t, readingMethods[name](t.Context(), c, "missing"), batch.ErrNotFound, name)
 		}
 		_, err := c.Get("fresh")
 		require.ErrorIs(t, err, batch.ErrNotFound)
@@ -205,13 +209,15 @@ func TestPermanentOfAnotherJob(t *testing.T) {
 		f    func(context.Context) error
 		want int
 	}{
-		"a nested job has failed":    {nested, 3},
-		"with text":                  {func(ctx context.Context) error { return fmt.Errorf("inner: %w", nested(ctx)) }, 3},
-		"a nested job was cancelled": {cancelled, 3},
-		"another package backoff": {func(context.Context) error {
+		"a nested job has failed": {f: nested, want: 3},
+		"with text": {
+			f: func(ctx context.Context) error { return fmt.Errorf("inner: %w", nested(ctx)) }, want: 3,
+		},
+		"a nested job was cancelled": {f: cancelled, want: 3},
+		"another package backoff": {f: func(context.Context) error {
 			return fmt.Errorf("wrapped: %w", &backofftest.PermanentError{Err: errDisk})
-		}, 1},
-		"marked by the outer one": {func(ctx context.Context) error { return batch.Permanent(nested(ctx)) }, 1},
+		}, want: 1},
+		"marked by the outer one": {f: func(ctx context.Context) error { return batch.Permanent(nested(ctx)) }, want: 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

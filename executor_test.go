@@ -16,56 +16,59 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
+type executorFailure struct {
+	execute func() error
+	code    int
+	message string // the failure's; a part of it
+	is      error  // what the job's error wraps
+}
+
+var howExecutorsFailTests = map[string]executorFailure{
+	"an error has code 1": {func() error { return errDisk }, 1, "disk full", errDisk},
+	"an error with a code": {
+		func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, 42, "wrapped: exit", exit(42),
+	},
+	"the code 0 of an error is not success": {func() error { return exit(0) }, 1, "exit", exit(0)},
+	"a negative code":                       {func() error { return exit(-3) }, -3, "exit", exit(-3)},
+	"an error that cannot be compared":      {func() error { return uncomparable{"a", "b"} }, 1, "a b", nil},
+	"a nil pointer as an error":             {func() error { return (*nilError)(nil) }, 1, "nil pointer", nil},
+	"panic with a text":                     {func() error { panic("boom") }, 2, "executor panicked: boom", nil},
+	"panic with an error": {
+		func() error { panic(errDisk) }, 2, "executor panicked: disk full", errDisk,
+	},
+	"panic with nil": {func() error { panic(nil) }, 2, "panic called with nil", nil},
+	"a run-time error": {
+		func() error { var none []error; return none[len(none)] }, 2, "index out of range", nil,
+	},
+	"runtime.Goexit": {goexit[error], 2, "runtime.Goexit", batch.ErrGoexit},
+	"an error whose text panics": {
+		func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil,
+	},
+	"an error whose text exits": {
+		func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil,
+	},
+	"an error whose exit code panics": {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
+	"an error whose exit code exits": {
+		func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil,
+	},
+	"an error whose As panics": {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
+	"an error whose Is panics": {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
+	"an error whose As lies": {
+		func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil,
+	},
+	"a panic with an error whose As panics": {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
+	"an error with a text without end": {
+		func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7,
+		strings.Repeat("x", 4096), nil,
+	},
+	"an error whose text is cut in a letter": {
+		func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil,
+	},
+}
+
 func TestHowExecutorsFail(t *testing.T) {
-	type test struct {
-		execute func() error
-		code    int
-		message string // the failure's; a part of it
-		is      error  // what the job's error wraps
-	}
-	tests := map[string]test{
-		"an error has code 1": {func() error { return errDisk }, 1, "disk full", errDisk},
-		"an error with a code": {
-			func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, 42, "wrapped: exit", exit(42),
-		},
-		"the code 0 of an error is not success": {func() error { return exit(0) }, 1, "exit", exit(0)},
-		"a negative code":                       {func() error { return exit(-3) }, -3, "exit", exit(-3)},
-		"an error that cannot be compared":      {func() error { return uncomparable{"a", "b"} }, 1, "a b", nil},
-		"a nil pointer as an error":             {func() error { return (*nilError)(nil) }, 1, "nil pointer", nil},
-		"panic with a text":                     {func() error { panic("boom") }, 2, "executor panicked: boom", nil},
-		"panic with an error": {
-			func() error { panic(errDisk) }, 2, "executor panicked: disk full", errDisk,
-		},
-		"panic with nil": {func() error { panic(nil) }, 2, "panic called with nil", nil},
-		"a run-time error": {
-			func() error { return []error{nil}[len(t.Name())] }, 2, "index out of range", nil,
-		},
-		"runtime.Goexit": {goexit[error], 2, "runtime.Goexit", batch.ErrGoexit},
-		"an error whose text panics": {
-			func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil,
-		},
-		"an error whose text exits": {
-			func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil,
-		},
-		"an error whose exit code panics": {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
-		"an error whose exit code exits": {
-			func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil,
-		},
-		"an error whose As panics": {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
-		"an error whose Is panics": {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
-		"an error whose As lies": {
-			func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil,
-		},
-		"a panic with an error whose As panics": {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
-		"an error with a text without end": {
-			func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7,
-			strings.Repeat("x", 4096), nil,
-		},
-		"an error whose text is cut in a letter": {
-			func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil,
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range howExecutorsFailTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})
@@ -175,16 +178,16 @@ func TestExitCode(t *testing.T) {
 		err  error
 		want int
 	}{
-		"success":                        {nil, 0},
-		"any error":                      {errDisk, 1},
-		"an error with a code":           {exit(42), 42},
-		"a wrapped one":                  {fmt.Errorf("a: %w", errors.Join(errDisk, exit(42), exit(43))), 42},
-		"0 is not the code of an error":  {exit(0), 1},
-		"a panic":                        {&batch.PanicError{Value: "x"}, 2},
-		"a panic with an error of code":  {&batch.PanicError{Value: exit(42)}, 2},
-		"a program that exited":          {fmt.Errorf("a: %w", exited), 42},
-		"a program that was killed":      {fmt.Errorf("a: %w", killed), 137},
-		"a permanent error keeps a code": {batch.Permanent(exit(42)), 42},
+		"success":                        {want: 0},
+		"any error":                      {err: errDisk, want: 1},
+		"an error with a code":           {err: exit(42), want: 42},
+		"a wrapped one":                  {err: fmt.Errorf("a: %w", errors.Join(errDisk, exit(42), exit(43))), want: 42},
+		"0 is not the code of an error":  {err: exit(0), want: 1},
+		"a panic":                        {err: &batch.PanicError{Value: "x"}, want: 2},
+		"a panic with an error of code":  {err: &batch.PanicError{Value: exit(42)}, want: 2},
+		"a program that exited":          {err: fmt.Errorf("a: %w", exited), want: 42},
+		"a program that was killed":      {err: fmt.Errorf("a: %w", killed), want: 137},
+		"a permanent error keeps a code": {err: batch.Permanent(exit(42)), want: 42},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { require.Equal(t, test.want, batch.ExitCode(test.err)) })

@@ -12,58 +12,66 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-func TestFailureRules(t *testing.T) {
-	isDisk := batch.FailureRule{Action: batch.ActionIgnore, OnError: batch.ErrorIs(errDisk)}
-	isExit := batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorAs[exit]()}
-	code3 := batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}
-	always := batch.FailureRule{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}
-	condition := batch.FailureRule{
+// Rules that tests combine.
+var (
+	ignoresDisk      = batch.FailureRule{Action: batch.ActionIgnore, OnError: batch.ErrorIs(errDisk)}
+	failsOnExit      = batch.FailureRule{Action: batch.ActionFailJob, OnError: batch.ErrorAs[exit]()}
+	failsOnAny       = batch.FailureRule{Action: batch.ActionFailJob, OnError: func(error) bool { return true }}
+	failsOnCondition = batch.FailureRule{
 		Action: batch.ActionFailJob, OnConditions: []batch.Condition{{Type: "example.com/corrupt"}},
 	}
-	wrongCode := batch.FailureRule{Action: batch.ActionIgnore, OnExitCodes: &batch.ExitCodes{NotIn: []int{1, 3}}}
-	tests := map[string]struct {
-		rules   []batch.FailureRule
-		err     error
-		reason  string // of the first failure; empty: the job goes on
-		message string
-		failed  int
-	}{
-		"no rule": {nil, errDisk, "", "", 1},
-		"ErrorIs": {
-			[]batch.FailureRule{isExit, isDisk, always}, fmt.Errorf("wrapped: %w", errDisk), "", "", 0,
-		},
-		"ErrorAs": {
-			[]batch.FailureRule{isDisk, isExit}, fmt.Errorf("wrapped: %w", exit(9)), batch.ReasonPodFailurePolicy,
-			"Pod default/NAME failed with an error matching FailJob rule at index 1", 1,
-		},
-		"an exit code before an error": {[]batch.FailureRule{code3, isExit}, exit(3), "", "", 1},
-		"an error before an exit code": {
-			[]batch.FailureRule{isExit, code3}, exit(3), batch.ReasonPodFailurePolicy,
-			"Pod default/NAME failed with an error matching FailJob rule at index 0", 1,
-		},
-		"a predicate": {
-			[]batch.FailureRule{always}, errDisk, batch.ReasonPodFailurePolicy,
-			"Pod default/NAME failed with an error matching FailJob rule at index 0", 1,
-		},
-		"a predicate sees a panic": {
-			[]batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*batch.PanicError]()}}, nil, "", "", 0,
-		},
-		"a condition, which the executor set": {
-			[]batch.FailureRule{isDisk, condition, always}, exit(3), batch.ReasonPodFailurePolicy,
-			"Pod default/NAME has condition example.com/corrupt matching FailJob rule at index 1", 1,
-		},
-		"a code that is not in a list": {[]batch.FailureRule{wrongCode, always}, exit(4), "", "", 0},
-		"Permanent, and no rule matches": {
-			[]batch.FailureRule{isDisk}, batch.Permanent(exit(3)), batch.ReasonPodFailurePolicy,
-			"Pod default/NAME failed with a permanent error", 1,
-		},
-		"Permanent, and a rule matches": {[]batch.FailureRule{isDisk}, batch.Permanent(errDisk), "", "", 0},
-		"Permanent of package backoff": {
-			nil, fmt.Errorf("wrapped: %w", backoff.Permanent(errDisk)), batch.ReasonPodFailurePolicy,
-			"Pod default/NAME failed with a permanent error", 1,
-		},
-	}
-	for name, test := range tests {
+	counts3           = batch.FailureRule{Action: batch.ActionCount, OnExitCodes: &batch.ExitCodes{In: []int{3}}}
+	ignoresOtherCodes = batch.FailureRule{Action: batch.ActionIgnore, OnExitCodes: &batch.ExitCodes{NotIn: []int{1, 3}}}
+)
+
+var failureRulesTests = map[string]struct {
+	rules   []batch.FailureRule
+	err     error
+	reason  string // of the first failure; empty: the job goes on
+	message string
+	failed  int
+}{
+	"no rule": {err: errDisk, failed: 1},
+	"ErrorIs": {
+		rules: []batch.FailureRule{failsOnExit, ignoresDisk, failsOnAny}, err: fmt.Errorf("wrapped: %w", errDisk), failed: 0,
+	},
+	"ErrorAs": {
+		rules: []batch.FailureRule{ignoresDisk, failsOnExit}, err: fmt.Errorf("wrapped: %w", exit(9)),
+		reason:  batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME failed with an error matching FailJob rule at index 1", failed: 1,
+	},
+	"an exit code before an error": {rules: []batch.FailureRule{counts3, failsOnExit}, err: exit(3), failed: 1},
+	"an error before an exit code": {
+		rules: []batch.FailureRule{failsOnExit, counts3}, err: exit(3), reason: batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME failed with an error matching FailJob rule at index 0", failed: 1,
+	},
+	"a predicate": {
+		rules: []batch.FailureRule{failsOnAny}, err: errDisk, reason: batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME failed with an error matching FailJob rule at index 0", failed: 1,
+	},
+	"a predicate sees a panic": {
+		rules: []batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*batch.PanicError]()}}, failed: 0,
+	},
+	"a condition, which the executor set": {
+		rules: []batch.FailureRule{ignoresDisk, failsOnCondition, failsOnAny}, err: exit(3),
+		reason:  batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME has condition example.com/corrupt matching FailJob rule at index 1", failed: 1,
+	},
+	"a code that is not in a list": {rules: []batch.FailureRule{ignoresOtherCodes, failsOnAny}, err: exit(4), failed: 0},
+	"Permanent, and no rule matches": {
+		rules: []batch.FailureRule{ignoresDisk}, err: batch.Permanent(exit(3)), reason: batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME failed with a permanent error", failed: 1,
+	},
+	"Permanent, and a rule matches": {rules: []batch.FailureRule{ignoresDisk}, err: batch.Permanent(errDisk), failed: 0},
+	"Permanent of package backoff": {
+		err: fmt.Errorf("wrapped: %w", backoff.Permanent(errDisk)), reason: batch.ReasonPodFailurePolicy,
+		message: "Pod default/NAME failed with a permanent error", failed: 1,
+	},
+}
+
+func TestFailureRules(t *testing.T) {
+
+	for name, test := range failureRulesTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := newController(t, batch.Options{})

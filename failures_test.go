@@ -102,47 +102,55 @@ func anonymous(t *testing.T, at time.Time, list []failure) []failure {
 	return list
 }
 
+func failsWhenStopped(err error) batch.Executor {
+	return batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+		if a.Number > 0 {
+			return sleepUnlessDone(ctx, time.Hour)
+		}
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		return err
+	})
+}
+
+func disruptsWith(reason string) func(t *testing.T, c *batch.Controller, attempt string) {
+	return func(t *testing.T, c *batch.Controller, attempt string) {
+		require.NoError(t, c.Disrupt(t.Context(), "j", attempt, reason))
+	}
+}
+
+func deletes(t *testing.T, c *batch.Controller, attempt string) {
+	require.NoError(t, c.DeleteAttempt(t.Context(), "j", attempt))
+}
+
+func waits(*testing.T, *batch.Controller, string) { time.Sleep(2 * time.Minute) }
+
+var failureTests = map[string]struct {
+	job  batch.Job
+	do   func(t *testing.T, c *batch.Controller, attempt string)
+	then time.Duration
+	want failure
+}{
+	"lost": {job: batch.Job{Executor: failsWhenStopped(nil)}, do: disruptsWith("TerminationByKubelet"),
+		want: failure{ExitCode: 137, Message: "batch: attempt disrupted"}},
+	"deleted, and it stops": {job: batch.Job{Executor: failsWhenStopped(errDisk)}, do: deletes, then: 2 * time.Second,
+		want: failure{ExitCode: 1, Message: "disk full"}},
+	"deleted, and it does not stop yet": {job: batch.Job{Executor: failsWhenStopped(errDisk)}, do: deletes,
+		want: failure{ExitCode: -1, Message: "batch: deleted"}},
+	"out of time, with nil": {job: batch.Job{Executor: failsWhenStopped(nil), AttemptTimeout: new(time.Minute)}, do: waits,
+		want: failure{ExitCode: 0, Message: "batch: attempt timed out"}},
+	"out of time, with an error": {
+		job: batch.Job{Executor: failsWhenStopped(errDisk), AttemptTimeout: new(time.Minute)}, do: waits,
+		want: failure{ExitCode: 1, Message: "batch: attempt timed out: disk full"}},
+	"a panic": {job: batch.Job{Executor: fn(func(context.Context) error { panic("disk") })}, do: waits,
+		want: failure{ExitCode: 2, Message: "batch: executor panicked: disk"}},
+}
+
 // TestFailuresOfEachKind wants to know how an index failed last, however its attempt
 // came to its end.
 func TestFailuresOfEachKind(t *testing.T) {
-	patient := func(err error) batch.Executor {
-		return batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			if a.Number > 0 {
-				return sleepUnlessDone(ctx, time.Hour)
-			}
-			<-ctx.Done()
-			time.Sleep(time.Second)
-			return err
-		})
-	}
-	disrupt := func(reason string) func(t *testing.T, c *batch.Controller, attempt string) {
-		return func(t *testing.T, c *batch.Controller, attempt string) {
-			require.NoError(t, c.Disrupt(t.Context(), "j", attempt, reason))
-		}
-	}
-	remove := func(t *testing.T, c *batch.Controller, attempt string) {
-		require.NoError(t, c.DeleteAttempt(t.Context(), "j", attempt))
-	}
-	wait := func(*testing.T, *batch.Controller, string) { time.Sleep(2 * time.Minute) }
-	for name, tc := range map[string]struct {
-		job  batch.Job
-		do   func(t *testing.T, c *batch.Controller, attempt string)
-		then time.Duration
-		want failure
-	}{
-		"lost": {job: batch.Job{Executor: patient(nil)}, do: disrupt("TerminationByKubelet"),
-			want: failure{ExitCode: 137, Message: "batch: attempt disrupted"}},
-		"deleted, and it stops": {job: batch.Job{Executor: patient(errDisk)}, do: remove, then: 2 * time.Second,
-			want: failure{ExitCode: 1, Message: "disk full"}},
-		"deleted, and it does not stop yet": {job: batch.Job{Executor: patient(errDisk)}, do: remove,
-			want: failure{ExitCode: -1, Message: "batch: deleted"}},
-		"out of time, with nil": {job: batch.Job{Executor: patient(nil), AttemptTimeout: new(time.Minute)}, do: wait,
-			want: failure{ExitCode: 0, Message: "batch: attempt timed out"}},
-		"out of time, with an error": {job: batch.Job{Executor: patient(errDisk), AttemptTimeout: new(time.Minute)}, do: wait,
-			want: failure{ExitCode: 1, Message: "batch: attempt timed out: disk full"}},
-		"a panic": {job: batch.Job{Executor: fn(func(context.Context) error { panic("disk") })}, do: wait,
-			want: failure{ExitCode: 2, Message: "batch: executor panicked: disk"}},
-	} {
+
+	for name, tc := range failureTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				job := tc.job

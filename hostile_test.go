@@ -61,89 +61,96 @@ func goexit[T any]() (zero T) { runtime.Goexit(); return zero }
 // panics in the place of a result.
 func panics[T any]() T { panic("gotcha") }
 
+func failsJobIf(f func(error) bool) []batch.FailureRule {
+	return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: f}}
+}
+
+var hostileCallbacksTests = map[string]struct {
+	job  batch.Job
+	took time.Duration // for two failures and a success
+}{
+	"a predicate panics": {
+		job: batch.Job{FailurePolicy: failsJobIf(func(error) bool { panic("gotcha") })}, took: 30 * time.Second,
+	},
+	"a predicate exits": {
+		job: batch.Job{FailurePolicy: failsJobIf(func(error) bool { return goexit[bool]() })}, took: 30 * time.Second,
+	},
+	"a back-off factory panics": {
+		job: batch.Job{Backoff: batch.BackoffFunc(panics[backoff.BackOff])}, took: 30 * time.Second,
+	},
+	"a back-off factory exits": {
+		job: batch.Job{Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, took: 30 * time.Second,
+	},
+	"a back-off factory gives nil": {
+		job: batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, took: 30 * time.Second,
+	},
+	"a back-off panics": {
+		job:  batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(panics[time.Duration]) })},
+		took: 30 * time.Second,
+	},
+	"a back-off exits": {
+		job:  batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(goexit[time.Duration]) })},
+		took: 30 * time.Second,
+	},
+	"a back-off is negative": {
+		job: batch.Job{
+			Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) }),
+		},
+		took: 0,
+	},
+	"a back-off takes its time": {
+		job: batch.Job{
+			Backoff: batch.BackoffFunc(func() backoff.BackOff {
+				return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
+			}),
+		},
+		took: 2 * time.Hour,
+	},
+	"a restart back-off panics": {
+		job:  batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(panics[backoff.BackOff])},
+		took: 10 * time.Second,
+	},
+	"a restart back-off exits": {
+		job:  batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(goexit[backoff.BackOff])},
+		took: 10 * time.Second,
+	},
+	"a restart back-off gives nil": {
+		job: batch.Job{
+			RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return nil }),
+		},
+		took: 10 * time.Second,
+	},
+	"a restart back-off is negative": {
+		job: batch.Job{
+			RestartPolicy: batch.RestartOnFailure,
+			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
+				return next(func() time.Duration { return -time.Hour })
+			}),
+		},
+		took: 0,
+	},
+	"a back-off of an index exits": {
+		job: batch.Job{
+			CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
+			Backoff: batch.BackoffFunc(goexit[backoff.BackOff]),
+		},
+		took: 30 * time.Second,
+	},
+	"a back-off of an index takes it": {
+		job: batch.Job{
+			CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
+			Backoff: batch.BackoffFunc(func() backoff.BackOff {
+				return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
+			}),
+		},
+		took: 2 * time.Hour,
+	},
+}
+
 // User code of all kinds panics or exits: the job must come to its end.
 func TestHostileCallbacks(t *testing.T) {
-	rules := func(f func(error) bool) []batch.FailureRule {
-		return []batch.FailureRule{{Action: batch.ActionFailJob, OnError: f}}
-	}
-	tests := map[string]struct {
-		job  batch.Job
-		took time.Duration // for two failures and a success
-	}{
-		"a predicate panics": {
-			batch.Job{FailurePolicy: rules(func(error) bool { panic("gotcha") })}, 30 * time.Second,
-		},
-		"a predicate exits": {
-			batch.Job{FailurePolicy: rules(func(error) bool { return goexit[bool]() })}, 30 * time.Second,
-		},
-		"a back-off factory panics": {batch.Job{Backoff: batch.BackoffFunc(panics[backoff.BackOff])}, 30 * time.Second},
-		"a back-off factory exits":  {batch.Job{Backoff: batch.BackoffFunc(goexit[backoff.BackOff])}, 30 * time.Second},
-		"a back-off factory gives nil": {
-			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return nil })}, 30 * time.Second,
-		},
-		"a back-off panics": {
-			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(panics[time.Duration]) })},
-			30 * time.Second,
-		},
-		"a back-off exits": {
-			batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(goexit[time.Duration]) })},
-			30 * time.Second,
-		},
-		"a back-off is negative": {
-			batch.Job{
-				Backoff: batch.BackoffFunc(func() backoff.BackOff { return next(func() time.Duration { return -time.Hour }) }),
-			},
-			0,
-		},
-		"a back-off takes its time": {
-			batch.Job{
-				Backoff: batch.BackoffFunc(func() backoff.BackOff {
-					return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
-				}),
-			},
-			2 * time.Hour,
-		},
-		"a restart back-off panics": {
-			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(panics[backoff.BackOff])},
-			10 * time.Second,
-		},
-		"a restart back-off exits": {
-			batch.Job{RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(goexit[backoff.BackOff])},
-			10 * time.Second,
-		},
-		"a restart back-off gives nil": {
-			batch.Job{
-				RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.BackoffFunc(func() backoff.BackOff { return nil }),
-			},
-			10 * time.Second,
-		},
-		"a restart back-off is negative": {
-			batch.Job{
-				RestartPolicy: batch.RestartOnFailure,
-				RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
-					return next(func() time.Duration { return -time.Hour })
-				}),
-			},
-			0,
-		},
-		"a back-off of an index exits": {
-			batch.Job{
-				CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
-				Backoff: batch.BackoffFunc(goexit[backoff.BackOff]),
-			},
-			30 * time.Second,
-		},
-		"a back-off of an index takes it": {
-			batch.Job{
-				CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(3),
-				Backoff: batch.BackoffFunc(func() backoff.BackOff {
-					return next(func() time.Duration { time.Sleep(time.Hour); return 0 })
-				}),
-			},
-			2 * time.Hour,
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range hostileCallbacksTests {
 		for _, limit := range []int{0, 1} {
 			t.Run(fmt.Sprintf("%s, MaxActive %d", name, limit), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
@@ -175,94 +182,102 @@ type next func() time.Duration
 func (f next) NextBackOff() time.Duration { return f() }
 func (f next) Reset()                     {}
 
-// Everything that is not forbidden may be called from user code.
-func TestUserCodeCallsTheController(t *testing.T) {
-	everything := func(c *batch.Controller) {
-		ctx := context.Background()
-		c.Get("j")
-		c.Job("j")
-		c.Events(t.Context(), "j")
-		for range c.All() {
+func callEverything(c *batch.Controller) {
+	ctx := context.Background()
+	c.Get("j")
+	c.Job("j")
+	c.Events(ctx, "j")
+	for range c.All() {
+		break
+	}
+	for range c.Watch(ended(errDisk), 0) {
+		break
+	}
+	list, _ := c.Attempts(ctx, "j")
+	for _, a := range list {
+		for range c.Logs(ctx, "j", a.Name, batch.LogOptions{}) {
 			break
 		}
-		for range c.Watch(ended(errDisk), 0) {
-			break
+	}
+	c.Wait(ended(errDisk), "j")
+	c.Create(ctx, batch.Job{Name: "j", Executor: succeed})
+	c.Create(ctx, batch.Job{Name: "other", Executor: succeed})
+	c.Delete(ctx, "other", batch.DeleteBackground)
+	c.Update(ctx, "j", func(j *batch.Job) {
+		if j.Labels == nil {
+			j.Labels = map[string]string{}
+			c.Update(ctx, "j", func(j *batch.Job) { j.Labels = map[string]string{"a": "b"} })
 		}
-		list, _ := c.Attempts(t.Context(), "j")
+	})
+}
+
+// callsOfUserCode are what user code may do.
+var callsOfUserCode = map[string]func(c *batch.Controller){
+	"reads and changes": callEverything,
+	"deletes its job": func(c *batch.Controller) {
+		c.Delete(context.Background(), "j", batch.DeleteBackground)
+		callEverything(c)
+	},
+	"deletes its job slowly": func(c *batch.Controller) {
+		c.Delete(context.Background(), "j", batch.DeleteForeground)
+		callEverything(c)
+	},
+	"orphans itself": func(c *batch.Controller) {
+		c.Delete(context.Background(), "j", batch.DeleteOrphan)
+		callEverything(c)
+	},
+	"suspends and resumes its job": func(c *batch.Controller) {
+		c.Suspend(context.Background(), "j")
+		callEverything(c)
+		c.Resume(context.Background(), "j")
+	},
+	"deletes its attempt": func(c *batch.Controller) {
+		list, _ := c.Attempts(context.Background(), "j")
 		for _, a := range list {
-			for range c.Logs(ctx, "j", a.Name, batch.LogOptions{}) {
-				break
-			}
+			c.DeleteAttempt(context.Background(), "j", a.Name)
 		}
-		c.Wait(ended(errDisk), "j")
-		c.Create(ctx, batch.Job{Name: "j", Executor: succeed})
-		c.Create(ctx, batch.Job{Name: "other", Executor: succeed})
-		c.Delete(ctx, "other", batch.DeleteBackground)
-		c.Update(ctx, "j", func(j *batch.Job) {
-			if j.Labels == nil {
-				j.Labels = map[string]string{}
-				c.Update(ctx, "j", func(j *batch.Job) { j.Labels = map[string]string{"a": "b"} })
-			}
-		})
-	}
-	changes := map[string]func(c *batch.Controller){
-		"reads and changes": everything,
-		"deletes its job": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.DeleteBackground)
-			everything(c)
-		},
-		"deletes its job slowly": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.DeleteForeground)
-			everything(c)
-		},
-		"orphans itself": func(c *batch.Controller) {
-			c.Delete(context.Background(), "j", batch.DeleteOrphan)
-			everything(c)
-		},
-		"suspends and resumes its job": func(c *batch.Controller) {
-			c.Suspend(context.Background(), "j")
-			everything(c)
-			c.Resume(context.Background(), "j")
-		},
-		"deletes its attempt": func(c *batch.Controller) {
-			list, _ := c.Attempts(t.Context(), "j")
-			for _, a := range list {
-				c.DeleteAttempt(context.Background(), "j", a.Name)
-			}
-		},
-		"disrupts its attempt": func(c *batch.Controller) {
-			list, _ := c.Attempts(t.Context(), "j")
-			for _, a := range list {
-				c.Disrupt(context.Background(), "j", a.UID, "TerminationByKubelet")
-			}
-		},
-		"scales its job to nothing and back": func(c *batch.Controller) {
-			for n := range 2 {
-				c.Update(context.Background(), "j", func(j *batch.Job) { j.Parallelism = new(n) })
-			}
-		},
-	}
-	for name, change := range changes {
-		var c *batch.Controller
-		var once sync.Once
-		act := func() { once.Do(func() { change(c) }) }
-		jobs := map[string]batch.Job{
-			"Execute":      {Executor: fn(func(context.Context) error { act(); return nil })},
-			"an error":     {Executor: fails(hostile{text: func() string { act(); return "" }})},
-			"an exit code": {Executor: fails(hostile{code: func() int { act(); return 3 }})},
-			"a predicate": {Executor: fails(errDisk), FailurePolicy: []batch.FailureRule{
-				{Action: batch.ActionFailJob, OnError: func(error) bool { act(); return true }}}},
-			"a back-off": {Executor: fails(errDisk), Backoff: batch.BackoffFunc(func() backoff.BackOff {
+	},
+	"disrupts its attempt": func(c *batch.Controller) {
+		list, _ := c.Attempts(context.Background(), "j")
+		for _, a := range list {
+			c.Disrupt(context.Background(), "j", a.UID, "TerminationByKubelet")
+		}
+	},
+	"scales its job to nothing and back": func(c *batch.Controller) {
+		for n := range 2 {
+			c.Update(context.Background(), "j", func(j *batch.Job) { j.Parallelism = new(n) })
+		}
+	},
+}
+
+// jobsWithUserCode are jobs that call act from each kind of code that a user gives.
+func jobsWithUserCode(act func()) map[string]batch.Job {
+	return map[string]batch.Job{
+		"Execute":      {Executor: fn(func(context.Context) error { act(); return nil })},
+		"an error":     {Executor: fails(hostile{text: func() string { act(); return "" }})},
+		"an exit code": {Executor: fails(hostile{code: func() int { act(); return 3 }})},
+		"a predicate": {Executor: fails(errDisk), FailurePolicy: []batch.FailureRule{
+			{Action: batch.ActionFailJob, OnError: func(error) bool { act(); return true }}}},
+		"a back-off": {Executor: fails(errDisk), Backoff: batch.BackoffFunc(func() backoff.BackOff {
+			act()
+			return next(func() time.Duration { act(); return backoff.Stop })
+		})},
+		"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure,
+			RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
 				act()
 				return next(func() time.Duration { act(); return backoff.Stop })
 			})},
-			"a restart back-off": {Executor: fails(errDisk), RestartPolicy: batch.RestartOnFailure,
-				RestartBackoff: batch.BackoffFunc(func() backoff.BackOff {
-					act()
-					return next(func() time.Duration { act(); return backoff.Stop })
-				})},
-		}
-		for where, job := range jobs {
+	}
+}
+
+// Everything that is not forbidden may be called from user code.
+func TestUserCodeCallsTheController(t *testing.T) {
+
+	for name, change := range callsOfUserCode {
+		var c *batch.Controller
+		var once sync.Once
+		act := func() { once.Do(func() { change(c) }) }
+		for where, job := range jobsWithUserCode(act) {
 			for _, limit := range []int{0, 1} {
 				t.Run(fmt.Sprintf("%s %s, MaxActive %d", where, name, limit), func(t *testing.T) {
 					bubble(t, func(t *testing.T) {

@@ -87,60 +87,64 @@ func TestIterationsOfOneAttempt(t *testing.T) {
 	})
 }
 
-func TestIterationErrors(t *testing.T) {
-	broken := errors.New("broken")
-	fails := func(at int, err error) func(context.Context, int) error {
-		return func(_ context.Context, i int) error {
-			if i == at {
-				return err
-			}
-			return nil
+var errItem = errors.New("broken")
+
+func failsAt(at int, err error) func(context.Context, int) error {
+	return func(_ context.Context, i int) error {
+		if i == at {
+			return err
 		}
+		return nil
 	}
-	tests := map[string]struct {
-		change func(it *batch.Iteration[int, int])
-		check  func(t *testing.T, result batch.Iterated[int], err error)
-	}{
-		"an item": {func(it *batch.Iteration[int, int]) { it.Do = fails(3, broken) },
-			func(t *testing.T, result batch.Iterated[int], err error) {
-				failed, ok := errors.AsType[*batch.ItemError[int]](err)
-				require.True(t, ok)
-				require.ErrorIs(t, err, broken)
-				require.EqualError(t, err, "batch: item at cursor 3: broken")
-				require.Equal(t, 3, failed.Cursor)
-				require.Equal(t, 2, result.Done)
-			}},
-		"too many items": {func(it *batch.Iteration[int, int]) {
-			it.Do = func(context.Context, int) error { return broken }
-			it.MaxSkipped = 2
-		}, func(t *testing.T, result batch.Iterated[int], err error) {
-			require.EqualError(t, err, "batch: item at cursor 3: broken")
-			require.Equal(t, []*batch.ItemError[int]{{1, 1, errors.New("broken")}, {2, 1, errors.New("broken")}}, result.Skipped)
-		}},
-		"a permanent error": {func(it *batch.Iteration[int, int]) {
-			it.Do, it.MaxSkipped = fails(2, batch.Permanent(broken)), 10
-		}, func(t *testing.T, result batch.Iterated[int], err error) {
-			require.ErrorIs(t, err, broken)
-			require.Empty(t, result.Skipped)
-		}},
-		"a panic": {func(it *batch.Iteration[int, int]) {
-			it.Do = func(context.Context, int) error { panic(broken) }
-		}, func(t *testing.T, _ batch.Iterated[int], err error) {
-			panicked, ok := errors.AsType[*batch.PanicError](err)
+}
+
+var iterationErrorsTests = map[string]struct {
+	change func(it *batch.Iteration[int, int])
+	check  func(t *testing.T, result batch.Iterated[int], err error)
+}{
+	"an item": {change: func(it *batch.Iteration[int, int]) { it.Do = failsAt(3, errItem) },
+		check: func(t *testing.T, result batch.Iterated[int], err error) {
+			failed, ok := errors.AsType[*batch.ItemError[int]](err)
 			require.True(t, ok)
-			require.ErrorIs(t, err, broken)
-			require.Contains(t, string(panicked.Stack), "TestIterationErrors")
+			require.ErrorIs(t, err, errItem)
+			require.EqualError(t, err, "batch: item at cursor 3: broken")
+			require.Equal(t, 3, failed.Cursor)
+			require.Equal(t, 2, result.Done)
 		}},
-		"a field": {func(it *batch.Iteration[int, int]) { it.ChunkSize = -1 },
-			func(t *testing.T, _ batch.Iterated[int], err error) {
-				require.ErrorContains(t, err, "batch: iteration: Do, DoChunk: one is required")
-			}},
-		"a name that is too long": {func(it *batch.Iteration[int, int]) { it.Name = strings.Repeat("x", 51) },
-			func(t *testing.T, _ batch.Iterated[int], err error) {
-				require.EqualError(t, err, "batch: name of an iteration: 51 bytes: at most 50 are allowed")
-			}},
-	}
-	for name, test := range tests {
+	"too many items": {change: func(it *batch.Iteration[int, int]) {
+		it.Do = func(context.Context, int) error { return errItem }
+		it.MaxSkipped = 2
+	}, check: func(t *testing.T, result batch.Iterated[int], err error) {
+		require.EqualError(t, err, "batch: item at cursor 3: broken")
+		require.Equal(t, []*batch.ItemError[int]{{1, 1, errors.New("broken")}, {2, 1, errors.New("broken")}}, result.Skipped)
+	}},
+	"a permanent error": {change: func(it *batch.Iteration[int, int]) {
+		it.Do, it.MaxSkipped = failsAt(2, batch.Permanent(errItem)), 10
+	}, check: func(t *testing.T, result batch.Iterated[int], err error) {
+		require.ErrorIs(t, err, errItem)
+		require.Empty(t, result.Skipped)
+	}},
+	"a panic": {change: func(it *batch.Iteration[int, int]) {
+		it.Do = func(context.Context, int) error { panic(errItem) }
+	}, check: func(t *testing.T, _ batch.Iterated[int], err error) {
+		panicked, ok := errors.AsType[*batch.PanicError](err)
+		require.True(t, ok)
+		require.ErrorIs(t, err, errItem)
+		require.Contains(t, string(panicked.Stack), "iteration_test.go")
+	}},
+	"a field": {change: func(it *batch.Iteration[int, int]) { it.ChunkSize = -1 },
+		check: func(t *testing.T, _ batch.Iterated[int], err error) {
+			require.ErrorContains(t, err, "batch: iteration: Do, DoChunk: one is required")
+		}},
+	"a name that is too long": {change: func(it *batch.Iteration[int, int]) { it.Name = strings.Repeat("x", 51) },
+		check: func(t *testing.T, _ batch.Iterated[int], err error) {
+			require.EqualError(t, err, "batch: name of an iteration: 51 bytes: at most 50 are allowed")
+		}},
+}
+
+func TestIterationErrors(t *testing.T) {
+
+	for name, test := range iterationErrorsTests {
 		t.Run(name, func(t *testing.T) {
 			attempt(t, func(ctx context.Context, a batch.Attempt) {
 				it := upTo(5)

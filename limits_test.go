@@ -198,8 +198,8 @@ func TestLimitKeyMisbehaves(t *testing.T) {
 		key  func(int) string
 		text string
 	}{
-		"it panics": {func(int) string { panic("no customer") }, "no customer"},
-		"it exits":  {func(int) string { runtime.Goexit(); return "" }, batch.ErrGoexit.Error()},
+		"it panics": {key: func(int) string { panic("no customer") }, text: "no customer"},
+		"it exits":  {key: func(int) string { runtime.Goexit(); return "" }, text: batch.ErrGoexit.Error()},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

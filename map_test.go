@@ -162,55 +162,67 @@ func TestDefaultsOfMap(t *testing.T) {
 	})
 }
 
-func TestMap(t *testing.T) {
-	double := func(_ context.Context, n int) (int, error) { return 2 * n, nil }
-	tests := map[string]struct {
-		job    batch.Job
-		items  []int
-		fn     func(ctx context.Context, n int) (int, error)
-		want   []int
-		reason string
-		took   time.Duration
-	}{
-		"all is well": {batch.Job{Parallelism: new(3)}, []int{1, 2, 3, 4, 5}, double, []int{2, 4, 6, 8, 10}, "", 0},
-		"no items":    {batch.Job{}, nil, double, []int{}, "", 0},
-		"one at a time": {
-			batch.Job{Parallelism: new(1)}, []int{1, 2, 3},
-			func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, []int{1, 1, 1}, "",
-			3 * time.Second,
+func double(_ context.Context, n int) (int, error) { return 2 * n, nil }
+
+var mapTests = map[string]struct {
+	job    batch.Job
+	items  []int
+	fn     func(ctx context.Context, n int) (int, error)
+	want   []int
+	reason string
+	took   time.Duration
+}{
+	"all is well": {
+		job: batch.Job{Parallelism: new(3)}, items: []int{1, 2, 3, 4, 5}, fn: double, want: []int{2, 4, 6, 8, 10},
+		took: 0,
+	},
+	"no items": {job: batch.Job{}, fn: double, want: []int{}, took: 0},
+	"one at a time": {
+		job: batch.Job{Parallelism: new(1)}, items: []int{1, 2, 3},
+		fn: func(context.Context, int) (int, error) { time.Sleep(time.Second); return 1, nil }, want: []int{1, 1, 1},
+		took: 3 * time.Second,
+	},
+	"an item is retried": {
+		job: batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, items: []int{1, 2},
+		fn: func(ctx context.Context, n int) (int, error) {
+			a, ok := batch.AttemptFrom(ctx)
+			if !ok || n == 1 && a.Number < 2 {
+				return 77, errDisk
+			}
+			return a.Number, nil
 		},
-		"an item is retried": {batch.Job{Backoff: batch.ExponentialBackoff(10*time.Second, time.Hour, 0)}, []int{1, 2},
-			func(ctx context.Context, n int) (int, error) {
-				a, ok := batch.AttemptFrom(ctx)
-				require.True(t, ok)
-				if n == 1 && a.Number < 2 {
-					return 77, errDisk
-				}
-				return a.Number, nil
-			}, []int{2, 0}, "", 30 * time.Second},
-		"an item fails for good": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1),
-			Backoff: batch.ConstantBackoff(10 * time.Second)}, []int{1, 2, 3}, func(_ context.Context, n int) (int, error) {
+		want: []int{2, 0}, took: 30 * time.Second,
+	},
+	"an item fails for good": {
+		job: batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(1),
+			Backoff: batch.ConstantBackoff(10 * time.Second)},
+		items: []int{1, 2, 3}, fn: func(_ context.Context, n int) (int, error) {
 			if n == 2 {
 				return 77, errDisk
 			}
 			return n, nil
-		}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 10 * time.Second},
-		"an item panics": {batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(0)}, []int{1, 2, 3},
-			func(_ context.Context, n int) (int, error) {
-				if n == 2 {
-					panic("gotcha")
-				}
-				return n, nil
-			}, []int{1, 0, 3}, batch.ReasonFailedIndexes, 0},
-		"a common limit": {batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, []int{1, 2, 3},
-			func(_ context.Context, n int) (int, error) {
-				if n == 2 {
-					return 0, errDisk
-				}
-				return n, nil
-			}, []int{1, 0, 0}, batch.ReasonBackoffLimitExceeded, 0},
-	}
-	for name, test := range tests {
+		},
+		want: []int{1, 0, 3}, reason: batch.ReasonFailedIndexes, took: 10 * time.Second,
+	},
+	"an item panics": {job: batch.Job{Parallelism: new(3), BackoffLimitPerIndex: new(0)}, items: []int{1, 2, 3},
+		fn: func(_ context.Context, n int) (int, error) {
+			if n == 2 {
+				panic("gotcha")
+			}
+			return n, nil
+		}, want: []int{1, 0, 3}, reason: batch.ReasonFailedIndexes, took: 0},
+	"a common limit": {job: batch.Job{Parallelism: new(1), BackoffLimit: new(0)}, items: []int{1, 2, 3},
+		fn: func(_ context.Context, n int) (int, error) {
+			if n == 2 {
+				return 0, errDisk
+			}
+			return n, nil
+		}, want: []int{1, 0, 0}, reason: batch.ReasonBackoffLimitExceeded, took: 0},
+}
+
+func TestMap(t *testing.T) {
+
+	for name, test := range mapTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				test.job.Name = "map"

@@ -74,18 +74,22 @@ func TestPendingExecutorThatNeverStarts(t *testing.T) {
 		phase   string
 		code    int
 	}{
-		"it succeeds": {"", func(context.Context, batch.Attempt) error { return nil }, batch.AttemptSucceeded, 0},
-		"it fails":    {"", func(context.Context, batch.Attempt) error { return exit(3) }, batch.AttemptFailed, 3},
-		"it is deleted": {"", func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return ctx.Err() },
-			batch.AttemptFailed, 137},
-		"it is restarted": {batch.RestartOnFailure, func(_ context.Context, a batch.Attempt) error {
+		"it succeeds": {
+			execute: func(context.Context, batch.Attempt) error { return nil }, phase: batch.AttemptSucceeded, code: 0,
+		},
+		"it fails": {
+			execute: func(context.Context, batch.Attempt) error { return exit(3) }, phase: batch.AttemptFailed, code: 3,
+		},
+		"it is deleted": {execute: func(ctx context.Context, _ batch.Attempt) error { <-ctx.Done(); return ctx.Err() },
+			phase: batch.AttemptFailed, code: 137},
+		"it is restarted": {policy: batch.RestartOnFailure, execute: func(_ context.Context, a batch.Attempt) error {
 			if a.Restarts < 2 {
 				return exit(3)
 			}
 			a.Started()
 			a.SetOutput("it can speak")
 			return a.SetCondition(batch.Condition{Type: "it-can-speak", Status: "True"})
-		}, batch.AttemptSucceeded, 0},
+		}, phase: batch.AttemptSucceeded, code: 0},
 	}
 	for name, test := range tests {
 		for _, limit := range []int{0, 1} {

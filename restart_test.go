@@ -15,28 +15,35 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
+var delaysGoOnTests = map[string]struct {
+	job     batch.Job
+	restart bool
+}{
+	"a retry":                      {job: batch.Job{Backoff: batch.ConstantBackoff(time.Minute)}},
+	"a retry by a custom back-off": {job: batch.Job{Backoff: slowly}},
+	"a retry of an index": {
+		job: batch.Job{
+			Backoff:              batch.ConstantBackoff(time.Minute),
+			CompletionMode:       batch.Indexed,
+			BackoffLimitPerIndex: new(3),
+		},
+	},
+	"a custom retry of an index": {
+		job: batch.Job{Backoff: slowly, CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)},
+	},
+	"a restart": {
+		job:     batch.Job{RestartBackoff: batch.ConstantBackoff(time.Minute), RestartPolicy: batch.RestartOnFailure},
+		restart: true,
+	},
+	"a restart by a back-off": {
+		job: batch.Job{RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure}, restart: true,
+	},
+}
+
 // What waits for a retry, or a restart in place, goes on to wait, by the wall
 // clock.
 func TestDelaysGoOn(t *testing.T) {
-	cases := map[string]struct {
-		job     batch.Job
-		restart bool
-	}{
-		"a retry":                      {batch.Job{Backoff: batch.ConstantBackoff(time.Minute)}, false},
-		"a retry by a custom back-off": {batch.Job{Backoff: slowly}, false},
-		"a retry of an index": {
-			batch.Job{Backoff: batch.ConstantBackoff(time.Minute), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)},
-			false,
-		},
-		"a custom retry of an index": {
-			batch.Job{Backoff: slowly, CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(3)}, false,
-		},
-		"a restart": {
-			batch.Job{RestartBackoff: batch.ConstantBackoff(time.Minute), RestartPolicy: batch.RestartOnFailure}, true,
-		},
-		"a restart by a back-off": {batch.Job{RestartBackoff: slowly, RestartPolicy: batch.RestartOnFailure}, true},
-	}
-	for name, tc := range cases {
+	for name, tc := range delaysGoOnTests {
 		for _, limit := range []int{0, 1} {
 			for _, down := range []time.Duration{10 * time.Second, time.Hour} {
 				t.Run(fmt.Sprintf("%s, MaxActive %d, down for %v", name, limit, down), func(t *testing.T) {
@@ -159,78 +166,81 @@ func TestFailuresOfAnIndexCountOverAShutdown(t *testing.T) {
 	})
 }
 
+func onDisruption(action string) []batch.FailureRule {
+	return []batch.FailureRule{{Action: action,
+		OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}}}
+}
+
+var disruptionTests = map[string]struct {
+	job      batch.Job
+	failed   int
+	reason   string // if the job fails
+	message  string
+	retryIn  time.Duration // counted from the next process's start
+	failures int
+}{
+	"it does not count": {job: batch.Job{}, retryIn: 10 * time.Second},
+	"nor under OnFailure": {
+		job: batch.Job{RestartPolicy: batch.RestartOnFailure}, retryIn: 10 * time.Second,
+	},
+	"nor for its index": {
+		job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, retryIn: 10 * time.Second,
+	},
+	"it is ignored": {
+		job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), BackoffLimit: new(0)}, retryIn: 10 * time.Second,
+	},
+	"it is ignored for its index": {
+		job: batch.Job{
+			FailurePolicy: onDisruption(batch.ActionIgnore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0),
+		},
+		retryIn: 10 * time.Second,
+	},
+	"it is not the last straw": {job: batch.Job{BackoffLimit: new(0)}, retryIn: 10 * time.Second},
+	"it does not fail its index": {
+		job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second,
+	},
+	"a rule counts it": {
+		job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount)}, failed: 1, retryIn: 10 * time.Second,
+	},
+	"a rule counts it for its index": {
+		job: batch.Job{
+			FailurePolicy: onDisruption(batch.ActionCount), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1),
+		},
+		failed: 1, retryIn: 10 * time.Second, failures: 1,
+	},
+	"a rule makes it the last straw": {
+		job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), BackoffLimit: new(0)}, failed: 1,
+		reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit",
+	},
+	"a rule fails its index": {
+		job: batch.Job{
+			FailurePolicy: onDisruption(batch.ActionFailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9),
+		},
+		failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes",
+	},
+	"a rule fails the job": {
+		job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy,
+		message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0",
+	},
+	"a rule for exit codes is no rule": {
+		job: batch.Job{FailurePolicy: []batch.FailureRule{{
+			Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{5}},
+		}}},
+		retryIn: 10 * time.Second,
+	},
+	"a rule for errors is no rule": {
+		job: batch.Job{FailurePolicy: []batch.FailureRule{{
+			Action: batch.ActionFailJob, OnError: func(error) bool { return true },
+		}}},
+		retryIn: 10 * time.Second,
+	},
+}
+
 // An attempt that runs when the process is killed is disrupted, and counts as
 // the failure policy says.
 func TestAttemptsThatACrashDisrupts(t *testing.T) {
-	onDisruption := func(action string) []batch.FailureRule {
-		return []batch.FailureRule{{Action: action,
-			OnConditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget}}}}
-	}
-	cases := map[string]struct {
-		job      batch.Job
-		failed   int
-		reason   string // if the job fails
-		message  string
-		retryIn  time.Duration // counted from the next process's start
-		failures int
-	}{
-		"it does not count": {job: batch.Job{}, retryIn: 10 * time.Second},
-		"nor under OnFailure": {
-			job: batch.Job{RestartPolicy: batch.RestartOnFailure}, retryIn: 10 * time.Second,
-		},
-		"nor for its index": {
-			job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, retryIn: 10 * time.Second,
-		},
-		"it is ignored": {
-			job: batch.Job{FailurePolicy: onDisruption(batch.ActionIgnore), BackoffLimit: new(0)}, retryIn: 10 * time.Second,
-		},
-		"it is ignored for its index": {
-			job: batch.Job{
-				FailurePolicy: onDisruption(batch.ActionIgnore), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0),
-			},
-			retryIn: 10 * time.Second,
-		},
-		"it is not the last straw": {job: batch.Job{BackoffLimit: new(0)}, retryIn: 10 * time.Second},
-		"it does not fail its index": {
-			job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(0)}, retryIn: 10 * time.Second,
-		},
-		"a rule counts it": {
-			job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount)}, failed: 1, retryIn: 10 * time.Second,
-		},
-		"a rule counts it for its index": {
-			job: batch.Job{
-				FailurePolicy: onDisruption(batch.ActionCount), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1),
-			},
-			failed: 1, retryIn: 10 * time.Second, failures: 1,
-		},
-		"a rule makes it the last straw": {
-			job: batch.Job{FailurePolicy: onDisruption(batch.ActionCount), BackoffLimit: new(0)}, failed: 1,
-			reason: batch.ReasonBackoffLimitExceeded, message: "Job has reached the specified backoff limit",
-		},
-		"a rule fails its index": {
-			job: batch.Job{
-				FailurePolicy: onDisruption(batch.ActionFailIndex), CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(9),
-			},
-			failed: 1, reason: batch.ReasonFailedIndexes, message: "Job has failed indexes",
-		},
-		"a rule fails the job": {
-			job: batch.Job{FailurePolicy: onDisruption(batch.ActionFailJob)}, failed: 1, reason: batch.ReasonPodFailurePolicy,
-			message: "Pod default/%s has condition DisruptionTarget matching FailJob rule at index 0",
-		},
-		"a rule for exit codes is no rule": {
-			job: batch.Job{FailurePolicy: []batch.FailureRule{{
-				Action: batch.ActionFailJob, OnExitCodes: &batch.ExitCodes{NotIn: []int{5}},
-			}}},
-			retryIn: 10 * time.Second,
-		},
-		"a rule for errors is no rule": {
-			job: batch.Job{FailurePolicy: []batch.FailureRule{{
-				Action: batch.ActionFailJob, OnError: func(error) bool { return true },
-			}}},
-			retryIn: 10 * time.Second,
-		},
-	}
-	for name, tc := range cases {
+
+	for name, tc := range disruptionTests {
 		for _, limit := range []int{0, 1} {
 			t.Run(fmt.Sprintf("%s, MaxActive %d", name, limit), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {

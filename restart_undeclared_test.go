@@ -34,69 +34,10 @@ func TestUndeclaredJob(t *testing.T) {
 		start := time.Now()
 		c = newController(t, batch.Options{Store: &store})
 
-		s := get(t, c, "j")
-		require.Equal(t, stored(before), stored(s))
-		stalled, ok := s.Condition(batch.ConditionStalled)
-		require.True(t, ok)
-		require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: "True",
-			Reason:  batch.ReasonExecutorNotDeclared,
-			Message: "no executor has been declared with Apply", LastTransitionTime: stalled.LastTransitionTime}, stalled)
-		require.WithinDuration(t, start, stalled.LastTransitionTime, 0)
-		require.Equal(t, "waits to be declared: no executor has been declared with Apply", s.Explain())
-		var names []string
-		for s := range c.All() {
-			names = append(names, s.Name)
-		}
-		require.Equal(t, []string{"also", "j"}, names)
-		for change, err := range c.Watch(t.Context(), 0) {
-			require.NoError(t, err)
-			require.True(t, change.Added)
-			require.True(t, change.Status.Is(batch.ConditionStalled))
-			if names = names[1:]; len(names) == 0 {
-				break
-			}
-		}
-		for _, err := range c.Watch(t.Context(), before.Revision) {
-			require.ErrorIs(t, err, batch.ErrTooOld, "a revision of another process")
-		}
-		require.Equal(t, withoutErrors(attempts), withoutErrors(attemptsOf(t, c, "j")))
-		events, err := c.Events(t.Context(), "j")
-		require.NoError(t, err)
-		require.NotEmpty(t, events)
-		for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{Follow: true}) {
-			require.NoError(t, err)
-			t.Error("logs are not stored")
-		}
-
-		again, err := c.Job("j")
-		require.NoError(t, err)
-		require.Nil(t, again.Executor)
-		require.Equal(t, time.Second, again.Backoff.BackOff().NextBackOff(), "a constant one is stored")
-		require.Equal(t, time.Second, again.RestartBackoff.BackOff().NextBackOff(), "a constant one is stored")
-		for _, rule := range again.FailurePolicy {
-			require.Nil(t, rule.OnError, "a stand-in is seen")
-		}
-		require.Equal(t, specText(t, spec), specText(t, again))
-
-		require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
-		require.NoError(t, c.Suspend(t.Context(), "j"))
-		require.Equal(t, "Suspended", get(t, c, "j").State())
-		require.NoError(t, c.Resume(t.Context(), "j"))
-		require.Equal(t, "Running", get(t, c, "j").State())
-		require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Parallelism = new(1) }))
-		require.Equal(t, 1, get(t, c, "j").Parallelism)
-		require.Equal(t, before.Generation+3, get(t, c, "j").Generation)
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
-		defer cancel()
-		waiting, err := c.Wait(ctx, "j")
-		require.ErrorIs(t, err, errCause)
-		require.True(t, waiting.Is(batch.ConditionStalled))
-		require.Zero(t, waiting.Ready+waiting.Active)
-		deleted := make(chan error, 1)
-		go func() { _, err := c.Wait(t.Context(), "also"); deleted <- err }()
-		synctest.Wait()
-		require.NoError(t, c.Delete(t.Context(), "also", batch.DeleteForeground))
-		require.ErrorIs(t, <-deleted, batch.ErrDeleted)
+		checkWaitsForCode(t, c, before, start)
+		checkCanBeSeen(t, c, before, attempts)
+		checkSpecWithoutCode(t, c, spec)
+		checkCanBeManaged(t, c, job, before)
 		shut(t, c)
 
 		c = newController(t, batch.Options{Store: &store})
@@ -107,6 +48,87 @@ func TestUndeclaredJob(t *testing.T) {
 		require.Equal(t, 1, get(t, c, "j").Ready)
 		require.False(t, get(t, c, "j").Is(batch.ConditionStalled))
 	})
+}
+
+// checkWaitsForCode wants job j as it was before, and stalled since nothing has declared it.
+func checkWaitsForCode(t *testing.T, c *batch.Controller, before batch.Status, start time.Time) {
+	t.Helper()
+	s := get(t, c, "j")
+	require.Equal(t, stored(before), stored(s))
+	stalled, ok := s.Condition(batch.ConditionStalled)
+	require.True(t, ok)
+	require.Equal(t, batch.Condition{Type: batch.ConditionStalled, Status: "True",
+		Reason:  batch.ReasonExecutorNotDeclared,
+		Message: "no executor has been declared with Apply", LastTransitionTime: stalled.LastTransitionTime}, stalled)
+	require.WithinDuration(t, start, stalled.LastTransitionTime, 0)
+	require.Equal(t, "waits to be declared: no executor has been declared with Apply", s.Explain())
+}
+
+// checkCanBeSeen wants jobs also and j in lists and watches, with their attempts and events.
+func checkCanBeSeen(t *testing.T, c *batch.Controller, before batch.Status, attempts []batch.AttemptStatus) {
+	t.Helper()
+	var names []string
+	for s := range c.All() {
+		names = append(names, s.Name)
+	}
+	require.Equal(t, []string{"also", "j"}, names)
+	for change, err := range c.Watch(t.Context(), 0) {
+		require.NoError(t, err)
+		require.True(t, change.Added)
+		require.True(t, change.Status.Is(batch.ConditionStalled))
+		if names = names[1:]; len(names) == 0 {
+			break
+		}
+	}
+	for _, err := range c.Watch(t.Context(), before.Revision) {
+		require.ErrorIs(t, err, batch.ErrTooOld, "a revision of another process")
+	}
+	require.Equal(t, withoutErrors(attempts), withoutErrors(attemptsOf(t, c, "j")))
+	events, err := c.Events(t.Context(), "j")
+	require.NoError(t, err)
+	require.NotEmpty(t, events)
+	for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{Follow: true}) {
+		require.NoError(t, err)
+		t.Error("logs are not stored")
+	}
+}
+
+// checkSpecWithoutCode wants everything of the spec but its functions.
+func checkSpecWithoutCode(t *testing.T, c *batch.Controller, spec batch.Job) {
+	t.Helper()
+	again, err := c.Job("j")
+	require.NoError(t, err)
+	require.Nil(t, again.Executor)
+	require.Equal(t, time.Second, again.Backoff.BackOff().NextBackOff(), "a constant one is stored")
+	require.Equal(t, time.Second, again.RestartBackoff.BackOff().NextBackOff(), "a constant one is stored")
+	for _, rule := range again.FailurePolicy {
+		require.Nil(t, rule.OnError, "a stand-in is seen")
+	}
+	require.Equal(t, specText(t, spec), specText(t, again))
+}
+
+// checkCanBeManaged suspends, resumes and updates job j, and deletes job also.
+func checkCanBeManaged(t *testing.T, c *batch.Controller, job batch.Job, before batch.Status) {
+	t.Helper()
+	require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
+	require.NoError(t, c.Suspend(t.Context(), "j"))
+	require.Equal(t, "Suspended", get(t, c, "j").State())
+	require.NoError(t, c.Resume(t.Context(), "j"))
+	require.Equal(t, "Running", get(t, c, "j").State())
+	require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Parallelism = new(1) }))
+	require.Equal(t, 1, get(t, c, "j").Parallelism)
+	require.Equal(t, before.Generation+3, get(t, c, "j").Generation)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+	defer cancel()
+	waiting, err := c.Wait(ctx, "j")
+	require.ErrorIs(t, err, errCause)
+	require.True(t, waiting.Is(batch.ConditionStalled))
+	require.Zero(t, waiting.Ready+waiting.Active)
+	deleted := make(chan error, 1)
+	go func() { _, err := c.Wait(t.Context(), "also"); deleted <- err }()
+	synctest.Wait()
+	require.NoError(t, c.Delete(t.Context(), "also", batch.DeleteForeground))
+	require.ErrorIs(t, <-deleted, batch.ErrDeleted)
 }
 
 // TestUndeclaredJobsAreReported wants one warning, some time after the start, and a

@@ -14,45 +14,53 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
+var runTests = map[string]struct {
+	job    batch.Job
+	within time.Duration // of the context; 0: long
+	state  string
+	reason string
+	err    error
+}{
+	"it completes": {job: batch.Job{Executor: succeed}, within: 0, state: "Complete"},
+	"it fails": {
+		job: batch.Job{BackoffLimit: new(1), Executor: fails(errDisk)}, within: 0, state: "Failed",
+		reason: batch.ReasonBackoffLimitExceeded, err: errDisk,
+	},
+	"it needs nothing": {job: batch.Job{Completions: new(0), Executor: fails(errDisk)}, within: 0, state: "Complete"},
+	"it has no time": {
+		job: batch.Job{ActiveDeadline: new(time.Duration(0)), Executor: fails(errDisk)}, within: 0, state: "Failed",
+		reason: batch.ReasonDeadlineExceeded,
+	},
+	"it is removed at once": {
+		job: batch.Job{TTLAfterFinished: new(time.Duration(0)), Executor: succeed}, within: 0, state: "Complete",
+	},
+	"it fails and is removed": {
+		job: batch.Job{TTLAfterFinished: new(time.Duration(0)), BackoffLimit: new(0), Executor: fails(errDisk)}, within: 0,
+		state: "Failed", reason: batch.ReasonBackoffLimitExceeded, err: errDisk,
+	},
+	"its context ends": {job: batch.Job{Executor: untilDone}, within: time.Minute, state: "Running", err: errCause},
+	"it succeeds when cancelled": {
+		job: batch.Job{Executor: fn(func(ctx context.Context) error { <-ctx.Done(); return nil })}, within: time.Minute,
+		state: "Running", err: errCause,
+	},
+	"its context ends in a wait": {
+		job: batch.Job{Backoff: batch.ConstantBackoff(time.Hour), Executor: fails(errDisk)}, within: time.Minute,
+		state: "Running", err: errCause,
+	},
+	"it was suspended": {
+		job: batch.Job{Suspend: true, Executor: succeed}, within: time.Minute, state: "Suspended", err: errCause,
+	},
+	"it is paused": {
+		job: batch.Job{Parallelism: new(0), Executor: succeed}, within: time.Minute, state: "Running", err: errCause,
+	},
+	"it is another's": {
+		job: batch.Job{ManagedBy: new("example.com/other"), Executor: succeed}, within: time.Minute, state: "Running",
+		err: errCause,
+	},
+}
+
 func TestRun(t *testing.T) {
-	tests := map[string]struct {
-		job    batch.Job
-		within time.Duration // of the context; 0: long
-		state  string
-		reason string
-		err    error
-	}{
-		"it completes": {batch.Job{Executor: succeed}, 0, "Complete", "", nil},
-		"it fails": {
-			batch.Job{BackoffLimit: new(1), Executor: fails(errDisk)}, 0, "Failed", batch.ReasonBackoffLimitExceeded, errDisk,
-		},
-		"it needs nothing": {batch.Job{Completions: new(0), Executor: fails(errDisk)}, 0, "Complete", "", nil},
-		"it has no time": {
-			batch.Job{ActiveDeadline: new(time.Duration(0)), Executor: fails(errDisk)}, 0, "Failed",
-			batch.ReasonDeadlineExceeded, nil,
-		},
-		"it is removed at once": {
-			batch.Job{TTLAfterFinished: new(time.Duration(0)), Executor: succeed}, 0, "Complete", "", nil,
-		},
-		"it fails and is removed": {
-			batch.Job{TTLAfterFinished: new(time.Duration(0)), BackoffLimit: new(0), Executor: fails(errDisk)}, 0, "Failed",
-			batch.ReasonBackoffLimitExceeded, errDisk,
-		},
-		"its context ends": {batch.Job{Executor: untilDone}, time.Minute, "Running", "", errCause},
-		"it succeeds when cancelled": {
-			batch.Job{Executor: fn(func(ctx context.Context) error { <-ctx.Done(); return nil })}, time.Minute, "Running", "",
-			errCause,
-		},
-		"its context ends in a wait": {
-			batch.Job{Backoff: batch.ConstantBackoff(time.Hour), Executor: fails(errDisk)}, time.Minute, "Running", "", errCause,
-		},
-		"it was suspended": {batch.Job{Suspend: true, Executor: succeed}, time.Minute, "Suspended", "", errCause},
-		"it is paused":     {batch.Job{Parallelism: new(0), Executor: succeed}, time.Minute, "Running", "", errCause},
-		"it is another's": {
-			batch.Job{ManagedBy: new("example.com/other"), Executor: succeed}, time.Minute, "Running", "", errCause,
-		},
-	}
-	for name, test := range tests {
+	for name, test := range runTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 24*time.Hour, errors.New("it never ends"))

@@ -40,32 +40,22 @@ func indexSet(t *testing.T, text string) batch.IndexSet {
 	return set
 }
 
-// The encoding of a status is a promise: a change here breaks somebody.
-func TestStatusJSON(t *testing.T) {
-	tests := map[string]struct {
-		value any
-		want  string
-	}{
-		"a new job": {
-			batch.Status{Name: "j", UID: "u", Generation: 1, Revision: 2, CreatedAt: noon, Parallelism: 1},
-			`{"name":"j","uid":"u","generation":1,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z","parallelism":1,
-			"active":0,"ready":0,"terminating":0,"succeeded":0,"failed":0,"progress":{"done":0}}`,
-		},
-		"everything": {
-			batch.Status{
-				Name: "j", UID: "u", Generation: 1, Run: 3, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3,
-				Completions: new(9), Suspend: true,
-				ManagedBy: "a.io/b", Active: 4, Pending: 1, Ready: 2, Terminating: 5, Abandoned: 1, Succeeded: 6, Failed: 7,
-				CompletedIndexes: indexSet(t, "0,2-4"), FailedIndexes: new(indexSet(t, "")), StartTime: noon, CompletionTime: noon,
-				Conditions: []batch.Condition{{
-					Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m",
-					LastTransitionTime: noon,
-				}},
-				NextRetry:   noon,
-				LastFailure: &batch.AttemptError{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
-				Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
-			},
-			`{"name":"j","uid":"u","generation":1,"run":3,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z",
+// fullStatus and fullAttempt have a value in every field.
+var (
+	fullStatus = batch.Status{
+		Name: "j", UID: "u", Generation: 1, Run: 3, Revision: 2, CreatedAt: noon, DeletedAt: noon, Parallelism: 3,
+		Completions: new(9), Suspend: true,
+		ManagedBy: "a.io/b", Active: 4, Pending: 1, Ready: 2, Terminating: 5, Abandoned: 1, Succeeded: 6, Failed: 7,
+		CompletedIndexes: *indexes("0,2-4"), FailedIndexes: indexes(""), StartTime: noon, CompletionTime: noon,
+		Conditions: []batch.Condition{{
+			Type: batch.ConditionComplete, Status: "True", Reason: batch.ReasonCompletionsReached, Message: "m",
+			LastTransitionTime: noon,
+		}},
+		NextRetry:   noon,
+		LastFailure: &batch.AttemptError{Attempt: "j-1-abcde", Index: 1, Failures: 2, ExitCode: 3, Message: "m", At: noon},
+		Progress:    batch.Progress{Done: 6, Total: 9, ETA: noon},
+	}
+	fullStatusJSON = `{"name":"j","uid":"u","generation":1,"run":3,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z",
 			"deletedAt":"2026-01-02T12:00:00.0000005Z",
 			"parallelism":3,"completions":9,"suspend":true,"managedBy":"a.io/b","active":4,"pending":1,"ready":2,
 			"terminating":5,"abandoned":1,
@@ -76,25 +66,18 @@ func TestStatusJSON(t *testing.T) {
 			"nextRetry":"2026-01-02T12:00:00.0000005Z",
 			"lastFailure":{"attempt":"j-1-abcde","index":1,"failures":2,"exitCode":3,"at":"2026-01-02T12:00:00.0000005Z",
 			"message":"m"},
-			"progress":{"done":6,"total":9,"eta":"2026-01-02T12:00:00.0000005Z"}}`,
-		},
-		"a new attempt": {
-			batch.AttemptStatus{Name: "j-abcde", UID: "u", JobUID: "v", Index: -1, Phase: batch.AttemptPending, CreatedAt: noon},
-			`{"name":"j-abcde","uid":"u","jobUID":"v","ordinal":0,"index":-1,"number":0,"phase":"Pending","restarts":0,
-			"failures":0,
-			"createdAt":"2026-01-02T12:00:00.0000005Z","ready":false}`,
-		},
-		"everything of an attempt": {
-			batch.AttemptStatus{
-				Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, JobRun: 3, Index: 1, Number: 2, Phase: batch.AttemptFailed,
-				Reason:  batch.ReasonDeadlineExceeded,
-				Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5,
-				CreatedAt: noon, StartedAt: noon,
-				FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
-				Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
-				Output:     "o", Progress: batch.Progress{Done: 1, Total: 2, Phase: "p"},
-			},
-			`{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"jobRun":3,"index":1,"number":2,"phase":"Failed",
+			"progress":{"done":6,"total":9,"eta":"2026-01-02T12:00:00.0000005Z"}}`
+	fullAttempt = batch.AttemptStatus{
+		Name: "j-1-abcde", UID: "u", JobUID: "v", Ordinal: 7, JobRun: 3, Index: 1, Number: 2, Phase: batch.AttemptFailed,
+		Reason:  batch.ReasonDeadlineExceeded,
+		Message: "m", ExitCode: new(0), Err: errors.New("not shown"), Restarts: 3, Failures: 4, IgnoredFailures: 5,
+		CreatedAt: noon, StartedAt: noon,
+		FinishedAt: noon, RestartAt: noon, DeletedAt: noon, DeletedBy: "gc", Abandoned: true, Ready: true,
+		Conditions: []batch.Condition{{Type: batch.ConditionDisruptionTarget, Status: "True", LastTransitionTime: noon}},
+		Output:     "o", Progress: batch.Progress{Done: 1, Total: 2, Phase: "p"},
+	}
+	fullAttemptJSON = `{"name":"j-1-abcde","uid":"u","jobUID":"v","ordinal":7,"jobRun":3,"index":1,"number":2,
+			"phase":"Failed",
 			"reason":"DeadlineExceeded","message":"m","exitCode":0,
 			"restarts":3,"failures":4,"ignoredFailures":5,"createdAt":"2026-01-02T12:00:00.0000005Z",
 			"startedAt":"2026-01-02T12:00:00.0000005Z",
@@ -102,11 +85,38 @@ func TestStatusJSON(t *testing.T) {
 			"deletedAt":"2026-01-02T12:00:00.0000005Z","deletedBy":"gc",
 			"abandoned":true,"ready":true,"conditions":[{"type":"DisruptionTarget","status":"True",
 			"lastTransitionTime":"2026-01-02T12:00:00.0000005Z"}],
-			"output":"o","progress":{"done":1,"total":2,"phase":"p"}}`,
+			"output":"o","progress":{"done":1,"total":2,"phase":"p"}}`
+)
+
+// The encoding of a status is a promise: a change here breaks somebody.
+func TestStatusJSON(t *testing.T) {
+	tests := map[string]struct {
+		value any
+		want  string
+	}{
+		"a new job": {
+			value: batch.Status{Name: "j", UID: "u", Generation: 1, Revision: 2, CreatedAt: noon, Parallelism: 1},
+			want: `{"name":"j","uid":"u","generation":1,"revision":2,"createdAt":"2026-01-02T12:00:00.0000005Z","parallelism":1,
+			"active":0,"ready":0,"terminating":0,"succeeded":0,"failed":0,"progress":{"done":0}}`,
 		},
+		"everything": {value: fullStatus, want: fullStatusJSON},
+		"a new attempt": {
+			value: batch.AttemptStatus{
+				Name:      "j-abcde",
+				UID:       "u",
+				JobUID:    "v",
+				Index:     -1,
+				Phase:     batch.AttemptPending,
+				CreatedAt: noon,
+			},
+			want: `{"name":"j-abcde","uid":"u","jobUID":"v","ordinal":0,"index":-1,"number":0,"phase":"Pending","restarts":0,
+			"failures":0,
+			"createdAt":"2026-01-02T12:00:00.0000005Z","ready":false}`,
+		},
+		"everything of an attempt": {value: fullAttempt, want: fullAttemptJSON},
 		"an event": {
-			batch.Event{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "m", At: noon},
-			`{"type":"Warning","reason":"BackoffLimitExceeded","message":"m","at":"2026-01-02T12:00:00.0000005Z"}`,
+			value: batch.Event{Type: "Warning", Reason: batch.ReasonBackoffLimitExceeded, Message: "m", At: noon},
+			want:  `{"type":"Warning","reason":"BackoffLimitExceeded","message":"m","at":"2026-01-02T12:00:00.0000005Z"}`,
 		},
 	}
 	for name, test := range tests {

@@ -28,11 +28,17 @@ func TestCreateWithAFailingStore(t *testing.T) {
 		create  func(ctx context.Context, c *batch.Controller, job batch.Job) error
 		respond func(apply func() error) error
 	}{
-		"Create, not stored":            {create, failing},
-		"Create, stored nevertheless":   {create, func(apply func() error) error { return errors.Join(apply(), errFull) }},
-		"Apply, not stored":             {apply, failing},
-		"Apply, stored nevertheless":    {apply, func(apply func() error) error { return errors.Join(apply(), errFull) }},
-		"Create, in a store that hangs": {create, func(func() error) error { time.Sleep(time.Hour); return errFull }},
+		"Create, not stored": {create: create, respond: failing},
+		"Create, stored nevertheless": {
+			create: create, respond: func(apply func() error) error { return errors.Join(apply(), errFull) },
+		},
+		"Apply, not stored": {create: apply, respond: failing},
+		"Apply, stored nevertheless": {
+			create: apply, respond: func(apply func() error) error { return errors.Join(apply(), errFull) },
+		},
+		"Create, in a store that hangs": {
+			create: create, respond: func(func() error) error { time.Sleep(time.Hour); return errFull },
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -94,27 +100,7 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	var starts atomic.Int32
 	ran := make([]atomic.Int32, 8)
 	c := newController(t, batch.Options{Store: &store})
-	mustCreate(t, c, batch.Job{Name: "long", CompletionMode: batch.Indexed, Completions: new(8), Parallelism: new(2),
-		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			starts.Add(1)
-			ran[a.Index].Add(1)
-			return lasts(ctx, 10*time.Second)
-		})})
-	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(100),
-		Completions:    new(1),
-		RestartBackoff: batch.ConstantBackoff(time.Second), Executor: fn(func(context.Context) error {
-			if starts.Add(1); time.Since(epoch) < 2*time.Minute {
-				return errCause
-			}
-			return nil
-		})})
-	mustCreate(t, c, batch.Job{Name: "retries", BackoffLimit: new(100), Backoff: batch.ConstantBackoff(time.Second),
-		Executor: fn(func(context.Context) error {
-			if starts.Add(1); time.Since(epoch) < 2*time.Minute {
-				return errCause
-			}
-			return nil
-		})})
+	createWhatGoesOn(t, c, &starts, ran)
 	mustCreate(t, c, batch.Job{Name: "over", Executor: succeed})
 	over := complete(t, c, "over")
 	time.Sleep(15 * time.Second)
@@ -137,43 +123,13 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	settle()
 	require.Equal(t, begun, starts.Load(), "something began")
 
-	s := get(t, c, "long")
-	require.Equal(t, before.CompletedIndexes, s.CompletedIndexes, "told before it was stored")
-	stalled, ok := s.Condition(batch.ConditionStalled)
-	require.True(t, ok)
-	require.Equal(t, batch.ReasonStoreFailed, stalled.Reason)
-	require.Equal(t, "True", stalled.Status)
-	require.WithinDuration(t, epoch.Add(15*time.Second), stalled.LastTransitionTime, 9*time.Second)
-	require.Equal(t, "starts nothing, as the store fails: "+stalled.Message, s.Explain())
+	checkStalled(t, c, before)
 	require.False(t, get(t, c, "over").Is(batch.ConditionStalled), "nothing is wrong with a finished job")
 	require.Equal(t, stored(over), stored(get(t, c, "over")))
 	require.Equal(t, 1, countStalled(watched, "long"))
-
-	_, err := c.Attempts(t.Context(), "long")
-	isStoreError(t, err)
-	_, err = c.Events(t.Context(), "long")
-	isStoreError(t, err)
-	for name, change := range map[string]func() error{
-		"Create": func() error { return c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}) },
-		"Apply": func() error {
-			_, err := c.Apply(t.Context(), batch.Job{Name: "new", Executor: succeed})
-			return err
-		},
-		"Apply again": func() error {
-			_, err := c.Apply(t.Context(), batch.Job{Name: "over", Executor: succeed})
-			return err
-		},
-		"Update":        func() error { return c.Update(t.Context(), "long", func(j *batch.Job) { j.Parallelism = new(1) }) },
-		"Suspend":       func() error { return c.Suspend(t.Context(), "long") },
-		"Resume":        func() error { return c.Resume(t.Context(), "long") },
-		"Delete":        func() error { return c.Delete(t.Context(), "long", batch.DeleteBackground) },
-		"DeleteAttempt": func() error { return c.DeleteAttempt(t.Context(), "long", "x") },
-		"Disrupt": func() error {
-			return c.Disrupt(t.Context(), "long", "x", "DeletionByPodGC")
-		},
-	} {
+	for name, call := range callsThatNeedTheStore {
 		t.Log(name)
-		isStoreError(t, change())
+		isStoreError(t, call(t.Context(), c))
 	}
 	require.Equal(t, 2, get(t, c, "long").Parallelism)
 
@@ -181,7 +137,7 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 	time.Sleep(6 * time.Second)
 	settle()
 	require.Greater(t, starts.Load(), begun, "nothing goes on")
-	s = get(t, c, "long")
+	s := get(t, c, "long")
 	require.False(t, s.Is(batch.ConditionStalled))
 	require.Equal(t, "0-3", s.CompletedIndexes.String(), "what ended meanwhile is lost")
 	for _, name := range []string{"long", "restarts", "retries"} {
@@ -191,6 +147,71 @@ func testStoreFailsForAWhile(t *testing.T, trouble func(func() error) error) {
 		require.EqualValues(t, 1, ran[i].Load(), "index %d", i)
 	}
 	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "new", Executor: succeed}))
+}
+
+// createWhatGoesOn creates a job whose attempts take some time, one with many restarts in
+// place and one with many retries. It counts what begins, and how often each index ran.
+func createWhatGoesOn(t *testing.T, c *batch.Controller, starts *atomic.Int32, ran []atomic.Int32) {
+	t.Helper()
+	mustCreate(t, c, batch.Job{Name: "long", CompletionMode: batch.Indexed, Completions: new(8), Parallelism: new(2),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			starts.Add(1)
+			ran[a.Index].Add(1)
+			return lasts(ctx, 10*time.Second)
+		})})
+	failsAtFirst := fn(func(context.Context) error {
+		if starts.Add(1); time.Since(epoch) < 2*time.Minute {
+			return errCause
+		}
+		return nil
+	})
+	mustCreate(t, c, batch.Job{Name: "restarts", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(100),
+		Completions: new(1), RestartBackoff: batch.ConstantBackoff(time.Second), Executor: failsAtFirst})
+	mustCreate(t, c, batch.Job{Name: "retries", BackoffLimit: new(100), Backoff: batch.ConstantBackoff(time.Second),
+		Executor: failsAtFirst})
+}
+
+// checkStalled wants job long to be stalled since the store fails, and to show nothing that
+// is not stored.
+func checkStalled(t *testing.T, c *batch.Controller, before batch.Status) {
+	t.Helper()
+	s := get(t, c, "long")
+	require.Equal(t, before.CompletedIndexes, s.CompletedIndexes, "shown before it was stored")
+	stalled, ok := s.Condition(batch.ConditionStalled)
+	require.True(t, ok)
+	require.Equal(t, batch.ReasonStoreFailed, stalled.Reason)
+	require.Equal(t, "True", stalled.Status)
+	require.WithinDuration(t, epoch.Add(15*time.Second), stalled.LastTransitionTime, 9*time.Second)
+	require.Equal(t, "starts nothing, as the store fails: "+stalled.Message, s.Explain())
+}
+
+// callsThatNeedTheStore are methods that fail while the store does.
+var callsThatNeedTheStore = map[string]func(ctx context.Context, c *batch.Controller) error{
+	"Attempts": func(ctx context.Context, c *batch.Controller) error { _, err := c.Attempts(ctx, "long"); return err },
+	"Events":   func(ctx context.Context, c *batch.Controller) error { _, err := c.Events(ctx, "long"); return err },
+	"Create": func(ctx context.Context, c *batch.Controller) error {
+		return c.Create(ctx, batch.Job{Name: "new", Executor: succeed})
+	},
+	"Apply": func(ctx context.Context, c *batch.Controller) error {
+		_, err := c.Apply(ctx, batch.Job{Name: "new", Executor: succeed})
+		return err
+	},
+	"Apply again": func(ctx context.Context, c *batch.Controller) error {
+		_, err := c.Apply(ctx, batch.Job{Name: "over", Executor: succeed})
+		return err
+	},
+	"Update": func(ctx context.Context, c *batch.Controller) error {
+		return c.Update(ctx, "long", func(j *batch.Job) { j.Parallelism = new(1) })
+	},
+	"Suspend": func(ctx context.Context, c *batch.Controller) error { return c.Suspend(ctx, "long") },
+	"Resume":  func(ctx context.Context, c *batch.Controller) error { return c.Resume(ctx, "long") },
+	"Delete": func(ctx context.Context, c *batch.Controller) error {
+		return c.Delete(ctx, "long", batch.DeleteBackground)
+	},
+	"DeleteAttempt": func(ctx context.Context, c *batch.Controller) error { return c.DeleteAttempt(ctx, "long", "x") },
+	"Disrupt": func(ctx context.Context, c *batch.Controller) error {
+		return c.Disrupt(ctx, "long", "x", "DeletionByPodGC")
+	},
 }
 
 // countStalled counts how often watchers were told that the job stalls.

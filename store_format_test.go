@@ -40,17 +40,19 @@ func TestStoreOfAnotherFormat(t *testing.T) {
 		records []batch.Record
 		have    string
 	}{
-		"a newer one": {[]batch.Record{{Key: "format", Value: []byte("batch/3")}}, "batch/3"},
+		"a newer one": {records: []batch.Record{{Key: "format", Value: []byte("batch/3")}}, have: "batch/3"},
 		"a newer one with a job": {
-			[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/3")}}, "batch/3",
+			records: []batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/3")}},
+			have:    "batch/3",
 		},
 		"an older one with a job": {
-			[]batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/1")}}, "batch/1",
+			records: []batch.Record{{Job: "x", Key: "job", Value: []byte("?")}, {Key: "format", Value: []byte("batch/1")}},
+			have:    "batch/1",
 		},
-		"somebody else's":          {[]batch.Record{{Job: "x", Key: "y", Value: []byte("z")}}, ""},
-		"somebody else's, of none": {[]batch.Record{{Key: "y", Value: []byte("z")}}, ""},
+		"somebody else's":          {records: []batch.Record{{Job: "x", Key: "y", Value: []byte("z")}}},
+		"somebody else's, of none": {records: []batch.Record{{Key: "y", Value: []byte("z")}}},
 		"nothing, in a record": {
-			[]batch.Record{{Key: "format", Value: []byte("")}, {Job: "x", Key: "y", Value: []byte("z")}}, "",
+			records: []batch.Record{{Key: "format", Value: []byte("")}, {Job: "x", Key: "y", Value: []byte("z")}},
 		},
 	}
 	for name, tc := range cases {

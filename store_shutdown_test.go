@@ -21,12 +21,13 @@ func TestShutdownWithAFailingStore(t *testing.T) {
 		wait    time.Duration
 		cause   error
 	}{
-		"it fails": {failing, 0, errFull},
+		"it fails": {respond: failing, wait: 0, cause: errFull},
 		"it fails after a time": {
-			func(func() error) error { time.Sleep(time.Second); return errFull }, 6 * time.Second, errFull,
+			respond: func(func() error) error { time.Sleep(time.Second); return errFull }, wait: 6 * time.Second, cause: errFull,
 		},
 		"it hangs": {
-			func(func() error) error { time.Sleep(time.Hour); return errFull }, 30 * time.Second, context.DeadlineExceeded,
+			respond: func(func() error) error { time.Sleep(time.Hour); return errFull }, wait: 30 * time.Second,
+			cause: context.DeadlineExceeded,
 		},
 	}
 	for name, tc := range cases {

@@ -67,65 +67,71 @@ func (d *disk) hold() (release func()) {
 	return func() { d.set(nil); close(gate) }
 }
 
+func isGone(t *testing.T, c *batch.Controller) {
+	_, err := c.Get("there")
+	require.ErrorIs(t, err, batch.ErrNotFound)
+}
+
+func isWide(t *testing.T, c *batch.Controller) { require.Equal(t, 2, get(t, c, "there").Parallelism) }
+
+func isNew(t *testing.T, c *batch.Controller) { get(t, c, "new") }
+
+var jobThere = batch.Job{Name: "there", Completions: new(9), Executor: untilDone}
+
+var callsWaitForTheStoreTests = map[string]struct {
+	call  func(ctx context.Context, c *batch.Controller, attempt string) error
+	check func(t *testing.T, c *batch.Controller) // of a process that starts when the call has returned
+}{
+	"Create": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Create(ctx, batch.Job{Name: "new", Executor: untilDone})
+	}, check: isNew},
+	"Apply of a new job": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		_, err := c.Apply(ctx, batch.Job{Name: "new", Executor: untilDone})
+		return err
+	}, check: isNew},
+	"Apply of a change": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		changed := jobThere
+		changed.Parallelism = new(2)
+		_, err := c.Apply(ctx, changed)
+		return err
+	}, check: isWide},
+	"Update": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Update(ctx, "there", func(j *batch.Job) { j.Parallelism = new(2) })
+	}, check: isWide},
+	"Suspend": {call: func(ctx context.Context, c *batch.Controller, _ string) error { return c.Suspend(ctx, "there") },
+		check: func(t *testing.T, c *batch.Controller) { require.Equal(t, "Suspended", get(t, c, "there").State()) }},
+	"Resume": {call: func(ctx context.Context, c *batch.Controller, _ string) error { return c.Resume(ctx, "held") },
+		check: func(t *testing.T, c *batch.Controller) { require.Equal(t, "Running", get(t, c, "held").State()) }},
+	"Delete": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Delete(ctx, "there", batch.DeleteBackground)
+	}, check: isGone},
+	"Delete of an orphan": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Delete(ctx, "there", batch.DeleteOrphan)
+	}, check: isGone},
+	"Delete in the foreground": {call: func(ctx context.Context, c *batch.Controller, _ string) error {
+		return c.Delete(ctx, "there", batch.DeleteForeground)
+	}, check: isGone},
+	"DeleteAttempt": {call: func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.DeleteAttempt(ctx, "there", attempt)
+	}, check: func(t *testing.T, c *batch.Controller) {
+		require.Equal(t, "user", attemptsOf(t, c, "there")[0].DeletedBy)
+	}},
+	"Disrupt": {call: func(ctx context.Context, c *batch.Controller, attempt string) error {
+		return c.Disrupt(ctx, "there", attempt, "DeletionByPodGC")
+	}, check: func(t *testing.T, c *batch.Controller) {
+		require.Equal(t, "DeletionByPodGC", attemptsOf(t, c, "there")[0].Conditions[0].Reason)
+	}},
+}
+
 // What a call answers is stored before the call returns.
 func TestCallsWaitForTheStore(t *testing.T) {
-	gone := func(t *testing.T, c *batch.Controller) {
-		_, err := c.Get("there")
-		require.ErrorIs(t, err, batch.ErrNotFound)
-	}
-	wide := func(t *testing.T, c *batch.Controller) { require.Equal(t, 2, get(t, c, "there").Parallelism) }
-	isNew := func(t *testing.T, c *batch.Controller) { get(t, c, "new") }
-	there := batch.Job{Name: "there", Completions: new(9), Executor: untilDone}
-	cases := map[string]struct {
-		call  func(ctx context.Context, c *batch.Controller, attempt string) error
-		check func(t *testing.T, c *batch.Controller) // of a process that starts when the call has returned
-	}{
-		"Create": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Create(ctx, batch.Job{Name: "new", Executor: untilDone})
-		}, isNew},
-		"Apply of a new job": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			_, err := c.Apply(ctx, batch.Job{Name: "new", Executor: untilDone})
-			return err
-		}, isNew},
-		"Apply of a change": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			changed := there
-			changed.Parallelism = new(2)
-			_, err := c.Apply(ctx, changed)
-			return err
-		}, wide},
-		"Update": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Update(ctx, "there", func(j *batch.Job) { j.Parallelism = new(2) })
-		}, wide},
-		"Suspend": {func(ctx context.Context, c *batch.Controller, _ string) error { return c.Suspend(ctx, "there") },
-			func(t *testing.T, c *batch.Controller) { require.Equal(t, "Suspended", get(t, c, "there").State()) }},
-		"Resume": {func(ctx context.Context, c *batch.Controller, _ string) error { return c.Resume(ctx, "held") },
-			func(t *testing.T, c *batch.Controller) { require.Equal(t, "Running", get(t, c, "held").State()) }},
-		"Delete": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.DeleteBackground)
-		}, gone},
-		"Delete of an orphan": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.DeleteOrphan)
-		}, gone},
-		"Delete in the foreground": {func(ctx context.Context, c *batch.Controller, _ string) error {
-			return c.Delete(ctx, "there", batch.DeleteForeground)
-		}, gone},
-		"DeleteAttempt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
-			return c.DeleteAttempt(ctx, "there", attempt)
-		}, func(t *testing.T, c *batch.Controller) {
-			require.Equal(t, "user", attemptsOf(t, c, "there")[0].DeletedBy)
-		}},
-		"Disrupt": {func(ctx context.Context, c *batch.Controller, attempt string) error {
-			return c.Disrupt(ctx, "there", attempt, "DeletionByPodGC")
-		}, func(t *testing.T, c *batch.Controller) {
-			require.Equal(t, "DeletionByPodGC", attemptsOf(t, c, "there")[0].Conditions[0].Reason)
-		}},
-	}
-	for name, tc := range cases {
+
+	for name, tc := range callsWaitForTheStoreTests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var store disk
 				c := newController(t, batch.Options{Store: &store})
-				mustCreate(t, c, there)
+				mustCreate(t, c, jobThere)
 				mustCreate(t, c, batch.Job{Name: "held", Suspend: true, Executor: untilDone})
 				attempt := attemptsOf(t, c, "there")[0].Name
 				settle()

@@ -23,11 +23,11 @@ func TestSubscribeRetries(t *testing.T) {
 		takes   time.Duration
 		logged  string
 	}{
-		"error": {func(context.Context) error { return errCause }, 0, "the user's cause"},
-		"panic": {func(context.Context) error { panic("broken") }, 0, "broken"},
-		"exit":  {func(context.Context) error { runtime.Goexit(); return nil }, 0, "runtime.Goexit"},
-		"hang": {func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, time.Minute,
-			"out of time"},
+		"error": {deliver: func(context.Context) error { return errCause }, takes: 0, logged: "the user's cause"},
+		"panic": {deliver: func(context.Context) error { panic("broken") }, takes: 0, logged: "broken"},
+		"exit":  {deliver: func(context.Context) error { runtime.Goexit(); return nil }, takes: 0, logged: "runtime.Goexit"},
+		"hang": {deliver: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, takes: time.Minute,
+			logged: "out of time"},
 	}
 	for name, failure := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -176,13 +176,13 @@ func TestChangedBackoffRaisesTheGeneration(t *testing.T) {
 			b    batch.Backoff
 			want int64
 		}{
-			{batch.ConstantBackoff(time.Second), 2},
-			{batch.ConstantBackoff(time.Second), 2},
-			{batch.ConstantBackoff(time.Minute), 3},
-			{batch.ExponentialBackoff(time.Second, time.Minute, 0), 4},
-			{batch.ExponentialBackoff(time.Second, time.Minute, 0), 4},
-			{batch.ExponentialBackoff(time.Second, time.Hour, 0), 5},
-			{nil, 6},
+			{b: batch.ConstantBackoff(time.Second), want: 2},
+			{b: batch.ConstantBackoff(time.Second), want: 2},
+			{b: batch.ConstantBackoff(time.Minute), want: 3},
+			{b: batch.ExponentialBackoff(time.Second, time.Minute, 0), want: 4},
+			{b: batch.ExponentialBackoff(time.Second, time.Minute, 0), want: 4},
+			{b: batch.ExponentialBackoff(time.Second, time.Hour, 0), want: 5},
+			{want: 6},
 		}
 		for _, step := range steps {
 			require.NoError(t, c.Update(t.Context(), "j", func(j *batch.Job) { j.Backoff = step.b }))
