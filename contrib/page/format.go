@@ -28,6 +28,7 @@ var templateFuncs = template.FuncMap{
 	"until":   func(t time.Time) string { return formatDuration(max(0, time.Until(t))) },
 	"seconds": func(t time.Time) float64 { return milliseconds(t) / 1000 },
 	"add":     func(a, b any) int { return number(a) + number(b) },
+	"limit":   formatLimit,
 	"mul":     func(a, b int) int { return a * b },
 	"event":   eventID,
 	"chain":   errorChain,
@@ -86,6 +87,14 @@ func formatCount(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// formatLimit writes how often something may fail.
+func formatLimit(n int) string {
+	if n == math.MaxInt32 {
+		return "none" // jobs with a limit for each index have this one, as in Kubernetes
+	}
+	return formatCount(n)
 }
 
 // formatRate writes a number per second, or in the unit that makes it one or more.

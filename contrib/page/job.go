@@ -72,7 +72,7 @@ func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobP
 	if index, err := strconv.Atoi(q.Get("index")); err == nil {
 		p.Index = index
 	}
-	if p.Job.ActiveDeadline != nil && !status.StartTime.IsZero() && !status.Finished() {
+	if p.Job.ActiveDeadline != nil && !status.StartTime.IsZero() {
 		p.Deadline = status.StartTime.Add(*p.Job.ActiveDeadline)
 	}
 	if p.Job.CompletionMode == batch.Indexed {

@@ -5,7 +5,7 @@ export class Stream {
 		this.address = address;
 		this.onupdate = onupdate;
 		this.onstate = onstate;
-		this.views = "";
+		this.views = null; // none, while the list's is ""
 		this.delay = 500;
 	}
 
@@ -26,7 +26,6 @@ export class Stream {
 		clearTimeout(this.timer);
 		this.source?.close();
 		this.source = null;
-		if (this.views === "" && this.address === "") return;
 		const query = new URLSearchParams(this.views.split("\n").map(view => ["v", view]));
 		const source = new EventSource(this.address + "?" + query);
 		this.source = source;
@@ -44,6 +43,6 @@ export class Stream {
 		clearTimeout(this.timer);
 		this.source?.close();
 		this.source = null;
-		this.views = "";
+		this.views = null;
 	}
 }

@@ -1,7 +1,7 @@
 // The timeline of a job: a picture of the table of its attempts.
 
 const svgNS = "http://www.w3.org/2000/svg";
-const laneHeight = 26, axisHeight = 22, mostLanes = 64;
+const laneHeight = 26, axisHeight = 22, markHeight = 14, mostLanes = 64;
 const section = document.getElementById("timeline");
 
 function svg(name, attributes, ...children) {
@@ -116,18 +116,20 @@ class Timeline {
 		this.sync();
 	}
 
+	// now is the time of the server; in a file that is the time at which it was made.
 	get now() {
-		return Date.now() + this.ahead;
+		return document.getElementById("live") ? Date.now() + this.ahead : this.made;
 	}
 
 	// sync takes up what the page says now.
 	sync() {
 		const scale = document.getElementById("scale").dataset;
-		this.ahead = this.static ? 0 : Number(scale.now) - Date.now();
+		this.made = Number(scale.now);
+		this.ahead = this.made - Date.now();
 		this.start = Number(scale.start);
 		this.end = scale.end ? Number(scale.end) : 0;
-		this.deadline = scale.deadline ? Number(scale.deadline) : 0;
 		this.retry = scale.retry ? Number(scale.retry) : 0;
+		this.marks = [["next try", this.retry], ["deadline", Number(scale.deadline ?? 0)]].filter(([, at]) => at && (!this.end || at <= this.end));
 		const attempts = read();
 		const labels = this.byIndex ? indexes(attempts) : slots(attempts);
 		const drawn = attempts.filter(attempt => attempt.lane >= 0 && attempt.lane < mostLanes);
@@ -149,8 +151,6 @@ class Timeline {
 		this.labels = labels.join();
 		this.count = labels.length;
 		this.lanes.replaceChildren(...labels.map(text => Object.assign(document.createElement("li"), { textContent: text })));
-		const height = labels.length * laneHeight + axisHeight;
-		set(this.svg, { height: String(height) });
 	}
 
 	drawBoxes(attempts, waits) {
@@ -201,19 +201,20 @@ class Timeline {
 			const until = changes.slice(i + 1).find(other => other.is === "Resumed")?.at ?? (this.end || Infinity);
 			mark("s" + i, svg("svg", { class: "band", y: "0", height }, svg("rect", { width: "100%", height: "100%" })), { a: change.at, b: until });
 		});
-		for (const [name, at] of [["deadline", this.deadline], ["retry", this.retry]]) {
-			if (!at) continue;
-			const text = svg("text", { x: "-5", y: "12", "text-anchor": "end" });
-			text.textContent = name === "retry" ? "next try" : name;
-			mark(name, svg("svg", { class: "mark " + name, y: "0", height, overflow: "visible" },
-				svg("line", { x1: "0", x2: "0", y1: "0", y2: "100%" }), text), { a: at, b: at });
-		}
+		const below = (this.count ?? 0) * laneHeight + axisHeight;
+		this.marks.forEach(([name, at], i) => {
+			const text = svg("text", { x: "-5", y: String(below + markHeight * (i + 1) - 4), "text-anchor": "end" });
+			const line = svg("line", { y2: String(below + markHeight * (i + 1)) });
+			mark(name, Object.assign(svg("svg", { class: "mark " + name.replace(" ", "-"), overflow: "visible" }, line, text), { name }), { a: at, b: at });
+		});
+		set(this.svg, { height: String(below + markHeight * this.marks.length) });
 	}
 
 	// window is the time that is shown.
 	window() {
 		const now = this.end && !this.running ? this.last : this.now;
-		const from = this.first, to = Math.max(now, this.retry > now ? this.retry : 0, from + 50);
+		const near = this.marks.map(([, at]) => at).filter(at => at - now < now - this.first);
+		const from = this.first, to = Math.max(now, from + 50, ...near);
 		if (this.mode === "fit") return [from, to + (to - from) * 0.02];
 		if (this.mode === "follow") return [now - this.width * 0.95, now + this.width * 0.05];
 		return [this.from, this.from + this.width];
@@ -225,6 +226,11 @@ class Timeline {
 		const pixels = this.plot.clientWidth;
 		for (const box of this.boxes.values()) {
 			const { a, b } = box.times;
+			if (box.name) { // a mark that is later than what is shown stands at the end
+				set(box, { x: (100 * Math.min(share(a), 1)).toFixed(3) + "%" });
+				box.lastChild.textContent = box.name + (a > to ? " →" : "");
+				continue;
+			}
 			const end = b === Infinity ? (this.end && !this.running ? this.last : this.now) : b;
 			const wide = share(end) - share(a);
 			set(box, { x: (100 * share(a)).toFixed(3) + "%", width: Math.max(100 * wide, box.fixed ? 0 : 0.25).toFixed(3) + "%" });
