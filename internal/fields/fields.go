@@ -59,6 +59,95 @@ func Give[T any](to, from *T) {
 	})
 }
 
+// Code returns the code in a value, nil where there is none, in an order that depends on
+// nothing but the lengths of slices.
+func Code[T any](of *T) []any {
+	var code []any
+	eachCode(reflect.ValueOf(of).Elem(), func(field reflect.Value) {
+		if field.IsNil() {
+			code = append(code, nil)
+		} else {
+			code = append(code, field.Interface())
+		}
+	})
+	return code
+}
+
+// SetCode undoes Code. Without any code, all of it is made nil.
+func SetCode[T any](to *T, code []any) {
+	eachCode(reflect.ValueOf(to).Elem(), func(field reflect.Value) {
+		field.SetZero()
+		if len(code) > 0 {
+			if code[0] != nil {
+				field.Set(reflect.ValueOf(code[0]))
+			}
+			code = code[1:]
+		}
+	})
+}
+
+// eachCode looks into structs and slices.
+func eachCode(value reflect.Value, do func(reflect.Value)) {
+	switch t := value.Type(); {
+	case isCode(t):
+		do(value)
+	case !hasCode(t):
+	case t.Kind() == reflect.Struct:
+		for i := range value.NumField() {
+			eachCode(value.Field(i), do)
+		}
+	case t.Kind() == reflect.Slice:
+		for i := range value.Len() {
+			eachCode(value.Index(i), do)
+		}
+	}
+}
+
+// Clone returns a deep copy. Code is shared, and so are what interfaces hold and fields
+// that are not exported.
+func Clone[T any](of *T) T {
+	c := *of
+	detach(reflect.ValueOf(&c).Elem())
+	return c
+}
+
+// detach puts copies in the places of what a value points to.
+func detach(value reflect.Value) {
+	switch value.Kind() {
+	case reflect.Struct:
+		for i := range value.NumField() {
+			if field := value.Field(i); field.CanSet() {
+				detach(field)
+			}
+		}
+		return
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		if value.IsNil() {
+			return
+		}
+	}
+	switch t := value.Type(); t.Kind() {
+	case reflect.Pointer:
+		c := reflect.New(t.Elem())
+		c.Elem().Set(value.Elem())
+		detach(c.Elem())
+		value.Set(c)
+	case reflect.Slice:
+		c := reflect.MakeSlice(t, value.Len(), value.Len())
+		reflect.Copy(c, value)
+		for i := range c.Len() {
+			detach(c.Index(i))
+		}
+		value.Set(c)
+	case reflect.Map:
+		c := reflect.MakeMapWithSize(t, value.Len())
+		for key, element := range value.Seq2() {
+			c.SetMapIndex(key, element)
+		}
+		value.Set(c)
+	}
+}
+
 func each[T any](of *T, do func(i int, field reflect.Value)) {
 	value := reflect.ValueOf(of).Elem()
 	for i := range value.NumField() {

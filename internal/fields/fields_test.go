@@ -81,3 +81,48 @@ func TestDifference(t *testing.T) {
 		require.ErrorContains(t, Patch(new(stored), []byte(data)), want)
 	}
 }
+
+func TestCode(t *testing.T) {
+	d := declaration{Name: "a", Do: time.Second, Rules: []rule{{1, nil}, {2, yes}}}
+	code := Code(&d)
+	require.Len(t, code, 4)
+	require.Equal(t, []any{time.Second, nil, nil}, code[:3])
+	without := Clone(&d)
+	SetCode(&without, nil)
+	require.Equal(t, declaration{Name: "a", Rules: []rule{{1, nil}, {2, nil}}}, without)
+	require.NotNil(t, d.Rules[1].On, "it has rules of its own")
+	SetCode(&without, code)
+	require.Equal(t, time.Second, without.Do)
+	require.Nil(t, without.Key)
+	require.Nil(t, without.Rules[0].On)
+	require.True(t, without.Rules[1].On(nil))
+}
+
+func TestCloneSharesNothing(t *testing.T) {
+	type inner struct {
+		Numbers []int
+		Of      map[string]string
+		hidden  []int
+	}
+	type outer struct {
+		One     *inner
+		Many    []inner
+		Pointer **int
+		Nothing *inner
+		Empty   []int
+		Do      func()
+		Any     any
+	}
+	shared := []int{1}
+	fresh := func() outer {
+		return outer{One: &inner{[]int{1}, map[string]string{"a": "b"}, shared}, Many: []inner{{Numbers: []int{2}}},
+			Pointer: new(new(3)), Empty: []int{}, Any: shared}
+	}
+	original := fresh()
+	clone := Clone(&original)
+	require.Equal(t, fresh(), clone)
+	original.One.Numbers[0], original.One.Of["a"], original.Many[0].Numbers[0], **original.Pointer = 9, "x", 9, 9
+	*original.One, original.Many[0] = inner{}, inner{}
+	require.Equal(t, fresh(), clone)
+	require.Same(t, &shared[0], &clone.One.hidden[0], "what is not exported is shared")
+}
