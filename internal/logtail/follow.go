@@ -18,6 +18,24 @@ func (l *Log) Lines(tail int) []Line {
 	return c.takeLocked(l, nil, math.MaxInt)
 }
 
+// All returns an iterator over the lines of [Log.Lines], which are chosen when the loop
+// begins. When ctx is done, it yields its cause once and ends.
+func (l *Log) All(ctx context.Context, tail int) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for _, line := range l.Lines(tail) {
+			if ctx.Err() != nil {
+				break
+			}
+			if !yield(line, nil) {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			yield(Line{}, context.Cause(ctx))
+		}
+	}
+}
+
 // Follow returns an iterator over the newest lines, as by [Log.Lines], and then
 // over new ones as they are written, until l is closed or reset. When ctx is
 // done, the iterator yields its cause once and ends. The lines to begin with

@@ -4,7 +4,9 @@ package results
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,3 +259,23 @@ func latest(all []Result) []Result {
 	}
 	return kept
 }
+
+// Decode decodes the values from JSON.
+func Decode[T any](encoded []Result, job string) (iter.Seq2[int, T], error) {
+	values := make([]T, len(encoded))
+	for i, r := range encoded {
+		if err := json.Unmarshal(r.Value, &values[i]); err != nil {
+			return None[T], fmt.Errorf("batch: result %d of job %q: %w", r.Index, job, err)
+		}
+	}
+	return func(yield func(int, T) bool) {
+		for i, value := range values {
+			if !yield(encoded[i].Index, value) {
+				return
+			}
+		}
+	}, nil
+}
+
+// None is an iterator over no results.
+func None[T any](func(int, T) bool) {}
