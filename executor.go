@@ -161,17 +161,19 @@ func (a Attempt) Fence() int64 {
 }
 
 // Labels returns a copy of the labels that the job has now.
-func (a Attempt) Labels() map[string]string { return maps.Clone(a.job().Labels) }
+func (a Attempt) Labels() map[string]string {
+	if a.live.IsZero() {
+		return nil
+	}
+	return maps.Clone(sourceOf(a.live.Definition()).job.Labels)
+}
 
 // Annotations returns a copy of the annotations that the job has now.
-func (a Attempt) Annotations() map[string]string { return maps.Clone(a.job().Annotations) }
-
-// job is the spec of the attempt's job as it is now. It is not to be changed.
-func (a Attempt) job() *Job {
+func (a Attempt) Annotations() map[string]string {
 	if a.live.IsZero() {
-		return new(Job)
+		return nil
 	}
-	return &sourceOf(a.live.Definition()).spec
+	return maps.Clone(sourceOf(a.live.Definition()).job.Annotations)
 }
 
 // Input returns [Job.Input] of an attempt's job as a value of type T. It is decoded once
@@ -395,6 +397,36 @@ func (e *PanicError) Unwrap() error {
 
 // ExitCode is 2, that of a Go program that panics.
 func (e *PanicError) ExitCode() int { return exitPanic }
+
+// A mapped is the executor of a [Map].
+type mapped[T, R any] struct {
+	fn      func(context.Context, T) (R, error)
+	items   []T
+	results []R // written by keep only
+}
+
+func (m *mapped[T, R]) Execute(ctx context.Context, a Attempt) error {
+	result, err := m.fn(ctx, m.items[a.Index])
+	if err != nil {
+		return err
+	}
+	return a.live.SetResult(runner.Result{Value: result})
+}
+
+// keep is called for each item that has succeeded, one at a time. It keeps the value as
+// it is: nothing outlasts a Map, and not every R encodes as JSON.
+func (m *mapped[T, R]) keep(index int, value any) {
+	m.results[index], _ = value.(R) // a nil interface is none
+}
+
+// executeWith calls an executor. A million of them may be blocked at once, so no frame is
+// on their stacks that is not needed: a function is called without its adapter.
+func executeWith(executor Executor) func(context.Context, runner.Attempt) error {
+	if f, ok := executor.(ExecutorFunc); ok {
+		return func(ctx context.Context, a runner.Attempt) error { return f(ctx, newAttempt(a.Begun())) }
+	}
+	return func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a.Begun())) }
+}
 
 // An Iteration works through a long sequence inside an attempt, so that the next
 // attempt goes on where this one stopped: after a failure, a shutdown, a

@@ -247,19 +247,18 @@ package batch
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
-	"strconv"
+	"reflect"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/runtocompletion/batch/internal/engine"
-	"github.com/runtocompletion/batch/internal/names"
+	"github.com/runtocompletion/batch/internal/fields"
+	"github.com/runtocompletion/batch/internal/runner"
+	"github.com/runtocompletion/batch/internal/spec"
 )
 
 // A Job says what to run to completion, and how. The zero value of every
@@ -429,18 +428,22 @@ type ValidationError struct {
 }
 
 // validationError returns a [*ValidationError], or nil if nothing is wrong.
-func validationError(job string, fields []FieldError) error {
-	if len(fields) == 0 {
+func validationError(job string, errs []spec.FieldError) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	return &ValidationError{Job: job, Fields: fields}
+	e := &ValidationError{Job: job}
+	for _, err := range errs {
+		e.Fields = append(e.Fields, FieldError(err))
+	}
+	return e
 }
 
 // Error lists all fields by their names in Go, such as AttemptTimeout.
 func (e *ValidationError) Error() string {
 	texts := make([]string, len(e.Fields))
 	for i, field := range e.Fields {
-		texts[i] = field.goText()
+		texts[i] = spec.FieldError(field).GoText()
 	}
 	return fmt.Sprintf("batch: job %q is invalid: %s", e.Job, strings.Join(texts, "; "))
 }
@@ -466,594 +469,261 @@ type FieldError struct {
 
 // Error gives the path, the kind, the value and the detail in the form of
 // Kubernetes' field errors. Durations are shown as seconds, as paths say.
-func (e FieldError) Error() string {
-	value := ""
-	if e.Value != nil {
-		value = valueText(e.Value)
-	}
-	return e.text(e.Field, value, e.Detail)
-}
-
-// goText is Error for who has written the job in Go.
-func (e FieldError) goText() string {
-	value := ""
-	if d, ok := e.Value.(time.Duration); ok {
-		value = d.String()
-	} else if e.Value != nil {
-		value = valueText(e.Value)
-	}
-	return e.text(names.GoField(e.Field), value, names.GoDetail(e.Field, e.Detail))
-}
-
-func (e FieldError) text(field, value, detail string) string {
-	text := field + ": " + cmp.Or(kindTexts[e.Kind], e.Kind)
-	for _, part := range []string{value, detail} {
-		if part != "" {
-			text += ": " + part
-		}
-	}
-	return text
-}
-
-func valueText(value any) string {
-	switch v := value.(type) {
-	case rawJSON:
-		return string(v)
-	case string:
-		return strconv.Quote(v)
-	case time.Duration:
-		return strconv.FormatFloat(v.Seconds(), 'f', -1, 64)
-	}
-	return fmt.Sprint(value)
-}
-
-var kindTexts = map[string]string{
-	"Required":     "Required value",
-	"Invalid":      "Invalid value",
-	"NotSupported": "Unsupported value",
-	"TooLong":      "Too long",
-	"TooMany":      "Too many",
-	"Duplicate":    "Duplicate value",
-}
-
-// clone returns a deep copy of j, which shares only functions and the executor.
-func (j *Job) clone() Job {
-	c := *j
-	c.Labels = maps.Clone(j.Labels)
-	c.Annotations = maps.Clone(j.Annotations)
-	for _, p := range []**int{
-		&c.Completions, &c.Parallelism, &c.BackoffLimit, &c.BackoffLimitPerIndex,
-		&c.MaxFailedIndexes, &c.History, &c.LogLimit, &c.CheckpointLimit, &c.ResultLimit,
-	} {
-		*p = copyOf(*p)
-	}
-	for _, p := range []**time.Duration{
-		&c.ActiveDeadline, &c.AttemptTimeout, &c.TerminationGracePeriod, &c.TTLAfterFinished,
-	} {
-		*p = copyOf(*p)
-	}
-	c.FailurePolicy = cloneFailureRules(j.FailurePolicy)
-	c.SuccessPolicy = cloneSuccessRules(j.SuccessPolicy)
-	c.ManagedBy = copyOf(j.ManagedBy)
-	if input, ok := j.Input.(json.RawMessage); ok {
-		c.Input = json.RawMessage(bytes.Clone(input))
-	}
-	c.After, c.Limits = slices.Clone(j.After), slices.Clone(j.Limits)
-	return c
-}
-
-// The defaults that are numbers.
-const (
-	defaultBackoffLimit = 6
-	noBackoffLimit      = math.MaxInt32 // as in Kubernetes
-	defaultGracePeriod  = 30 * time.Second
-	defaultHistory      = 1000
-	defaultLogLimit     = 64 << 10
-	defaultCheckpoint   = 1 << 20
-	defaultResult       = 64 << 10
-)
-
-// withDefaults returns a copy of j that shares nothing with it (see clone) and
-// has its defaults resolved. What is nil then stays off: no completions (a work
-// queue), no such limit, no such policy. Backoff and RestartBackoff stay nil,
-// too: the engine knows Kubernetes' own delays without a backoff.BackOff.
-func (j *Job) withDefaults() Job {
-	d := j.clone()
-	if d.Completions == nil && d.Parallelism == nil { // without Completions alone, a work queue
-		d.Completions = new(1)
-	}
-	d.Parallelism = orDefault(d.Parallelism, 1)
-	d.CompletionMode = cmp.Or(d.CompletionMode, NonIndexed)
-	d.RestartPolicy = cmp.Or(d.RestartPolicy, RestartNever)
-	d.ContainerName = cmp.Or(d.ContainerName, "main")
-	if d.BackoffLimitPerIndex != nil {
-		d.BackoffLimit = orDefault(d.BackoffLimit, noBackoffLimit)
-	}
-	d.BackoffLimit = orDefault(d.BackoffLimit, defaultBackoffLimit)
-	d.TerminationGracePeriod = orDefault(d.TerminationGracePeriod, defaultGracePeriod)
-	if d.FailurePolicy != nil {
-		setStatuses(d.FailurePolicy)
-		d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceFailed)
-	}
-	d.ReplacementPolicy = cmp.Or(d.ReplacementPolicy, ReplaceTerminatingOrFailed)
-	d.History = orDefault(d.History, defaultHistory)
-	d.LogLimit = orDefault(d.LogLimit, defaultLogLimit)
-	d.Input = encodeInput(d.Input)
-	d.CheckpointLimit = orDefault(d.CheckpointLimit, defaultCheckpoint)
-	d.ResultLimit = orDefault(d.ResultLimit, defaultResult)
-	return d
-}
+func (e FieldError) Error() string { return spec.FieldError(e).Error() }
 
 // Validate returns what [Controller.Create] would find wrong with j, as a
 // [*ValidationError], or nil. Extensions that create jobs later, from a template,
 // report with it at once what is wrong with that.
 func (j *Job) Validate() error {
 	d := j.withDefaults()
-	return validationError(d.Name, d.validate())
+	return validationError(d.Name, d.spec().Validate())
 }
 
-// validate returns everything that is wrong with j, whose defaults are
-// resolved: metadata first, then what Kubernetes has in the spec, in the order
-// of the API server, then what it lacks.
-func (j *Job) validate() []FieldError {
-	return slices.Concat(
-		j.checkName(),
-		j.checkLabels(),
-		j.checkNumbers(),
-		j.checkManagedBy(),
-		j.checkIndexing(),
-		j.checkFailurePolicy(),
-		j.checkSuccessPolicy(),
-		j.checkReplacementPolicy(),
-		j.checkTemplate(),
-		checkExecutor(j.Executor),
-		checkInput(j.Input),
-		nonNegative("spec.progressDeadlineSeconds", &j.ProgressDeadline),
-		j.checkAfter(),
-		j.checkSharing(),
-		nonNegative("spec.history", j.History),
-		nonNegative("spec.logLimit", j.LogLimit),
-		nonNegative("spec.checkpointLimit", j.CheckpointLimit),
-		nonNegative("spec.resultLimit", j.ResultLimit),
-	)
+// spec returns what is declared, as plain data that is shared with j.
+func (j *Job) spec() *spec.Job {
+	return &spec.Job{
+		Name: j.Name, Labels: j.Labels, Annotations: j.Annotations, ContainerName: j.ContainerName, Input: j.Input,
+		Completions: j.Completions, Parallelism: j.Parallelism,
+		CompletionMode: j.CompletionMode, RestartPolicy: j.RestartPolicy,
+		BackoffLimit: j.BackoffLimit, BackoffLimitPerIndex: j.BackoffLimitPerIndex, MaxFailedIndexes: j.MaxFailedIndexes,
+		ActiveDeadline: j.ActiveDeadline, AttemptTimeout: j.AttemptTimeout, ProgressDeadline: j.ProgressDeadline,
+		TerminationGracePeriod: j.TerminationGracePeriod, TTLAfterFinished: j.TTLAfterFinished,
+		Suspend: j.Suspend, ReplacementPolicy: j.ReplacementPolicy, ManagedBy: j.ManagedBy,
+		FailurePolicy: failureRules(j.FailurePolicy), SuccessPolicy: successRules(j.SuccessPolicy),
+		After: j.After, Limits: j.Limits, Priority: j.Priority,
+		History: j.History, LogLimit: j.LogLimit, CheckpointLimit: j.CheckpointLimit, ResultLimit: j.ResultLimit,
+		ExecutorErrors: checkExecutor(j.Executor),
+	}
 }
 
-func (j *Job) checkName() []FieldError {
-	errs := invalidEach("metadata.name", j.Name, names.Subdomain(j.Name))
-	if j.Name == "" {
-		errs = []FieldError{required("metadata.name", "name or generateName is required")}
-	}
-	if n := j.Completions; j.CompletionMode == Indexed && n != nil && *n > 0 {
-		// The host name of the last index must be a DNS label.
-		last := fmt.Sprintf("%s-%d", j.Name, *n-1)
-		if names.Label(last) != nil {
-			errs = append(errs, invalid("metadata.name", j.Name,
-				"will not able to create pod with invalid DNS label: "+last))
-		}
-	}
-	// The name is the value of a label of every attempt.
-	return append(errs, invalidEach("spec.template.labels", j.Name, names.LabelValue(j.Name))...)
+// withDefaults returns a copy of j that shares nothing with it (see clone) and has its
+// defaults resolved. Backoff and RestartBackoff stay nil: the engine knows Kubernetes'
+// own delays without a backoff.BackOff.
+func (j *Job) withDefaults() Job {
+	d := j.clone()
+	setStatuses(d.FailurePolicy)
+	s := d.spec()
+	s.SetDefaults()
+	d.ContainerName, d.Input, d.Completions, d.Parallelism = s.ContainerName, s.Input, s.Completions, s.Parallelism
+	d.CompletionMode, d.RestartPolicy, d.ReplacementPolicy = s.CompletionMode, s.RestartPolicy, s.ReplacementPolicy
+	d.BackoffLimit, d.TerminationGracePeriod = s.BackoffLimit, s.TerminationGracePeriod
+	d.History, d.LogLimit, d.CheckpointLimit, d.ResultLimit = s.History, s.LogLimit, s.CheckpointLimit, s.ResultLimit
+	return d
 }
 
-func (j *Job) checkLabels() []FieldError {
-	var errs []FieldError
-	for _, key := range slices.Sorted(maps.Keys(j.Labels)) {
-		value := j.Labels[key]
-		errs = append(errs, invalidEach("metadata.labels", key, names.Qualified(key))...)
-		errs = append(errs, invalidEach("metadata.labels", value, names.LabelValue(value))...)
+// clone returns a deep copy of j, which shares only functions and the executor.
+func (j *Job) clone() Job {
+	c := fields.Clone(j)
+	if input, ok := j.Input.(json.RawMessage); ok {
+		c.Input = json.RawMessage(bytes.Clone(input))
 	}
-	for _, key := range slices.Sorted(maps.Keys(j.Annotations)) {
-		wrong := names.Qualified(strings.ToLower(key)) // their case is free
-		errs = append(errs, invalidEach("metadata.annotations", key, wrong)...)
-		if value := j.Annotations[key]; !utf8.ValidString(value) {
-			errs = append(errs, invalid("metadata.annotations", value, "must be valid UTF-8"))
-		}
-	}
-	return errs
-}
-
-func (j *Job) checkNumbers() []FieldError {
-	errs := slices.Concat(
-		nonNegative("spec.parallelism", j.Parallelism),
-		nonNegative("spec.completions", j.Completions),
-		nonNegative("spec.activeDeadlineSeconds", j.ActiveDeadline),
-		nonNegative("spec.backoffLimit", j.BackoffLimit),
-		nonNegative("spec.ttlSecondsAfterFinished", j.TTLAfterFinished),
-		nonNegative("spec.backoffLimitPerIndex", j.BackoffLimitPerIndex),
-		nonNegative("spec.maxFailedIndexes", j.MaxFailedIndexes),
-	)
-	if j.MaxFailedIndexes != nil && j.BackoffLimitPerIndex == nil {
-		errs = append(errs, required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
-	}
-	return errs
-}
-
-// checkAfter wants names of other jobs, each once.
-func (j *Job) checkAfter() []FieldError {
-	var errs []FieldError
-	for i, name := range j.After {
-		path := fmt.Sprintf("spec.after[%d]", i)
-		errs = append(errs, invalidEach(path, name, names.Subdomain(name))...)
-		errs = append(errs, invalidEach(path, name, names.LabelValue(name))...)
-		switch {
-		case name == j.Name:
-			errs = append(errs, invalid(path, name, "a job cannot start after itself"))
-		case slices.Contains(j.After[:i], name):
-			errs = append(errs, FieldError{Field: path, Kind: "Duplicate", Value: name})
-		}
-	}
-	return errs
-}
-
-// checkSharing looks at what the job shares with others, but for whether that exists.
-func (j *Job) checkSharing() []FieldError {
-	var errs []FieldError
-	for i, name := range j.Limits {
-		path := fmt.Sprintf("spec.limits[%d]", i)
-		errs = append(errs, invalidEach(path, name, names.Subdomain(name))...)
-		if slices.Contains(j.Limits[:i], name) {
-			errs = append(errs, FieldError{Field: path, Kind: "Duplicate", Value: name})
-		}
-	}
-	const most = 1000
-	if j.Priority < -most || j.Priority > most {
-		errs = append(errs, invalid("spec.priority", j.Priority, "must be between -1000 and 1000, inclusive"))
-	}
-	return errs
-}
-
-// checkManagedBy wants a domain-prefixed path.
-func (j *Job) checkManagedBy() []FieldError {
-	const path = "spec.managedBy"
-	switch {
-	case j.ManagedBy == nil:
-		return nil
-	case *j.ManagedBy == "":
-		return []FieldError{required(path, "")}
-	}
-	host, rest, _ := strings.Cut(*j.ManagedBy, "/")
-	if host == "" || rest == "" {
-		return []FieldError{invalid(path, *j.ManagedBy, `must be a domain-prefixed path (such as "acme.io/foo")`)}
-	}
-	return append(invalidEach(path, host, names.Subdomain(host)), invalidEach(path, rest, names.Path(rest))...)
-}
-
-func (j *Job) checkIndexing() []FieldError {
-	const needsIndexes = "requires indexed completion mode"
-	var errs []FieldError
-	switch j.CompletionMode {
-	case Indexed:
-		if j.Completions == nil {
-			errs = append(errs, required("spec.completions", "when completion mode is Indexed"))
-		} else if j.MaxFailedIndexes != nil && *j.MaxFailedIndexes > *j.Completions {
-			errs = append(
-				errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, "must be less than or equal to completions"),
-			)
-		}
-	case NonIndexed:
-		if j.BackoffLimitPerIndex != nil {
-			errs = append(errs, invalid("spec.backoffLimitPerIndex", *j.BackoffLimitPerIndex, needsIndexes))
-		}
-		if j.MaxFailedIndexes != nil {
-			errs = append(errs, invalid("spec.maxFailedIndexes", *j.MaxFailedIndexes, needsIndexes))
-		}
-	}
-	return append(errs, oneOf("spec.completionMode", j.CompletionMode, NonIndexed, Indexed)...)
-}
-
-func (j *Job) checkReplacementPolicy() []FieldError {
-	const path = "spec.podReplacementPolicy"
-	if j.FailurePolicy != nil {
-		return oneOf(path, j.ReplacementPolicy, ReplaceFailed)
-	}
-	return oneOf(path, j.ReplacementPolicy, ReplaceFailed, ReplaceTerminatingOrFailed)
-}
-
-func (j *Job) checkTemplate() []FieldError {
-	errs := invalidEach("spec.template.spec.containers[0].name", j.ContainerName, names.Label(j.ContainerName))
-	if j.AttemptTimeout != nil && *j.AttemptTimeout <= 0 {
-		errs = append(errs, invalid("spec.template.spec.activeDeadlineSeconds", *j.AttemptTimeout,
-			"must be between 1 and 2147483647, inclusive"))
-	}
-	errs = append(errs, nonNegative("spec.template.spec.terminationGracePeriodSeconds", j.TerminationGracePeriod)...)
-	return append(errs, j.checkRestartPolicy()...)
-}
-
-func (j *Job) checkRestartPolicy() []FieldError {
-	const path = "spec.template.spec.restartPolicy"
-	switch {
-	case j.RestartPolicy == "Always": // what a pod without a restart policy has
-		return []FieldError{required(path, `valid values: "OnFailure", "Never"`)}
-	case j.RestartPolicy == RestartOnFailure && j.FailurePolicy != nil:
-		return []FieldError{invalid(path, j.RestartPolicy, `only "Never" is supported when podFailurePolicy is specified`)}
-	}
-	return oneOf(path, j.RestartPolicy, RestartOnFailure, RestartNever)
+	return c
 }
 
 // checkExecutor finds executors that cannot run: none at all, a nil function, a
 // command without a program.
-func checkExecutor(e Executor) []FieldError {
+func checkExecutor(e Executor) []spec.FieldError {
 	const path = "spec.executor"
 	switch e := e.(type) {
 	case nil:
-		return []FieldError{required(path, "a job needs something to run")}
+		return []spec.FieldError{spec.Required(path, "a job needs something to run")}
 	case ExecutorFunc:
 		if e == nil {
-			return []FieldError{required(path, "the function is nil")}
+			return []spec.FieldError{spec.Required(path, "the function is nil")}
 		}
 	case Command:
-		return e.check(path)
+		return spec.CheckCommand(e.Args, e.Env)
 	case *Command:
 		if e == nil {
 			e = &Command{}
 		}
-		return e.check(path)
+		return spec.CheckCommand(e.Args, e.Env)
 	}
 	return nil
 }
 
-// check returns what is wrong with a command before it runs.
-func (c *Command) check(path string) []FieldError {
-	var errs []FieldError
-	if len(c.Args) == 0 || c.Args[0] == "" {
-		errs = append(errs, required(path, "Args of a Command must name a program"))
+// A source is what a definition was made of.
+type source struct {
+	job Job // with its defaults
+	// declared is what Create or Apply was given last, with its defaults; nil if that is
+	// job, as it is for most jobs.
+	declared *Job
+	around   *Executor // what runs in the place of the executor; nil if it is that itself
+}
+
+func sourceOf(d *runner.Definition) *source { return d.Source.(*source) }
+
+// shown is a copy of the job without stand-ins, which users do not see.
+func (s *source) shown() Job {
+	job := s.job.clone()
+	if isUndeclared(job.Executor) {
+		job.undeclare()
 	}
-	for i, entry := range c.Env {
-		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" || strings.ContainsRune(entry, 0) {
-			errs = append(
-				errs, invalid(fmt.Sprintf("%s.env[%d]", path, i), entry, `must have the form "NAME=value", without a zero byte`),
-			)
+	return job
+}
+
+// engineSpec is what was declared as the engine wants it.
+func (s *source) engineSpec(data *spec.Job, holdsPending bool) engine.Spec {
+	e := data.Engine()
+	constant, fixed := s.job.Backoff.(spec.ConstantBackoff)
+	e.Delay, e.FixedDelay, e.CustomDelay = constant.Delay, fixed, s.job.Backoff != nil && !fixed
+	e.CustomRestartDelay, e.HoldsPending = s.job.RestartBackoff != nil, holdsPending
+	return e
+}
+
+func (s *source) declaration() *Job {
+	if s.declared == nil {
+		return &s.job
+	}
+	return s.declared
+}
+
+// apply returns live with the changes that were made to its declaration since
+// before: what was changed by an update stays, as with kubectl apply. Functions are
+// always the declared ones.
+func (j *Job) apply(live, before *Job) Job {
+	merged := live.clone()
+	fields.Merge(&merged, j, before)
+	return merged.clone()
+}
+
+// sameAs reports whether two specs of one job are the same. Functions are not compared.
+func (j *Job) sameAs(old *Job) bool {
+	a, b := *j, *old
+	for _, data := range []*Job{&a, &b} {
+		data.Labels, data.Annotations = nil, nil // metadata
+		fields.Drop(data)                        // the failure policy is immutable
+	}
+	return spec.SameBackoff(j.Backoff, old.Backoff) && spec.SameBackoff(j.RestartBackoff, old.RestartBackoff) &&
+		reflect.DeepEqual(a, b)
+}
+
+// storedDefaults is what a stored job has where nothing is said. It belongs to the format
+// of stores: another default of a field does not change it.
+func storedDefaults() Job {
+	return Job{CompletionMode: NonIndexed, RestartPolicy: RestartNever, ContainerName: "main",
+		Completions: new(1), Parallelism: new(1), BackoffLimit: new(6), TerminationGracePeriod: new(30 * time.Second),
+		ReplacementPolicy: ReplaceTerminatingOrFailed,
+		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20), ResultLimit: new(64 << 10)}
+}
+
+// encode returns what is stored. It calls no user code: whether the executor holds
+// Pending was asked before.
+func (s *source) encode(generation int64, pending bool) []byte {
+	job, declared, defaults := s.job, *s.declaration(), storedDefaults()
+	job.Input, declared.Input = nil, nil // it has a record of its own
+	code := spec.Code{HoldsPending: pending,
+		Backoff: spec.StoreBackoff(job.Backoff), RestartBackoff: spec.StoreBackoff(job.RestartBackoff)}
+	for i, rule := range job.FailurePolicy {
+		if rule.OnError != nil {
+			code.ErrorRules = append(code.ErrorRules, i)
 		}
 	}
-	return errs
+	return spec.Encode(&job, &declared, &defaults, generation, code)
 }
 
-// validateUpdate returns everything that is wrong with j as a change of old: what is
-// wrong with j itself, and what may not change. Both have their defaults resolved. Of
-// the template, nothing that a Job has may change while it is suspended.
-func (j *Job) validateUpdate(old *Job) []FieldError {
-	return slices.Concat(
-		j.validate(),
-		immutable("metadata.name", j.Name == old.Name, j.Name),
-		j.checkCompletionsUpdate(old),
-		immutable("spec.template", j.sameTemplate(old), someObject),
-		immutable("spec.completionMode", j.CompletionMode == old.CompletionMode, j.CompletionMode),
-		immutable(
-			"spec.podFailurePolicy", sameFailureRules(j.FailurePolicy, old.FailurePolicy), objectOrNull(j.FailurePolicy),
-		),
-		immutable(
-			"spec.backoffLimitPerIndex", equal(j.BackoffLimitPerIndex, old.BackoffLimitPerIndex),
-			valueOrNull(j.BackoffLimitPerIndex),
-		),
-		immutable("spec.managedBy", equal(j.ManagedBy, old.ManagedBy), valueOrNull(j.ManagedBy)),
-		immutable("spec.after", slices.Equal(j.After, old.After), rawJSON(fmt.Sprintf("%q", j.After))),
-		immutable("spec.limits", slices.Equal(j.Limits, old.Limits), rawJSON(fmt.Sprintf("%q", j.Limits))),
-		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
-		j.checkInputUpdate(old),
-	)
-}
-
-// largestInput is in bytes.
-const largestInput = 1 << 20
-
-// An unencodable input is one that does not encode as JSON.
-type unencodable struct {
-	value any
-	err   error
-}
-
-// encodeInput returns an input as JSON, nil as it is, or an unencodable one.
-func encodeInput(value any) any {
-	switch value.(type) {
-	case nil, unencodable:
-		return value
-	}
-	data, err := json.Marshal(value)
+// decode undoes encode. Without functions, stand-ins take their places.
+func decode(definition, input []byte, f *functions) (*source, *spec.Stored, error) {
+	s := &source{job: storedDefaults()}
+	stored, err := spec.Decode(definition, &s.job)
 	if err != nil {
-		return unencodable{value, err}
+		return nil, nil, err
 	}
-	return json.RawMessage(data)
+	if input != nil {
+		s.job.Input = json.RawMessage(input)
+	}
+	if f == nil {
+		err = s.job.standIn(stored.Code)
+	} else {
+		s.around = f.around
+		fields.SetCode(&s.job, f.code)
+	}
+	if err == nil {
+		s.declared, err = spec.Declared(&stored, &s.job)
+	}
+	return s, &stored, err
 }
 
-// inputBytes is an input that encodeInput has returned; nil if there is none.
-func (j *Job) inputBytes() []byte {
-	data, _ := j.Input.(json.RawMessage)
-	return data
+// functions are what stays in memory of a job that has finished.
+type functions struct {
+	code   []any
+	around *Executor
 }
 
-func checkInput(input any) []FieldError {
-	const path = "spec.input"
-	switch input := input.(type) {
-	case unencodable:
-		return []FieldError{invalid(path, fmt.Sprintf("%T", input.value), input.err.Error())}
-	case json.RawMessage:
-		if len(input) > largestInput {
-			return []FieldError{{Field: path, Kind: "TooLong", Value: rawJSON(fmt.Sprintf("%d bytes", len(input))),
-				Detail: fmt.Sprintf("may not be more than %d bytes of JSON", largestInput)}}
+// functionsOf returns those of a source; nil if there are only stand-ins.
+func functionsOf(of any) any {
+	s := of.(*source)
+	if isUndeclared(s.job.Executor) {
+		return nil
+	}
+	return &functions{fields.Code(&s.job), s.around}
+}
+
+// withFunctionsOf is j, which has finished, with the functions of its new declaration.
+func (j *Job) withFunctionsOf(declared *Job) Job {
+	merged := j.clone()
+	fields.Give(&merged, declared)
+	merged.Input = j.Input // it does not change, and may be large: one is enough
+	if spec.SameFailureRules(failureRules(declared.FailurePolicy), failureRules(j.FailurePolicy)) {
+		merged.FailurePolicy = fields.Clone(declared).FailurePolicy
+	}
+	return merged
+}
+
+// An undeclared executor stands in for one that has not been declared yet.
+type undeclared struct{ pending bool }
+
+func (undeclared) Execute(context.Context, Attempt) error {
+	return errors.New("batch: executor not declared") // it is never called
+}
+
+func (u undeclared) HoldsPending() bool { return u.pending }
+
+func isUndeclared(e Executor) bool {
+	_, ok := e.(undeclared)
+	return ok
+}
+
+func undeclaredRule(error) bool { return false }
+
+// standIn gives j, which was stored, stand-ins for its functions.
+func (j *Job) standIn(code spec.Code) error {
+	j.Executor = undeclared{code.HoldsPending}
+	j.Backoff, j.RestartBackoff = code.Backoff.Load(), code.RestartBackoff.Load()
+	for _, i := range code.ErrorRules {
+		if i < 0 || i >= len(j.FailurePolicy) {
+			return fmt.Errorf("no failure rule %d", i)
 		}
+		j.FailurePolicy[i].OnError = undeclaredRule
 	}
 	return nil
 }
 
-// checkInputUpdate wants the input to stay. Inputs may be large: they are told apart by
-// their sizes and digests.
-func (j *Job) checkInputUpdate(old *Job) []FieldError {
-	now, was := j.inputBytes(), old.inputBytes()
-	if _, bad := j.Input.(unencodable); bad || bytes.Equal(now, was) {
-		return nil
+// undeclare takes the stand-ins out, which users do not see.
+func (j *Job) undeclare() {
+	j.Executor = nil
+	for _, b := range []*Backoff{&j.Backoff, &j.RestartBackoff} {
+		if spec.IsFunction(*b) {
+			*b = nil
+		}
 	}
-	return []FieldError{invalid("spec.input", rawJSON(digest(now)), "field is immutable: the job has "+digest(was))}
-}
-
-func digest(input []byte) string {
-	if input == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%d bytes with SHA-256 %.8x", len(input), sha256.Sum256(input))
-}
-
-func (j *Job) checkCompletionsUpdate(old *Job) []FieldError {
-	const path = "spec.completions"
-	same := equal(j.Completions, old.Completions)
-	if j.CompletionMode != Indexed {
-		return immutable(path, same, valueOrNull(j.Completions))
-	}
-	// Without completions an Indexed job is invalid already.
-	if same || j.Completions == nil || *j.Completions == *j.Parallelism {
-		return nil
-	}
-	return []FieldError{invalid(path, *j.Completions, "can only be modified in tandem with spec.parallelism")}
-}
-
-func (j *Job) sameTemplate(old *Job) bool {
-	return j.RestartPolicy == old.RestartPolicy &&
-		j.ContainerName == old.ContainerName &&
-		equal(j.AttemptTimeout, old.AttemptTimeout) &&
-		j.ProgressDeadline == old.ProgressDeadline &&
-		equal(j.TerminationGracePeriod, old.TerminationGracePeriod)
-}
-
-// rawJSON is a value that a [FieldError] shows as it is.
-type rawJSON string
-
-const (
-	someObject rawJSON = "{...}"
-	null       rawJSON = "null"
-)
-
-func valueOrNull[T any](p *T) any {
-	if p == nil {
-		return null
-	}
-	return *p
-}
-
-func objectOrNull[T any](p []T) any {
-	if p == nil {
-		return null
-	}
-	return someObject
-}
-
-func required(path, detail string) FieldError {
-	return FieldError{Field: path, Kind: "Required", Detail: detail}
-}
-
-func invalid(path string, value any, detail string) FieldError {
-	return FieldError{Field: path, Kind: "Invalid", Value: value, Detail: detail}
-}
-
-// invalidEach returns an error for each text of a check of package names.
-func invalidEach(path, value string, texts []string) []FieldError {
-	var errs []FieldError
-	for _, text := range texts {
-		errs = append(errs, invalid(path, value, text))
-	}
-	return errs
-}
-
-func nonNegative[T int | time.Duration](path string, value *T) []FieldError {
-	if value == nil || *value >= 0 {
-		return nil
-	}
-	return []FieldError{invalid(path, *value, "must be greater than or equal to 0")}
-}
-
-// oneOf wants one of the known values of an enumeration.
-func oneOf[T ~string](path string, value T, known ...T) []FieldError {
-	switch {
-	case slices.Contains(known, value):
-		return nil
-	case value == "":
-		return []FieldError{required(path, fmt.Sprintf("valid values: %q", known))}
-	}
-	quoted := make([]string, len(known))
-	for i, k := range known {
-		quoted[i] = strconv.Quote(string(k))
-	}
-	return []FieldError{{
-		Field: path, Kind: "NotSupported", Value: string(value),
-		Detail: "supported values: " + strings.Join(quoted, ", "),
-	}}
-}
-
-func immutable(path string, same bool, value any) []FieldError {
-	if same {
-		return nil
-	}
-	return []FieldError{invalid(path, value, "field is immutable")}
-}
-
-func copyOf[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	return new(*p)
-}
-
-func orDefault[T any](p *T, value T) *T {
-	if p == nil {
-		return new(value)
-	}
-	return p
-}
-
-// equal reports whether both are nil, or both point to the same value.
-func equal[T comparable](a, b *T) bool {
-	return a == b || a != nil && b != nil && *a == *b
-}
-
-// engineSpec is j, with its defaults, as the engine wants it. What the
-// controller decides is left out.
-func (j *Job) engineSpec(holdsPending bool) engine.Spec {
-	delay, fixed := constantDelay(j.Backoff)
-	return engine.Spec{
-		Indexed:              j.CompletionMode == Indexed,
-		Completions:          valueOr(j.Completions, engine.None),
-		Parallelism:          *j.Parallelism,
-		OnFailure:            j.RestartPolicy == RestartOnFailure,
-		BackoffLimit:         *j.BackoffLimit,
-		BackoffLimitPerIndex: valueOr(j.BackoffLimitPerIndex, engine.None),
-		MaxFailedIndexes:     valueOr(j.MaxFailedIndexes, engine.None),
-		ActiveDeadline:       valueOr(j.ActiveDeadline, engine.None),
-		AttemptTimeout:       valueOr(j.AttemptTimeout, engine.None),
-		ProgressDeadline:     j.ProgressDeadline,
-		Grace:                *j.TerminationGracePeriod,
-		TTL:                  valueOr(j.TTLAfterFinished, engine.None),
-		Suspend:              j.Suspend,
-		ReplaceFailed:        j.ReplacementPolicy == ReplaceFailed,
-		FailureRules:         engineFailureRules(j.FailurePolicy),
-		SuccessRules:         engineSuccessRules(j.SuccessPolicy),
-		Unmanaged:            j.otherManager() != "",
-		HoldsPending:         holdsPending,
-		CustomDelay:          j.Backoff != nil && !fixed,
-		FixedDelay:           fixed,
-		Delay:                delay,
-		CustomRestartDelay:   j.RestartBackoff != nil,
-		History:              *j.History,
-		Container:            j.ContainerName,
+	for i := range j.FailurePolicy {
+		j.FailurePolicy[i].OnError = nil
 	}
 }
 
-// thisController is the value of ManagedBy that means this controller.
-const thisController = "kubernetes.io/job-controller"
-
-// otherManager is the controller that has the job; empty if it is this one.
-func (j *Job) otherManager() string {
-	if j.ManagedBy == nil || *j.ManagedBy == thisController {
-		return ""
+// redeclare gives j, as it was changed, the stand-ins back that old has.
+func (j *Job) redeclare(old *Job) {
+	j.Executor = old.Executor
+	j.Backoff, j.RestartBackoff = cmp.Or(j.Backoff, old.Backoff), cmp.Or(j.RestartBackoff, old.RestartBackoff)
+	for i := range min(len(j.FailurePolicy), len(old.FailurePolicy)) {
+		if rule := &j.FailurePolicy[i]; rule.OnError == nil {
+			rule.OnError = old.FailurePolicy[i].OnError
+		}
 	}
-	return *j.ManagedBy
 }
 
 func holdsPending(e Executor) bool {
 	p, ok := e.(PendingExecutor)
 	return ok && p.HoldsPending()
-}
-
-func valueOr[T any](p *T, unset T) T {
-	if p == nil {
-		return unset
-	}
-	return *p
 }

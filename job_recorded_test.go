@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runtocompletion/batch/internal/spec"
 	"github.com/stretchr/testify/require"
 )
 
@@ -68,9 +69,9 @@ type recordedSpec struct {
 }
 
 // job reads a spec, strictly: what a Job lacks is an error.
-func (c *recordedCase) job(spec json.RawMessage) (*Job, error) {
+func (c *recordedCase) job(manifest json.RawMessage) (*Job, error) {
 	var s recordedSpec
-	decoder := json.NewDecoder(bytes.NewReader(spec))
+	decoder := json.NewDecoder(bytes.NewReader(manifest))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&s); err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (s *recordedSpec) setSuccessPolicy(job *Job) error {
 		if text := r.SucceededIndexes; text != nil {
 			set, err := ParseIndexSet(*text)
 			if err != nil {
-				return invalid(fmt.Sprintf("spec.successPolicy.rules[%d].succeededIndexes", i), *text,
+				return spec.Invalid(fmt.Sprintf("spec.successPolicy.rules[%d].succeededIndexes", i), *text,
 					"error parsing succeededIndexes: "+errors.Unwrap(err).Error())
 			}
 			rule.SucceededIndexes = &set
@@ -150,14 +151,14 @@ type answer struct {
 // recorded is what the API server said.
 func (c *recordedCase) recorded() answer {
 	if c.Outcome.Accepted {
-		spec := bytes.Replace(c.Outcome.Defaulted, []byte(`"manualSelector":false,`), nil, 1)
-		job, err := c.job(spec)
+		manifest := bytes.Replace(c.Outcome.Defaulted, []byte(`"manualSelector":false,`), nil, 1)
+		job, err := c.job(manifest)
 		if err != nil {
 			return answer{errs: []string{"accepted"}}
 		}
-		job.ContainerName, job.TerminationGracePeriod = "main", new(defaultGracePeriod)
-		job.History, job.LogLimit = new(defaultHistory), new(defaultLogLimit)
-		job.CheckpointLimit, job.ResultLimit = new(defaultCheckpoint), new(defaultResult)
+		job.ContainerName, job.TerminationGracePeriod = "main", new(30*time.Second)
+		job.History, job.LogLimit = new(1000), new(64<<10)
+		job.CheckpointLimit, job.ResultLimit = new(1<<20), new(64<<10)
 		return answer{job: *job}
 	}
 	var texts []string
@@ -172,7 +173,7 @@ func (c *recordedCase) recorded() answer {
 // ours is what we say.
 func (c *recordedCase) ours() answer {
 	job, err := c.job(c.Scenario.Spec)
-	if refused, ok := errors.AsType[FieldError](err); ok {
+	if refused, ok := errors.AsType[spec.FieldError](err); ok {
 		return answer{errs: []string{fmt.Sprintf("%s %s", refused.Kind, refused)}}
 	}
 	if err != nil {
@@ -180,7 +181,7 @@ func (c *recordedCase) ours() answer {
 	}
 	defaulted := job.withDefaults()
 	var texts []string
-	for _, err := range defaulted.validate() {
+	for _, err := range defaulted.spec().Validate() {
 		texts = append(texts, fmt.Sprintf("%s %s", err.Kind, err))
 	}
 	if texts == nil {

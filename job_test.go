@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/runner"
+	"github.com/runtocompletion/batch/internal/spec"
 )
 
 // A job that wakes has the executor that it was given, and runs inside of what Wrap has
@@ -29,14 +32,14 @@ func TestWrapIsKeptAtRest(t *testing.T) {
 			return nil
 		})
 	}}
-	c.runners.Begin(runner.New(c.runnerOptions(t.Context(), Options{}, false)))
+	c.runners.Begin(runner.New(c.runnerOptions(t.Context(), Options{})))
 	job := good().withDefaults()
 	def := c.define(job, nil)
 	for range 2 {
-		saved, err := c.decode(def.Encode(1), nil, functionsOf(def.Source))
+		saved, err := c.load(def.Encode(1), nil, functionsOf(def.Source))
 		require.NoError(t, err)
 		def = saved.Definition
-		require.Equal(t, nothing{}, sourceOf(def).spec.Executor)
+		require.Equal(t, nothing{}, sourceOf(def).job.Executor)
 		_, err = Run(t.Context(), Job{Name: "other", Executor: ExecutorFunc(func(ctx context.Context, a Attempt) error {
 			return def.Execute(ctx, a.live)
 		})})
@@ -64,7 +67,7 @@ func good(changes ...func(*Job)) *Job {
 func indexed(j *Job) { j.CompletionMode, j.Completions = Indexed, new(5) }
 
 // lines formats errors, one a line.
-func lines(errs []FieldError) []string {
+func lines(errs []spec.FieldError) []string {
 	var texts []string
 	for _, err := range errs {
 		texts = append(texts, err.Error())
@@ -194,6 +197,33 @@ func TestCloneSharesNothing(t *testing.T) {
 	rules[0], rules[1] = FailureRule{}, FailureRule{}
 
 	require.Equal(t, *full(), clone)
+}
+
+// The rules about declarations see every field that is data, under its name.
+func TestSpecHasEveryField(t *testing.T) {
+	job := full()
+	job.ProgressDeadline = time.Second
+	data := reflect.ValueOf(job.spec()).Elem()
+	for field, value := range reflect.ValueOf(*job).Fields() {
+		if kind := field.Type.Kind(); kind == reflect.Func || kind == reflect.Interface && field.Type.NumMethod() > 0 {
+			continue // code
+		}
+		require.False(t, value.IsZero(), "the test does not set %s", field.Name)
+		got := data.FieldByName(field.Name)
+		require.True(t, got.IsValid(), field.Name)
+		if field.Type == got.Type() {
+			require.Equal(t, value.Interface(), got.Interface(), field.Name)
+		} else {
+			require.Equal(t, value.Len(), got.Len(), field.Name)
+		}
+	}
+	require.Equal(t, []spec.FailureRule{
+		{Action: ActionFailIndex, OnExitCodes: &spec.ExitCodes{ContainerName: "main", In: []int{1, 2}}},
+		{Action: ActionIgnore, OnConditions: []engine.Condition{{Type: ConditionDisruptionTarget, Status: "True"}}},
+	}, job.spec().FailurePolicy)
+	require.Equal(t, []spec.SuccessRule{
+		{Indexes: &job.SuccessPolicy[0].SucceededIndexes.set, Count: new(1)},
+	}, job.spec().SuccessPolicy)
 }
 
 func TestDefaultsLeaveTheJobAlone(t *testing.T) {
@@ -400,7 +430,7 @@ func TestValidate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			job := good(test.change).withDefaults()
-			require.Equal(t, test.want, lines(job.validate()))
+			require.Equal(t, test.want, lines(job.spec().Validate()))
 		})
 	}
 }
@@ -571,11 +601,11 @@ func TestValidateUpdate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			old := good(test.old).withDefaults()
-			require.Empty(t, old.validate())
+			require.Empty(t, old.spec().Validate())
 			updated := old.clone()
 			test.change(&updated)
 			updated = updated.withDefaults()
-			require.Equal(t, test.want, lines(updated.validateUpdate(&old)))
+			require.Equal(t, test.want, lines(updated.spec().ValidateUpdate(old.spec())))
 		})
 	}
 }
@@ -589,7 +619,7 @@ func TestFieldErrorText(t *testing.T) {
 		`a: Invalid value: c`:              {"a", "Invalid", nil, "c"},
 		`a: Invalid value: true`:           {"a", "Invalid", true, ""},
 		`a: Invalid value: 1.5`:            {"a", "Invalid", 1500 * time.Millisecond, ""},
-		`a: Invalid value: {...}`:          {"a", "Invalid", someObject, ""},
+		`a: Invalid value: {...}`:          {"a", "Invalid", spec.SomeObject, ""},
 		`a: Unsupported value: "b": c`:     {"a", "NotSupported", "b", "c"},
 		`a: Forbidden: c`:                  {"a", "Forbidden", nil, "c"},
 		`a: Too long: c`:                   {"a", "TooLong", nil, "c"},
@@ -606,7 +636,7 @@ func TestValidationError(t *testing.T) {
 	require.NoError(t, validationError("job", nil))
 
 	job := good(func(j *Job) { j.Completions, j.Parallelism = new(-1), new(-2) }).withDefaults()
-	err := fmt.Errorf("create: %w", validationError(job.Name, job.validate()))
+	err := fmt.Errorf("create: %w", validationError(job.Name, job.spec().Validate()))
 	require.EqualError(t, err, `create: batch: job "job" is invalid: `+
 		`Parallelism: Invalid value: -2: must be greater than or equal to 0; `+
 		`Completions: Invalid value: -1: must be greater than or equal to 0`)
@@ -640,9 +670,9 @@ func FuzzValidate(f *testing.F) {
 				OnConditions: []Condition{{Type: key, Status: value}},
 			}}
 		}).withDefaults()
-		errs := job.validate()
-		require.True(t, slices.Equal(errs, job.validate()))
-		require.Equal(t, job.validate(), job.validateUpdate(new(job.clone())), "nothing has changed")
+		errs := job.spec().Validate()
+		require.True(t, slices.Equal(errs, job.spec().Validate()))
+		require.Equal(t, errs, job.spec().ValidateUpdate(new(job.clone()).spec()), "nothing has changed")
 	})
 }
 

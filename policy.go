@@ -3,21 +3,16 @@ package batch
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/runtocompletion/batch/internal/engine"
-	"github.com/runtocompletion/batch/internal/indexset"
-	"github.com/runtocompletion/batch/internal/names"
 	"github.com/runtocompletion/batch/internal/runner"
+	"github.com/runtocompletion/batch/internal/spec"
 )
 
 // The completion modes say what a completion of a job is (spec.completionMode).
@@ -113,6 +108,29 @@ type SuccessRule struct {
 	SucceededCount *int
 }
 
+// A Limit is how much of something attempts may use at once, or in a time: connections of
+// a database, calls of a service. A job says in [Job.Limits] which ones its attempts need,
+// and [Controller.Acquire] lets other code take part. The zero value limits nothing.
+//
+// An attempt gets all that it needs in one decision, and holds nothing while it waits. It
+// is Pending then, and Status.WaitsFor names the limit. Jobs take turns by
+// [Job.Priority]. Attempts that a limit would not let begin any more run on.
+type Limit struct {
+	// Active is the most that have it at once. Nil means any number. Zero lets nobody
+	// begin, a pause. A negative value is an error.
+	Active *int
+	// Every is the time between two that begin: 200*time.Millisecond lets five begin a
+	// second. Restarts in place begin, too. Zero means any number. A negative value is
+	// an error.
+	Every time.Duration
+	// Burst is how many may begin at once when none has for a while. Zero means 1. It
+	// needs Every. A negative value is an error.
+	Burst int
+	// PerKey is set if all of this holds for each key on its own: for each value of
+	// [Job.LimitKey]. It cannot be changed.
+	PerKey bool
+}
+
 // ErrorIs returns a matcher for [FailureRule.OnError] that holds if
 // [errors.Is] finds target in the attempt's error.
 func ErrorIs(target error) func(error) bool {
@@ -195,11 +213,7 @@ type BackoffFunc func() backoff.BackOff
 func (f BackoffFunc) BackOff() backoff.BackOff { return f() }
 
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
-func ConstantBackoff(d time.Duration) Backoff { return constantBackoff{max(d, 0)} }
-
-type constantBackoff struct{ Delay time.Duration }
-
-func (b constantBackoff) BackOff() backoff.BackOff { return backoff.NewConstantBackOff(b.Delay) }
+func ConstantBackoff(d time.Duration) Backoff { return spec.ConstantBackoff{Delay: max(d, 0)} }
 
 // ExponentialBackoff waits initial after the first failure and twice as long
 // after each further one, up to limit. Each delay is spread at random by the
@@ -208,34 +222,7 @@ func (b constantBackoff) BackOff() backoff.BackOff { return backoff.NewConstantB
 // Jitter may exceed limit. Negative arguments and NaN count as 0, a jitter above 1
 // as 1. ExponentialBackoff(10*time.Second, 10*time.Minute, 0) is Kubernetes' default.
 func ExponentialBackoff(initial, limit time.Duration, jitter float64) Backoff {
-	if math.IsNaN(jitter) {
-		jitter = 0
-	}
-	return exponentialBackoff{max(min(initial, limit), 0), max(limit, 0), min(max(jitter, 0), 1)}
-}
-
-type exponentialBackoff struct {
-	Initial, Limit time.Duration
-	Jitter         float64
-}
-
-// longestDelay leaves room for the largest jitter.
-const longestDelay = math.MaxInt64 / 4
-
-func (b exponentialBackoff) BackOff() backoff.BackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(min(b.Initial, longestDelay)),
-		backoff.WithMaxInterval(min(b.Limit, longestDelay)),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(b.Jitter),
-		backoff.WithMaxElapsedTime(0),
-	)
-}
-
-// constantDelay is that of a back-off that need not be asked.
-func constantDelay(b Backoff) (time.Duration, bool) {
-	c, ok := b.(constantBackoff)
-	return c.Delay, ok
+	return spec.NewExponentialBackoff(initial, limit, jitter)
 }
 
 // makerOf returns what makes back-offs; nil for nil.
@@ -246,32 +233,19 @@ func makerOf(b Backoff) func() backoff.BackOff {
 	return b.BackOff
 }
 
-// sameBackoff reports whether both wait alike, as far as can be told: functions are
-// not compared.
-func sameBackoff(a, b Backoff) bool {
-	_, isFunc := a.(BackoffFunc)
-	_, isToo := b.(BackoffFunc)
-	if isFunc || isToo {
-		return isFunc && isToo
+// failureRules are the rules as plain data.
+func failureRules(policy []FailureRule) []spec.FailureRule {
+	if policy == nil {
+		return nil
 	}
-	return reflect.DeepEqual(a, b)
-}
-
-func cloneFailureRules(rules []FailureRule) []FailureRule {
-	rules = slices.Clone(rules)
-	for i := range rules {
-		rules[i].OnExitCodes = rules[i].OnExitCodes.clone()
-		rules[i].OnConditions = slices.Clone(rules[i].OnConditions)
+	rules := make([]spec.FailureRule, len(policy))
+	for i, r := range policy {
+		rules[i] = spec.FailureRule{Action: r.Action, OnExitCodes: (*spec.ExitCodes)(r.OnExitCodes), OnError: r.OnError != nil}
+		for _, c := range r.OnConditions {
+			rules[i].OnConditions = append(rules[i].OnConditions, engine.Condition{Type: c.Type, Status: c.Status})
+		}
 	}
 	return rules
-}
-
-func (e *ExitCodes) clone() *ExitCodes {
-	c := copyOf(e)
-	if c != nil {
-		c.In, c.NotIn = slices.Clone(c.In), slices.Clone(c.NotIn)
-	}
-	return c
 }
 
 // setStatuses makes the status of every condition True that has none.
@@ -283,233 +257,14 @@ func setStatuses(rules []FailureRule) {
 	}
 }
 
-// sameFailureRules compares two failure policies. Of predicates it only matters that
-// there is one.
-func sameFailureRules(p, q []FailureRule) bool {
-	return (p == nil) == (q == nil) && slices.EqualFunc(p, q, func(a, b FailureRule) bool {
-		return a.Action == b.Action &&
-			a.OnExitCodes.equal(b.OnExitCodes) &&
-			slices.EqualFunc(a.OnConditions, b.OnConditions, sameCondition) &&
-			(a.OnError == nil) == (b.OnError == nil)
-	})
-}
-
-func sameCondition(a, b Condition) bool { return a.Type == b.Type && a.Status == b.Status }
-
-func (e *ExitCodes) equal(f *ExitCodes) bool {
-	if e == nil || f == nil {
-		return e == f
-	}
-	return e.ContainerName == f.ContainerName && slices.Equal(e.In, f.In) && slices.Equal(e.NotIn, f.NotIn)
-}
-
-func (j *Job) checkFailurePolicy() []FieldError {
-	var errs []FieldError
-	for i, rule := range j.FailurePolicy {
-		errs = append(errs, rule.check(j, fmt.Sprintf("spec.podFailurePolicy.rules[%d]", i))...)
-	}
-	return errs
-}
-
-func (r *FailureRule) check(j *Job, path string) []FieldError {
-	errs := oneOf(path+".action", r.Action, ActionCount, ActionFailIndex, ActionFailJob, ActionIgnore)
-	if r.Action == ActionFailIndex && j.BackoffLimitPerIndex == nil {
-		errs = append(errs, invalid(path+".action", ActionFailIndex, "requires the backoffLimitPerIndex to be set"))
-	}
-	errs = append(errs, r.OnExitCodes.check(j, path+".onExitCodes")...)
-	for i, condition := range r.OnConditions {
-		errs = append(errs, condition.checkPattern(fmt.Sprintf("%s.onPodConditions[%d]", path, i))...)
-	}
-	return append(errs, r.checkMatchers(path)...)
-}
-
-// checkMatchers wants exactly one matcher.
-func (r *FailureRule) checkMatchers(path string) []FieldError {
-	var given []string
-	if r.OnExitCodes != nil {
-		given = append(given, "OnExitCodes")
-	}
-	if len(r.OnConditions) > 0 {
-		given = append(given, "OnPodConditions")
-	}
-	if r.OnError != nil {
-		given = append(given, "OnError")
-	}
-	switch len(given) {
-	case 0:
-		return []FieldError{invalid(path, nil, "specifying one of OnExitCodes and OnPodConditions is required")}
-	case 1:
-		return nil
-	}
-	return []FieldError{invalid(path, nil, "specifying both "+strings.Join(given, " and ")+" is not supported")}
-}
-
-func (e *ExitCodes) check(j *Job, path string) []FieldError {
-	if e == nil {
-		return nil
-	}
-	var errs []FieldError
-	values := e.In
-	switch {
-	case e.In == nil && e.NotIn == nil:
-		errs = append(errs, required(path+".operator", "In or NotIn must be given"))
-	case e.In != nil && e.NotIn != nil:
-		errs = append(errs, invalid(path+".operator", nil, "specifying both In and NotIn is not supported"))
-	case e.In == nil:
-		values = e.NotIn
-	}
-	if e.ContainerName != "" && e.ContainerName != j.ContainerName {
-		errs = append(errs, invalid(path+".containerName", e.ContainerName,
-			"must be one of the container or initContainer names in the pod template"))
-	}
-	if slices.Contains(e.In, 0) {
-		at := fmt.Sprintf("%s.values[%d]", path, slices.Index(e.In, 0))
-		errs = append(errs, invalid(at, 0, "must not be 0 for the In operator"))
-	}
-	return append(errs, checkCodes(values, path+".values")...)
-}
-
-func checkCodes(values []int, path string) []FieldError {
-	if len(values) == 0 {
-		return []FieldError{invalid(path, jsonOf(values), "at least one value is required")}
-	}
-	var errs []FieldError
-	seen := make(map[int]bool, len(values))
-	for i, value := range values {
-		if seen[value] {
-			errs = append(errs, FieldError{Field: fmt.Sprintf("%s[%d]", path, i), Kind: "Duplicate", Value: value})
-		}
-		seen[value] = true
-	}
-	if !slices.IsSorted(values) {
-		errs = append(errs, invalid(path, jsonOf(values), "must be ordered"))
-	}
-	return errs
-}
-
-func jsonOf(values []int) rawJSON {
-	text, _ := json.Marshal(values) // cannot fail
-	return rawJSON(text)
-}
-
-func (c Condition) checkPattern(path string) []FieldError {
-	return append(
-		invalidEach(path+".type", c.Type, names.Qualified(c.Type)),
-		oneOf(path+".status", c.Status, "False", conditionTrue, "Unknown")...)
-}
-
-func cloneSuccessRules(rules []SuccessRule) []SuccessRule {
-	rules = slices.Clone(rules)
-	for i := range rules {
-		rules[i].SucceededCount = copyOf(rules[i].SucceededCount)
-		rules[i].SucceededIndexes = copyOf(rules[i].SucceededIndexes) // a set is immutable
-	}
-	return rules
-}
-
-func sameSuccessRules(p, q []SuccessRule) bool {
-	return (p == nil) == (q == nil) && slices.EqualFunc(p, q, func(a, b SuccessRule) bool {
-		return sameSet(a.SucceededIndexes, b.SucceededIndexes) && equal(a.SucceededCount, b.SucceededCount)
-	})
-}
-
-func sameSet(a, b *IndexSet) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
-
-func (j *Job) checkSuccessPolicy() []FieldError {
-	const path = "spec.successPolicy"
-	switch {
-	case j.SuccessPolicy == nil:
-		return nil
-	case j.CompletionMode != Indexed: // what its rules say does not matter
-		return []FieldError{invalid(path, someObject, "requires indexed completion mode")}
-	case len(j.SuccessPolicy) == 0:
-		return []FieldError{
-			required(path+".rules", "at least one rules must be specified when the successPolicy is specified"),
-		}
-	case j.Completions == nil: // which is reported; rules cannot be held against it
-		return nil
-	}
-	var errs []FieldError
-	for i, rule := range j.SuccessPolicy {
-		errs = append(errs, rule.check(*j.Completions, fmt.Sprintf("%s.rules[%d]", path, i))...)
-	}
-	return errs
-}
-
-func (r SuccessRule) check(completions int, path string) []FieldError {
-	if r.SucceededCount == nil && r.SucceededIndexes == nil {
-		return []FieldError{required(path, "at least one of succeededCount or succeededIndexes must be specified")}
-	}
-	var errs []FieldError
-	size := 0
-	if r.SucceededIndexes != nil {
-		text := r.SucceededIndexes.String()
-		set, err := indexset.Parse(text, max(completions, 0))
-		if err != nil {
-			errs = append(errs, invalid(path+".succeededIndexes", text, "error parsing succeededIndexes: "+err.Error()))
-		}
-		size = set.Len()
-	}
-	if r.SucceededCount != nil {
-		errs = append(errs, r.checkCount(completions, size, path+".succeededCount")...)
-	}
-	return errs
-}
-
-// checkCount wants no more than completions, and no more than size, the number
-// of SucceededIndexes if there are any.
-func (r SuccessRule) checkCount(completions, size int, path string) []FieldError {
-	count := *r.SucceededCount
-	errs := nonNegative(path, r.SucceededCount)
-	if count > completions {
-		errs = append(errs, invalid(path, count,
-			fmt.Sprintf("must be less than or equal to %d (the number of specified completions)", completions)))
-	}
-	if r.SucceededIndexes != nil && count > size {
-		errs = append(errs, invalid(path, count,
-			fmt.Sprintf("must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)",
-				size)))
-	}
-	return errs
-}
-
-var engineActions = map[string]engine.FailureAction{
-	ActionFailJob:   engine.FailJob,
-	ActionFailIndex: engine.FailIndex,
-	ActionIgnore:    engine.Ignore,
-	ActionCount:     engine.Count,
-}
-
-// engineFailureRules are the rules as the engine wants them. Matching errors is left to
-// the caller of the engine.
-func engineFailureRules(policy []FailureRule) []engine.FailureRule {
+// successRules are the rules as plain data.
+func successRules(policy []SuccessRule) []spec.SuccessRule {
 	if policy == nil {
 		return nil
 	}
-	rules := make([]engine.FailureRule, len(policy))
+	rules := make([]spec.SuccessRule, len(policy))
 	for i, r := range policy {
-		rules[i].Action = engineActions[r.Action]
-		if codes := r.OnExitCodes; codes != nil {
-			rules[i].NotIn = codes.In == nil
-			rules[i].Codes = codes.In
-			if rules[i].NotIn {
-				rules[i].Codes = codes.NotIn
-			}
-		}
-		for _, c := range r.OnConditions {
-			rules[i].Conditions = append(rules[i].Conditions, engine.Condition{Type: c.Type, Status: c.Status})
-		}
-	}
-	return rules
-}
-
-func engineSuccessRules(policy []SuccessRule) []engine.SuccessRule {
-	if policy == nil {
-		return nil
-	}
-	rules := make([]engine.SuccessRule, len(policy))
-	for i, r := range policy {
-		rules[i].Count = valueOr(r.SucceededCount, engine.None)
+		rules[i].Count = r.SucceededCount
 		if r.SucceededIndexes != nil {
 			rules[i].Indexes = &r.SucceededIndexes.set
 		}
@@ -573,6 +328,14 @@ func inOwnChain(err error, match func(error) bool) bool {
 		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return inOwnChain(err, match) })
 	}
 	return false
+}
+
+// judgeOf returns what judges errors. Most jobs have no rules for them, and cost nothing.
+func judgeOf(rules []FailureRule, log func(message string, panicked any)) func(err, stopped error) runner.Verdict {
+	if slices.ContainsFunc(rules, func(r FailureRule) bool { return r.OnError != nil }) {
+		return (&judge{rules, log}).judge
+	}
+	return func(err, stopped error) runner.Verdict { return (&judge{log: log}).judge(err, stopped) }
 }
 
 // A judge says what the errors of a job's executor mean.

@@ -119,7 +119,7 @@ func TestFailurePolicyValidation(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			job := good(func(j *Job) { j.FailurePolicy = []FailureRule{test.rule} }).withDefaults()
-			require.Equal(t, test.want, lines(job.validate()))
+			require.Equal(t, test.want, lines(job.spec().Validate()))
 		})
 	}
 }
@@ -129,7 +129,7 @@ func TestFailIndexWithLimit(t *testing.T) { // R72
 		j.BackoffLimitPerIndex = new(0)
 		j.FailurePolicy = []FailureRule{{Action: ActionFailIndex, OnError: ErrorIs(fs.ErrNotExist)}}
 	}).withDefaults()
-	require.Empty(t, job.validate())
+	require.Empty(t, job.spec().Validate())
 }
 
 func TestSuccessPolicyValidation(t *testing.T) {
@@ -185,44 +185,8 @@ func TestSuccessPolicyValidation(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			job := good(test.change).withDefaults()
-			require.Equal(t, test.want, lines(job.validate()))
+			require.Equal(t, test.want, lines(job.spec().Validate()))
 		})
-	}
-}
-
-func TestPolicyEquality(t *testing.T) {
-	codes := func(e ExitCodes) []FailureRule {
-		return []FailureRule{{Action: ActionCount, OnExitCodes: &e}}
-	}
-	condition := func(c Condition) []FailureRule {
-		return []FailureRule{{Action: ActionCount, OnConditions: []Condition{c}}}
-	}
-	different := [][]FailureRule{
-		nil,
-		{},
-		{{}},
-		{{}, {}},
-		{{Action: ActionCount}},
-		{{OnError: ErrorIs(os.ErrExist)}},
-		codes(ExitCodes{}), codes(ExitCodes{ContainerName: "main"}),
-		codes(ExitCodes{In: []int{1}}), codes(ExitCodes{NotIn: []int{1}}),
-		condition(Condition{Type: "a"}), condition(Condition{Status: "a"}),
-	}
-	for i, p := range different {
-		for k, q := range different {
-			require.Equal(t, i == k, sameFailureRules(p, q), "%+v, %+v", p, q)
-		}
-		require.True(t, sameFailureRules(p, cloneFailureRules(p)), "%+v", p)
-	}
-	one, other := []FailureRule{{OnError: ErrorIs(os.ErrExist)}}, []FailureRule{{OnError: ErrorAs[*fs.PathError]()}}
-	require.True(t, sameFailureRules(one, other), "functions are not compared")
-
-	rules := [][]SuccessRule{nil, {}, {{}}, {{nil, new(1)}}, {{nil, new(2)}}, {{new(set("1")), nil}}}
-	for i, p := range rules {
-		for k, q := range rules {
-			require.Equal(t, i == k, sameSuccessRules(p, q), "%+v, %+v", p, q)
-		}
-		require.True(t, sameSuccessRules(p, cloneSuccessRules(p)), "%+v", p)
 	}
 }
 

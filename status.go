@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/explain"
 	"github.com/runtocompletion/batch/internal/indexset"
+	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/runner"
+	"github.com/runtocompletion/batch/internal/seq"
 )
 
 // A Status is what is known of a job at one moment. It is a copy: nothing that
@@ -193,17 +196,17 @@ func (s Status) Finished() bool {
 func (s Status) State() string {
 	switch {
 	case s.Is(ConditionComplete):
-		return string(ConditionComplete)
+		return ConditionComplete
 	case s.Is(ConditionFailed):
-		return string(ConditionFailed)
+		return ConditionFailed
 	case !s.DeletedAt.IsZero():
 		return "Terminating"
 	case s.Is(ConditionSuspended):
-		return string(ConditionSuspended)
+		return ConditionSuspended
 	case s.Is(ConditionFailureTarget):
-		return string(ConditionFailureTarget)
+		return ConditionFailureTarget
 	case s.Is(ConditionSuccessCriteriaMet):
-		return string(ConditionSuccessCriteriaMet)
+		return ConditionSuccessCriteriaMet
 	}
 	return "Running"
 }
@@ -211,167 +214,24 @@ func (s Status) State() string {
 // Explain says in one sentence why the job waits, what it does, or why it
 // ended. Times are of the local clock, without the date. The wording may change:
 // programs should decide by conditions.
-func (s Status) Explain() string {
-	if s.Name == "" && s.UID == "" {
-		return "there is no job"
-	}
-	if c, ok := s.Condition(ConditionComplete); ok {
-		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
-	}
-	if c, ok := s.Condition(ConditionFailed); ok {
-		return fmt.Sprintf(
-			"failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, s.lastFailure("; ", ""),
-		)
-	}
-	for _, t := range []string{ConditionFailureTarget, ConditionSuccessCriteriaMet} {
-		if c, ok := s.Condition(t); ok {
-			return fmt.Sprintf("ending: %s (%s); waits for %s to stop", lower(c.Message), c.Reason, s.stopping())
-		}
-	}
-	if c, ok := s.Condition(ConditionStalled); ok {
-		return stalledTexts[c.Reason] + c.Message
-	}
-	switch {
-	case s.ManagedBy != "":
-		return "left to another controller: " + s.ManagedBy
-	case !s.DeletedAt.IsZero():
-		return "being deleted; waits for " + s.stopping() + " to stop"
-	case s.Halted:
-		return "stopped where it was: the controller is shut down"
-	case s.Suspend && s.Terminating > 0:
-		return "suspended, with " + s.stopping() + " still stopping; waits to be resumed"
-	case s.Suspend:
-		return "suspended; waits to be resumed"
-	case s.Parallelism == 0 && s.Active == 0:
-		return "paused: parallelism is 0"
-	}
-	return s.explainRunning()
-}
-
-var stalledTexts = map[string]string{
-	ReasonExecutorNotDeclared: "waits to be declared: ",
-	ReasonStoreFailed:         "starts nothing, as the store fails: ",
-}
-
-func (s Status) explainRunning() string {
-	slots := fmt.Sprintf("%d of %d slots busy", s.Active, s.Parallelism)
-	switch {
-	case s.StartTime.IsZero() && s.WaitsFor != "":
-		return "not started: waits until these are complete: " + s.WaitsFor
-	case !s.NextRetry.IsZero():
-		return fmt.Sprintf("%snext try at %s; %s", s.lastFailure("", ", "), clock(s.NextRetry), slots)
-	case s.Active == 0 && s.Terminating > 0:
-		return "waits for " + s.stopping() + " to stop before it goes on"
-	case s.WaitsFor != "":
-		return fmt.Sprintf("%s, %d of them not started yet: %s", slots, s.Pending, s.WaitsFor)
-	case s.Pending > 0:
-		return fmt.Sprintf("%s, %d of them not started yet", slots, s.Pending)
-	case s.Active == 0:
-		return "waits: no further attempt can start"
-	}
-	return "running: " + slots + s.done()
-}
-
-// lastFailure describes the latest failure, if there was one.
-func (s Status) lastFailure(before, after string) string {
-	f := s.LastFailure
-	if f == nil {
-		return ""
-	}
-	who := "the job"
-	if f.Index >= 0 {
-		who = "index " + strconv.Itoa(f.Index)
-	}
-	how := "without an exit code"
-	if f.ExitCode >= 0 {
-		how = "with exit code " + strconv.Itoa(f.ExitCode)
-	}
-	if f.Message != "" {
-		how += " (" + inline(f.Message) + ")"
-	}
-	return before + who + " failed " + times(f.Failures) + " " + how + after
-}
-
-// inline is the beginning of a text, in one line.
-func inline(text string) string {
-	const longest = 200
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "…"
-	}
-	return text
-}
-
-func (s Status) stopping() string {
-	text := plural(s.Terminating+s.Active, "attempt")
-	if s.Abandoned > 0 {
-		text += fmt.Sprintf(" (%d abandoned)", s.Abandoned)
-	}
-	return text
-}
-
-func (s Status) done() string {
-	if s.Completions == nil {
-		return ""
-	}
-	return fmt.Sprintf(", %d of %d succeeded", s.Succeeded, *s.Completions)
-}
-
-func clock(t time.Time) string { return t.Format(time.TimeOnly) }
-
-// lower puts a message into the middle of a sentence.
-func lower(message string) string {
-	if rest, ok := strings.CutPrefix(message, "Job "); ok {
-		return "the job " + rest
-	}
-	if rest, ok := strings.CutPrefix(message, "Reached "); ok {
-		return "reached " + rest
-	}
-	if rule, ok := strings.CutPrefix(message, "Matched rules at index "); ok {
-		return "rule " + rule + " of the success policy is met"
-	}
-	return message
-}
-
-func times(n int) string {
-	switch n {
-	case 1:
-		return "once"
-	case 2:
-		return "twice"
-	}
-	return strconv.Itoa(n) + " times"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
+func (s Status) Explain() string { return s.texts().Explain() }
 
 // String gives the status in one line, such as
 // "thumbnails: Running, 3/600 succeeded, 1 failed, 8 active".
-func (s Status) String() string {
-	if s.Name == "" && s.UID == "" {
-		return "no job"
+func (s Status) String() string { return s.texts().String() }
+
+// texts has what the texts are made of.
+func (s Status) texts() *explain.Job {
+	j := &explain.Job{Exists: s.Name != "" || s.UID != "", Name: s.Name, State: s.State(),
+		Parallelism: s.Parallelism, Completions: s.Completions, Suspend: s.Suspend, ManagedBy: s.ManagedBy,
+		Halted: s.Halted, Deleted: !s.DeletedAt.IsZero(), Active: s.Active, Pending: s.Pending,
+		Terminating: s.Terminating, Abandoned: s.Abandoned, Succeeded: s.Succeeded, Failed: s.Failed,
+		Started: !s.StartTime.IsZero(), NextRetry: s.NextRetry, WaitsFor: s.WaitsFor,
+		Conditions: seq.Slice(s.Conditions, func(c Condition) explain.Condition { return explain.Condition(c) })}
+	if f := s.LastFailure; f != nil {
+		j.LastFailure = &explain.Failure{Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode, Message: f.Message}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, %d", s.Name, s.State(), s.Succeeded)
-	if s.Completions != nil {
-		fmt.Fprintf(&b, "/%d", *s.Completions)
-	}
-	fmt.Fprintf(&b, " succeeded, %d failed", s.Failed)
-	if s.Active > 0 {
-		fmt.Fprintf(&b, ", %d active", s.Active)
-	}
-	if s.Terminating > 0 {
-		fmt.Fprintf(&b, ", %d terminating", s.Terminating)
-	}
-	if c, ok := s.Condition(ConditionStalled); ok {
-		fmt.Fprintf(&b, ", stalled: %s", c.Reason)
-	}
-	return b.String()
+	return j
 }
 
 // The phases of an attempt.
@@ -454,6 +314,25 @@ type AttemptRun struct {
 	ExitCode *int `json:"exitCode,omitempty"`
 }
 
+// A LogLine is one line an attempt has written.
+type LogLine struct {
+	Time   time.Time
+	Stream string // "stdout" or "stderr"
+	Text   string // without the line's end
+	// Cut is whether the line was too long, and goes on in the next LogLine of the
+	// same stream. A line is cut after 16 KiB, or less if the log has no room.
+	Cut bool
+	// Dropped is how many lines just before this one are no longer kept.
+	Dropped int
+}
+
+// A Change is one step of [Controller.Watch].
+type Change struct {
+	Status  Status
+	Added   bool // the job is new since the revision that the watcher knew
+	Deleted bool // it is gone, and the status is its last
+}
+
 // An Event is one thing that happened to a job, with Kubernetes' texts.
 type Event struct {
 	Type string `json:"type"` // "Normal" or "Warning"
@@ -500,7 +379,7 @@ func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
 		for i := range e.failed.All() {
 			a := last[i]
 			if a == nil { // it was lost
-				a = &AttemptError{Index: i, ExitCode: -1, Err: ErrDisrupted}
+				a = &AttemptError{Index: i, ExitCode: -1, Err: runner.ErrDisrupted}
 			}
 			if !yield(i, a) {
 				return
@@ -568,6 +447,25 @@ func (e *AttemptError) Error() string {
 // Unwrap returns the executor's error.
 func (e *AttemptError) Unwrap() error { return e.Err }
 
+// An AbandonedError says what has not returned when a controller was shut down.
+type AbandonedError struct {
+	Attempts []string // whose executors have not, by name, sorted
+	Calls    int      // of other functions, such as back-offs and log handlers
+}
+
+// Error lists the first attempts.
+func (e *AbandonedError) Error() string {
+	const most = 5
+	text := strings.Join(e.Attempts[:min(most, len(e.Attempts))], ", ")
+	if more := len(e.Attempts) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	if len(e.Attempts) == 0 {
+		return fmt.Sprintf("batch: %d calls of back-offs or log handlers have not returned", e.Calls)
+	}
+	return "batch: executors that have not returned: " + text
+}
+
 // An IndexSet is a set of completion indexes. The zero value is empty. It is
 // immutable, and safe for use by several goroutines at once.
 type IndexSet struct{ set indexset.Set }
@@ -624,7 +522,7 @@ func statusOf(v runner.View, now time.Time) Status {
 		Parallelism: v.Parallelism, Suspend: v.Suspend, ManagedBy: v.ManagedBy, Halted: v.Halted,
 		Active: v.Active, Pending: v.Pending, Ready: v.Ready, Terminating: v.Terminating, Abandoned: v.Abandoned,
 		Succeeded: v.Succeeded, Failed: v.Failed, CompletedIndexes: IndexSet{v.Completed},
-		StartTime: v.StartTime, Conditions: conditionsOf(v.Conditions), NextRetry: v.NextRetry,
+		StartTime: v.StartTime, Conditions: seq.Slice(v.Conditions, conditionOf), NextRetry: v.NextRetry,
 		LastFailure: failureOf(v.LastFailure), WaitsFor: cmp.Or(v.Awaits, v.WaitsFor),
 	}
 	if v.Completions != engine.None {
@@ -653,48 +551,28 @@ func stalled(s *runner.Stall) Condition {
 	return c
 }
 
-// progress projects the rate since the start.
 func (s *Status) progress(now time.Time) Progress {
 	p := Progress{Done: int64(s.Succeeded)}
 	if s.Completions == nil {
 		return p
 	}
 	p.Total = int64(*s.Completions)
-	left := p.Total - p.Done
-	if p.Done == 0 || left <= 0 || s.StartTime.IsZero() || s.Finished() {
-		return p
-	}
-	rest := float64(now.Sub(s.StartTime)) / float64(p.Done) * float64(left)
-	if rest < farFuture {
-		p.ETA = now.Add(time.Duration(rest))
+	if !s.Finished() {
+		p.ETA = explain.ETA(p.Done, p.Total, s.StartTime, now)
 	}
 	return p
 }
-
-// farFuture is beyond what can be said of an end: a century.
-const farFuture = float64(100 * 365 * 24 * time.Hour)
 
 func failureOf(f *runner.LastFailure) *AttemptError {
 	if f == nil {
 		return nil
 	}
-	e := &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
-		Err: f.Err, Message: f.Text, At: f.At}
-	if f.Overdue != nil {
-		e.Err = overdue(f.Overdue, f.Err)
-	}
-	return e
+	return &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
+		Err: runner.Overdue(f.Overdue, f.Err), Message: f.Text, At: f.At}
 }
 
-func conditionsOf(list []runner.Condition) []Condition {
-	if len(list) == 0 {
-		return nil
-	}
-	out := make([]Condition, len(list))
-	for i, c := range list {
-		out[i] = Condition{c.Type, c.Status, c.Reason, c.Message, c.At}
-	}
-	return out
+func conditionOf(c runner.Condition) Condition {
+	return Condition{c.Type, c.Status, c.Reason, c.Message, c.At}
 }
 
 var (
@@ -704,17 +582,14 @@ var (
 
 // attemptOf is a view of an attempt with the public types.
 func attemptOf(v runner.AttemptView) AttemptStatus {
-	var runs []AttemptRun
-	for _, run := range v.Runs {
-		runs = append(runs, AttemptRun(run))
-	}
+	runs := seq.Slice(v.Runs, func(r runner.Run) AttemptRun { return AttemptRun(r) })
 	return AttemptStatus{
 		Name: v.Name, UID: v.UID, JobUID: v.JobUID, Ordinal: int(v.Seq), JobRun: v.JobRun, Index: v.Index, Number: v.Number,
 		Phase: attemptPhases[v.Phase], Reason: v.Reason, Message: v.Text, ExitCode: v.ExitCode, Err: v.Err,
 		Restarts: v.Restarts, Runs: runs, Failures: v.Failures, IgnoredFailures: v.Ignored,
 		CreatedAt: v.CreatedAt, StartedAt: v.StartedAt, FinishedAt: v.FinishedAt, RestartAt: v.RestartAt,
 		DeletedAt: v.DeletedAt, DeletedBy: deleters[v.DeletedBy], Abandoned: v.Abandoned, Ready: v.Ready,
-		Conditions: conditionsOf(v.Conditions), Output: v.Output, Progress: Progress{
+		Conditions: seq.Slice(v.Conditions, conditionOf), Output: v.Output, Progress: Progress{
 			Done: v.Progress.Done, Total: v.Progress.Total, Phase: v.Progress.Phase,
 		},
 	}
@@ -735,9 +610,7 @@ func failed(s Status, f *runner.Failure) *JobError {
 	for _, index := range f.Indexes {
 		e.failed.set.Add(index)
 	}
-	for _, a := range f.Attempts {
-		e.Attempts = append(e.Attempts, attemptErrorOf(a))
-	}
+	e.Attempts = seq.Slice(f.Attempts, attemptErrorOf)
 	return e
 }
 
@@ -745,38 +618,22 @@ func failed(s Status, f *runner.Failure) *JobError {
 // the job failed with last.
 type unfinishedError struct{ JobError }
 
-func unfinished(s Status, err error, j *runner.Job) error {
+func unfinished(s Status, err error, last *runner.FailedAttempt) error {
 	e := &unfinishedError{JobError{Status: s, Err: err}}
 	if s.FailedIndexes != nil {
 		e.failed = *s.FailedIndexes
 	}
-	if last := j.LastFailed(); last != nil {
+	if last != nil {
 		e.Attempts = []*AttemptError{attemptErrorOf(*last)}
 	}
 	return e
 }
 
 func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
-	e := &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode, Err: a.Err}
-	if a.Overdue != nil {
-		e.Err = overdue(a.Overdue, a.Err)
-	}
-	for _, line := range a.Log {
-		e.Log = append(e.Log, logLine(line))
-	}
-	return e
+	return &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode,
+		Err: runner.Overdue(a.Overdue, a.Err), Log: seq.Slice(a.Log, logLine)}
 }
 
-// An overdueError is what an attempt returned after its time was up. Its parts are not
-// looked at before somebody asks: they are user code.
-type overdueError struct{ reason, err error }
-
-func overdue(reason, err error) error {
-	if err == reason || err == ErrDisrupted {
-		return reason // there is nothing to add
-	}
-	return &overdueError{reason, err}
+func logLine(l logtail.Line) LogLine {
+	return LogLine{Time: l.Time, Stream: l.Stream.String(), Text: l.Text, Cut: l.Cut, Dropped: l.Dropped}
 }
-
-func (e *overdueError) Error() string   { return e.reason.Error() + ": " + e.err.Error() }
-func (e *overdueError) Unwrap() []error { return []error{e.reason, e.err} }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -13,8 +14,8 @@ func (r *Runner) SetLimit(name string, l turns.Limit) error {
 	if r == nil {
 		return ErrZero
 	}
-	if err := r.slots.turns.Set(name, l, r.slots.now()); err != nil {
-		return err
+	if err := r.slots.turns.Set(name, l, r.slots.now()); err != nil { // turns.ErrPerKey
+		return fmt.Errorf("batch: limit [%q].PerKey: %v: cannot be changed", name, l.PerKey)
 	}
 	if r.visit() {
 		defer r.leave()

@@ -45,10 +45,10 @@ type plainStore struct {
 	commit func(ctx context.Context, records []journal.Record) error
 }
 
-// ClaimByRecord returns how a store is claimed that can only load and commit. Another
+// claimByRecord returns how a store is claimed that can only load and commit. Another
 // controller is found out before it works if its process is on this machine, and
 // otherwise soon after the first commit of either.
-func ClaimByRecord(
+func claimByRecord(
 	load func(ctx context.Context) iter.Seq2[journal.Record, error],
 	commit func(ctx context.Context, records []journal.Record) error,
 ) func(ctx context.Context, wait func(holder string)) (Claim, error) {

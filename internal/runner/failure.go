@@ -120,3 +120,22 @@ func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
 	}
 	return f
 }
+
+// An overdueError is what an attempt returned after its time was up. Its parts are not
+// looked at before somebody asks: they are user code.
+type overdueError struct{ reason, err error }
+
+// Overdue is the error of an attempt that failed for a reason, which may be nil, and what
+// it returned.
+func Overdue(reason, err error) error {
+	switch {
+	case reason == nil:
+		return err
+	case err == reason, err == ErrDisrupted:
+		return reason // there is nothing to add
+	}
+	return &overdueError{reason, err}
+}
+
+func (e *overdueError) Error() string   { return e.reason.Error() + ": " + e.err.Error() }
+func (e *overdueError) Unwrap() []error { return []error{e.reason, e.err} }

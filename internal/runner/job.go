@@ -113,9 +113,6 @@ func (j *Job) newBody() *body {
 	return b
 }
 
-// Runner is that of the job.
-func (j *Job) Runner() *Runner { return j.r }
-
 // Name is the job's name.
 func (j *Job) Name() string { return j.id.Job }
 

@@ -49,9 +49,9 @@ func inUse(holder string) error {
 // IsReader reports whether the runner only shows what another controller does.
 func (r *Runner) IsReader() bool { return r != nil && r.reader != nil }
 
-// Expect reports whether a job of that name has been in the store since it was expected
+// expect reports whether a job of that name has been in the store since it was expected
 // first.
-func (r *Runner) Expect(name string) bool {
+func (r *Runner) expect(name string) bool {
 	_, err := r.Find(name)
 	d := r.reader
 	d.mu.Lock()

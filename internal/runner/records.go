@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -14,6 +15,10 @@ import (
 // SaveRecord keeps a value of an extension under a key, and lets it be seen once it
 // is durable. A nil value removes it. Calls for one key come one at a time.
 func (r *Runner) SaveRecord(ctx context.Context, key string, value []byte) error {
+	const longest = 90
+	if key == "" || len(key) > longest {
+		return fmt.Errorf("batch: key of a record: %q: must have 1 to %d bytes", key, longest)
+	}
 	if err := r.MayChange(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package runner
 
 import (
+	"cmp"
+	"context"
+	"fmt"
 	"slices"
 
 	"github.com/runtocompletion/batch/internal/engine"
@@ -86,15 +89,47 @@ func (j *Job) Redeclare(before Revision, def *Definition) bool {
 	return true
 }
 
-// Delete has the job removed. Its attempts run on if it orphans them, and it
-// lingers until they have ended if it is to.
-func (j *Job) Delete(orphan, linger bool) error {
-	if !j.r.visit() {
+// Update calls change with a job until that is done, and waits until it is stored. The
+// job is nil if it cannot be changed. Change reports false if there was another update
+// meanwhile.
+func (r *Runner) Update(ctx context.Context, name string, change func(*Job) (done bool, err error)) (*Job, error) {
+	for {
+		j, err := r.Change(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		done, err := change(j)
+		if err != nil {
+			return j, err
+		}
+		if err := j.Durable(ctx); done || err != nil {
+			return j, err
+		}
+	}
+}
+
+// What becomes of the attempts of a deleted job.
+const (
+	Background = "Background" // they are stopped
+	Foreground = "Foreground" // likewise, and the job is removed after them
+	Orphan     = "Orphan"     // they run on
+)
+
+// Delete has a job removed.
+func (r *Runner) Delete(ctx context.Context, name, propagation string) error {
+	if !slices.Contains([]string{Background, Foreground, Orphan}, propagation) {
+		return fmt.Errorf("batch: propagation %q: must be Background, Foreground or Orphan", propagation)
+	}
+	j, err := r.Change(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !r.visit() {
 		return ErrShutdown
 	}
-	defer j.r.leave()
-	j.do(engine.Event{Kind: engine.Deleted, Orphan: orphan, Linger: linger})
-	return nil
+	defer r.leave()
+	j.do(engine.Event{Kind: engine.Deleted, Orphan: propagation == Orphan, Linger: propagation == Foreground})
+	return j.Durable(ctx)
 }
 
 // Refused returns the error of a store that refuses what the job has.
@@ -108,13 +143,28 @@ func (j *Job) Refused() error {
 }
 
 // DeleteAttempt stops an attempt, as a user does.
-func (r *Runner) DeleteAttempt(job, attempt string) error {
-	return r.tellAttempt(job, attempt, engine.Event{Kind: engine.AttemptDeleted})
+func (r *Runner) DeleteAttempt(ctx context.Context, job, attempt string) error {
+	return r.changeAttempt(ctx, job, attempt, engine.Event{Kind: engine.AttemptDeleted})
 }
 
 // Disrupt ends an attempt for a reason outside of it.
-func (r *Runner) Disrupt(job, attempt, reason string) error {
-	return r.tellAttempt(job, attempt, engine.Event{Kind: engine.Disrupted, Reason: reason})
+func (r *Runner) Disrupt(ctx context.Context, job, attempt, reason string) error {
+	if !slices.Contains(disruptions, reason) {
+		return fmt.Errorf("batch: disruption reason %q: must be one of %q", reason, disruptions)
+	}
+	return r.changeAttempt(ctx, job, attempt, engine.Event{Kind: engine.Disrupted, Reason: reason})
+}
+
+var disruptions = []string{"PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI",
+	"DeletionByPodGC", "TerminationByKubelet"}
+
+// changeAttempt gives the engine an event of an attempt, and waits until what follows is
+// stored.
+func (r *Runner) changeAttempt(ctx context.Context, job, attempt string, ev engine.Event) error {
+	if err := r.MayChange(ctx); err != nil {
+		return err
+	}
+	return cmp.Or(r.tellAttempt(job, attempt, ev), r.Durable(ctx))
 }
 
 // tellAttempt gives the engine an event of an attempt that has not ended.

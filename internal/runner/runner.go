@@ -362,6 +362,9 @@ func (r *Runner) All() []*Job {
 	return jobs
 }
 
+// Each is an iterator over all jobs there are when it begins, in order of name.
+func (r *Runner) Each(yield func(*Job) bool) { slices.Values(r.All())(yield) }
+
 // Everything returns all jobs that do not rest, and those that are gone and have
 // attempts that have not ended.
 func (r *Runner) Everything() []*Job {

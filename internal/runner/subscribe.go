@@ -10,9 +10,16 @@ import (
 )
 
 // Subscribe calls deliver for each end of a job until it has returned nil, one after
-// the other. It returns when ctx ends, or nothing more can be delivered. A subscription
+// the other. A nil deliver removes the subscription. It returns when ctx ends, or nothing more can be delivered. A subscription
 // that is new is stored first, with the ends of all jobs there are.
 func (r *Runner) Subscribe(ctx context.Context, name string, deliver func(context.Context, Change) error) error {
+	const longest = 60
+	switch {
+	case name == "" || len(name) > longest:
+		return fmt.Errorf("batch: name of a subscription: %q: must have 1 to %d bytes", name, longest)
+	case deliver == nil:
+		return r.unsubscribe(ctx, name)
+	}
 	s, err := r.subscribe(ctx, name)
 	if err != nil {
 		return err
@@ -30,8 +37,8 @@ func (r *Runner) Subscribe(ctx context.Context, name string, deliver func(contex
 	}
 }
 
-// Unsubscribe removes a subscription, and what it has still to be told.
-func (r *Runner) Unsubscribe(ctx context.Context, name string) error {
+// unsubscribe removes a subscription, and what it has still to be told.
+func (r *Runner) unsubscribe(ctx context.Context, name string) error {
 	if err := r.MayChange(ctx); err != nil {
 		return err
 	}

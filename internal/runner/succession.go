@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -17,9 +18,9 @@ type Succession struct {
 	current atomic.Pointer[Runner]
 	options Options
 	store   Store
-	// declare gives a runner what was declared before it works, and calls begin when
-	// there is no more of it. It is nil if there is to be one runner.
-	declare func(ctx context.Context, r *Runner, begin func())
+	// isStandby is whether there may be more than one runner.
+	isStandby bool
+	declared  declarations
 
 	ctx    context.Context // ends with Shutdown
 	stop   context.CancelFunc
@@ -37,15 +38,13 @@ func (s *Succession) Begin(r *Runner) { s.current.Store(r) }
 // Current is the runner that answers now. It is nil for the zero Succession.
 func (s *Succession) Current() *Runner { return s.current.Load() }
 
-// Open claims a store and opens it. If another controller has it, and declare is not
-// nil, the succession begins with a runner that shows what that one does.
-func (s *Succession) Open(
-	ctx context.Context, o Options, store Store, declare func(ctx context.Context, r *Runner, begin func()),
-) error {
-	s.options, s.store, s.declare, s.turned = o, store, declare, make(chan struct{})
+// Open claims a store and opens it. If another controller has it, a standby begins with
+// a runner that shows what that one does.
+func (s *Succession) Open(ctx context.Context, o Options, store Store, isStandby bool) error {
+	s.options, s.store, s.isStandby, s.turned = o, store, isStandby, make(chan struct{})
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	err := s.work(ctx)
-	if err == nil || declare == nil || !errors.Is(err, ErrStoreInUse) {
+	if err == nil || !isStandby || !errors.Is(err, ErrStoreInUse) {
 		return err
 	}
 	reader := newReader(o, err)
@@ -90,7 +89,7 @@ func (s *Succession) follow(r *Runner) {
 	defer s.loops.Done()
 	loss := *r.loss.Load()
 	r.Log(slog.LevelError, "claim of the store is lost, nothing runs any more", slog.Any("error", loss))
-	if s.declare == nil {
+	if !s.isStandby {
 		return
 	}
 	reader := newReader(s.options, loss)
@@ -150,7 +149,7 @@ func (s *Succession) takeOver(reader *Runner) error {
 	if err != nil {
 		return err
 	}
-	s.declare(s.ctx, r, func() { s.replace(reader, r) })
+	s.declareAll(reader, r, func() { s.replace(reader, r) })
 	r.whenLost(func() { s.follow(r) })
 	return nil
 }
@@ -184,7 +183,7 @@ func (s *Succession) Claimed(ctx context.Context) error {
 			return ErrZero
 		}
 		err := r.lossError()
-		if err == nil || s.declare == nil {
+		if err == nil || !s.isStandby {
 			return err
 		}
 		select {
@@ -197,10 +196,10 @@ func (s *Succession) Claimed(ctx context.Context) error {
 	}
 }
 
-// Successor waits for the runner that comes after r and knows what is in the store. It
+// successor waits for the runner that comes after r and knows what is in the store. It
 // returns nil if there is none.
-func (s *Succession) Successor(ctx context.Context, r *Runner) *Runner {
-	for s.declare != nil {
+func (s *Succession) successor(ctx context.Context, r *Runner) *Runner {
+	for s.isStandby {
 		s.mu.Lock()
 		current, turned := s.Current(), s.turned
 		s.mu.Unlock()
@@ -223,6 +222,34 @@ func (s *Succession) Successor(ctx context.Context, r *Runner) *Runner {
 		}
 	}
 	return nil
+}
+
+// Next waits for the runner that comes after that of a job, and returns the job as that
+// one has it, or nil.
+func (s *Succession) Next(ctx context.Context, j *Job) *Job {
+	r := s.successor(ctx, j.r)
+	if r == nil {
+		return nil
+	}
+	next, err := r.Find(j.Name())
+	if err != nil || next.UID() != j.UID() {
+		return nil
+	}
+	return next
+}
+
+// Watch is that of the current runner, after which another one may follow.
+func (s *Succession) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		for change, err := range s.Current().Watch(ctx, since) {
+			if s.isStandby && errors.Is(err, ErrStoreInUse) {
+				err = fmt.Errorf("%w: %w", ErrTooOld, err)
+			}
+			if !yield(change, err) {
+				return
+			}
+		}
+	}
 }
 
 // Shutdown shuts the last runner down; there is none after it.

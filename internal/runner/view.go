@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -178,6 +179,20 @@ type Run struct {
 	ExitCode              *int // nil while there is none
 }
 
+// Attempts returns the attempts of all jobs that have or had a name; see [Job.Attempts].
+func (r *Runner) Attempts(job string) ([]AttemptView, error) {
+	jobs := r.Named(job)
+	if len(jobs) == 0 {
+		_, err := r.Find(job)
+		return nil, cmp.Or(err, notFound("job", job))
+	}
+	var list []AttemptView
+	for _, j := range jobs {
+		list = append(list, j.Attempts()...)
+	}
+	return list, nil
+}
+
 // Attempts returns every attempt that is live or, as long as the job is there,
 // kept, in order of creation.
 func (j *Job) Attempts() []AttemptView {
@@ -239,8 +254,26 @@ func (j *Job) Events() []Event {
 	return list
 }
 
-// AttemptLog returns the log of an attempt, given by its name or UID.
-func (r *Runner) AttemptLog(job, attempt string) (*logtail.Log, error) {
+// Logs returns the lines that an attempt has printed, given by its name or UID: at most
+// tail of them, nil for all that are kept, and those to come if follow is set.
+func (r *Runner) Logs(ctx context.Context, job, attempt string, follow bool, tail *int) iter.Seq2[logtail.Line, error] {
+	most := -1
+	if tail != nil {
+		most = max(0, *tail)
+	}
+	return func(yield func(logtail.Line, error) bool) {
+		switch log, err := r.attemptLog(job, attempt); {
+		case err != nil:
+			yield(logtail.Line{}, err)
+		case follow:
+			log.Follow(ctx, most)(yield)
+		default:
+			log.All(ctx, most)(yield)
+		}
+	}
+}
+
+func (r *Runner) attemptLog(job, attempt string) (*logtail.Log, error) {
 	if r == nil {
 		return nil, ErrZero
 	}
