@@ -878,11 +878,13 @@ func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Cont
 	if _, ok := err.(*ValidationError); ok {
 		return nil, err
 	}
-	if e, ok := errors.AsType[*unfinishedError](err); ok {
+	e, unfinished := errors.AsType[*unfinishedError](err)
+	left, abandoned := errors.AsType[*AbandonedError](err)
+	switch {
+	case unfinished && abandoned:
+		err = errors.Join(&e.JobError, left)
+	case unfinished:
 		err = &e.JobError
-		if left, ok := errors.AsType[*AbandonedError](err); ok {
-			err = errors.Join(err, left)
-		}
 	}
 	return m.results, err
 }

@@ -299,7 +299,10 @@ func TestMapThatIsLeft(t *testing.T) {
 			time.Sleep(time.Duration(n) * time.Hour)
 			return n + 1, nil
 		})
-		require.Error(t, err)
+		require.Equal(t, "0", mapErrorOf(t, err).Status.CompletedIndexes.String())
+		left, ok := errors.AsType[*batch.AbandonedError](err)
+		require.True(t, ok, "it must say what it has left: %v", err)
+		require.Len(t, left.Attempts, 1)
 		require.Equal(t, []int{1, 0}, results)
 		time.Sleep(100 * time.Hour)
 		require.Equal(t, []int{1, 0}, results)
