@@ -539,7 +539,10 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	for _, f := range faults {
 		errs = append(errs, spec.Invalid(fmt.Sprintf("indexes[%d]", f.Place), f.Index, f.Why))
 	}
-	return cmp.Or(validationError(name, errs), j.Durable(ctx))
+	if err := validationError(name, errs); err != nil {
+		return err
+	}
+	return j.Durable(ctx)
 }
 
 // AgainOptions say what [Controller.Again] runs. The zero value runs everything.
