@@ -19,9 +19,11 @@
 //     pulled; "process" is one of which nobody expects that.
 //   - A container with an image func/NAME runs a Go function, with its command
 //     and args for arguments.
-//   - An emptyDir volume is a directory of the attempt. Nothing is mounted: its
-//     mountPath stands for that directory wherever it is in the container's command,
-//     args, env and workingDir, and is refused where it is in none of them.
+//   - An emptyDir volume is a directory of the attempt, which is mounted for its
+//     containers only: with mounts of their own, they see the other files of this
+//     machine as they are. Where the system lets this process mount nothing, by
+//     unshare(1), it is refused. Functions have no volumes.
+//   - Variables may come from the ConfigMaps and Secrets that the [Runner] has.
 //   - Init containers run before it, one after the other, and not again when the
 //     container is restarted in place. A pod has one back-off for all of its
 //     containers, and the message of a failure policy names the pod, not which of
@@ -29,9 +31,8 @@
 //     a container begins, by which clients are shown the log of one of them.
 //   - What cannot be had is refused by the name of its field: images without a
 //     command, several containers, sidecars and restart rules, other
-//     volumes, variables from config maps and secrets, hooks
-//     and probes that end containers, other users and more privileges; finalizers
-//     and owners other than CronJobs, as nobody here would act on them.
+//     volumes, hooks and probes that end containers, other users and more privileges;
+//     finalizers and owners other than CronJobs, as nobody here would act on them.
 //   - What makes no difference on one machine, or is not enforced, is warned
 //     about: where pods run, resources, names, namespaces of the kernel.
 //

@@ -36,8 +36,8 @@ spec:
 			return nil
 		},
 	}}
-	kube.Default(manifests[0])
-	job, warnings, err := runner.Job(manifests[0])
+	kube.Default(manifests.Jobs[0])
+	job, warnings, err := runner.Job(manifests.Jobs[0])
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -103,8 +103,8 @@ func runProcess(process int, store batch.Store) error {
 		if err != nil {
 			return err
 		}
-		kube.Default(manifests[0])
-		job, _, err := runner.Job(manifests[0])
+		kube.Default(manifests.Jobs[0])
+		job, _, err := runner.Job(manifests.Jobs[0])
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/runtocompletion/batch"
@@ -10,17 +11,31 @@ import (
 	"github.com/runtocompletion/batch/contrib/kube/internal/validation"
 )
 
-// Decode reads Jobs of batch/v1 from YAML documents, or from JSON values one
-// after the other. A List, or JobList, stands for its items. It is strict: the
-// error tells of every field that does not exist or is there twice, by document
-// and path, of values of the wrong type, and of objects of other kinds. There
-// are no jobs then. At most 16 MiB are read.
-func Decode(data []byte) ([]*batchv1.Job, error) { return manifest.Decode(data) }
+// Objects are the Jobs of manifests, and the ConfigMaps and Secrets that came with
+// them: a [Runner] needs these for the variables of the jobs' containers.
+type Objects struct {
+	Jobs       []*batchv1.Job
+	ConfigMaps []*corev1.ConfigMap
+	Secrets    []*corev1.Secret
+}
 
-// Load reads the Jobs of a file, or of the files in a folder that end in .yaml,
+// Decode reads Jobs of batch/v1, ConfigMaps and Secrets from YAML documents, or from
+// JSON values one after the other. A List, or JobList, stands for its items. It is
+// strict: the error tells of every field that does not exist or is there twice, by
+// document and path, of values of the wrong type, and of objects of other kinds. There
+// are no objects then. At most 16 MiB are read.
+func Decode(data []byte) (Objects, error) {
+	objects, err := manifest.Decode(data)
+	return Objects(objects), err
+}
+
+// Load reads the objects of a file, or of the files in a folder that end in .yaml,
 // .yml or .json, in the order of their names. Errors begin with the file's name.
 // See [Decode].
-func Load(path string) ([]*batchv1.Job, error) { return manifest.Load(path) }
+func Load(path string) (Objects, error) {
+	objects, err := manifest.Load(path)
+	return Objects(objects), err
+}
 
 // Default fills in what a manifest leaves out, as the API server does.
 func Default(m *batchv1.Job) { validation.Default(m) }

@@ -17,9 +17,9 @@ import (
 func TestManifest(t *testing.T) {
 	manifests, err := kube.Load("testdata/digits.yaml")
 	require.NoError(t, err)
-	require.Len(t, manifests, 1)
-	kube.Default(manifests[0])
-	require.Empty(t, kube.Validate(manifests[0]))
+	require.Len(t, manifests.Jobs, 1)
+	kube.Default(manifests.Jobs[0])
+	require.Empty(t, kube.Validate(manifests.Jobs[0]))
 
 	var fetched []string
 	runner := &kube.Runner{Commands: true, Functions: map[string]kube.Function{
@@ -28,7 +28,7 @@ func TestManifest(t *testing.T) {
 			return nil
 		},
 	}}
-	job, warnings, err := runner.Job(manifests[0])
+	job, warnings, err := runner.Job(manifests.Jobs[0])
 	require.NoError(t, err)
 	require.Equal(
 		t,
@@ -62,7 +62,7 @@ func TestManifest(t *testing.T) {
 	require.NoError(t, err)
 	shown := kube.Manifest(job, status, "math")
 	require.Equal(t, "math", shown.Namespace)
-	require.Equal(t, manifests[0].Spec.Template.Spec, shown.Spec.Template.Spec)
+	require.Equal(t, manifests.Jobs[0].Spec.Template.Spec, shown.Spec.Template.Spec)
 	require.Equal(t, "0-2", shown.Status.CompletedIndexes)
 	require.Equal(t, batchv1.JobComplete, shown.Status.Conditions[len(shown.Status.Conditions)-1].Type)
 }
@@ -85,10 +85,10 @@ spec:
       volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `))
 	require.NoError(t, err)
-	kube.Default(manifests[0])
-	_, _, err = new(kube.Runner).Job(manifests[0])
+	kube.Default(manifests.Jobs[0])
+	_, _, err = new(kube.Runner).Job(manifests.Jobs[0])
 	for _, field := range []string{"volumes[0].persistentVolumeClaim", "containers[0].image",
-		"containers[0].envFrom[0].secretRef", "containers[0].volumeMounts[0].mountPath"} {
+		"containers[0].envFrom[0].secretRef"} {
 		require.ErrorContains(t, err, "spec.template.spec."+field+": ")
 	}
 	require.Len(t, strings.Split(err.Error(), "], "), 1)

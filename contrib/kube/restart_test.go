@@ -118,8 +118,8 @@ func (p *process) make(runner *kube.Runner, manifest string) batch.Job {
 	p.Helper()
 	manifests, err := kube.Decode([]byte(manifest))
 	require.NoError(p, err)
-	kube.Default(manifests[0])
-	job, _, err := runner.Job(manifests[0])
+	kube.Default(manifests.Jobs[0])
+	job, _, err := runner.Job(manifests.Jobs[0])
 	require.NoError(p, err)
 	return job
 }

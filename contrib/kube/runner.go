@@ -7,6 +7,7 @@ import (
 	"io"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
@@ -22,6 +23,12 @@ type Runner struct {
 	// the environment of this process. Whoever can create jobs can then do
 	// whatever that user can.
 	Commands bool
+	// ConfigMaps and Secrets are those that the variables of containers may come from,
+	// by name, whatever their namespace: of all jobs, those of clients too. They are read
+	// when a container starts, and not stored with its job. Of two with one name, the
+	// last one counts.
+	ConfigMaps []*corev1.ConfigMap
+	Secrets    []*corev1.Secret
 	// Dir is where programs start whose container has no workingDir, and what a
 	// relative one is relative to. Empty means the directory of this process.
 	Dir string
@@ -107,6 +114,6 @@ func (r *Runner) convert() *convert.Runner {
 			}
 		}
 	}
-	return &convert.Runner{Functions: functions, Commands: r.Commands, Dir: r.Dir, Env: r.Env,
-		LogLimit: r.LogLimit, Output: r.Output}
+	return &convert.Runner{Functions: functions, Commands: r.Commands, ConfigMaps: r.ConfigMaps, Secrets: r.Secrets,
+		Dir: r.Dir, Env: r.Env, LogLimit: r.LogLimit, Output: r.Output}
 }

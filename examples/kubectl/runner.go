@@ -21,8 +21,9 @@ func runFile(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	s := newScreen(manifests, stdout, stderr)
-	jobs, err := makeJobs(manifests, &kube.Runner{Functions: functions(), Commands: true, Output: s.output}, stderr)
+	s := newScreen(manifests.Jobs, stdout, stderr)
+	jobs, err := makeJobs(manifests, &kube.Runner{Functions: functions(), Commands: true, Output: s.output,
+		ConfigMaps: manifests.ConfigMaps, Secrets: manifests.Secrets}, stderr)
 	if err != nil {
 		return err
 	}
@@ -37,12 +38,12 @@ func runFile(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.
 	return runJobs(ctx, c, jobs, s)
 }
 
-func load(file string, stdin io.Reader) ([]*batchv1.Job, error) {
+func load(file string, stdin io.Reader) (kube.Objects, error) {
 	manifests, err := read(file, stdin)
-	if err == nil && len(manifests) == 0 {
+	if err == nil && len(manifests.Jobs) == 0 {
 		err = fmt.Errorf("there are no Jobs in %s", file)
 	}
-	complete(manifests)
+	complete(manifests.Jobs)
 	return manifests, err
 }
 
@@ -56,22 +57,22 @@ func complete(manifests []*batchv1.Job) {
 	}
 }
 
-func read(file string, stdin io.Reader) ([]*batchv1.Job, error) {
+func read(file string, stdin io.Reader) (kube.Objects, error) {
 	if file != "-" {
 		return kube.Load(file)
 	}
 	text, err := io.ReadAll(stdin)
 	if err != nil {
-		return nil, err
+		return kube.Objects{}, err
 	}
 	return kube.Decode(text)
 }
 
 // makeJobs makes jobs of manifests, all of them or none.
-func makeJobs(manifests []*batchv1.Job, runner *kube.Runner, stderr io.Writer) ([]batch.Job, error) {
+func makeJobs(manifests kube.Objects, runner *kube.Runner, stderr io.Writer) ([]batch.Job, error) {
 	var jobs []batch.Job
 	var errs []error
-	for _, m := range manifests {
+	for _, m := range manifests.Jobs {
 		job, warnings, err := runner.Job(m)
 		for _, warning := range warnings {
 			fmt.Fprintf(stderr, "Warning: %s: %s\n", m.Name, warning)

@@ -100,7 +100,7 @@ func builtin(stderr io.Writer) ([]batch.Job, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file.Name(), err)
 		}
-		complete(decoded)
+		complete(decoded.Jobs)
 		more, err := makeJobs(decoded, &kube.Runner{Functions: functions(), Commands: true}, stderr)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file.Name(), err)

@@ -12,7 +12,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if len(manifests) != 1 {
-		log.Fatalf("%d manifests", len(manifests))
+	if len(manifests.Jobs) != 1 {
+		log.Fatalf("%d manifests", len(manifests.Jobs))
 	}
 }

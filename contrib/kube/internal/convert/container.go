@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -85,31 +86,32 @@ func (s *support) checkContainer(c *corev1.Container, path *field.Path) {
 	for i := range c.EnvFrom {
 		s.checkEnvFrom(&c.EnvFrom[i], path.Child("envFrom").Index(i))
 	}
-	for i := range c.VolumeMounts {
-		s.checkMount(c, &c.VolumeMounts[i], path.Child("volumeMounts").Index(i))
-	}
+	s.checkMounts(c, path)
 	s.checkResources(&c.Resources, path.Child("resources"))
 	if c.SecurityContext != nil {
 		s.checkSecurity(c.SecurityContext, path.Child("securityContext"))
 	}
 }
 
-// checkMount wants a path that the container is told, so that it can be told
-// another one.
-func (s *support) checkMount(c *corev1.Container, m *corev1.VolumeMount, path *field.Path) {
-	switch {
-	case !filepath.IsAbs(m.MountPath) || filepath.Clean(m.MountPath) == "/":
-		s.refuse(path.Child("mountPath"), "must be an absolute path, and not all of the file system")
-	case !pod.Mentions(c, m.MountPath):
-		s.refuse(path.Child("mountPath"), "nothing can be mounted: the path must stand in command, args, env or workingDir")
-	case m.SubPathExpr != "":
-		s.refuse(path.Child("subPathExpr"), "not supported here: use subPath")
-	default:
-		s.warn(path.Child("mountPath"), "stands for a directory of the attempt's own in command, args, env and workingDir; "+
-			"a program that knows the path otherwise sees that of this machine")
+// checkMounts wants what this system can mount, and a program for whom.
+func (s *support) checkMounts(c *corev1.Container, path *field.Path) {
+	path = path.Child("volumeMounts")
+	refused := len(s.errs)
+	for i, m := range c.VolumeMounts {
+		switch at := path.Index(i); {
+		case strings.HasPrefix(c.Image, pod.FunctionPrefix):
+			s.refuse(at, "a function sees the files of this process: Attempt.Dir is a directory of its own")
+		case !filepath.IsAbs(m.MountPath) || filepath.Clean(m.MountPath) == "/":
+			s.refuse(at.Child("mountPath"), "must be an absolute path, and not all of the file system")
+		case m.SubPathExpr != "":
+			s.refuse(at.Child("subPathExpr"), "not supported here: use subPath")
+		}
 	}
-	if m.ReadOnly {
-		s.warn(path.Child("readOnly"), notEnforced)
+	if len(c.VolumeMounts) == 0 || len(s.errs) > refused || !s.runner.Commands {
+		return
+	}
+	if err := pod.CheckMounts(c); err != nil {
+		s.refuse(path, err.Error())
 	}
 }
 
@@ -162,9 +164,9 @@ func (s *support) checkProgram(c *corev1.Container, path *field.Path) {
 	}
 }
 
-// checkSource wants a value that is known here. Keys of config maps and secrets,
-// which do not exist, can only be done without.
+// checkSource wants a value that is known here.
 func (s *support) checkSource(c *corev1.Container, from *corev1.EnvVarSource, path *field.Path) {
+	_, known := s.values.Of(from)
 	switch {
 	case from.FieldRef != nil:
 		if _, ok := pod.FieldValue(new(metav1.ObjectMeta), from.FieldRef.FieldPath); !ok {
@@ -177,29 +179,33 @@ func (s *support) checkSource(c *corev1.Container, from *corev1.EnvVarSource, pa
 			)
 		}
 	case from.ConfigMapKeyRef != nil:
-		s.doWithout(from.ConfigMapKeyRef.Optional, path.Child("configMapKeyRef"))
+		ref := from.ConfigMapKeyRef
+		s.wants(known, ref.Optional, path.Child("configMapKeyRef"), fmt.Sprintf("config map %q with key %q", ref.Name, ref.Key))
 	case from.SecretKeyRef != nil:
-		s.doWithout(from.SecretKeyRef.Optional, path.Child("secretKeyRef"))
+		ref := from.SecretKeyRef
+		s.wants(known, ref.Optional, path.Child("secretKeyRef"), fmt.Sprintf("secret %q with key %q", ref.Name, ref.Key))
 	default:
 		s.refuse(path, "not supported here")
 	}
 }
 
 func (s *support) checkEnvFrom(from *corev1.EnvFromSource, path *field.Path) {
-	if from.ConfigMapRef != nil {
-		s.doWithout(from.ConfigMapRef.Optional, path.Child("configMapRef"))
+	if ref := from.ConfigMapRef; ref != nil {
+		s.wants(s.values.HasConfigMap(ref.Name), ref.Optional, path.Child("configMapRef"), fmt.Sprintf("config map %q", ref.Name))
 	}
-	if from.SecretRef != nil {
-		s.doWithout(from.SecretRef.Optional, path.Child("secretRef"))
+	if ref := from.SecretRef; ref != nil {
+		s.wants(s.values.HasSecret(ref.Name), ref.Optional, path.Child("secretRef"), fmt.Sprintf("secret %q", ref.Name))
 	}
 }
 
-func (s *support) doWithout(optional *bool, path *field.Path) {
-	const nothing = "there are no config maps and no secrets here"
-	if valueOr(optional, false) {
-		s.warn(path, nothing)
-	} else {
-		s.refuse(path, nothing)
+// wants refuses, or warns, if values are not known that variables come from.
+func (s *support) wants(known bool, optional *bool, path *field.Path, what string) {
+	switch {
+	case known:
+	case valueOr(optional, false):
+		s.warn(path, "there is no "+what+" here")
+	default:
+		s.refuse(path, "there is no "+what+" here: it is to be in the same file, or the runner's")
 	}
 }
 

@@ -56,7 +56,7 @@ func (r *Runner) template(m *batchv1.Job) (job batch.Job, warnings []string, err
 	if err != nil {
 		return batch.Job{}, warnings, inTemplate(err)
 	}
-	job = jobOf(m, pod.New(kept, pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env, Output: r.Output}))
+	job = jobOf(m, r.executor(kept))
 	if job.LogLimit, err = logLimit(m, r.LogLimit); err != nil {
 		return batch.Job{}, warnings, inTemplate(err)
 	}

@@ -29,7 +29,7 @@ func FuzzJob(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, m := range manifests {
+		for _, m := range manifests.Jobs {
 			validation.Default(m)
 			if _, _, err := anything.Job(m, FromCode); err == nil {
 				m.Finalizers, m.ManagedFields, m.Status = nil, nil, batchv1.JobStatus{}

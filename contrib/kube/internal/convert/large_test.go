@@ -38,7 +38,7 @@ func TestLargeManifests(t *testing.T) {
 				),
 			)
 			require.NoError(t, err)
-			m := manifests[0]
+			m := manifests.Jobs[0]
 			validation.Default(m)
 			validation.Validate(m)
 			require.LessOrEqual(t, len(validation.Warnings(m)), 100)

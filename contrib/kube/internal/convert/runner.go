@@ -12,6 +12,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -31,12 +32,21 @@ type Container = pod.Container
 // A Runner decides what the containers of manifests may do here. It is
 // kube.Runner, which says what the fields mean.
 type Runner struct {
-	Functions map[string]Function
-	Commands  bool
-	Dir       string
-	Env       []string
-	LogLimit  *int
-	Output    func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
+	Functions  map[string]Function
+	Commands   bool
+	ConfigMaps []*corev1.ConfigMap
+	Secrets    []*corev1.Secret
+	Dir        string
+	Env        []string
+	LogLimit   *int
+	Output     func(a batch.Attempt, container string) (stdout, stderr io.WriteCloser)
+}
+
+func (r *Runner) values() pod.Values { return pod.NewValues(r.ConfigMaps, r.Secrets) }
+
+// executor runs the containers of a manifest as the runner lets them.
+func (r *Runner) executor(m *batchv1.Job) *pod.Pod {
+	return pod.New(m, pod.Settings{Functions: r.Functions, Values: r.values(), Dir: r.Dir, Env: r.Env, Output: r.Output})
 }
 
 // Job returns the job that m, which has its defaults, describes. The error is an
@@ -57,8 +67,7 @@ func (r *Runner) Job(m *batchv1.Job, origin Origin) (job batch.Job, warnings []s
 	if err != nil {
 		return batch.Job{}, warnings, err
 	}
-	settings := pod.Settings{Functions: r.Functions, Dir: r.Dir, Env: r.Env, Output: r.Output}
-	job = jobOf(m, pod.New(kept, settings))
+	job = jobOf(m, r.executor(kept))
 	if job.LogLimit, err = logLimit(m, r.LogLimit); err != nil {
 		return batch.Job{}, warnings, err
 	}

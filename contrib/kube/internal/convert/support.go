@@ -18,6 +18,7 @@ import (
 // support is what a manifest asks for and cannot have, or not quite.
 type support struct {
 	runner     *Runner
+	values     pod.Values // the runner's
 	pod        *corev1.PodSpec
 	containers map[string]*corev1.Container // of the pod
 	usual      *corev1.PodSpec              // one that says nothing at all
@@ -115,7 +116,7 @@ var podFields = map[string]handling{
 // support finds what of m cannot be had.
 func (r *Runner) support(m *batchv1.Job) *support {
 	spec := &m.Spec.Template.Spec
-	s := &support{runner: r, pod: spec, containers: pod.Containers(spec), usual: usualPod()}
+	s := &support{runner: r, values: r.values(), pod: spec, containers: pod.Containers(spec), usual: usualPod()}
 	if len(m.Finalizers) > 0 {
 		s.refuse(field.NewPath("metadata", "finalizers"), "nobody here would remove them, and the job would never go")
 	}
@@ -169,11 +170,16 @@ func (s *support) checkVolumes(path *field.Path) {
 		for _, kind := range validation.VolumeKinds(&s.pod.Volumes[i].VolumeSource) {
 			if at := path.Index(i).Child(kind); kind != "emptyDir" {
 				s.refuse(at, noMounts)
-			} else if s.pod.Volumes[i].EmptyDir.SizeLimit != nil {
-				s.warn(at.Child("sizeLimit"), notEnforced)
+			} else {
+				s.check(*s.pod.Volumes[i].EmptyDir, corev1.EmptyDirVolumeSource{}, emptyDirFields, at)
 			}
 		}
 	}
+}
+
+var emptyDirFields = map[string]handling{
+	"medium":    warned("it is a directory on the disk"),
+	"sizeLimit": warned(notEnforced),
 }
 
 // podSecurityFields are what a whole pod may ask for; see securityFields.

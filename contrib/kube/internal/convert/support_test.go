@@ -79,18 +79,20 @@ func TestSupport(t *testing.T) {
 			pod:    "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]",
 			warned: []string{template + "volumes[0].emptyDir.sizeLimit"},
 		},
-		"a volume that is told": {
-			container: "args: [/v/x]\nvolumeMounts: [{name: v, mountPath: /v/, readOnly: true}]",
+		"a volume that is mounted": {
+			container: "volumeMounts: [{name: v, mountPath: /v/, readOnly: true}]",
 			pod:       "volumes: [{name: v, emptyDir: {}}]",
-			warned:    []string{main + "volumeMounts[0].mountPath", main + "volumeMounts[0].readOnly"},
 		},
 		"a volume instead of all files": {
 			container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]",
 			refused: []string{main + "volumeMounts[0].mountPath"},
 		},
-		"a volume that is mounted": {
-			container: "volumeMounts: [{name: v, mountPath: /v}]", pod: "volumes: [{name: v, emptyDir: {}}]",
-			refused: []string{main + "volumeMounts[0].mountPath"},
+		"a volume where a file is": {
+			container: "volumeMounts: [{name: v, mountPath: /proc/version/v}]", pod: "volumes: [{name: v, emptyDir: {}}]",
+			refused: []string{main + "volumeMounts"},
+		},
+		"a volume in memory": {
+			pod: "volumes: [{name: v, emptyDir: {medium: Memory}}]", warned: []string{template + "volumes[0].emptyDir.medium"},
 		},
 		"a claim": {
 			pod:     "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",

@@ -1,4 +1,4 @@
-// Package manifest reads Jobs of batch/v1 from YAML and JSON, as strictly as the
+// Package manifest reads Jobs of batch/v1, and what they need, from YAML and JSON, as strictly as the
 // API server of Kubernetes reads what kubectl sends it.
 package manifest
 
@@ -11,6 +11,7 @@ import (
 	"io"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -21,17 +22,24 @@ import (
 // MaxSize is how many bytes [Decode] reads at most.
 const MaxSize = 16 << 20
 
-// Decode reads Jobs: YAML documents, or JSON values one after the other. A List,
+// Objects are what manifests hold: kube.Objects.
+type Objects struct {
+	Jobs       []*batchv1.Job
+	ConfigMaps []*corev1.ConfigMap
+	Secrets    []*corev1.Secret
+}
+
+// Decode reads objects: YAML documents, or JSON values one after the other. A List,
 // or JobList, stands for its items. The error tells of everything that is wrong,
 // by document and path: fields that do not exist or are there twice, values of
 // the wrong type, objects of other kinds. There is nothing then but the error.
-func Decode(data []byte) ([]*batchv1.Job, error) {
+func Decode(data []byte) (o Objects, err error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("manifest of %d bytes: at most %d are read", len(data), MaxSize)
+		return o, fmt.Errorf("manifest of %d bytes: at most %d are read", len(data), MaxSize)
 	}
 	documents, err := split(data)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	var d decoder
 	for i, document := range documents {
@@ -42,9 +50,9 @@ func Decode(data []byte) ([]*batchv1.Job, error) {
 		d.document(document)
 	}
 	if err := errors.Join(d.errs...); err != nil {
-		return nil, err
+		return o, err
 	}
-	return d.jobs, nil
+	return d.objects, nil
 }
 
 // split takes the input apart, at lines of ---, and what begins like JSON into its
@@ -87,10 +95,10 @@ func splitJSON(data []byte) [][]byte {
 
 // A decoder collects what there is in several documents.
 type decoder struct {
-	where string // what errors begin with
-	depth int    // of lists within lists
-	jobs  []*batchv1.Job
-	errs  []error
+	where   string // what errors begin with
+	depth   int    // of lists within lists
+	objects Objects
+	errs    []error
 }
 
 func (d *decoder) fail(err error) { d.errs = append(d.errs, fmt.Errorf("%s%w", d.where, err)) }
@@ -125,7 +133,11 @@ func (d *decoder) object(text []byte, strict []error) {
 	}
 	switch kind := o.APIVersion + " " + o.Kind; kind {
 	case "batch/v1 Job":
-		d.job(text, strict)
+		read(d, &d.objects.Jobs, text, strict)
+	case "v1 ConfigMap":
+		read(d, &d.objects.ConfigMaps, text, strict)
+	case "v1 Secret":
+		read(d, &d.objects.Secrets, text, strict)
 	case "v1 List", "batch/v1 JobList":
 		d.list(text, strict)
 	case " ":
@@ -136,10 +148,10 @@ func (d *decoder) object(text []byte, strict []error) {
 	}
 }
 
-func (d *decoder) job(text []byte, strict []error) {
-	m := new(batchv1.Job)
-	if d.strictly(text, m, strict) {
-		d.jobs = append(d.jobs, m)
+// read adds one object to a list.
+func read[T any](d *decoder, list *[]*T, text []byte, strict []error) {
+	if m := new(T); d.strictly(text, m, strict) {
+		*list = append(*list, m)
 	}
 }
 
@@ -194,9 +206,9 @@ func (d *decoder) list(text []byte, strict []error) {
 
 // jobOfList reads a Job that need not say that it is one.
 func (d *decoder) jobOfList(item []byte) {
-	n := len(d.jobs)
-	d.job(item, nil)
-	for _, m := range d.jobs[n:] {
+	n := len(d.objects.Jobs)
+	read(d, &d.objects.Jobs, item, nil)
+	for _, m := range d.objects.Jobs[n:] {
 		switch m.TypeMeta {
 		case metav1.TypeMeta{}:
 			m.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}

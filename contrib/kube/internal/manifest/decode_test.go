@@ -12,13 +12,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	batchv1 "k8s.io/api/batch/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 )
 
-func names(jobs []*batchv1.Job) []string {
+func names(objects Objects) []string {
 	list := []string{}
-	for _, m := range jobs {
+	for _, m := range objects.Jobs {
 		list = append(list, m.Name)
 	}
 	return list
@@ -79,7 +78,7 @@ func TestDecode(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, c.want, names(jobs))
-			for _, m := range jobs {
+			for _, m := range jobs.Jobs {
 				require.Equal(t, "batch/v1 Job", m.APIVersion+" "+m.Kind)
 			}
 		})
@@ -174,7 +173,7 @@ func TestDecodeErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			jobs, err := Decode([]byte(c.text))
 			require.ErrorContains(t, err, c.want)
-			require.Nil(t, jobs)
+			require.Empty(t, jobs)
 		})
 	}
 	_, err := Decode([]byte(good + "bogus: 1\n---\n" + good + "---\n" + good + "spec: {x: 1}"))
@@ -228,7 +227,7 @@ func TestLoad(t *testing.T) {
 	jobs, err := Load("testdata/pi.yaml")
 	require.NoError(t, err)
 	require.Equal(t, []string{"pi"}, names(jobs))
-	require.EqualValues(t, 4, *jobs[0].Spec.BackoffLimit)
+	require.EqualValues(t, 4, *jobs.Jobs[0].Spec.BackoffLimit)
 
 	jobs, err = Load("testdata/folder")
 	require.NoError(t, err)
@@ -243,6 +242,30 @@ func TestLoad(t *testing.T) {
 	_, err = Load(dir)
 	require.ErrorContains(t, err, filepath.Join(dir, "a.yaml")+": ")
 	require.ErrorContains(t, err, filepath.Join(dir, "b.yml")+`: strict decoding error: unknown field "bogus"`)
+}
+
+// TestDecodeValues wants the config maps and secrets of a file beside its jobs.
+func TestDecodeValues(t *testing.T) {
+	o, err := Decode([]byte(good + `---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: words}
+data: {first: foo}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: key}
+data: {key: a2V5}
+stringData: {text: plain}
+`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"good"}, names(o))
+	require.Equal(t, map[string]string{"first": "foo"}, o.ConfigMaps[0].Data)
+	require.Equal(t, "key", string(o.Secrets[0].Data["key"]))
+	_, err = Decode([]byte("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: b, bogus}\ntype: {}"))
+	require.Error(t, err)
+	_, err = Decode([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nbogus: 1"))
+	require.ErrorContains(t, err, `unknown field "bogus"`)
 }
 
 // FuzzDecode wants no panic, and jobs that are written down to be read again as
@@ -262,13 +285,13 @@ func FuzzDecode(f *testing.F) {
 			require.False(t, errors.Is(err, fs.ErrNotExist))
 			return
 		}
-		for _, m := range jobs {
+		for _, m := range jobs.Jobs {
 			text, err := json.Marshal(m)
 			require.NoError(t, err)
 			again, err := Decode(text)
 			require.NoError(t, err, "%s", text)
-			require.Len(t, again, 1)
-			require.True(t, apiequality.Semantic.DeepEqual(m, again[0]), "%s", text)
+			require.Len(t, again.Jobs, 1)
+			require.True(t, apiequality.Semantic.DeepEqual(m, again.Jobs[0]), "%s", text)
 		}
 	})
 }

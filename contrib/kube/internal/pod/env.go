@@ -3,6 +3,8 @@ package pod
 import (
 	"cmp"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +42,13 @@ func (e *environment) set(name, value string) {
 	e.values[name] = value
 }
 
+// add sets variables that are known by their names, in the order of these.
+func (e *environment) add(values map[string]string, prefix string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		e.set(prefix+name, values[name])
+	}
+}
+
 // list gives the variables as "NAME=value".
 func (e *environment) list() []string {
 	list := make([]string, len(e.names))
@@ -56,6 +65,9 @@ const completionIndex = "JOB_COMPLETION_INDEX"
 // if nothing else has its name.
 func (p *template) environment(a batch.Attempt, c *corev1.Container) *environment {
 	env := &environment{values: make(map[string]string, len(c.Env)+1)}
+	for i := range c.EnvFrom {
+		env.add(p.settings.Values.all(&c.EnvFrom[i]), c.EnvFrom[i].Prefix)
+	}
 	meta := sync.OnceValue(func() *metav1.ObjectMeta { return p.metadata(a) })
 	for i := range c.Env {
 		v := &c.Env[i]
@@ -71,8 +83,7 @@ func (p *template) environment(a batch.Attempt, c *corev1.Container) *environmen
 	return env
 }
 
-// valueFrom finds the value of a source; a key of a config map or secret, which do
-// not exist here, has none.
+// valueFrom finds the value of a source. An optional one may have none.
 func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container, from *corev1.EnvVarSource) (string,
 	bool) {
 	switch {
@@ -82,7 +93,7 @@ func (p *template) valueFrom(meta func() *metav1.ObjectMeta, c *corev1.Container
 	case from.ResourceFieldRef != nil:
 		return ResourceValue(c, p.containers, from.ResourceFieldRef)
 	}
-	return "", false
+	return p.settings.Values.Of(from)
 }
 
 func (p *template) metadata(a batch.Attempt) *metav1.ObjectMeta {

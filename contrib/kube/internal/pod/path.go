@@ -3,24 +3,24 @@ package pod
 import "strings"
 
 // mentions reports whether a path stands in any of the texts.
-func mentions(texts []string, path string, isDir bool) bool {
+func mentions(texts []string, path string) bool {
 	for _, text := range texts {
-		if replacePath(text, path, "", isDir) != text {
+		if replacePath(text, path, "") != text {
 			return true
 		}
 	}
 	return false
 }
 
-func replaceIn(texts []string, path, by string, isDir bool) {
+func replaceIn(texts []string, path, by string) {
 	for i, text := range texts {
-		texts[i] = replacePath(text, path, by, isDir)
+		texts[i] = replacePath(text, path, by)
 	}
 }
 
 // replacePath replaces a path where it stands alone, that is not as a part of a
-// longer one; that of a directory also where it begins a longer one.
-func replacePath(text, path, by string, isDir bool) string {
+// longer one.
+func replacePath(text, path, by string) string {
 	if path == "" {
 		return text
 	}
@@ -35,7 +35,7 @@ func replacePath(text, path, by string, isDir bool) string {
 		if before != "" {
 			last = before[len(before)-1]
 		}
-		if below := isDir && strings.HasPrefix(after, "/"); inPath(last) || after != "" && inPath(after[0]) && !below {
+		if inPath(last) || after != "" && inPath(after[0]) {
 			b.WriteString(path)
 		} else {
 			b.WriteString(by)

@@ -55,6 +55,7 @@ const FunctionPrefix = "func/"
 // Settings are what containers may use here.
 type Settings struct {
 	Functions map[string]Function
+	Values    Values
 	Dir       string   // where processes start that do not say where
 	Env       []string // added to the environment of processes
 	// Output returns where the processes of a container print besides the log;
@@ -216,11 +217,7 @@ func (p *template) run(ctx context.Context, a batch.Attempt, c *corev1.Container
 		return err
 	}
 	if name, ok := strings.CutPrefix(c.Image, FunctionPrefix); ok {
-		list := env.list()
-		if err := mount(a, c, args, list); err != nil {
-			return err
-		}
-		return p.settings.Functions[name](ctx, a, Container{Name: c.Name, Args: args, Env: list})
+		return p.settings.Functions[name](ctx, a, Container{Name: c.Name, Args: args, Env: env.list()})
 	}
 	return p.runProcess(ctx, a, c, args, env)
 }

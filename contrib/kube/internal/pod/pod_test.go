@@ -426,33 +426,6 @@ containers: [{name: main, image: process,
 	require.Len(t, plain.log, 1)
 }
 
-// TestVolumes runs the Indexed job of Kubernetes' documentation: its init container
-// writes a word into a volume, and its container reads it.
-func TestVolumes(t *testing.T) {
-	m := job(t, `
-restartPolicy: Never
-initContainers:
-- name: input
-  image: docker.io/library/bash
-  command: [bash, -c, 'items=(foo bar baz qux xyz); echo ${items[$JOB_COMPLETION_INDEX]} > /input/data.txt']
-  env: [{name: JOB_COMPLETION_INDEX, value: "3"}]
-  volumeMounts: [{mountPath: /input, name: input}]
-containers:
-- name: worker
-  image: docker.io/library/busybox
-  command: [sh, -c, 'rev /input/data.txt; echo $DIR; pwd']
-  env: [{name: DIR, value: /input/}]
-  workingDir: /input
-  volumeMounts: [{mountPath: /input, name: input}]
-volumes: [{name: input, emptyDir: {}}]`)
-	r := run(t, m, Settings{}, nil)
-	require.Equal(t, batch.AttemptSucceeded, r.Phase, r.Message)
-	require.Equal(t, "xuq", r.log[0])
-	require.Equal(t, strings.TrimSuffix(r.log[1], "/"), r.log[2], "a program is told where its volume is")
-	require.NoDirExists(t, r.log[2], "it is removed with the attempt")
-	require.NoDirExists(t, "/input")
-}
-
 // TestPanic wants to know which container it was.
 func TestPanic(t *testing.T) {
 	settings := Settings{Functions: map[string]Function{"note": func(_ context.Context, _ batch.Attempt,

@@ -23,16 +23,15 @@ import (
 func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Container, args []string,
 	env *environment) error {
 	command := batch.Command{Args: args, Env: p.processEnv(a, env), Dir: p.workingDir(c)}
-	dir := []string{command.Dir}
-	if err := mount(a, c, args, command.Env, dir); err != nil {
-		return err
-	}
-	command.Dir = dir[0]
 	message, err := newMessage(a, c, &command)
 	if err != nil {
 		return err
 	}
-	command.Args[0] = lookPath(command.Args[0], command.Env)
+	program := lookPath(command.Args[0], command.Env)
+	command.Args[0] = program
+	if err := mount(a, c, &command); err != nil {
+		return err
+	}
 	if p.settings.Output != nil {
 		stdout, stderr := p.settings.Output(a, c.Name)
 		command.Stdout, command.Stderr = alsoTo(stdout, command.Stdout), alsoTo(stderr, command.Stderr)
@@ -44,7 +43,7 @@ func (p *template) runProcess(ctx context.Context, a batch.Attempt, c *corev1.Co
 		defer stdout.complete(a.Stdout())
 		defer stderr.complete(a.Stderr())
 	}
-	err = command.Execute(ctx, a)
+	err = named(command.Execute(ctx, a), program)
 	if isInit := c != &p.manifest.Spec.Template.Spec.Containers[0]; isInit && err == nil {
 		return nil // what it leaves is not the container's
 	}
@@ -147,8 +146,7 @@ func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*
 		m.logs = new(tail)
 		command.Stdout, command.Stderr = m.logs, m.logs
 	}
-	if !mentions(command.Args, c.TerminationMessagePath, false) && !mentions(command.Env, c.TerminationMessagePath,
-		false) {
+	if !mentions(slices.Concat(command.Args, command.Env), c.TerminationMessagePath) {
 		return m, nil
 	}
 	dir, err := a.Dir()
@@ -156,8 +154,8 @@ func newMessage(a batch.Attempt, c *corev1.Container, command *batch.Command) (*
 		return nil, err
 	}
 	m.file = filepath.Join(dir, "termination-log-"+c.Name)
-	replaceIn(command.Args, c.TerminationMessagePath, m.file, false)
-	replaceIn(command.Env, c.TerminationMessagePath, m.file, false)
+	replaceIn(command.Args, c.TerminationMessagePath, m.file)
+	replaceIn(command.Env, c.TerminationMessagePath, m.file)
 	return m, os.WriteFile(m.file, nil, 0o600)
 }
 
