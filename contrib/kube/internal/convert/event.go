@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"math"
@@ -47,10 +48,15 @@ func Event(m *batchv1.Job, a *batch.AttemptStatus, e batch.Event, name string) *
 	return event
 }
 
-// ofPod makes an event one that a kubelet tells of a pod.
+// ofPod makes an event one that a kubelet tells of a pod. Its message may be the name of
+// the container that it is about.
 func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
 	spec := &m.Spec.Template.Spec
-	container, list := pod.RunsOf(a.Conditions).Current(pod.Names(spec)), "containers"
+	names := pod.Names(spec)
+	container, list := pod.RunsOf(a.Conditions).Current(names), "containers"
+	if e.Reason == "Started" {
+		container = cmp.Or(e.Message, names[0])
+	}
 	if container != spec.Containers[0].Name {
 		list = "initContainers"
 	}
@@ -67,15 +73,18 @@ func ofPod(e *corev1.Event, m *batchv1.Job, a *batch.AttemptStatus) {
 	e.ReportingController, e.ReportingInstance = "kubelet", nodeName
 }
 
-// CronJobEvent returns an event of a CronJob, which has happened for the first time
-// at first, and so often since.
-func CronJobEvent(m *batchv1.CronJob, e batch.Event, first time.Time, count int, name string) *corev1.Event {
+// CronJobEvent returns an event of a CronJob.
+func CronJobEvent(m *batchv1.CronJob, e batch.Event, name string) *corev1.Event {
 	event := Event(&batchv1.Job{ObjectMeta: m.ObjectMeta}, nil, e, name)
 	event.InvolvedObject.Kind = "CronJob"
 	event.Source.Component, event.ReportingController = cronComponent, cronComponent
-	event.CreationTimestamp, event.FirstTimestamp = metav1.NewTime(first), metav1.NewTime(first)
-	event.Count = int32(min(count, math.MaxInt32))
 	return event
+}
+
+// SetTimes makes an event one that has come so often, for the first time at first.
+func SetTimes(e *corev1.Event, first time.Time, count int) {
+	e.CreationTimestamp, e.FirstTimestamp = metav1.NewTime(first), metav1.NewTime(first)
+	e.Count = int32(min(count, math.MaxInt32))
 }
 
 // EventsV1 is an event as a newer group of the API has it.

@@ -25,6 +25,8 @@ func Pod(m *batchv1.Job, a batch.AttemptStatus, namespace string) *corev1.Pod {
 	if a.Index >= 0 {
 		addIndex(&p.Spec, m.Name, a.Index)
 	}
+	p.Spec.Priority = cmp.Or(p.Spec.Priority, new(int32(0)))
+	p.Spec.PreemptionPolicy = cmp.Or(p.Spec.PreemptionPolicy, new(corev1.PreemptLowerPriority))
 	p.Spec.EnableServiceLinks = cmp.Or(p.Spec.EnableServiceLinks, new(true))
 	if !a.StartedAt.IsZero() {
 		p.Spec.NodeName = nodeName
@@ -35,7 +37,7 @@ func Pod(m *batchv1.Job, a batch.AttemptStatus, namespace string) *corev1.Pod {
 
 func podMetadata(m *batchv1.Job, a batch.AttemptStatus, namespace string) metav1.ObjectMeta {
 	meta := pod.Metadata(m, pod.Identity{Name: a.Name, UID: a.UID, Job: m.Name, JobUID: a.JobUID, Index: a.Index})
-	meta.Namespace = namespace
+	meta.Namespace, meta.Generation = namespace, podGeneration
 	meta.CreationTimestamp = metav1.NewTime(a.CreatedAt)
 	meta.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(m, batchv1.SchemeGroupVersion.WithKind("Job"))}
 	if m.Spec.BackoffLimitPerIndex != nil {

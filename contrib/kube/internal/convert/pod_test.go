@@ -285,7 +285,7 @@ func TestPodConditions(t *testing.T) {
 		}}
 	}), "")
 	require.Equal(t, corev1.PodCondition{
-		Type: "DisruptionTarget", Status: "True", Reason: "EvictionByEvictionAPI",
+		Type: "DisruptionTarget", Status: "True", Reason: "EvictionByEvictionAPI", ObservedGeneration: 1,
 		LastTransitionTime: metav1.NewTime(finished)}, p.Status.Conditions[0])
 	require.Len(t, p.Status.Conditions, 6)
 	require.Equal(t, "DeadlineExceeded", p.Status.Reason)

@@ -16,9 +16,10 @@ import (
 
 func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 	status := corev1.PodStatus{
-		Phase:    corev1.PodPhase(a.Phase),
-		Reason:   a.Reason,
-		QOSClass: qosClass(spec),
+		ObservedGeneration: podGeneration,
+		Phase:              corev1.PodPhase(a.Phase),
+		Reason:             a.Reason,
+		QOSClass:           qosClass(spec),
 	}
 	if a.Reason == batch.ReasonDeadlineExceeded {
 		status.Message = "Pod was active on the node longer than the specified deadline"
@@ -28,6 +29,7 @@ func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 		return status // it waits for its turn, as for a node
 	}
 	status.StartTime = stamp(a.StartedAt)
+	status.Resources = new(corev1.ResourceRequirements) // of the whole pod, which asks for none
 	status.HostIP, status.HostIPs = hostIP, []corev1.HostIP{{IP: hostIP}}
 	status.PodIP, status.PodIPs = hostIP, []corev1.PodIP{{IP: hostIP}}
 	c := containers{attempt: a, runs: pod.RunsOf(a.Conditions), names: pod.Names(spec)}
@@ -38,6 +40,9 @@ func podStatus(spec *corev1.PodSpec, a batch.AttemptStatus) corev1.PodStatus {
 	status.ContainerStatuses = []corev1.ContainerStatus{c.status(&spec.Containers[0], false)}
 	return status
 }
+
+// podGeneration is that of all pods: what they are to be never changes.
+const podGeneration = 1
 
 // nodeName and hostIP are how a pod calls the machine that it runs on.
 const (
@@ -55,7 +60,14 @@ type containers struct {
 
 // status is that of a container.
 func (c *containers) status(of *corev1.Container, isInit bool) corev1.ContainerStatus {
-	s := corev1.ContainerStatus{Name: of.Name, Image: of.Image, Started: new(false)}
+	s := corev1.ContainerStatus{Name: of.Name, Image: of.Image, Started: new(false), Resources: of.Resources.DeepCopy()}
+	for _, m := range of.VolumeMounts {
+		mount := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
+		if m.ReadOnly {
+			mount.RecursiveReadOnly = new(corev1.RecursiveReadOnlyDisabled)
+		}
+		s.VolumeMounts = append(s.VolumeMounts, mount)
+	}
 	switch at := slices.Index(c.names, of.Name) - slices.Index(c.names, c.current); {
 	case at > 0:
 		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
@@ -173,12 +185,14 @@ func podConditions(a batch.AttemptStatus) []corev1.PodCondition {
 	started, ready := metav1.NewTime(a.StartedAt), readyCondition(a)
 	containers := ready
 	containers.Type = corev1.ContainersReady
-	running := corev1.ConditionTrue
+	sandbox := corev1.PodCondition{
+		Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue, LastTransitionTime: ready.LastTransitionTime}
 	if ended(a) {
-		running = corev1.ConditionFalse
+		sandbox.Status, sandbox.Reason = corev1.ConditionFalse, "PodSandboxNotReady"
+		sandbox.Message = "pod sandbox is not ready"
 	}
 	return own(a, []corev1.PodCondition{
-		{Type: corev1.PodReadyToStartContainers, Status: running, LastTransitionTime: ready.LastTransitionTime},
+		sandbox,
 		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, LastTransitionTime: started},
 		ready,
 		containers,
@@ -226,5 +240,12 @@ func own(a batch.AttemptStatus, conditions []corev1.PodCondition) []corev1.PodCo
 			conditions[i] = condition
 		}
 	}
-	return append(more, conditions...)
+	conditions = append(more, conditions...)
+	for i := range conditions {
+		conditions[i].ObservedGeneration = podGeneration
+		if c := &conditions[i]; c.Type == corev1.PodInitialized && a.Phase == batch.AttemptSucceeded {
+			c.Reason = "PodCompleted"
+		}
+	}
+	return conditions
 }

@@ -48,12 +48,15 @@ func oldEvent(o Object) *corev1.Event {
 }
 
 func (h *Host) event(o *watchcache.Object) *corev1.Event {
-	if o.CronEvent != nil {
-		event := convert.CronJobEvent(h.cronJob(o), *o.Event, o.CronEvent.First, o.CronEvent.Count, o.Name)
-		event.ResourceVersion = FormatVersion(o.Version)
-		return event
+	var event *corev1.Event
+	if o.CronJob != nil {
+		event = convert.CronJobEvent(h.cronJob(o), *o.Event, o.Name)
+	} else {
+		event = convert.Event(h.owner(o), o.Pod, *o.Event, o.Name)
 	}
-	event := convert.Event(h.owner(o), o.Pod, *o.Event, o.Name)
+	if o.Times != nil {
+		convert.SetTimes(event, o.Times.First, o.Times.Count)
+	}
 	event.ResourceVersion = FormatVersion(o.Version)
 	return event
 }

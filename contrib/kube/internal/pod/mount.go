@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +89,7 @@ func mount(a batch.Attempt, c *corev1.Container, command *batch.Command) error {
 	if err != nil {
 		return err
 	}
-	wd, err := filepath.Abs(command.Dir)
+	wd, err := v.workingDir(c, command.Dir)
 	if err != nil {
 		return err
 	}

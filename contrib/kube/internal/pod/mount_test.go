@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,23 +108,30 @@ func TestMounts(t *testing.T) {
 // its exit code, and its name in the error.
 func TestMountedProgram(t *testing.T) {
 	needMounts(t)
-	const mount = "volumeMounts: [{name: v, mountPath: /v}]"
-	const volume = "volumes: [{name: v, emptyDir: {}}]"
+	wd, err := os.Getwd()
+	require.NoError(t, err)
 	for name, c := range map[string]struct {
-		script, want string
-		code         int
+		script, mountPath, workingDir string
+		want                          string
+		code                          int
 	}{
-		"fails":             {"exit 7", `"sh": exit code 7`, 7},
-		"is killed":         {"kill -9 $$$$", `"sh": exit code 137, killed by signal 9 (killed)`, 137},
-		"has its variables": {"[ $A = b ] && [ -n \"$PATH\" ] && [ $(pwd) = /v ]", "", 0},
+		"fails":     {script: "exit 7", want: `"sh": exit code 7`, code: 7},
+		"is killed": {script: "kill -9 $$$$", want: `"sh": exit code 137, killed by signal 9 (killed)`, code: 137},
+		"has its variables and its directory": {
+			script: "[ $A = b ] && [ -n \"$PATH\" ] && [ $(pwd) = /v/made/here ]", workingDir: "/v/made/here",
+		},
+		"starts where this process is":         {script: "[ $(pwd) = " + wd + " ]"},
+		"starts at the root if that is hidden": {script: "[ $(pwd) = / ]", mountPath: filepath.Dir(wd)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := job(t, shell(c.script, mount, "workingDir: /v", "env: [{name: A, value: b}]")+volume)
-			r := run(t, m, Settings{}, nil)
+			pod := shell(c.script, "volumeMounts: [{name: v, mountPath: "+cmp.Or(c.mountPath, "/v")+"}]",
+				"workingDir: "+quoted(c.workingDir), "env: [{name: A, value: b}]")
+			r := run(t, job(t, pod+"volumes: [{name: v, emptyDir: {}}]"), Settings{}, nil)
 			require.Equal(t, c.code, exitCode(r), r.log)
 			require.Contains(t, r.Message, c.want)
 		})
 	}
-	m := job(t, "containers: [{name: main, image: process, command: [/no/such/program], "+mount+"}]\n"+volume)
+	m := job(t, "containers: [{name: main, image: process, command: [/no/such/program], "+
+		"volumeMounts: [{name: v, mountPath: /v}]}]\nvolumes: [{name: v, emptyDir: {}}]")
 	require.Equal(t, 127, exitCode(run(t, m, Settings{}, nil)))
 }

@@ -107,6 +107,20 @@ func (v *view) reach(path string) (string, error) {
 	return at, nil
 }
 
+// workingDir is where the program of a container starts. If it does not say so, and a
+// volume hides what would be that otherwise, that is the root.
+func (v *view) workingDir(c *corev1.Container, dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	for at := dir; err == nil && at != "/"; at = filepath.Dir(at) {
+		if _, hidden := v.ours[at]; hidden && c.WorkingDir == "" {
+			return "/", nil
+		} else if hidden {
+			return v.reach(dir)
+		}
+	}
+	return dir, err
+}
+
 func isDir(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.IsDir()

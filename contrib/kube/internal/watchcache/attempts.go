@@ -9,8 +9,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
 )
 
 // objectsLocked walks over the objects of a kind that belong to one job.
@@ -178,7 +180,8 @@ func sortedPods(pods map[string]*Object) []*Object {
 	})
 }
 
-// An eventKey tells an event of a job, or of one of its pods, from the others.
+// An eventKey tells an event of a job, or of one of its pods, from the others. Those of a
+// pod may come again.
 type eventKey struct {
 	pod     string // its UID
 	kind    string
@@ -190,7 +193,7 @@ type eventKey struct {
 func keyOf(e *batch.Event, pod *batch.AttemptStatus) eventKey {
 	key := eventKey{"", e.Type, e.Reason, e.Message, e.At.UnixNano()}
 	if pod != nil {
-		key.pod = pod.UID
+		key.pod, key.at = pod.UID, 0
 	}
 	return key
 }
@@ -202,13 +205,29 @@ const (
 	ReasonKilling string = "Killing"
 )
 
-// podEvents are what a kubelet would say of an attempt.
+// podEvents are what a kubelet would say of an attempt. The message is the name of the
+// container, if that is not the first one.
 func podEvents(a *batch.AttemptStatus) []batch.Event {
-	return slices.DeleteFunc([]batch.Event{
-		{Type: "Normal", Reason: ReasonStarted, At: a.StartedAt},
+	events := []batch.Event{
 		{Type: "Warning", Reason: ReasonBackOff, At: a.RestartAt},
 		{Type: "Normal", Reason: ReasonKilling, At: a.DeletedAt},
-	}, func(e batch.Event) bool { return e.At.IsZero() || a.StartedAt.IsZero() })
+	}
+	started := batch.Event{Type: "Normal", Reason: ReasonStarted, At: a.StartedAt}
+	runs := pod.RunsOf(a.Conditions)
+	inOrder := func(a, b string) int { return runs[a].Begun.Compare(runs[b].Begun) }
+	for i, name := range slices.SortedFunc(maps.Keys(runs), inOrder) {
+		if i > 0 { // the first one needs no name
+			started.Message = name
+		}
+		if i > 0 || runs[name].Failures > 0 { // else it has begun with the attempt
+			started.At = runs[name].Begun
+		}
+		events = append(events, started)
+	}
+	if len(runs) == 0 {
+		events = append(events, started)
+	}
+	return slices.DeleteFunc(events, func(e batch.Event) bool { return e.At.IsZero() || a.StartedAt.IsZero() })
 }
 
 func (c *Cache) lookAtEventsLocked(j *job) {
@@ -217,37 +236,57 @@ func (c *Cache) lookAtEventsLocked(j *job) {
 		return // the job is gone, which will be seen
 	}
 	present := make(map[eventKey]*Object, len(events))
-	add := func(event batch.Event, pod *batch.AttemptStatus, name string) {
-		key := keyOf(&event, pod)
-		if present[key] = j.events[key]; present[key] == nil {
-			present[key] = c.changeLocked(Events, Added, nil,
-				&Object{Name: j.eventName(name, key), Owner: j.owner, Event: &event, Pod: pod})
-		}
-	}
 	for _, event := range events {
-		add(event, nil, j.name)
+		present[keyOf(&event, nil)] = c.eventLocked(j, event, nil)
 	}
+	shown := make(map[string]bool)
 	attempts, _ := c.controller.Attempts(context.Background(), j.name) // with an error they are right, too
 	for _, a := range attempts {
 		if a.JobUID == j.uid && j.shows(&a) {
+			shown[a.UID] = true
 			for _, event := range podEvents(&a) {
-				add(event, &a, a.Name)
+				present[keyOf(&event, &a)] = c.eventLocked(j, event, &a)
 			}
 		}
 	}
 	for _, old := range sortedEvents(j.events) {
-		if present[keyOf(old.Event, old.Pod)] == nil {
+		switch key := keyOf(old.Event, old.Pod); {
+		case present[key] != nil:
+		case shown[key.pod]: // as long as its pod is there
+			present[key] = old
+		default:
 			c.deleteLocked(Events, old, old.Pod)
 		}
 	}
 	j.events = present
 }
 
+// eventLocked returns the object of an event. One of a pod may have come again.
+func (c *Cache) eventLocked(j *job, e batch.Event, pod *batch.AttemptStatus) *Object {
+	old := j.events[keyOf(&e, pod)]
+	switch {
+	case old == nil && pod == nil:
+		return c.changeLocked(Events, Added, nil, &Object{Name: j.eventName(j.name, e.At), Owner: j.owner, Event: &e})
+	case old == nil:
+		return c.changeLocked(Events, Added, nil,
+			&Object{Name: j.eventName(pod.Name, e.At), Owner: j.owner, Event: &e, Pod: pod})
+	case old.Event.At.Equal(e.At):
+		return old
+	}
+	times := Times{old.Event.At, 1}
+	if old.Times != nil {
+		times = *old.Times
+	}
+	times.Count++
+	return c.changeLocked(Events, Modified, old,
+		&Object{Name: old.Name, Owner: j.owner, Event: &e, Pod: pod, Times: &times})
+}
+
 // eventName is a name of the form that events have, so that the order of names is
 // that in which they happened: the job's or pod's, the time, and a number.
-func (j *job) eventName(of string, key eventKey) string {
+func (j *job) eventName(of string, at time.Time) string {
 	j.named++
-	return fmt.Sprintf("%s.%016x%08x", of, key.at, j.named)
+	return fmt.Sprintf("%s.%016x%08x", of, at.UnixNano(), j.named)
 }
 
 func sortedEvents(events map[eventKey]*Object) []*Object {

@@ -353,7 +353,7 @@ func (c *Cache) changeLocked(kind Kind, what ChangeType, previous, o *Object) *O
 // somebody looked, and been as last before it went.
 func (c *Cache) deleteLocked(kind Kind, o *Object, last *batch.AttemptStatus) {
 	gone := &Object{Name: o.Name, Owner: o.Owner, Job: o.Job, Pod: last, Event: o.Event, Orphan: o.Orphan,
-		CronJob: o.CronJob, CronEvent: o.CronEvent}
+		Times: o.Times, CronJob: o.CronJob}
 	c.changeLocked(kind, Deleted, o, gone)
 }
 

@@ -20,12 +20,6 @@ type CronJob struct {
 	DeletedAt time.Time // when it was first seen to wait for its deletion
 }
 
-// A CronEvent is what an event of a CronJob says besides.
-type CronEvent struct {
-	First time.Time // when it was first seen
-	Count int
-}
-
 // A cronJob is what the cache knows of one CronJob.
 type cronJob struct {
 	revision uint64 // the controller's
@@ -185,14 +179,14 @@ func (c *Cache) lookAtCronEventsLocked(known *cronJob) {
 	old := known.events[dropped:]
 	known.events = nil
 	for i, e := range events {
-		if i < len(old) && old[i].CronEvent.Count == e.Count {
+		if i < len(old) && old[i].Times.Count == e.Count {
 			known.events = append(known.events, old[i])
 			continue
 		}
-		next := &Object{CronJob: known.object.CronJob, CronEvent: &CronEvent{e.Time, e.Count},
+		next := &Object{CronJob: known.object.CronJob, Times: &Times{e.Time, e.Count},
 			Event: &batch.Event{Type: e.Type, Reason: e.Reason, Message: e.Message, At: e.Time}}
 		if i < len(old) {
-			next.Name, next.CronEvent.First = old[i].Name, old[i].CronEvent.First
+			next.Name, next.Times.First = old[i].Name, old[i].Times.First
 			known.events = append(known.events, c.changeLocked(Events, Modified, old[i], next))
 			continue
 		}
@@ -211,8 +205,8 @@ func continues(old []*Object, events []cron.Event) bool {
 	for i, o := range old {
 		e := &events[i]
 		same := o.Event.Type == e.Type && o.Event.Reason == e.Reason && o.Event.Message == e.Message
-		again := i == len(old)-1 && e.Count > o.CronEvent.Count
-		if !same || !again && (e.Count != o.CronEvent.Count || !o.Event.At.Equal(e.Time)) {
+		again := i == len(old)-1 && e.Count > o.Times.Count
+		if !same || !again && (e.Count != o.Times.Count || !o.Event.At.Equal(e.Time)) {
 			return false
 		}
 	}

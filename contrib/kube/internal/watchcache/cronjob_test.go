@@ -132,7 +132,7 @@ func TestEventsThatComeAgain(t *testing.T) {
 	}
 	old := func(events ...cron.Event) (list []*Object) {
 		for _, e := range events {
-			list = append(list, &Object{CronEvent: &CronEvent{Count: e.Count},
+			list = append(list, &Object{Times: &Times{Count: e.Count},
 				Event: &batch.Event{Reason: e.Reason, Message: e.Message, At: e.Time}})
 		}
 		return list

@@ -9,6 +9,7 @@ package watchcache
 
 import (
 	"sync"
+	"time"
 
 	"github.com/runtocompletion/batch"
 )
@@ -36,15 +37,22 @@ type Object struct {
 	Job   *Job                 // of a job, otherwise nil
 	Pod   *batch.AttemptStatus // of an attempt, or of an event of one, otherwise nil
 	Event *batch.Event         // of an event, otherwise nil
-	// CronJob is of a CronJob, or of an event of one; CronEvent of such an event.
-	CronJob   *CronJob
-	CronEvent *CronEvent
+	// Times is of an event that may come again.
+	Times *Times
+	// CronJob is of a CronJob, or of an event of one.
+	CronJob *CronJob
 	// Orphan is set if an attempt goes on although its job was removed.
 	Orphan bool
 	// Stays is set if an attempt was asked to stop, has ended, and is shown.
 	Stays bool
 	// Attributes hold what selectors ask for, once somebody has asked.
 	Attributes Memo
+}
+
+// Times say when an event has come first, and how often it has come since.
+type Times struct {
+	First time.Time
+	Count int
 }
 
 // A Job is a job's spec, and a status that is no newer than the spec.
