@@ -17,12 +17,14 @@ import (
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
-// TestMain runs the tests. In a process that they start by the name of kubectl
-// or perl, it is that program: the test binary has all of kubectl in it.
+// TestMain runs the tests. In a process that they start by the name of kubectl, stern
+// or perl, it is that program: the test binary has all of kubectl and stern in it.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "kubectl":
 		kubectl()
+	case "stern":
+		stern()
 	case "perl":
 		perl()
 	default:
