@@ -19,21 +19,21 @@ const (
 	mostTime   = 3 * time.Second        // but not longer than this
 )
 
-// A hub follows the jobs of a controller for all pages that are open. It has a
-// watch, and goroutines, as long as there is a page. Pages that show the same
-// share a view, so that its updates are made once.
+// A hub makes the views of all pages that are open. It follows the controller, on a
+// goroutine, as long as there is a page. Pages that show the same share a view, so that
+// its updates are made once.
 type hub struct {
 	controller *batch.Controller
 	content    func(address string) (*content, error)
-	runs       sync.WaitGroup // the goroutines
+	runs       sync.WaitGroup // of run
 
 	mu    sync.Mutex       // guards the fields below; not held while a view is made
 	shut  bool             // no page may open
 	views map[string]*view // by address; none while no page is open
 	end   context.CancelFunc
-	ended <-chan struct{} // closed when what runs ends
-	wake  chan struct{}   // has room for one: a view is to be made anew
-	made  chan struct{}   // closed, and replaced, when views have been
+	ended <-chan struct{} // closed when run ends
+	made  chan struct{}   // closed, and replaced, when views have been made anew
+	wake  func()          // ends the waiting for a change
 }
 
 // close lets no further pages open, and returns when the last one has left.
@@ -54,7 +54,9 @@ func (h *hub) join(addresses []string) ([]*view, error) {
 		return nil, err
 	}
 	for _, v := range views {
-		v.make(false)
+		if v.now() == nil {
+			v.make()
+		}
 	}
 	return views, nil
 }
@@ -76,7 +78,7 @@ func (h *hub) find(addresses []string) (views []*view, err error) {
 			if err != nil {
 				return views, err
 			}
-			v = &view{address: address, content: c, controller: h.controller, wake: h.wake, ended: h.ended}
+			v = &view{address: address, content: c, controller: h.controller, grown: h.touch, ended: h.ended}
 			h.views[address] = v
 		}
 		v.pages++
@@ -108,73 +110,24 @@ func (h *hub) leave(views []*view) {
 func (h *hub) begin() {
 	ctx, end := context.WithCancel(context.Background())
 	h.end, h.ended = end, ctx.Done()
-	h.views, h.wake, h.made = make(map[string]*view), make(chan struct{}, 1), make(chan struct{})
-	since, wake := h.controller.Revision(), h.wake
+	h.views, h.made, h.wake = make(map[string]*view), make(chan struct{}), func() {}
+	since := h.controller.Revision()
 	h.runs.Go(func() {
 		defer end() // the controller is shut down: so are the pages
-		h.follow(ctx, since)
+		h.run(ctx, since)
 	})
-	h.runs.Go(func() { h.update(ctx, wake) })
 }
 
-// follow takes in the changes of jobs. A job that comes a second time makes it
-// wait for the next update: until then the watch keeps the latest of each.
-func (h *hub) follow(ctx context.Context, since uint64) {
-	seen := make(map[string]struct{})
-	begin := time.Now()
-	for change, err := range h.controller.Watch(ctx, since) {
-		if errors.Is(err, batch.ErrTooOld) { // list again
-			since = h.controller.Revision()
-			h.touch("")
-			h.follow(ctx, since)
-		}
-		if err != nil {
-			return
-		}
-		_, again := seen[change.Status.Name]
-		if again && !pause(ctx, updateTime-time.Since(begin)) {
-			return
-		}
-		if again || time.Since(begin) > updateTime {
-			clear(seen)
-			begin = time.Now()
-		}
-		seen[change.Status.Name] = struct{}{}
-		h.touch(change.Status.Name)
-	}
-}
-
-// touch notes that the views which show a job are to be made anew, or all views if job
-// is empty.
-func (h *hub) touch(job string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, v := range h.views {
-		if job == "" || v.content.job == "" || v.content.job == job {
-			v.touch()
-		}
-	}
-}
-
-// update makes stale views anew.
-func (h *hub) update(ctx context.Context, wake <-chan struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		}
-		if !pause(ctx, gatherTime) {
-			return
-		}
+// run makes views anew when what they show has changed.
+func (h *hub) run(ctx context.Context, since uint64) {
+	for h.wait(ctx, since) && pause(ctx, gatherTime) {
 		begin := time.Now()
+		since = h.controller.Revision() // before views are made, so that nothing is missed
 		h.mu.Lock()
 		views := slices.Collect(maps.Values(h.views))
 		h.mu.Unlock()
 		for _, v := range views {
-			if v.stale.CompareAndSwap(true, false) {
-				v.make(true)
-			}
+			v.make()
 		}
 		h.mu.Lock()
 		close(h.made)
@@ -186,19 +139,43 @@ func (h *hub) update(ctx context.Context, wake <-chan struct{}) {
 	}
 }
 
+// wait waits until a job has changed since that revision, or a log has grown. It
+// reports false if nothing will.
+func (h *hub) wait(ctx context.Context, since uint64) bool {
+	waiting, wake := context.WithCancel(ctx)
+	defer wake()
+	h.mu.Lock()
+	h.wake = wake
+	for _, v := range h.views {
+		if v.stale.Load() {
+			wake()
+		}
+	}
+	h.mu.Unlock()
+	for _, err := range h.controller.Watch(waiting, since) {
+		switch {
+		case err == nil, errors.Is(err, batch.ErrTooOld): // something has
+			return true
+		case ctx.Err() == nil && waiting.Err() != nil:
+			return true
+		}
+	}
+	return false
+}
+
+// touch has a view made anew.
+func (h *hub) touch(v *view) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v.stale.Store(true)
+	h.wake()
+}
+
 // next is closed when views have been made anew.
 func (h *hub) next() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.made
-}
-
-// signal wakes who waits for c, now or the next time.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // pause waits, and reports whether ctx has not ended.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -177,42 +178,50 @@ func TestChoose(t *testing.T) {
 	require.Zero(t, others)
 }
 
-// TestTooOldMeansListAgain: a revision that the controller does not know any more
-// is no end.
-func TestTooOldMeansListAgain(t *testing.T) {
-	c, err := batch.New(t.Context(), batch.Options{})
-	require.NoError(t, err)
-	h := &hub{controller: c}
-	h.wake = make(chan struct{}, 1)
-	v := &view{content: &content{}, wake: h.wake}
-	h.views = map[string]*view{"": v}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.follow(ctx, 1<<60)
-	}()
-	woken := func() {
-		t.Helper()
-		select {
-		case <-h.wake:
-			require.True(t, v.stale.Swap(false))
-		case <-done:
-			t.Fatal("it has given up")
+// TestWait: a hub waits for a change of any job, or for a log that grows, and no
+// longer than there can be one.
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := batch.New(t.Context(), batch.Options{})
+		require.NoError(t, err)
+		v := new(view)
+		h := &hub{controller: c, views: map[string]*view{"": v}, wake: func() {}}
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := func(ctx context.Context, since uint64) <-chan bool {
+			answer := make(chan bool, 1)
+			go func() { answer <- h.wait(ctx, since) }()
+			synctest.Wait()
+			return answer
 		}
-	}
-	woken() // the views are made anew
-	executor := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
-	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "a", Suspend: true, Executor: executor}))
-	woken() // and it goes on
-	cancel()
-	<-done
-	require.NoError(t, c.Shutdown(t.Context()))
+		answer := waits(ctx, c.Revision())
+		require.Empty(t, answer, "nothing has changed")
+		executor := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
+		require.NoError(t, c.Create(t.Context(), batch.Job{Name: "a", Suspend: true, Executor: executor}))
+		require.True(t, <-answer, "a job was created")
+		answer = waits(ctx, c.Revision())
+		h.touch(v)
+		require.True(t, <-answer, "a log has grown")
+		require.True(t, <-waits(ctx, c.Revision()), "it had grown before")
+		v.stale.Store(false)
+		require.True(t, <-waits(ctx, 1<<60), "what is unknown may have changed")
+		answer = waits(ctx, c.Revision())
+		require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
+		require.True(t, <-answer, "a job was deleted")
+		answer = waits(ctx, c.Revision())
+		cancel()
+		require.False(t, <-answer, "no page is open")
+		answer = waits(t.Context(), c.Revision())
+		require.NoError(t, c.Shutdown(t.Context()))
+		require.False(t, <-answer, "the controller has ended")
+	})
 }
 
 func TestAContentThatPanicsSaysSo(t *testing.T) {
-	v := &view{content: &content{look: func() (shown, error) { panic("oops") }}}
-	v.make(true)
+	c, err := batch.New(t.Context(), batch.Options{})
+	require.NoError(t, err)
+	v := &view{controller: c, content: &content{look: func() (shown, error) { panic("oops") }}}
+	v.make()
 	require.Len(t, v.now().list, 1)
 	require.Contains(t, v.now().list[0].HTML, "page: panic: oops")
+	require.NoError(t, c.Shutdown(t.Context()))
 }

@@ -80,6 +80,15 @@ type content struct {
 	look     func() (shown, error)
 }
 
+// revision is that of the latest change of what is shown; 0 if that is gone.
+func (c *content) revision(controller *batch.Controller) uint64 {
+	if c.job == "" {
+		return controller.Revision()
+	}
+	s, _ := controller.Get(c.job)
+	return s.Revision
+}
+
 var errAddress = errors.New("page: no such view")
 
 // content finds what an address such as "job/name?query" shows.
@@ -127,13 +136,14 @@ type view struct {
 	address    string // as pages name it
 	content    *content
 	controller *batch.Controller
-	wake       chan<- struct{} // who makes views anew
-	ended      <-chan struct{} // closed when that ends
-	stale      atomic.Bool
-	pages      int // that show it; guarded by the hub
+	grown      func(*view)     // to be called when a log has grown
+	ended      <-chan struct{} // closed when no view is made any more
+	stale      atomic.Bool     // a log has grown
+	pages      int             // that show it; guarded by the hub
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
+	revision  uint64           // of what was shown when it was made
 	made      *made            // nil if it was not made
 	updates   map[*made]string // to what was made, from what a page shows; most show the same
 	kept      map[string]part
@@ -147,18 +157,16 @@ type made struct {
 	version string            // differs for different parts
 }
 
-func (v *view) touch() {
-	v.stale.Store(true)
-	signal(v.wake)
-}
-
-// make makes the view anew, or only if it has not been made.
-func (v *view) make(anew bool) {
+// make makes the view, anew if what it shows has changed.
+func (v *view) make() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed || v.made != nil && !anew {
+	revision := v.content.revision(v.controller)
+	isSame := v.made != nil && revision == v.revision
+	if isStale := v.stale.Swap(false); v.closed || isSame && !isStale {
 		return
 	}
+	v.revision = revision
 	list, err := v.parts()
 	if err != nil { // what was shown last stays
 		list = newParts(err, nil)
@@ -224,7 +232,7 @@ func (v *view) followLog(log attemptLog) (stop func()) {
 			if err != nil {
 				return // it is no longer kept, or nobody looks
 			}
-			v.touch()
+			v.grown(v)
 			if taken++; taken > log.Most {
 				pause(ctx, updateTime-time.Since(begin)) // more than a page can show
 				begin, taken = time.Now(), 0
