@@ -294,15 +294,15 @@ func TestExplain(t *testing.T) {
 			return nil
 		})
 		require.NoError(t, f.Create(t.Context(), job))
-		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 1h30m0s", f.get("a").Explain())
+		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 1h30m", f.get("a").Explain())
 		time.Sleep(91 * time.Minute)
-		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 23h59m0s; 1 active", f.get("a").Explain())
+		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 23h59m; 1 active", f.get("a").Explain())
 		time.Sleep(4 * time.Minute)
 		status := f.get("a")
-		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 23h55m0s; last: Complete 4m0s", status.Explain())
+		require.Equal(t, "every day at 02:30 Europe/Berlin; next in 23h55m; last: Complete 4m", status.Explain())
 		require.Len(t, status.Next, upcoming)
 		require.NoError(t, f.Suspend(t.Context(), "a"))
-		require.Equal(t, "every day at 02:30 Europe/Berlin; suspended; last: Complete 4m0s", f.get("a").Explain())
+		require.Equal(t, "every day at 02:30 Europe/Berlin; suspended; last: Complete 4m", f.get("a").Explain())
 		require.NoError(t, f.Create(t.Context(), f.cronJob("never", "0 0 30 2 *")))
 		require.Equal(
 			t, "on day 30 of the month in February at 00:00 UTC; the schedule never comes", f.get("never").Explain(),

@@ -96,21 +96,36 @@ func ExampleController_Trigger() {
 }
 
 // A test of a month of nights takes milliseconds, in virtual time. This backup comes
-// each night, also when Berlin puts its clocks forward and back.
+// once each night, also when Berlin puts its clocks forward, as there is no half past
+// two, and when it puts them back, as there are two.
 func TestBerlinBackup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)))
-		for _, until := range []time.Time{time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC),
-			time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)} {
-			nights := nightsUntil(t, until)
-			for i, night := range nights[1:] {
-				if got, want := night.YearDay(), nights[i].YearDay()+1; got != want {
-					t.Errorf("the backup after %v is at %v", nights[i], night)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, noon := range []time.Time{time.Date(2026, 3, 10, 12, 0, 0, 0, berlin),
+		time.Date(2026, 10, 10, 12, 0, 0, 0, berlin)} {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(noon))
+			nights := nightsUntil(t, noon.AddDate(0, 0, 31))
+			if len(nights) != 31 {
+				t.Fatalf("the backup has run %d times", len(nights))
+			}
+			for i, night := range nights {
+				day := noon.AddDate(0, 0, i+1)
+				got, want := night.In(berlin).Format(time.DateTime), day.Format(time.DateOnly)+" 02:30:00"
+				switch day.Format("2 January") {
+				case "29 March": // the first instant after the gap
+					got, want = night.UTC().Format(time.DateTime), "2026-03-29 01:00:00"
+				case "25 October": // the first of two
+					got, want = night.UTC().Format(time.DateTime), "2026-10-25 00:30:00"
+				}
+				if got != want {
+					t.Errorf("a backup is at %s, and should be at %s", got, want)
 				}
 			}
-			time.Sleep(time.Until(time.Date(2026, 10, 23, 12, 0, 0, 0, time.UTC)))
-		}
-	})
+		})
+	}
 }
 
 // nightsUntil runs the backup and returns for which times.

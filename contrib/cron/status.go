@@ -184,8 +184,8 @@ func (r *run) problem() string {
 }
 
 // Explain says in one line when the CronJob runs and how it last went, such as
-// "every weekday at 02:30 Europe/Berlin; next in 3h0m0s; last: Complete 4m12s". The
-// wording may change.
+// "every weekday at 02:30 Europe/Berlin; next in 3h; last: Complete 4m12s". The wording
+// may change.
 func (s Status) Explain() string {
 	parts := []string{s.words}
 	switch {
@@ -196,15 +196,14 @@ func (s Status) Explain() string {
 	case s.Suspend:
 		parts = append(parts, "suspended")
 	case len(s.Next) > 0:
-		parts = append(parts, "next in "+time.Until(s.Next[0]).Round(time.Second).String())
+		parts = append(parts, "next in "+schedule.Span(time.Until(s.Next[0])))
 	}
 	if n := len(s.Active); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d active", n))
 	}
 	if s.Last != nil {
-		parts = append(
-			parts, fmt.Sprintf("last: %s %v", s.Last.Condition, s.Last.FinishedAt.Sub(s.Last.StartedAt).Round(time.Second)),
-		)
+		took := schedule.Span(s.Last.FinishedAt.Sub(s.Last.StartedAt))
+		parts = append(parts, fmt.Sprintf("last: %s %s", s.Last.Condition, took))
 	}
 	return strings.Join(parts, "; ")
 }

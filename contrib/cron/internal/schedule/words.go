@@ -11,7 +11,7 @@ import (
 // Where that would take too many, it is the schedule as it is written.
 func (s *Schedule) Words() string {
 	if s.every > 0 {
-		return "every " + (time.Duration(s.every) * time.Second).String()
+		return "every " + Span(time.Duration(s.every)*time.Second)
 	}
 	if HasZone(s.text) {
 		return s.text
@@ -21,6 +21,17 @@ func (s *Schedule) Words() string {
 		return s.text
 	}
 	return clock(s.fields.dayWords())
+}
+
+// Span says how many hours, minutes and seconds a duration has, such as 1h30m.
+func Span(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 const (
