@@ -14,87 +14,88 @@ import (
 
 // These tests show that a controller sees what the steps say.
 
-func TestSteps_AsTheControllerSeesThem(t *testing.T) {
-	tests := map[string]struct {
-		script   batchtest.Script
-		attempts string
-	}{
-		"an exit code": {
-			script: batchtest.Script{batchtest.Exit(137), batchtest.Succeed()},
-			attempts: `
+var asTheControllerSeesThemTests = map[string]struct {
+	script   batchtest.Script
+	attempts string
+}{
+	"an exit code": {
+		script: batchtest.Script{batchtest.Exit(137), batchtest.Succeed()},
+		attempts: `
 				index number phase     exit started
 				-     0      Failed    137  0s
 				-     1      Succeeded 0    10s`,
-		},
-		"a panic": {
-			script: batchtest.Script{batchtest.Panic("disk"), batchtest.Succeed()},
-			attempts: `
+	},
+	"a panic": {
+		script: batchtest.Script{batchtest.Panic("disk"), batchtest.Succeed()},
+		attempts: `
 				number phase     exit
 				0      Failed    2
 				1      Succeeded 0`,
-		},
-		"the end of the goroutine": {
-			script: batchtest.Script{batchtest.Goexit(), batchtest.Succeed()},
-			attempts: `
+	},
+	"the end of the goroutine": {
+		script: batchtest.Script{batchtest.Goexit(), batchtest.Succeed()},
+		attempts: `
 				number phase     exit
 				0      Failed    2
 				1      Succeeded 0`,
-		},
-		"a disruption": {
-			script: batchtest.Script{batchtest.Disrupted("EvictionByEvictionAPI"), batchtest.Succeed()},
-			attempts: `
+	},
+	"a disruption": {
+		script: batchtest.Script{batchtest.Disrupted("EvictionByEvictionAPI"), batchtest.Succeed()},
+		attempts: `
 				number phase     exit conditions       error
 				0      Failed    143  DisruptionTarget batch: attempt disrupted: EvictionByEvictionAPI
 				1      Succeeded 0    -                -`,
-		},
-		"a killed node": {
-			script: batchtest.Script{batchtest.Disrupted("TerminationByKubelet"), batchtest.Succeed()},
-			attempts: `
+	},
+	"a killed node": {
+		script: batchtest.Script{batchtest.Disrupted("TerminationByKubelet"), batchtest.Succeed()},
+		attempts: `
 				number phase     exit conditions
 				0      Failed    137  DisruptionTarget
 				1      Succeeded 0    -`,
-		},
-		"a condition of the user's own": {
-			script: batchtest.Script{batchtest.Condition("acme.io/DiskFull")},
-			attempts: `
+	},
+	"a condition of the user's own": {
+		script: batchtest.Script{batchtest.Condition("acme.io/DiskFull")},
+		attempts: `
 				number phase     conditions
 				0      Succeeded acme.io/DiskFull`,
-		},
-		"a condition that is not valid": {
-			script: batchtest.Script{batchtest.Condition("disk full"), batchtest.Succeed()},
-			attempts: `
+	},
+	"a condition that is not valid": {
+		script: batchtest.Script{batchtest.Condition("disk full"), batchtest.Succeed()},
+		attempts: `
 				number phase     conditions
 				0      Failed    -
 				1      Succeeded -`,
-		},
-		"output and progress": {
-			script: batchtest.Script{batchtest.Do(batchtest.Progress(3, 10, "verifying"), batchtest.Output("3 rows"))},
-			attempts: `
+	},
+	"output and progress": {
+		script: batchtest.Script{batchtest.Do(batchtest.Progress(3, 10, "verifying"), batchtest.Output("3 rows"))},
+		attempts: `
 				number phase     progress         output
 				0      Succeeded "3/10 verifying" 3 rows`,
-		},
-		"time": {
-			script: batchtest.Script{batchtest.Do(batchtest.Take(time.Hour), batchtest.Exit(1)), batchtest.Take(time.Minute)},
-			attempts: `
+	},
+	"time": {
+		script: batchtest.Script{batchtest.Do(batchtest.Take(time.Hour), batchtest.Exit(1)), batchtest.Take(time.Minute)},
+		attempts: `
 				number phase     started finished took
 				0      Failed    0s      1h       1h
 				1      Succeeded 1h0m10s 1h1m10s  1m`,
-		},
-		"time as Pending": {
-			script: batchtest.Script{batchtest.Do(batchtest.Pending(time.Minute), batchtest.Take(time.Hour))},
-			attempts: `
+	},
+	"time as Pending": {
+		script: batchtest.Script{batchtest.Do(batchtest.Pending(time.Minute), batchtest.Take(time.Hour))},
+		attempts: `
 				number phase     created started finished
 				0      Succeeded 0s      1m      61m`,
-		},
-		"time as Pending in some attempts": {
-			script: batchtest.Script{batchtest.Exit(1), batchtest.Pending(time.Minute)},
-			attempts: `
+	},
+	"time as Pending in some attempts": {
+		script: batchtest.Script{batchtest.Exit(1), batchtest.Pending(time.Minute)},
+		attempts: `
 				number phase     created started
 				0      Failed    0s      0s
 				1      Succeeded 10s     70s`,
-		},
-	}
-	for name, tt := range tests {
+	},
+}
+
+func TestSteps_AsTheControllerSeesThem(t *testing.T) {
+	for name, tt := range asTheControllerSeesThemTests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := batchtest.NewController(t, batch.Options{})

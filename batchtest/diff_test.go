@@ -9,18 +9,18 @@ import (
 
 func TestDiff(t *testing.T) {
 	tests := map[string]struct{ want, got, diff string }{
-		"the same":         {"a b c", "a b c", "= a,= b,= c"},
-		"nothing":          {"", "", ""},
-		"nothing wanted":   {"", "a b", "+ a,+ b"},
-		"nothing got":      {"a b", "", "- a,- b"},
-		"one line changed": {"a b c", "a x c", "= a,- b,+ x,= c"},
-		"one line missing": {"a b c", "a c", "= a,- b,= c"},
-		"one line more":    {"a c", "a b c", "= a,+ b,= c"},
-		"lines moved":      {"a b c d", "a c b d", "= a,- b,= c,+ b,= d"},
+		"the same":         {want: "a b c", got: "a b c", diff: "= a,= b,= c"},
+		"nothing":          {want: "", got: "", diff: ""},
+		"nothing wanted":   {got: "a b", diff: "+ a,+ b"},
+		"nothing got":      {want: "a b", diff: "- a,- b"},
+		"one line changed": {want: "a b c", got: "a x c", diff: "= a,- b,+ x,= c"},
+		"one line missing": {want: "a b c", got: "a c", diff: "= a,- b,= c"},
+		"one line more":    {want: "a c", got: "a b c", diff: "= a,+ b,= c"},
+		"lines moved":      {want: "a b c d", got: "a c b d", diff: "= a,- b,= c,+ b,= d"},
 		"what is far from a difference is left out": {
-			"h 1 2 3 4 5 6 7 8 9 x",
-			"h 1 2 3 4 5 6 7 8 9 y",
-			"= h,= 1,= 2,= 3,= ... 3 more in common,= 7,= 8,= 9,- x,+ y",
+			want: "h 1 2 3 4 5 6 7 8 9 x",
+			got:  "h 1 2 3 4 5 6 7 8 9 y",
+			diff: "= h,= 1,= 2,= 3,= ... 3 more in common,= 7,= 8,= 9,- x,+ y",
 		},
 	}
 	for name, tt := range tests {

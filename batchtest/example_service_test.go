@@ -58,64 +58,67 @@ func newReportService(t *testing.T, render batchtest.Script) *reportService {
 	}
 }
 
-func TestReportService(t *testing.T) {
-	errDatabase := errors.New("connection refused")
-	tests := map[string]struct {
-		render   batchtest.Script
-		reason   string // why there will be no report; empty if there is one
-		err      error  // found by errors.Is
-		took     time.Duration
-		attempts string
-	}{
-		"a transient failure is retried after 10 s": {
-			render: batchtest.Script{
-				batchtest.Fail(errDatabase),
-				batchtest.Take(5 * time.Minute),
-			},
-			took: 5*time.Minute + 10*time.Second,
-			attempts: `
+var errDatabase = errors.New("connection refused")
+
+var reportTests = map[string]struct {
+	render   batchtest.Script
+	reason   string // why there will be no report; empty if there is one
+	err      error  // found by errors.Is
+	took     time.Duration
+	attempts string
+}{
+	"a transient failure is retried after 10 s": {
+		render: batchtest.Script{
+			batchtest.Fail(errDatabase),
+			batchtest.Take(5 * time.Minute),
+		},
+		took: 5*time.Minute + 10*time.Second,
+		attempts: `
 				number  phase      started  took  error
 				0       Failed     0s       0s    connection refused
 				1       Succeeded  10s      5m    -`,
-		},
-		"a permanent failure gives up at once": {
-			render: batchtest.Script{batchtest.Fail(errNoSales)},
-			reason: batch.ReasonPodFailurePolicy,
-			err:    errNoSales,
-			attempts: `
+	},
+	"a permanent failure gives up at once": {
+		render: batchtest.Script{batchtest.Fail(errNoSales)},
+		reason: batch.ReasonPodFailurePolicy,
+		err:    errNoSales,
+		attempts: `
 				number  phase   error
 				0       Failed  no sales on that day`,
-		},
-		"four failures are enough": {
-			render: batchtest.Script{batchtest.Fail(errDatabase)},
-			reason: batch.ReasonBackoffLimitExceeded,
-			err:    errDatabase,
-			took:   (10 + 20 + 40) * time.Second,
-			attempts: `
+	},
+	"four failures are enough": {
+		render: batchtest.Script{batchtest.Fail(errDatabase)},
+		reason: batch.ReasonBackoffLimitExceeded,
+		err:    errDatabase,
+		took:   (10 + 20 + 40) * time.Second,
+		attempts: `
 				number  phase   started
 				0       Failed  0s
 				1       Failed  10s
 				2       Failed  30s
 				3       Failed  70s`,
-		},
-		"a panic is a failure like any other": {
-			render: batchtest.Script{batchtest.Panic("nil map"), batchtest.Succeed()},
-			took:   10 * time.Second,
-			attempts: `
+	},
+	"a panic is a failure like any other": {
+		render: batchtest.Script{batchtest.Panic("nil map"), batchtest.Succeed()},
+		took:   10 * time.Second,
+		attempts: `
 				number  phase      exit
 				0       Failed     2
 				1       Succeeded  0`,
-		},
-		"an hour is enough": {
-			render: batchtest.Script{batchtest.Hang()},
-			reason: batch.ReasonDeadlineExceeded,
-			took:   time.Hour,
-			attempts: `
+	},
+	"an hour is enough": {
+		render: batchtest.Script{batchtest.Hang()},
+		reason: batch.ReasonDeadlineExceeded,
+		took:   time.Hour,
+		attempts: `
 				number  phase   took  error
 				0       Failed  1h    batch: deadline of the job exceeded`,
-		},
-	}
-	for name, tt := range tests {
+	},
+}
+
+func TestReportService(t *testing.T) {
+
+	for name, tt := range reportTests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service, start := newReportService(t, tt.render), time.Now()

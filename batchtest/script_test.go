@@ -14,17 +14,21 @@ func TestScript_TakesTheStepOfTheAttempt(t *testing.T) {
 		script batchtest.Script
 		want   []int // the exit codes of the first attempts
 	}{
-		"an empty script succeeds": {batchtest.Script{}, []int{0, 0, 0, 0, 0}},
-		"one step repeats":         {batchtest.Script{batchtest.Exit(3)}, []int{3, 3, 3, 3, 3}},
-		"the last step repeats":    {batchtest.Script{batchtest.Exit(3), batchtest.Succeed()}, []int{3, 0, 0, 0, 0}},
+		"an empty script succeeds": {script: batchtest.Script{}, want: []int{0, 0, 0, 0, 0}},
+		"one step repeats":         {script: batchtest.Script{batchtest.Exit(3)}, want: []int{3, 3, 3, 3, 3}},
+		"the last step repeats": {
+			script: batchtest.Script{batchtest.Exit(3), batchtest.Succeed()}, want: []int{3, 0, 0, 0, 0},
+		},
 		"a step for more attempts": {
-			batchtest.Script{batchtest.Exit(3).Times(2), batchtest.Exit(4), batchtest.Succeed()}, []int{3, 3, 4, 0, 0},
+			script: batchtest.Script{batchtest.Exit(3).Times(2), batchtest.Exit(4), batchtest.Succeed()},
+			want:   []int{3, 3, 4, 0, 0},
 		},
 		"the last of several times": {
-			batchtest.Script{batchtest.Succeed(), batchtest.Exit(3).Times(2)}, []int{0, 3, 3, 3, 3},
+			script: batchtest.Script{batchtest.Succeed(), batchtest.Exit(3).Times(2)}, want: []int{0, 3, 3, 3, 3},
 		},
 		"a step for no attempt": {
-			batchtest.Script{batchtest.Exit(3).Times(0), batchtest.Exit(4), batchtest.Exit(5).Times(-1)}, []int{4, 4, 4, 4, 4},
+			script: batchtest.Script{batchtest.Exit(3).Times(0), batchtest.Exit(4), batchtest.Exit(5).Times(-1)},
+			want:   []int{4, 4, 4, 4, 4},
 		},
 	}
 	for name, tt := range tests {

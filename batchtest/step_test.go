@@ -147,20 +147,20 @@ func TestHoldsPending_FindsAPendingStep(t *testing.T) {
 		executor batch.Executor
 		want     bool
 	}{
-		"a pending step":                    {pending, true},
-		"in do":                             {batchtest.Do(batchtest.Succeed(), pending), true},
-		"in ignore cancel":                  {batchtest.IgnoreCancel(pending), true},
-		"several times":                     {pending.Times(2), true},
-		"in a script":                       {batchtest.Script{batchtest.Succeed(), pending}, true},
-		"in the script of an index":         {batchtest.ByIndex{3: {pending}}, true},
-		"in what is recorded":               {batchtest.Record(pending), true},
-		"another step":                      {batchtest.Take(time.Second), false},
-		"never taken":                       {batchtest.Script{pending.Times(0)}, false},
-		"a script without one":              {batchtest.Script{batchtest.Succeed()}, false},
-		"no script":                         {batchtest.ByIndex{}, false},
-		"a recorder of nothing":             {&batchtest.Recorder{}, false},
-		"a recorder of another executor":    {batchtest.Record(batch.ExecutorFunc(nil)), false},
-		"in do, but its times are no times": {batchtest.Do(pending.Times(0)), false},
+		"a pending step":                    {executor: pending, want: true},
+		"in do":                             {executor: batchtest.Do(batchtest.Succeed(), pending), want: true},
+		"in ignore cancel":                  {executor: batchtest.IgnoreCancel(pending), want: true},
+		"several times":                     {executor: pending.Times(2), want: true},
+		"in a script":                       {executor: batchtest.Script{batchtest.Succeed(), pending}, want: true},
+		"in the script of an index":         {executor: batchtest.ByIndex{3: {pending}}, want: true},
+		"in what is recorded":               {executor: batchtest.Record(pending), want: true},
+		"another step":                      {executor: batchtest.Take(time.Second)},
+		"never taken":                       {executor: batchtest.Script{pending.Times(0)}},
+		"a script without one":              {executor: batchtest.Script{batchtest.Succeed()}},
+		"no script":                         {executor: batchtest.ByIndex{}},
+		"a recorder of nothing":             {executor: &batchtest.Recorder{}},
+		"a recorder of another executor":    {executor: batchtest.Record(batch.ExecutorFunc(nil))},
+		"in do, but its times are no times": {executor: batchtest.Do(pending.Times(0))},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

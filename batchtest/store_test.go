@@ -137,33 +137,40 @@ func TestMemoryStore(t *testing.T) {
 
 func TestTestStore_FindsFaults(t *testing.T) {
 	for fault, want := range map[string]struct{ name, text string }{
-		"load goes on": {"a load ends with its context", "it must end with the context's error, and not with <nil>"},
-		"gives out its memory": {
-			"loaded values are the caller's",
-			"after values that a load gave out were written to: record \"k\" of job \"a\":\n got: ",
+		"load goes on": {
+			name: "a load ends with its context", text: "it must end with the context's error, and not with <nil>",
 		},
-		"nil for empty":   {"an empty value is a value", "has a nil value"},
-		"mixes jobs":      {"there may be many jobs", "they must come job by job"},
-		"twice":           {"what is committed is loaded", "comes twice"},
-		"ignores context": {"nothing is committed for a context that has ended", "must return its error, and not <nil>"},
-		"wrong error":     {"nothing is committed for a context that has ended", "and not broken"},
+		"gives out its memory": {
+			name: "loaded values are the caller's",
+			text: "after values that a load gave out were written to: record \"k\" of job \"a\":\n got: ",
+		},
+		"nil for empty": {name: "an empty value is a value", text: "has a nil value"},
+		"mixes jobs":    {name: "there may be many jobs", text: "they must come job by job"},
+		"twice":         {name: "what is committed is loaded", text: "comes twice"},
+		"ignores context": {
+			name: "nothing is committed for a context that has ended", text: "must return its error, and not <nil>",
+		},
+		"wrong error": {name: "nothing is committed for a context that has ended", text: "and not broken"},
 		"half a commit": {
-			"nothing is committed for a context that has ended",
-			"after a commit with a context that was cancelled before: record \"k\" of job \"a\":\n got: \"2\"\nwant: \"1\"",
+			name: "nothing is committed for a context that has ended",
+			text: "after a commit with a context that was cancelled before: record \"k\" of job \"a\":\n" +
+				" got: \"2\"\nwant: \"1\"",
 		},
 		"backwards": {
-			"the records of a commit apply in their order",
-			"commit 1 of 2: record \"k\" of job \"a\":\n got: \"1\"\nwant: \"2\"",
+			name: "the records of a commit apply in their order",
+			text: "commit 1 of 2: record \"k\" of job \"a\":\n got: \"1\"\nwant: \"2\"",
 		},
 		"writes to records": {
-			"what is committed is loaded", "the store has changed record 0 of a commit, which it was only lent",
+			name: "what is committed is loaded", text: "the store has changed record 0 of a commit, which it was only lent",
 		},
 		"removes more": {
-			"a nil value without a key removes that job, and no other",
-			"commit 2 of 9: record \"big\" of job \"a\" is missing, it was committed as \"xxx",
+			name: "a nil value without a key removes that job, and no other",
+			text: "commit 2 of 9: record \"big\" of job \"a\" is missing, it was committed as \"xxx",
 		},
-		"keeps records": {"what is committed is loaded", "record \"format\" of job \"\":\n got: \"\\xcb\"\nwant: \"4\""},
-		"cuts":          {"values may be long", "... (1048576 bytes)\nwant: "},
+		"keeps records": {
+			name: "what is committed is loaded", text: "record \"format\" of job \"\":\n got: \"\\xcb\"\nwant: \"4\"",
+		},
+		"cuts": {name: "values may be long", text: "... (1048576 bytes)\nwant: "},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			err := batchtest.StoreError(
@@ -221,13 +228,18 @@ func (c *claimed) Claim(ctx context.Context, wait func(string)) (context.Context
 
 func TestTestStore_FindsFaultsOfClaims(t *testing.T) {
 	for fault, want := range map[string]struct{ name, text string }{
-		"everybody": {"one controller at a time has a store", "must be refused with ErrStoreInUse: it works as well"},
-		"another error": {
-			"a claim is refused while another one is held", "must be refused with ErrStoreInUse, and not with broken",
+		"everybody": {
+			name: "one controller at a time has a store", text: "must be refused with ErrStoreInUse: it works as well",
 		},
-		"no name":  {"a claim that waits gets the store when it is free", "and not with an empty one"},
-		"no token": {"a claim that was released commits nothing", "must fail with ErrStoreInUse, and not with <nil>"},
-		"keeps it": {"one controller at a time has a store", "after the shutdown of the one before"},
+		"another error": {
+			name: "a claim is refused while another one is held",
+			text: "must be refused with ErrStoreInUse, and not with broken",
+		},
+		"no name": {name: "a claim that waits gets the store when it is free", text: "and not with an empty one"},
+		"no token": {
+			name: "a claim that was released commits nothing", text: "must fail with ErrStoreInUse, and not with <nil>",
+		},
+		"keeps it": {name: "one controller at a time has a store", text: "after the shutdown of the one before"},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			err := batchtest.StoreError(t.Context(), t.TempDir(), want.name, func(string) (batch.Store, error) {

@@ -254,24 +254,24 @@ func TestWant_RefusesTablesThatMakeNoSense(t *testing.T) {
 		failure string
 	}{
 		"no table": {
-			func(t testing.TB) { batchtest.WantAttempts(t, nil, "") },
-			"batchtest.WantAttempts: the table has no line that names its columns",
+			want:    func(t testing.TB) { batchtest.WantAttempts(t, nil, "") },
+			failure: "batchtest.WantAttempts: the table has no line that names its columns",
 		},
 		"a column that does not exist": {
-			func(t testing.TB) { batchtest.WantEvents(t, nil, "at why") },
-			`batchtest.WantEvents: column "why" is none of at, type, reason, message`,
+			want:    func(t testing.TB) { batchtest.WantEvents(t, nil, "at why") },
+			failure: `batchtest.WantEvents: column "why" is none of at, type, reason, message`,
 		},
 		"a row too short": {
-			func(t testing.TB) { batchtest.WantEvents(t, nil, "at type reason\n0s Normal") },
-			`batchtest.WantEvents: row "0s Normal" has 2 cells, and the table has 3 columns`,
+			want:    func(t testing.TB) { batchtest.WantEvents(t, nil, "at type reason\n0s Normal") },
+			failure: `batchtest.WantEvents: row "0s Normal" has 2 cells, and the table has 3 columns`,
 		},
 		"a field without a value": {
-			func(t testing.TB) { batchtest.WantStatus(t, batch.Status{}, "state") },
-			`batchtest.WantStatus: line "state" has a field without a value`,
+			want:    func(t testing.TB) { batchtest.WantStatus(t, batch.Status{}, "state") },
+			failure: `batchtest.WantStatus: line "state" has a field without a value`,
 		},
 		"a field that does not exist": {
-			func(t testing.TB) { batchtest.WantStatus(t, batch.Status{}, "mood  good") },
-			`batchtest.WantStatus: field "mood" is none of state, reason, message, conditions,`,
+			want:    func(t testing.TB) { batchtest.WantStatus(t, batch.Status{}, "mood  good") },
+			failure: `batchtest.WantStatus: field "mood" is none of state, reason, message, conditions,`,
 		},
 	}
 	for name, tt := range tests {

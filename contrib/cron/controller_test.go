@@ -169,9 +169,9 @@ func TestMachineSlept(t *testing.T) {
 		deadline *time.Duration
 		want     int64
 	}{
-		"without a deadline":      {nil, 1},
-		"younger than a deadline": {new(7 * time.Hour), 1},
-		"older than a deadline":   {new(time.Hour), 0},
+		"without a deadline":      {want: 1},
+		"younger than a deadline": {deadline: new(7 * time.Hour), want: 1},
+		"older than a deadline":   {deadline: new(time.Hour), want: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fixture) {

@@ -47,10 +47,14 @@ func TestCredentials_RefusesOpenAndOtherFiles(t *testing.T) {
 		mode    os.FileMode
 		message string
 	}{
-		"others may read it": {string(text), 0o640, "others than its owner have access to it (mode 0640, must be 0600)"},
-		"nothing in it":      {"", 0o600, "has no BATCH TOKEN and PRIVATE KEY"},
-		"half of it":         {string(text[:len(text)/3]), 0o600, "has no BATCH TOKEN and PRIVATE KEY"},
-		"another key":        {"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0o600, "asn1"},
+		"others may read it": {
+			text: string(text), mode: 0o640, message: "others than its owner have access to it (mode 0640, must be 0600)",
+		},
+		"nothing in it": {mode: 0o600, message: "has no BATCH TOKEN and PRIVATE KEY"},
+		"half of it":    {text: string(text[:len(text)/3]), mode: 0o600, message: "has no BATCH TOKEN and PRIVATE KEY"},
+		"another key": {
+			text: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", mode: 0o600, message: "asn1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "credentials")

@@ -218,12 +218,13 @@ func TestRestartWithoutWhatAJobNeeds(t *testing.T) {
 		want      string
 	}{
 		"a program, and programs are not allowed": {
-			"a program", newGate(t).runner(false), at + "command: Forbidden: containers may not run programs here",
+			container: "a program", runner: newGate(t).runner(false),
+			want: at + "command: Forbidden: containers may not run programs here",
 		},
-		"a function that is not there any more": {"a function",
-			&kube.Runner{Commands: true, Functions: map[string]kube.Function{"other": nil}},
-			at + `image: Unsupported value: "func/wait"`},
-		"no runner": {"a function", nil, at + `image: Unsupported value: "func/wait"`},
+		"a function that is not there any more": {container: "a function",
+			runner: &kube.Runner{Commands: true, Functions: map[string]kube.Function{"other": nil}},
+			want:   at + `image: Unsupported value: "func/wait"`},
+		"no runner": {container: "a function", want: at + `image: Unsupported value: "func/wait"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, store := newGate(t), new(batchtest.MemoryStore)

@@ -139,16 +139,16 @@ func TestListen_LetsInWhoHasTheToken(t *testing.T) {
 		authorization string
 		code          int
 	}{
-		"the token":                       {"Bearer " + s.listener.token, http.StatusOK},
-		"the scheme in other case":        {"bearer " + s.listener.token, http.StatusOK},
-		"no token":                        {"", http.StatusUnauthorized},
-		"an empty one":                    {"Bearer ", http.StatusUnauthorized},
-		"another one":                     {"Bearer " + other, http.StatusUnauthorized},
-		"a part of it":                    {"Bearer " + s.listener.token[1:], http.StatusUnauthorized},
-		"more than it":                    {"Bearer " + s.listener.token + "A", http.StatusUnauthorized},
-		"the token without a scheme":      {s.listener.token, http.StatusUnauthorized},
-		"the token in the form of Basic":  {"Basic " + s.listener.token, http.StatusUnauthorized},
-		"the token behind two white ones": {"Bearer  " + s.listener.token, http.StatusUnauthorized},
+		"the token":                       {authorization: "Bearer " + s.listener.token, code: http.StatusOK},
+		"the scheme in other case":        {authorization: "bearer " + s.listener.token, code: http.StatusOK},
+		"no token":                        {code: http.StatusUnauthorized},
+		"an empty one":                    {authorization: "Bearer ", code: http.StatusUnauthorized},
+		"another one":                     {authorization: "Bearer " + other, code: http.StatusUnauthorized},
+		"a part of it":                    {authorization: "Bearer " + s.listener.token[1:], code: http.StatusUnauthorized},
+		"more than it":                    {authorization: "Bearer " + s.listener.token + "A", code: http.StatusUnauthorized},
+		"the token without a scheme":      {authorization: s.listener.token, code: http.StatusUnauthorized},
+		"the token in the form of Basic":  {authorization: "Basic " + s.listener.token, code: http.StatusUnauthorized},
+		"the token behind two white ones": {authorization: "Bearer  " + s.listener.token, code: http.StatusUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			response, err := s.get(t.Context(), s.listener.URL()+"/api", c.authorization)
@@ -174,19 +174,22 @@ func TestListen_RefusesAddressesThatOthersCanReach(t *testing.T) {
 		options ListenOptions
 		message string // of the error; empty: there is none
 	}{
-		"nothing said":           {ListenOptions{}, ""},
-		"loopback":               {ListenOptions{Addr: "127.0.0.1:0"}, ""},
-		"all of 127 is loopback": {ListenOptions{Addr: "127.9.9.9:0"}, ""},
-		"a name of loopback":     {ListenOptions{Addr: "localhost:0"}, ""},
+		"nothing said":           {options: ListenOptions{}},
+		"loopback":               {options: ListenOptions{Addr: "127.0.0.1:0"}},
+		"all of 127 is loopback": {options: ListenOptions{Addr: "127.9.9.9:0"}},
+		"a name of loopback":     {options: ListenOptions{Addr: "localhost:0"}},
 		"no host is all": {
-			ListenOptions{Addr: ":0"}, `kube: Addr ":0" can be reached from other machines, and AllowRemote is not set`,
+			options: ListenOptions{Addr: ":0"},
+			message: `kube: Addr ":0" can be reached from other machines, and AllowRemote is not set`,
 		},
-		"all of IPv4":              {ListenOptions{Addr: "0.0.0.0:0"}, "AllowRemote is not set"},
-		"all of IPv6":              {ListenOptions{Addr: "[::]:0"}, "AllowRemote is not set"},
-		"another address":          {ListenOptions{Addr: "192.0.2.1:0"}, "AllowRemote is not set"},
-		"all, if that is wanted":   {ListenOptions{Addr: ":0", AllowRemote: true}, ""},
-		"no port":                  {ListenOptions{Addr: "127.0.0.1"}, `kube: Addr "127.0.0.1": `},
-		"an address of no machine": {ListenOptions{Addr: "192.0.2.1:0", AllowRemote: true}, "kube: listen tcp 192.0.2.1:0: "},
+		"all of IPv4":            {options: ListenOptions{Addr: "0.0.0.0:0"}, message: "AllowRemote is not set"},
+		"all of IPv6":            {options: ListenOptions{Addr: "[::]:0"}, message: "AllowRemote is not set"},
+		"another address":        {options: ListenOptions{Addr: "192.0.2.1:0"}, message: "AllowRemote is not set"},
+		"all, if that is wanted": {options: ListenOptions{Addr: ":0", AllowRemote: true}},
+		"no port":                {options: ListenOptions{Addr: "127.0.0.1"}, message: `kube: Addr "127.0.0.1": `},
+		"an address of no machine": {
+			options: ListenOptions{Addr: "192.0.2.1:0", AllowRemote: true}, message: "kube: listen tcp 192.0.2.1:0: ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener, err := Listen(newController(t), Options{}, c.options)
@@ -229,13 +232,16 @@ func TestListen_ClientsDialAHostTheyCanReach(t *testing.T) {
 		options ListenOptions
 		prefix  string
 	}{
-		"the host of the address":         {ListenOptions{Addr: "127.0.0.5:0"}, "https://127.0.0.5:"},
-		"loopback if all are listened on": {ListenOptions{Addr: ":0", AllowRemote: true}, "https://127.0.0.1:"},
+		"the host of the address": {options: ListenOptions{Addr: "127.0.0.5:0"}, prefix: "https://127.0.0.5:"},
+		"loopback if all are listened on": {
+			options: ListenOptions{Addr: ":0", AllowRemote: true}, prefix: "https://127.0.0.1:",
+		},
 		"the first host of those on offer": {
-			ListenOptions{Addr: ":0", AllowRemote: true, Hosts: []string{"a.example", "b.example"}}, "https://a.example:",
+			options: ListenOptions{Addr: ":0", AllowRemote: true, Hosts: []string{"a.example", "b.example"}},
+			prefix:  "https://a.example:",
 		},
 		"not a host if the address has one": {
-			ListenOptions{Addr: "127.0.0.1:0", Hosts: []string{"a.example"}}, "https://127.0.0.1:",
+			options: ListenOptions{Addr: "127.0.0.1:0", Hosts: []string{"a.example"}}, prefix: "https://127.0.0.1:",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

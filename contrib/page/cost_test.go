@@ -32,7 +32,7 @@ const (
 //
 //	go test -run '^$' -bench OpenPages -benchtime 9x .
 func BenchmarkOpenPages(b *testing.B) {
-	for _, n := range []struct{ jobs, pages int }{{1000, 1}, {1000, 100}, {1, 2}} {
+	for _, n := range []struct{ jobs, pages int }{{jobs: 1000, pages: 1}, {jobs: 1000, pages: 100}, {jobs: 1, pages: 2}} {
 		b.Run(fmt.Sprintf("jobs=%d/pages=%d", n.jobs, n.pages), func(b *testing.B) { benchmarkPages(b, n.jobs, n.pages) })
 	}
 }

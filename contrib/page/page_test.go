@@ -58,16 +58,16 @@ func TestAnyPrefix(t *testing.T) {
 		handler http.Handler
 		list    string
 	}{
-		"a prefix":               {"/jobs/", h, "/jobs/"},
-		"a long prefix":          {"/ops/v1/jobs/", h, "/ops/v1/jobs/"},
-		"the root":               {"/", h, "/"},
-		"a method":               {"GET /jobs/", h, "/jobs/"},
-		"a host":                 {"localhost/jobs/", h, "/jobs/"},
-		"a wildcard":             {"/{tenant}/jobs/", h, "/acme/jobs/"},
-		"the rest as a wildcard": {"/jobs/{rest...}", h, "/jobs/"},
-		"a stripped prefix":      {"/jobs/", http.StripPrefix("/jobs", h), "/jobs/"},
-		"a prefix like a page":   {"/job/", h, "/job/"},
-		"stripped like a page":   {"/job/", http.StripPrefix("/job", h), "/job/"},
+		"a prefix":               {pattern: "/jobs/", handler: h, list: "/jobs/"},
+		"a long prefix":          {pattern: "/ops/v1/jobs/", handler: h, list: "/ops/v1/jobs/"},
+		"the root":               {pattern: "/", handler: h, list: "/"},
+		"a method":               {pattern: "GET /jobs/", handler: h, list: "/jobs/"},
+		"a host":                 {pattern: "localhost/jobs/", handler: h, list: "/jobs/"},
+		"a wildcard":             {pattern: "/{tenant}/jobs/", handler: h, list: "/acme/jobs/"},
+		"the rest as a wildcard": {pattern: "/jobs/{rest...}", handler: h, list: "/jobs/"},
+		"a stripped prefix":      {pattern: "/jobs/", handler: http.StripPrefix("/jobs", h), list: "/jobs/"},
+		"a prefix like a page":   {pattern: "/job/", handler: h, list: "/job/"},
+		"stripped like a page":   {pattern: "/job/", handler: http.StripPrefix("/job", h), list: "/job/"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -105,15 +105,15 @@ func TestHosts(t *testing.T) {
 		host    string
 		allowed bool
 	}{
-		"localhost":                {nil, "localhost:8080", true},
-		"loopback of IPv6":         {nil, "[::1]:80", true},
-		"another loopback":         {nil, "127.1.2.3", true},
-		"a name that was led here": {nil, "evil.example:80", false},
-		"localhost in a name":      {nil, "localhost.evil.example", false},
-		"an address":               {nil, "192.168.1.1", false},
-		"a configured name":        {[]string{"jobs.example"}, "JOBS.example:443", true},
-		"not the configured name":  {[]string{"jobs.example"}, "x.jobs.example", false},
-		"any":                      {[]string{"*"}, "evil.example", true},
+		"localhost":                {host: "localhost:8080", allowed: true},
+		"loopback of IPv6":         {host: "[::1]:80", allowed: true},
+		"another loopback":         {host: "127.1.2.3", allowed: true},
+		"a name that was led here": {host: "evil.example:80"},
+		"localhost in a name":      {host: "localhost.evil.example"},
+		"an address":               {host: "192.168.1.1"},
+		"a configured name":        {hosts: []string{"jobs.example"}, host: "JOBS.example:443", allowed: true},
+		"not the configured name":  {hosts: []string{"jobs.example"}, host: "x.jobs.example"},
+		"any":                      {hosts: []string{"*"}, host: "evil.example", allowed: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -287,13 +287,13 @@ func TestChangesAreRefused(t *testing.T) {
 		form   url.Values
 		header []string
 	}{
-		"without a token":      {url.Values{}, nil},
-		"with a wrong token":   {url.Values{"token": {"x"}}, nil},
-		"from another site":    {right, []string{"Sec-Fetch-Site", "cross-site"}},
-		"from a site like it":  {right, []string{"Sec-Fetch-Site", "same-site"}},
-		"from another origin":  {right, []string{"Origin", "https://evil.example"}},
-		"from no origin":       {right, []string{"Origin", "null"}},
-		"to another host name": {right, []string{"Host", "evil.example"}},
+		"without a token":      {form: url.Values{}},
+		"with a wrong token":   {form: url.Values{"token": {"x"}}},
+		"from another site":    {form: right, header: []string{"Sec-Fetch-Site", "cross-site"}},
+		"from a site like it":  {form: right, header: []string{"Sec-Fetch-Site", "same-site"}},
+		"from another origin":  {form: right, header: []string{"Origin", "https://evil.example"}},
+		"from no origin":       {form: right, header: []string{"Origin", "null"}},
+		"to another host name": {form: right, header: []string{"Host", "evil.example"}},
 	} {
 		w := do(h, http.MethodPost, "/job/report/change/delete", test.form, test.header...)
 		require.Equal(t, http.StatusForbidden, w.Code, name)

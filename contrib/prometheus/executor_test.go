@@ -137,22 +137,31 @@ func TestRetriesAreTold(t *testing.T) {
 		job  batch.Job
 		want map[string]float64
 	}{
-		"none": {batch.Job{Completions: new(5), Parallelism: new(2), Executor: succeed}, map[string]float64{}},
+		"none": {job: batch.Job{Completions: new(5), Parallelism: new(2), Executor: succeed}, want: map[string]float64{}},
 		"of indexes": {
-			batch.Job{CompletionMode: batch.Indexed, Completions: new(2), Executor: batchtest.ByIndex{0: fails(1), 1: fails(2)}},
-			map[string]float64{"{kind=attempt}": 3},
+			job: batch.Job{
+				CompletionMode: batch.Indexed,
+				Completions:    new(2),
+				Executor:       batchtest.ByIndex{0: fails(1), 1: fails(2)},
+			},
+			want: map[string]float64{"{kind=attempt}": 3},
 		},
 		"of a job without indexes": {
-			batch.Job{Completions: new(4), Executor: fails(2)},
-			map[string]float64{"{kind=attempt}": 2},
+			job:  batch.Job{Completions: new(4), Executor: fails(2)},
+			want: map[string]float64{"{kind=attempt}": 2},
 		},
 		"until the job has failed": {
-			batch.Job{Completions: new(4), BackoffLimit: new(3), Executor: fails(9)},
-			map[string]float64{"{kind=attempt}": 3},
+			job:  batch.Job{Completions: new(4), BackoffLimit: new(3), Executor: fails(9)},
+			want: map[string]float64{"{kind=attempt}": 3},
 		},
 		"in place, beside attempts that begin": {
-			batch.Job{RestartPolicy: batch.RestartOnFailure, Completions: new(4), Parallelism: new(2), Executor: failsOnce},
-			map[string]float64{"{kind=restart}": 4},
+			job: batch.Job{
+				RestartPolicy: batch.RestartOnFailure,
+				Completions:   new(4),
+				Parallelism:   new(2),
+				Executor:      failsOnce,
+			},
+			want: map[string]float64{"{kind=restart}": 4},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

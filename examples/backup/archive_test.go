@@ -32,13 +32,15 @@ func TestVerifyFindsDamage(t *testing.T) {
 		archive []byte
 		entries []entry
 	}{
-		"the end is missing":          {archive[:len(archive)-10], entries},
-		"nothing is there":            {nil, entries},
-		"an entry is missing":         {archive, append([]entry{{Path: "0"}}, entries...)},
-		"an entry too many":           {archive, entries[:len(entries)-1]},
-		"a file has other content":    {archive, wrongHash},
-		"the archive ends too early":  {archive, append(entries[:len(entries):len(entries)], entry{Path: "z"})},
-		"what comes first is another": {archive, entries[1:]},
+		"the end is missing":       {archive: archive[:len(archive)-10], entries: entries},
+		"nothing is there":         {entries: entries},
+		"an entry is missing":      {archive: archive, entries: append([]entry{{Path: "0"}}, entries...)},
+		"an entry too many":        {archive: archive, entries: entries[:len(entries)-1]},
+		"a file has other content": {archive: archive, entries: wrongHash},
+		"the archive ends too early": {
+			archive: archive, entries: append(entries[:len(entries):len(entries)], entry{Path: "z"}),
+		},
+		"what comes first is another": {archive: archive, entries: entries[1:]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := verify(t.Context(), bytes.NewReader(test.archive), test.entries, ignore)

@@ -165,8 +165,8 @@ func TestInterruptedBackupResumes(t *testing.T) {
 		grace    time.Duration
 		verified int
 	}{
-		"the running shard may finish": {time.Minute, 2},
-		"it may not":                   {0, 1},
+		"the running shard may finish": {grace: time.Minute, verified: 2},
+		"it may not":                   {grace: 0, verified: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -219,16 +219,21 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":            {[]string{"-h"}, 0, "-flaky times"},
-		"an unknown flag": {[]string{"-x"}, 2, "not defined: -x"},
-		"an argument":     {[]string{"x"}, 2, `unexpected argument "x"`},
-		"no shards":       {[]string{"-shards", "0"}, 2, "must be at least 1"},
+		"help":            {args: []string{"-h"}, code: 0, want: "-flaky times"},
+		"an unknown flag": {args: []string{"-x"}, code: 2, want: "not defined: -x"},
+		"an argument":     {args: []string{"x"}, code: 2, want: `unexpected argument "x"`},
+		"no shards":       {args: []string{"-shards", "0"}, code: 2, want: "must be at least 1"},
 		"a negative limit": {
-			[]string{"-src", src, "-dst", t.TempDir(), "-retries", "-1"}, 1, "BackoffLimitPerIndex: Invalid value: -1",
+			args: []string{"-src", src, "-dst", t.TempDir(), "-retries", "-1"}, code: 1,
+			want: "BackoffLimitPerIndex: Invalid value: -1",
 		},
-		"no source":                 {[]string{"-src", src + "/none", "-dst", t.TempDir()}, 1, "none: stat .: no such file"},
-		"the destination in source": {[]string{"-src", src, "-dst", src + "/docs"}, 1, "inside of the source"},
-		"another tree's backup":     {[]string{"-src", src, "-dst", other}, 1, "holds a backup of"},
+		"no source": {
+			args: []string{"-src", src + "/none", "-dst", t.TempDir()}, code: 1, want: "none: stat .: no such file",
+		},
+		"the destination in source": {
+			args: []string{"-src", src, "-dst", src + "/docs"}, code: 1, want: "inside of the source",
+		},
+		"another tree's backup": {args: []string{"-src", src, "-dst", other}, code: 1, want: "holds a backup of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -142,6 +142,26 @@ func TestServe(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"-http", "nowhere"}, io.Discard, io.Discard), `-http "nowhere"`)
 }
 
+// openBrowser starts a browser, and returns what its console shows.
+func openBrowser(t *testing.T, path string) (context.Context, <-chan string) {
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.WindowSize(1200, 900),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	console := make(chan string, 100)
+	require.NoError(t, chromedp.Listen(ctx, func(event any) {
+		if e, ok := event.(*log.EventEntryAdded); ok {
+			console <- e.Entry.Text + " " + e.Entry.URL
+		}
+	}))
+	_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
+	require.NoError(t, err)
+	return ctx, console
+}
+
 // TestBrowser looks at the pictures with a real browser. PAGE_TEST=all, as in CI,
 // makes it an error that there is none.
 func TestBrowser(t *testing.T) {
@@ -154,22 +174,7 @@ func TestBrowser(t *testing.T) {
 	}
 	server := httptest.NewServer(newTestWeb(t))
 	t.Cleanup(server.Close)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.WindowSize(1200, 900),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx)
-	defer cancel()
-	console := make(chan string, 100)
-	require.NoError(t, chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*log.EventEntryAdded); ok {
-			console <- e.Entry.Text + " " + e.Entry.URL
-		}
-	}))
-	_, err = chromedp.Call(ctx, log.Enable, cdp.Empty{})
-	require.NoError(t, err)
-
+	ctx, console := openBrowser(t, path)
 	click := func(picture string) {
 		require.NoError(t, chromedp.Do(ctx, chromedp.Click(`[data-picture=`+picture+`] button`)))
 	}
@@ -183,12 +188,8 @@ func TestBrowser(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(server.URL)))
 	click("life")
 	until("life", `3 of 3 succeeded.*3 attempts and their logs are kept.*kind: Job.*Completed`)
-	require.NoError(
-		t,
-		chromedp.Do(
-			ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-picture=lanes] [name=failures]").value = 1`),
-		),
-	)
+	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](
+		`document.querySelector("[data-picture=lanes] [name=failures]").value = 1`)))
 	click("lanes")
 	until("lanes", `Complete: 6.6 succeeded, 1 failed; .* one by one`)
 	lanes, err := chromedp.Run(

@@ -56,72 +56,74 @@ func TestRunFile_Pi(t *testing.T) {
 	require.Regexp(t, `(?m)^pi +Complete +1/1 +\d+s$`, o.stderr)
 }
 
+var runFileTests = map[string]struct {
+	stdin  string
+	stdout string // a pattern, as the others
+	stderr string
+	err    string
+}{
+	"one job prints what its container prints": {
+		stdin:  manifest("one", "echo hello; echo careful >&2", ""),
+		stdout: `^hello\n$`,
+		stderr: `^job.batch/one created\ncareful\nNAME   STATUS     COMPLETIONS   DURATION\none    Complete   1/1        ` +
+			`   0s\n$`,
+	},
+	"several jobs print whose line it is": {
+		stdin:  manifest("a", "echo hello", "") + "---\n" + manifest("b", "true", ""),
+		stdout: `^\[pod/a-\w{5}\] hello\n$`,
+		stderr: `a +Complete +1/1 +0s\nb +Complete +1/1 +0s\n$`,
+	},
+	"several pods do, too": {
+		stdin:  manifest("many", "echo $JOB_COMPLETION_INDEX", "  completions: 2\n  completionMode: Indexed\n"),
+		stdout: `^\[pod/many-0-\w{5}\] 0\n\[pod/many-1-\w{5}\] 1\n$`,
+		stderr: `many +Complete +2/2 +0s\n$`,
+	},
+	"a work queue": {
+		stdin:  manifest("queue", "true", "  parallelism: 2\n"),
+		stdout: `^$`,
+		stderr: `queue +Complete +2/1 of 2 +0s\n$`,
+	},
+	"a failed job is an error": {
+		stdin:  manifest("bad", "echo no >&2; exit 3", "  backoffLimit: 0\n") + "---\n" + manifest("good", "true", ""),
+		stdout: `^$`,
+		stderr: `\[pod/bad-\w{5}\] no\n(.|\n)*bad +Failed +0/1 +0s\ngood +Complete +1/1 +0s\n$`,
+		err:    `^batch: job "bad" failed: BackoffLimitExceeded: .* exit code 3`,
+	},
+	"a generated name": {
+		stdin:  strings.Replace(manifest("", "true", ""), "name:", "generateName: night-", 1),
+		stdout: `^$`,
+		stderr: `^job.batch/night-\w{5} created\n`,
+	},
+	"a job that would be gone at once": {
+		stdin:  manifest("short", "true", "  ttlSecondsAfterFinished: 0\n"),
+		stdout: `^$`,
+		stderr: `short +Complete`,
+	},
+	"nothing": {stdin: "", err: `^there are no Jobs in -$`},
+	"a typo":  {stdin: manifest("typo", "true", "  paralelism: 2\n"), err: `unknown field "spec.paralelism"`},
+	"an invalid job": {
+		stdin: manifest("wrong", "true", "  completions: -1\n"), err: `^job "wrong": spec.completions: Invalid value: -1`,
+	},
+	"an unknown function": {
+		stdin: strings.ReplaceAll(manifest("f", "true", ""), "image: process", "image: func/no"), err: `func/no`,
+	},
+	"two of one name": {
+		stdin: manifest("a", "true", "") + "---\n" + manifest("a", "true", ""), err: `^job "a" is there twice$`,
+	},
+	"a suspended job": {
+		stdin: manifest("s", "true", "  suspend: true\n"), err: `^job "s" is suspended: nobody would resume it$`,
+	},
+	"no parallelism": {
+		stdin: manifest("p", "true", "  parallelism: 0\n"), err: `^job "p" has parallelism 0: nobody would raise it$`,
+	},
+	"another controller": {
+		stdin: manifest("m", "true", "  managedBy: example.com/x\n"),
+		err:   `^job "m" is managed by example.com/x: it would not be run here$`,
+	},
+}
+
 func TestRunFile(t *testing.T) {
-	for name, c := range map[string]struct {
-		stdin  string
-		stdout string // a pattern, as the others
-		stderr string
-		err    string
-	}{
-		"one job prints what its container prints": {
-			stdin:  manifest("one", "echo hello; echo careful >&2", ""),
-			stdout: `^hello\n$`,
-			stderr: `^job.batch/one created\ncareful\nNAME   STATUS     COMPLETIONS   DURATION\none    Complete   1/1        ` +
-				`   0s\n$`,
-		},
-		"several jobs print whose line it is": {
-			stdin:  manifest("a", "echo hello", "") + "---\n" + manifest("b", "true", ""),
-			stdout: `^\[pod/a-\w{5}\] hello\n$`,
-			stderr: `a +Complete +1/1 +0s\nb +Complete +1/1 +0s\n$`,
-		},
-		"several pods do, too": {
-			stdin:  manifest("many", "echo $JOB_COMPLETION_INDEX", "  completions: 2\n  completionMode: Indexed\n"),
-			stdout: `^\[pod/many-0-\w{5}\] 0\n\[pod/many-1-\w{5}\] 1\n$`,
-			stderr: `many +Complete +2/2 +0s\n$`,
-		},
-		"a work queue": {
-			stdin:  manifest("queue", "true", "  parallelism: 2\n"),
-			stdout: `^$`,
-			stderr: `queue +Complete +2/1 of 2 +0s\n$`,
-		},
-		"a failed job is an error": {
-			stdin:  manifest("bad", "echo no >&2; exit 3", "  backoffLimit: 0\n") + "---\n" + manifest("good", "true", ""),
-			stdout: `^$`,
-			stderr: `\[pod/bad-\w{5}\] no\n(.|\n)*bad +Failed +0/1 +0s\ngood +Complete +1/1 +0s\n$`,
-			err:    `^batch: job "bad" failed: BackoffLimitExceeded: .* exit code 3`,
-		},
-		"a generated name": {
-			stdin:  strings.Replace(manifest("", "true", ""), "name:", "generateName: night-", 1),
-			stdout: `^$`,
-			stderr: `^job.batch/night-\w{5} created\n`,
-		},
-		"a job that would be gone at once": {
-			stdin:  manifest("short", "true", "  ttlSecondsAfterFinished: 0\n"),
-			stdout: `^$`,
-			stderr: `short +Complete`,
-		},
-		"nothing": {stdin: "", err: `^there are no Jobs in -$`},
-		"a typo":  {stdin: manifest("typo", "true", "  paralelism: 2\n"), err: `unknown field "spec.paralelism"`},
-		"an invalid job": {
-			stdin: manifest("wrong", "true", "  completions: -1\n"), err: `^job "wrong": spec.completions: Invalid value: -1`,
-		},
-		"an unknown function": {
-			stdin: strings.ReplaceAll(manifest("f", "true", ""), "image: process", "image: func/no"), err: `func/no`,
-		},
-		"two of one name": {
-			stdin: manifest("a", "true", "") + "---\n" + manifest("a", "true", ""), err: `^job "a" is there twice$`,
-		},
-		"a suspended job": {
-			stdin: manifest("s", "true", "  suspend: true\n"), err: `^job "s" is suspended: nobody would resume it$`,
-		},
-		"no parallelism": {
-			stdin: manifest("p", "true", "  parallelism: 0\n"), err: `^job "p" has parallelism 0: nobody would raise it$`,
-		},
-		"another controller": {
-			stdin: manifest("m", "true", "  managedBy: example.com/x\n"),
-			err:   `^job "m" is managed by example.com/x: it would not be run here$`,
-		},
-	} {
+	for name, c := range runFileTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := runProgram(t, c.stdin, "-f", "-")
@@ -263,11 +265,14 @@ func TestServe_AnswersUntilItIsStopped(t *testing.T) {
 		t.Skip("there is no kubectl on this machine")
 	}
 	for _, c := range []struct{ command, want string }{
-		{"get jobs -o name", `^job.batch/count\njob.batch/digits\njob.batch/flaky\njob.batch/greeting\njob.batch/pi\n$`},
-		{"wait --for=condition=complete --timeout=30s job/greeting", `^job.batch/greeting condition met\n$`},
-		{"logs -l job-name=greeting", `^(hello from Go, it is \d\d:\d\d:\d\d\n){3}$`},
-		{"create job mine --image=func/pi -- 100", `^job.batch/mine created\n$`},
-		{"create job shell --image=process -- id", `spec.template.spec.containers\[0\].command: Forbidden: `},
+		{
+			command: "get jobs -o name",
+			want:    `^job.batch/count\njob.batch/digits\njob.batch/flaky\njob.batch/greeting\njob.batch/pi\n$`,
+		},
+		{command: "wait --for=condition=complete --timeout=30s job/greeting", want: `^job.batch/greeting condition met\n$`},
+		{command: "logs -l job-name=greeting", want: `^(hello from Go, it is \d\d:\d\d:\d\d\n){3}$`},
+		{command: "create job mine --image=func/pi -- 100", want: `^job.batch/mine created\n$`},
+		{command: "create job shell --image=process -- id", want: `spec.template.spec.containers\[0\].command: Forbidden: `},
 	} {
 		t.Run(c.command, func(t *testing.T) {
 			kubectl := exec.CommandContext(t.Context(), installed, strings.Fields(c.command)...)

@@ -55,11 +55,11 @@ func TestFolders(t *testing.T) {
 		want  []string
 	}{
 		"folders at the top": {
-			map[string]string{"b/x.go": "", "a/x.go": "", "_c/x.go": "", "README": ""}, []string{"a", "b"},
+			files: map[string]string{"b/x.go": "", "a/x.go": "", "_c/x.go": "", "README": ""}, want: []string{"a", "b"},
 		},
-		"files at the top":         {map[string]string{"x.go": "", "a/x.go": ""}, []string{".", "a"}},
-		"testdata is left out":     {map[string]string{"testdata/x.go": ""}, nil},
-		"there is nothing to read": {nil, nil},
+		"files at the top":         {files: map[string]string{"x.go": "", "a/x.go": ""}, want: []string{".", "a"}},
+		"testdata is left out":     {files: map[string]string{"testdata/x.go": ""}},
+		"there is nothing to read": {files: nil, want: nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := folders(tree(test.files))

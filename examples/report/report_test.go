@@ -90,12 +90,16 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":               {[]string{"-h"}, 0, "-enough percent"},
-		"an argument":        {[]string{"x"}, 2, `unexpected argument "x"`},
-		"too much is enough": {[]string{"-enough", "101"}, 2, "not between 1 and 100"},
-		"no source":          {[]string{"-src", filepath.Join(t.TempDir(), "none")}, 1, "none: open .: no such file"},
-		"a job on hold":      {[]string{"-parallel", "0"}, 2, "-parallel must be at least 1"},
-		"a negative limit":   {[]string{"-src", t.TempDir(), "-retries", "-1"}, 1, "BackoffLimitPerIndex: Invalid value: -1"},
+		"help":               {args: []string{"-h"}, code: 0, want: "-enough percent"},
+		"an argument":        {args: []string{"x"}, code: 2, want: `unexpected argument "x"`},
+		"too much is enough": {args: []string{"-enough", "101"}, code: 2, want: "not between 1 and 100"},
+		"no source": {
+			args: []string{"-src", filepath.Join(t.TempDir(), "none")}, code: 1, want: "none: open .: no such file",
+		},
+		"a job on hold": {args: []string{"-parallel", "0"}, code: 2, want: "-parallel must be at least 1"},
+		"a negative limit": {
+			args: []string{"-src", t.TempDir(), "-retries", "-1"}, code: 1, want: "BackoffLimitPerIndex: Invalid value: -1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, code := runReport(t, test.args...)

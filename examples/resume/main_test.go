@@ -466,26 +466,31 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":                {[]string{"-h"}, 0, "-slow time"},
-		"an unknown flag":     {[]string{"-x"}, 2, "not defined: -x"},
-		"an argument":         {[]string{"x"}, 2, `unexpected argument "x"`},
-		"a negative limit":    {[]string{"-skip", "-1"}, 2, "must not be negative"},
-		"no source":           {[]string{"-src", src + "/none", "-db", fresh("db")}, 1, "none: stat .: no such file"},
-		"a source without Go": {[]string{"-src", empty, "-db", fresh("db")}, 1, empty + ": there are none"},
+		"help":             {args: []string{"-h"}, code: 0, want: "-slow time"},
+		"an unknown flag":  {args: []string{"-x"}, code: 2, want: "not defined: -x"},
+		"an argument":      {args: []string{"x"}, code: 2, want: `unexpected argument "x"`},
+		"a negative limit": {args: []string{"-skip", "-1"}, code: 2, want: "must not be negative"},
+		"no source": {
+			args: []string{"-src", src + "/none", "-db", fresh("db")}, code: 1, want: "none: stat .: no such file",
+		},
+		"a source without Go": {args: []string{"-src", empty, "-db", fresh("db")}, code: 1, want: empty + ": there are none"},
 		"no folder": {
-			[]string{"-src", src, "-db", fresh("db"), "-state", fresh("none/state")}, 1, "its folder is missing",
+			args: []string{"-src", src, "-db", fresh("db"), "-state", fresh("none/state")}, code: 1,
+			want: "its folder is missing",
 		},
-		"a state that is none": {[]string{"-src", src, "-db", fresh("db"), "-state", text}, 1, "boltstore: " + text},
+		"a state that is none": {
+			args: []string{"-src", src, "-db", fresh("db"), "-state", text}, code: 1, want: "boltstore: " + text,
+		},
 		"a database that is none": {
-			[]string{"-src", src, "-db", text, "-state", fresh("state")}, 1, text + ": file is not a database",
+			args: []string{"-src", src, "-db", text, "-state", fresh("state")}, code: 1, want: text + ": file is not a database",
 		},
-		"another tree": {[]string{"-src", other, "-db", done.db}, 1, "are of an import of " + src},
+		"another tree": {args: []string{"-src", other, "-db", done.db}, code: 1, want: "are of an import of " + src},
 		"a new state": {
-			[]string{"-src", src, "-db", done.db, "-state", fresh("state")}, 1,
-			"not of the same import; to begin anew, remove both",
+			args: []string{"-src", src, "-db", done.db, "-state", fresh("state")}, code: 1,
+			want: "not of the same import; to begin anew, remove both",
 		},
 		"the database is not there": {
-			[]string{"-src", src, "-db", fresh("db"), "-state", done.state}, 1, "not of the same import",
+			args: []string{"-src", src, "-db", fresh("db"), "-state", done.state}, code: 1, want: "not of the same import",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -124,32 +124,47 @@ func TestRequestsThatFail(t *testing.T) {
 		code               int
 		want               string
 	}{
-		"no JSON":          {"POST", "/jobs", `{`, http.StatusBadRequest, "bad request"},
-		"an unknown field": {"POST", "/jobs", `{"knid":""}`, http.StatusBadRequest, "knid"},
-		"an unknown kind":  {"POST", "/jobs", `{"kind":"x","name":"x"}`, http.StatusUnprocessableEntity, `"field": "kind"`},
+		"no JSON":          {method: "POST", path: "/jobs", body: `{`, code: http.StatusBadRequest, want: "bad request"},
+		"an unknown field": {method: "POST", path: "/jobs", body: `{"knid":""}`, code: http.StatusBadRequest, want: "knid"},
+		"an unknown kind": {
+			method: "POST", path: "/jobs", body: `{"kind":"x","name":"x"}`, code: http.StatusUnprocessableEntity,
+			want: `"field": "kind"`,
+		},
 		"a bad name": {
-			"POST", "/jobs", `{"kind":"countdown","name":"X y"}`, http.StatusUnprocessableEntity, `"field": "metadata.name"`,
+			method: "POST", path: "/jobs", body: `{"kind":"countdown","name":"X y"}`, code: http.StatusUnprocessableEntity,
+			want: `"field": "metadata.name"`,
 		},
 		"a bad number": {
-			"POST", "/jobs", `{"kind":"countdown","name":"x","parallelism":-1}`, http.StatusUnprocessableEntity,
-			`"field": "spec.parallelism"`,
+			method: "POST", path: "/jobs", body: `{"kind":"countdown","name":"x","parallelism":-1}`,
+			code: http.StatusUnprocessableEntity, want: `"field": "spec.parallelism"`,
 		},
-		"a name in use":     {"POST", "/jobs", `{"kind":"countdown","name":"taken"}`, http.StatusConflict, "job exists"},
-		"no such job":       {"GET", "/jobs/none", "", http.StatusNotFound, "not found"},
-		"nothing to delete": {"DELETE", "/jobs/none", "", http.StatusNotFound, "not found"},
-		"how to delete":     {"DELETE", "/jobs/taken?propagation=no", "", http.StatusBadRequest, "no propagation"},
-		"no attempts":       {"GET", "/jobs/none/attempts", "", http.StatusNotFound, "not found"},
-		"no results":        {"GET", "/jobs/none/results", "", http.StatusNotFound, "not found"},
-		"no failures":       {"GET", "/jobs/none/failures", "", http.StatusNotFound, "not found"},
-		"no events":         {"GET", "/jobs/none/events", "", http.StatusNotFound, "not found"},
-		"no log":            {"GET", "/jobs/taken/logs?attempt=x", "", http.StatusNotFound, "not found"},
-		"how to follow":     {"GET", "/jobs/taken/logs?follow=maybe", "", http.StatusBadRequest, "follow"},
-		"how many lines":    {"GET", "/jobs/taken/logs?tail=-1", "", http.StatusBadRequest, "tail"},
-		"nothing to cancel": {"POST", "/jobs/none/cancel", "", http.StatusNotFound, "not found"},
-		"what to cancel":    {"POST", "/jobs/taken/cancel?index=x", "", http.StatusBadRequest, "index"},
-		"nothing to repeat": {"POST", "/jobs/none/again", "", http.StatusNotFound, "not found"},
-		"what to repeat":    {"POST", "/jobs/taken/again?failed=x", "", http.StatusBadRequest, "failed"},
-		"the wrong method":  {"PUT", "/jobs/taken", "", http.StatusMethodNotAllowed, ""},
+		"a name in use": {
+			method: "POST", path: "/jobs", body: `{"kind":"countdown","name":"taken"}`, code: http.StatusConflict,
+			want: "job exists",
+		},
+		"no such job":       {method: "GET", path: "/jobs/none", code: http.StatusNotFound, want: "not found"},
+		"nothing to delete": {method: "DELETE", path: "/jobs/none", code: http.StatusNotFound, want: "not found"},
+		"how to delete": {
+			method: "DELETE", path: "/jobs/taken?propagation=no", code: http.StatusBadRequest, want: "no propagation",
+		},
+		"no attempts": {method: "GET", path: "/jobs/none/attempts", code: http.StatusNotFound, want: "not found"},
+		"no results":  {method: "GET", path: "/jobs/none/results", code: http.StatusNotFound, want: "not found"},
+		"no failures": {method: "GET", path: "/jobs/none/failures", code: http.StatusNotFound, want: "not found"},
+		"no events":   {method: "GET", path: "/jobs/none/events", code: http.StatusNotFound, want: "not found"},
+		"no log": {
+			method: "GET", path: "/jobs/taken/logs?attempt=x", code: http.StatusNotFound, want: "not found",
+		},
+		"how to follow": {
+			method: "GET", path: "/jobs/taken/logs?follow=maybe", code: http.StatusBadRequest, want: "follow",
+		},
+		"how many lines":    {method: "GET", path: "/jobs/taken/logs?tail=-1", code: http.StatusBadRequest, want: "tail"},
+		"nothing to cancel": {method: "POST", path: "/jobs/none/cancel", code: http.StatusNotFound, want: "not found"},
+		"what to cancel":    {method: "POST", path: "/jobs/taken/cancel?index=x", code: http.StatusBadRequest, want: "index"},
+		"nothing to repeat": {method: "POST", path: "/jobs/none/again", code: http.StatusNotFound, want: "not found"},
+		"what to repeat": {
+			method: "POST", path: "/jobs/taken/again?failed=x", code: http.StatusBadRequest, want: "failed",
+		},
+		"the wrong method": {method: "PUT", path: "/jobs/taken", code: http.StatusMethodNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Contains(t, s.want(t, test.code, test.method, test.path, test.body), test.want)

@@ -19,8 +19,8 @@ func TestServiceStopsInGoodOrder(t *testing.T) {
 		grace, seconds string
 		atLeast        time.Duration
 	}{
-		"what runs may finish":           {"1m", "1", time.Second},
-		"what takes longer is cut short": {"10ms", "3600", 10 * time.Millisecond},
+		"what runs may finish":           {grace: "1m", seconds: "1", atLeast: time.Second},
+		"what takes longer is cut short": {grace: "10ms", seconds: "3600", atLeast: 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
@@ -69,15 +69,15 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		"help":                 {[]string{"-h"}, 0, "-addr address"},
-		"an unknown flag":      {[]string{"-x"}, 2, "not defined: -x"},
-		"no such folder":       {[]string{"-root", t.TempDir() + "/none"}, 1, "none"},
-		"a negative limit":     {[]string{"-max-active", "-1"}, 1, "service: "},
-		"a bad schedule":       {append(backup, "-backup-at", "0 24 * * *"), 1, "spec.schedule"},
-		"a backup of itself":   {append(backup, "-root", os.TempDir()), 1, "-backup"},
-		"a bad webhook":        {[]string{"-webhook", "ftp://x"}, 1, "-webhook"},
-		"an unusable address":  {[]string{"-addr", "localhost:-1"}, 1, "listen"},
-		"no place for a store": {[]string{"-store", t.TempDir() + "/none/jobs.db"}, 1, "none"},
+		"help":                 {args: []string{"-h"}, code: 0, want: "-addr address"},
+		"an unknown flag":      {args: []string{"-x"}, code: 2, want: "not defined: -x"},
+		"no such folder":       {args: []string{"-root", t.TempDir() + "/none"}, code: 1, want: "none"},
+		"a negative limit":     {args: []string{"-max-active", "-1"}, code: 1, want: "service: "},
+		"a bad schedule":       {args: append(backup, "-backup-at", "0 24 * * *"), code: 1, want: "spec.schedule"},
+		"a backup of itself":   {args: append(backup, "-root", os.TempDir()), code: 1, want: "-backup"},
+		"a bad webhook":        {args: []string{"-webhook", "ftp://x"}, code: 1, want: "-webhook"},
+		"an unusable address":  {args: []string{"-addr", "localhost:-1"}, code: 1, want: "listen"},
+		"no place for a store": {args: []string{"-store", t.TempDir() + "/none/jobs.db"}, code: 1, want: "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

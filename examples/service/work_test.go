@@ -29,11 +29,11 @@ func TestRequestIsRefused(t *testing.T) {
 		request request
 		field   string
 	}{
-		"an unknown kind":          {request{Kind: "dance"}, "kind"},
-		"a folder that is missing": {request{Kind: "checksum", Path: "none"}, "path"},
-		"a folder that is a file":  {request{Kind: "checksum", Path: "docs/a"}, "path"},
-		"a folder outside":         {request{Kind: "checksum", Path: "../etc"}, "path"},
-		"no folder":                {request{Kind: "checksum"}, "path"},
+		"an unknown kind":          {request: request{Kind: "dance"}, field: "kind"},
+		"a folder that is missing": {request: request{Kind: "checksum", Path: "none"}, field: "path"},
+		"a folder that is a file":  {request: request{Kind: "checksum", Path: "docs/a"}, field: "path"},
+		"a folder outside":         {request: request{Kind: "checksum", Path: "../etc"}, field: "path"},
+		"no folder":                {request: request{Kind: "checksum"}, field: "path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := test.request.job(smallTree())

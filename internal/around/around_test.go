@@ -51,18 +51,20 @@ func TestExecutor(t *testing.T) {
 		next    executor
 		outcome string
 	}{
-		"success":                     {t.Context(), returns(nil), Succeeded},
-		"failure":                     {t.Context(), returns(errWork), Failed},
-		"panic":                       {t.Context(), panics, Panicked},
-		"exit":                        {t.Context(), exits, Panicked},
-		"out of time":                 {stopped(runner.ErrAttemptTimeout), returns(nil), TimedOut},
-		"panic when out of time":      {stopped(runner.ErrAttemptTimeout), panics, TimedOut},
-		"evicted":                     {stopped(runner.ErrDisrupted), returns(errWork), Disrupted},
-		"evicted, and nevertheless":   {stopped(runner.ErrDisrupted), returns(nil), Succeeded},
-		"says that it is disrupted":   {t.Context(), returns(fmt.Errorf("%w: moved", runner.ErrDisrupted)), Disrupted},
-		"deleted":                     {stopped(runner.ErrDeleted), returns(errWork), Stopped},
-		"panic when deleted":          {stopped(runner.ErrDeleted), panics, Panicked},
-		"deleted when it was through": {stopped(runner.ErrDeleted), returns(nil), Succeeded},
+		"success":                   {ctx: t.Context(), next: returns(nil), outcome: Succeeded},
+		"failure":                   {ctx: t.Context(), next: returns(errWork), outcome: Failed},
+		"panic":                     {ctx: t.Context(), next: panics, outcome: Panicked},
+		"exit":                      {ctx: t.Context(), next: exits, outcome: Panicked},
+		"out of time":               {ctx: stopped(runner.ErrAttemptTimeout), next: returns(nil), outcome: TimedOut},
+		"panic when out of time":    {ctx: stopped(runner.ErrAttemptTimeout), next: panics, outcome: TimedOut},
+		"evicted":                   {ctx: stopped(runner.ErrDisrupted), next: returns(errWork), outcome: Disrupted},
+		"evicted, and nevertheless": {ctx: stopped(runner.ErrDisrupted), next: returns(nil), outcome: Succeeded},
+		"says that it is disrupted": {
+			ctx: t.Context(), next: returns(fmt.Errorf("%w: moved", runner.ErrDisrupted)), outcome: Disrupted,
+		},
+		"deleted":                     {ctx: stopped(runner.ErrDeleted), next: returns(errWork), outcome: Stopped},
+		"panic when deleted":          {ctx: stopped(runner.ErrDeleted), next: panics, outcome: Panicked},
+		"deleted when it was through": {ctx: stopped(runner.ErrDeleted), next: returns(nil), outcome: Succeeded},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -49,10 +49,10 @@ func BenchmarkFailsTwice(b *testing.B) {
 
 func BenchmarkLookingOn(b *testing.B) {
 	benchmark(b, work{p: 2, do: nothing}, []contender{
-		{nameBatch, library{}.run},
-		{"watched", library{watched: true}.run},
-		{"polled", library{polled: true}.run},
-		{"watched and polled", library{watched: true, polled: true}.run},
+		{name: nameBatch, run: library{}.run},
+		{name: "watched", run: library{watched: true}.run},
+		{name: "polled", run: library{polled: true}.run},
+		{name: "watched and polled", run: library{watched: true, polled: true}.run},
 	})
 }
 

@@ -79,19 +79,22 @@ func timeGuards() []guard {
 	looked := contender{"looked on", library{watched: true, polled: true}.run}
 	noop2, noop64 := work{n: 100_000, p: 2, do: nothing}, work{n: 100_000, p: 64, do: nothing}
 	return []guard{
-		{"no-op p=2 against errgroup", 0.3, times, against(noop2, plain, group)},
-		{"no-op p=64 against errgroup", 0.4, times, against(noop64, plain, group)},
-		{"no-op p=2 Indexed with a limit per index against errgroup", 0.6, times, against(noop2, indexed, group)},
-		{"no-op p=2 against a channel-fed pool", 2.5, times, against(noop2, plain, channel)},
-		{"no-op p=64 against a channel-fed pool", 2.5, times, against(noop64, plain, channel)},
+		{name: "no-op p=2 against errgroup", limit: 0.3, format: times, measure: against(noop2, plain, group)},
+		{name: "no-op p=64 against errgroup", limit: 0.4, format: times, measure: against(noop64, plain, group)},
 		{
-			"10 µs of CPU against goroutines", 1.15, times,
-			against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw),
+			name: "no-op p=2 Indexed with a limit per index against errgroup", limit: 0.6, format: times,
+			measure: against(noop2, indexed, group),
 		},
-		{"failing twice against errgroup and backoff", 0.6, times,
-			against(work{n: 20_000, p: 2, do: nothing, fails: 2},
+		{name: "no-op p=2 against a channel-fed pool", limit: 2.5, format: times, measure: against(noop2, plain, channel)},
+		{name: "no-op p=64 against a channel-fed pool", limit: 2.5, format: times, measure: against(noop64, plain, channel)},
+		{
+			name: "10 µs of CPU against goroutines", limit: 1.15, format: times,
+			measure: against(work{n: 5_000, p: 2, do: burn(10 * time.Microsecond)}, plain, raw),
+		},
+		{name: "failing twice against errgroup and backoff", limit: 0.6, format: times,
+			measure: against(work{n: 20_000, p: 2, do: nothing, fails: 2},
 				contender{nameBatch, library{indexed: true, perIndex: true}.run}, contender{nameBackoff, runBackoff})},
-		{"watched and polled against alone", 5, times, against(noop2, looked, plain)},
+		{name: "watched and polled against alone", limit: 5, format: times, measure: against(noop2, looked, plain)},
 	}
 }
 
@@ -109,12 +112,18 @@ func steeper(small, large, enough int, do func(int) error) func() (float64, erro
 
 func growthGuards() []guard {
 	return []guard{
-		{"growth of an Indexed job", 1.6, times, steeper(10_000, 500_000, 100_000, func(n int) error {
-			return library{indexed: true}.run(&work{n: n, p: 2, do: nothing})
-		})},
-		{"growth with scattered failures", 1.6, times, steeper(10_000, 200_000, 100_000, scattered)},
-		{"growth by fragments", 1.8, times, steeper(10_000, 200_000, 100_000, alternating)},
-		{"growth by jobs", 3, times, steeper(100, 10_000, 10_000, manyJobs)},
+		{
+			name: "growth of an Indexed job", limit: 1.6, format: times,
+			measure: steeper(10_000, 500_000, 100_000, func(n int) error {
+				return library{indexed: true}.run(&work{n: n, p: 2, do: nothing})
+			}),
+		},
+		{
+			name: "growth with scattered failures", limit: 1.6, format: times,
+			measure: steeper(10_000, 200_000, 100_000, scattered),
+		},
+		{name: "growth by fragments", limit: 1.8, format: times, measure: steeper(10_000, 200_000, 100_000, alternating)},
+		{name: "growth by jobs", limit: 3, format: times, measure: steeper(100, 10_000, 10_000, manyJobs)},
 	}
 }
 
@@ -140,14 +149,26 @@ func ofChild(name string, n int, figure string) func() (float64, error) {
 
 func memoryGuards() []guard {
 	return []guard{
-		{"memory of blocked attempts", 1.6, times, ofChildren(50_000, "blocked/batch", "blocked/errgroup")},
 		{
-			"memory of attempts blocked on their contexts", 1.8, times,
-			ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context"),
+			name: "memory of blocked attempts", limit: 1.6, format: times,
+			measure: ofChildren(50_000, "blocked/batch", "blocked/errgroup"),
 		},
-		{"memory of a suspended job", 4 << 10, bytesText, ofChild("jobs/suspended", 5_000, "inuse")},
-		{"memory of a job that waits for a retry", 4 << 10, bytesText, ofChild("jobs/waiting", 20_000, "inuse")},
-		{"memory of a million completions", 32 << 20, bytesText, ofChild("completions", 1_000_000, "peak")},
+		{
+			name: "memory of attempts blocked on their contexts", limit: 1.8, format: times,
+			measure: ofChildren(50_000, "blocked/batch-context", "blocked/errgroup-context"),
+		},
+		{
+			name: "memory of a suspended job", limit: 4 << 10, format: bytesText,
+			measure: ofChild("jobs/suspended", 5_000, "inuse"),
+		},
+		{
+			name: "memory of a job that waits for a retry", limit: 4 << 10, format: bytesText,
+			measure: ofChild("jobs/waiting", 20_000, "inuse"),
+		},
+		{
+			name: "memory of a million completions", limit: 32 << 20, format: bytesText,
+			measure: ofChild("completions", 1_000_000, "peak"),
+		},
 	}
 }
 

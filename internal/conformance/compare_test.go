@@ -116,44 +116,42 @@ func TestCompareIsReadable(t *testing.T) {
 		want   []string
 	}{
 		"a text": {
-			func(o *Observation) { o.Conditions[1].Reason = "x" },
-			[]string{`conditions[1].reason: got "x", want "CompletionsReached"`},
+			change: func(o *Observation) { o.Conditions[1].Reason = "x" },
+			want:   []string{`conditions[1].reason: got "x", want "CompletionsReached"`},
 		},
 		"a number": {
-			func(o *Observation) { o.Succeeded = 3 },
-			[]string{`succeeded: got 3, want 1`},
+			change: func(o *Observation) { o.Succeeded = 3 },
+			want:   []string{`succeeded: got 3, want 1`},
 		},
 		"a time": {
-			func(o *Observation) { o.FinishedAt = new(Seconds(7.5)) },
-			[]string{`finishedAt: got 7.5, want 7`},
+			change: func(o *Observation) { o.FinishedAt = new(Seconds(7.5)) },
+			want:   []string{`finishedAt: got 7.5, want 7`},
 		},
 		"a time that is within the tolerance": {
-			func(o *Observation) { o.FinishedAt = new(Seconds(7.1)) },
-			nil,
+			change: func(o *Observation) { o.FinishedAt = new(Seconds(7.1)) },
 		},
 		"a time that is missing": {
-			func(o *Observation) { o.FinishedAt = nil },
-			[]string{`finishedAt: got "none", want "7"`},
+			change: func(o *Observation) { o.FinishedAt = nil },
+			want:   []string{`finishedAt: got "none", want "7"`},
 		},
 		"a pod that is missing": {
-			func(o *Observation) { o.Pods = nil },
-			[]string{`pods[0]: missing, want one created at 0`},
+			change: func(o *Observation) { o.Pods = nil },
+			want:   []string{`pods[0]: missing, want one created at 0`},
 		},
 		"a pod too many": {
-			func(o *Observation) { o.Pods = append(o.Pods, Pod{Ordinal: 1, Index: -1, Created: 3}) },
-			[]string{`pods[1]: got one created at 3, want none`},
+			change: func(o *Observation) { o.Pods = append(o.Pods, Pod{Ordinal: 1, Index: -1, Created: 3}) },
+			want:   []string{`pods[1]: got one created at 3, want none`},
 		},
 		"an event too many": {
-			func(o *Observation) { o.Events = append(o.Events, Event{"Normal", "Resumed", "Job resumed"}) },
-			[]string{`events: got {"Normal" "Resumed" "Job resumed"}, want none such`},
+			change: func(o *Observation) { o.Events = append(o.Events, Event{"Normal", "Resumed", "Job resumed"}) },
+			want:   []string{`events: got {"Normal" "Resumed" "Job resumed"}, want none such`},
 		},
 		"an event that is missing": {
-			func(o *Observation) { o.Events = o.Events[1:] },
-			[]string{`events: got none such, want {"Normal" "SuccessfulCreate" "Created pod: {pod-0}"}`},
+			change: func(o *Observation) { o.Events = o.Events[1:] },
+			want:   []string{`events: got none such, want {"Normal" "SuccessfulCreate" "Created pod: {pod-0}"}`},
 		},
 		"events that are not known": {
-			func(o *Observation) { o.Events = nil },
-			nil,
+			change: func(o *Observation) { o.Events = nil },
 		},
 	}
 	for name, test := range tests {

@@ -67,13 +67,13 @@ func TestDefaultIsTheRecorded(t *testing.T) {
 
 func TestMergePatch(t *testing.T) {
 	tests := map[string]struct{ object, patch, want string }{
-		"sets":             {`{"a": 1}`, `{"b": 2}`, `{"a": 1, "b": 2}`},
-		"replaces":         {`{"a": 1}`, `{"a": 2}`, `{"a": 2}`},
-		"removes":          {`{"a": 1, "b": 2}`, `{"a": null}`, `{"b": 2}`},
-		"merges objects":   {`{"a": {"b": 1, "c": 2}}`, `{"a": {"c": null}}`, `{"a": {"b": 1}}`},
-		"replaces lists":   {`{"a": [1, 2]}`, `{"a": [3]}`, `{"a": [3]}`},
-		"keeps no nulls":   {`{}`, `{"a": {"b": null, "c": 1}}`, `{"a": {"c": 1}}`},
-		"keeps all digits": {`{"a": 9007199254740993}`, `{}`, `{"a": 9007199254740993}`},
+		"sets":             {object: `{"a": 1}`, patch: `{"b": 2}`, want: `{"a": 1, "b": 2}`},
+		"replaces":         {object: `{"a": 1}`, patch: `{"a": 2}`, want: `{"a": 2}`},
+		"removes":          {object: `{"a": 1, "b": 2}`, patch: `{"a": null}`, want: `{"b": 2}`},
+		"merges objects":   {object: `{"a": {"b": 1, "c": 2}}`, patch: `{"a": {"c": null}}`, want: `{"a": {"b": 1}}`},
+		"replaces lists":   {object: `{"a": [1, 2]}`, patch: `{"a": [3]}`, want: `{"a": [3]}`},
+		"keeps no nulls":   {object: `{}`, patch: `{"a": {"b": null, "c": 1}}`, want: `{"a": {"c": 1}}`},
+		"keeps all digits": {object: `{"a": 9007199254740993}`, patch: `{}`, want: `{"a": 9007199254740993}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func (r *tally) summary() string {
 	for _, list := range []struct {
 		why   string
 		names []string
-	}{{"excused", r.excused}, {"another order of a tie", r.ties}} {
+	}{{why: "excused", names: r.excused}, {why: "another order of a tie", names: r.ties}} {
 		if len(list.names) > 0 {
 			slices.Sort(list.names)
 			text += fmt.Sprintf(", %s %d: %s", list.why, len(list.names), strings.Join(list.names, " "))

@@ -27,11 +27,11 @@ func TestAfter(t *testing.T) {
 		want time.Duration
 		made int
 	}{
-		{"the first failure asks a new back-off", 1, time.Second, 1},
-		{"the next one asks the same", 2, 2 * time.Second, 1},
-		{"two at once ask twice", 4, 4 * time.Second, 1},
-		{"a first failure after a success begins anew", 1, time.Second, 2},
-		{"so does the same number again", 1, time.Second, 3},
+		{name: "the first failure asks a new back-off", n: 1, want: time.Second, made: 1},
+		{name: "the next one asks the same", n: 2, want: 2 * time.Second, made: 1},
+		{name: "two at once ask twice", n: 4, want: 4 * time.Second, made: 1},
+		{name: "a first failure after a success begins anew", n: 1, want: time.Second, made: 2},
+		{name: "so does the same number again", n: 1, want: time.Second, made: 3},
 	}
 	var s Sequence
 	for _, test := range tests {

@@ -8,7 +8,7 @@ import (
 )
 
 var attemptPlays = map[string]play{
-	"R191 restart delays": {"onfailure L=99", `
+	"R191 restart delays": {spec: "onfailure L=99", script: `
 			0s:   create
 			1s:   fail 0 => start=0 restarts0=1
 			2s:   fail 0 => start= restart0=12s ready=0 active=1
@@ -20,18 +20,18 @@ var attemptPlays = map[string]play{
 			313s: fail 0 => restart0=10m13s
 			613s: fail 0 => restart0=15m13s restarts0=7
 			913s: ok 0   => is=Complete:CompletionsReached failed=0 restarts0=8`},
-	"R192 a long run": {"onfailure L=99", `
+	"R192 a long run": {spec: "onfailure L=99", script: `
 			0s:   create
 			1s:   fail 0
 			2s:   fail 0 => restart0=12s
 			12s:
 			613s: fail 0 => start=0 restarts0=3
 			614s: fail 0 => restart0=10m24s`},
-	"R173 the first restart with limit 0": {"onfailure L=0", `
+	"R173 the first restart with limit 0": {spec: "onfailure L=0", script: `
 			0s: create
 			1s: fail 0 => start=0
 			2s:        => is=FailureTarget:BackoffLimitExceeded`},
-	"restart delays of the job's own": {"onfailure customrestart", `
+	"restart delays of the job's own": {spec: "onfailure customrestart", script: `
 			0s: create
 			1s: fail 0     => ask-restart=0/1 start= restart0=never due=never retry=no
 			2s: answer 4s  => restart0=5s retry=5s
@@ -39,44 +39,44 @@ var attemptPlays = map[string]play{
 			6s: fail 0     => ask-restart=0/2
 			9s: answer 1s  => start=0 restarts0=2
 			9.5s: ok 0     => is=Complete:CompletionsReached`},
-	"a negative restart delay ends the attempt": {"onfailure customrestart P=2 C=2", `
+	"a negative restart delay ends the attempt": {spec: "onfailure customrestart P=2 C=2", script: `
 			0s: create
 			1s: fail 0     => ask-restart=0/1
 			2s: answer -1s => phase0=Failed exit0=1 failed=1 retry=12s`},
-	"an answer for an attempt that has ended": {"onfailure customrestart P=2 C=2", `
+	"an answer for an attempt that has ended": {spec: "onfailure customrestart P=2 C=2", script: `
 			0s: create
 			1s: fail 0
 			2s: delete 0   => phase0=Failed stop=
 			3s: answer 5s  => phase0=Failed
 			12s:           => start=2`},
-	"one that waits for its restart cannot start": {"onfailure L=99", `
+	"one that waits for its restart cannot start": {spec: "onfailure L=99", script: `
 			0s:  create
 			1s:  fail 0
 			2s:  fail 0  => restart0=12s
 			3s:  start 0 => restarts0=1 restart0=12s
 			12s:         => start=0 restarts0=2`},
-	"queued restarts": {"onfailure queued", `
+	"queued restarts": {spec: "onfailure queued", script: `
 			0s: create
 			0s: begin 0
 			1s: fail 0  => start=0 restarts0=0 ready=0
 			5s: begin 0 => restarts0=1 ready=1`},
-	"one that waits for its restart is stopped at once": {"onfailure P=2 C=2", `
+	"one that waits for its restart is stopped at once": {spec: "onfailure P=2 C=2", script: `
 			0s: create
 			1s: fail 0
 			2s: fail 0
 			3s: update suspended => stop=1(suspended) phase0=Failed exit0=1 terminating=1 failed=0`},
-	"R231 the timeout of an attempt": {"timeout=10s", `
+	"R231 the timeout of an attempt": {spec: "timeout=10s", script: `
 			0s:  create
 			10s:           => stop=0(timeout) active=1 terminating=0
 			11s: exit 143 0 => phase0=Failed reason0=DeadlineExceeded exit0=143 failed=1 retry=21s`},
-	"the timeout counts from the start": {"timeout=10s pending", `
+	"the timeout counts from the start": {spec: "timeout=10s pending", script: `
 			0s:  create
 			5s:  start 0 => due=15s
 			15s:         => stop=0(timeout)`},
-	"one that succeeds after its timeout has failed": {"timeout=10s", `
+	"one that succeeds after its timeout has failed": {spec: "timeout=10s", script: `
 			0s:  create
 			11s: ok 0 => phase0=Failed exit0=0 reason0=DeadlineExceeded`},
-	"one that does not stop after its timeout is abandoned": {"timeout=10s grace=5s", `
+	"one that does not stop after its timeout is abandoned": {spec: "timeout=10s grace=5s", script: `
 			0s:  create
 			14s:        => active=1 abandoned=0
 			15s:        => abandon=0 active=0 terminating=1 abandoned=1
@@ -84,36 +84,36 @@ var attemptPlays = map[string]play{
 			25s:        => start=1 active=1 terminating=1
 			26s: fail 0 => abandoned=0 terminating=0 failed=1
 			27s: ok 1   => is=Complete:CompletionsReached succeeded=1`},
-	"one that waits for its restart times out": {"timeout=10s onfailure L=99", `
+	"one that waits for its restart times out": {spec: "timeout=10s onfailure L=99", script: `
 			0s:  create
 			1s:  fail 0
 			2s:  fail 0 => restart0=12s
 			10s:        => phase0=Failed reason0=DeadlineExceeded failed=1`},
-	"R258 the end waits for the abandoned": {"P=2 C=2 L=0 grace=5s", `
+	"R258 the end waits for the abandoned": {spec: "P=2 C=2 L=0 grace=5s", script: `
 			0s:   create
 			1s:   fail 0
 			6.1s: => abandon=1 terminating=1 is=FailureTarget:BackoffLimitExceeded
 			99s:  ok 1 => is=Failed:BackoffLimitExceeded failed=2`},
-	"no grace": {"grace=0s", `
+	"no grace": {spec: "grace=0s", script: `
 			0s: create
 			1s: delete 0 => stop=0(deleted) abandon=0 abandoned=1`},
-	"asked twice to stop": {"", `
+	"asked twice to stop": {script: `
 			0s:  create
 			1s:  delete 0
 			5s:  delete 0 => stop=
 			31s:          => abandon=0`},
-	"R177 an eviction takes its time": {"replace=failed", `
+	"R177 an eviction takes its time": {spec: "replace=failed", script: `
 			0s: create
 			1s: evict 0     => stop=0(disrupted) terminating=1 phase0=Running
 			2s: exit 143 0  => phase0=Failed exit0=143 failed=1`},
-	"R178 a kubelet kills": {"", `
+	"R178 a kubelet kills": {script: `
 			0s: create
 			1s: kill 0 => stop=0(disrupted) phase0=Failed exit0=137 failed=1 retry=11s
 			2s: ok 0   => phase0=Failed succeeded=0`},
-	"R244 a lost attempt has no exit code": {"", `
+	"R244 a lost attempt has no exit code": {script: `
 			0s: create
 			1s: lose 0 => phase0=Failed exit0=none failed=1 retry=11s`},
-	"R133 readiness": {"P=2 C=2", `
+	"R133 readiness": {spec: "P=2 C=2", script: `
 			0s: create    => ready=2
 			1s: unready 0 => ready=1
 			2s: unready 0 => ready=1

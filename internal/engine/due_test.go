@@ -10,38 +10,38 @@ import (
 )
 
 var duePlays = map[string]play{
-	"a snooze does not count, and lengthens no delay": {"L=0", `
+	"a snooze does not count, and lengthens no delay": {spec: "L=0", script: `
 			0s:  create
 			1s:  snooze 5s 0 => is=running failed=0 retry=6s
 			6s:  snooze 7s 1 => failed=0 retry=13s
 			13s: fail 2      => is=Failed:BackoffLimitExceeded failed=1`},
-	"the delay after it is that of the first failure": {"L=3", `
+	"the delay after it is that of the first failure": {spec: "L=3", script: `
 			0s:  create
 			1s:  snooze 5s 0
 			6s:  fail 1 => retry=16s failed=1`},
-	"of an index with a limit of its own": {"indexed P=2 C=2 perindex=0", `
+	"of an index with a limit of its own": {spec: "indexed P=2 C=2 perindex=0", script: `
 			0s: create
 			1s: snooze 9s 0 => givenup= failed=0 retry=10s
 			10s: ok 2       => completed=0`},
-	"of an index without": {"indexed P=1 C=2 L=0", `
+	"of an index without": {spec: "indexed P=1 C=2 L=0", script: `
 			0s: create
 			1s: snooze 9s 0 => retry=10s start=
 			10s:            => start=1 index1=0 snoozes1=1
 			11s: ok 1       => snoozes2=0`},
-	"a restart after it does not count": {"onfailure L=1", `
+	"a restart after it does not count": {spec: "onfailure L=1", script: `
 			0s: create
 			1s: snooze 9s 0 => restart0=10s
 			10s: snooze 5s 0 => is=running restarts0=1 restart0=15s
 			15s: ok 0        => is=Complete:CompletionsReached`},
-	"a rule goes before it": {"L=9 rule=FailJob:1", `
+	"a rule goes before it": {spec: "L=9 rule=FailJob:1", script: `
 			0s: create
 			1s: snooze 9s 0 => is=Failed:PodFailurePolicy`},
-	"an attempt without a sign of life is stopped, and has failed": {"progress=10s L=1", `
+	"an attempt without a sign of life is stopped, and has failed": {spec: "progress=10s L=1", script: `
 			0s:  create => due=10s
 			10s: => stop=0(stalled) reason0=ProgressDeadlineExceeded active=1
 			11s: ok 0 => phase0=Failed failed=1 retry=21s
 			21s: => start=1 due=31s`},
-	"each sign gives it its time again": {"progress=10s", `
+	"each sign gives it its time again": {spec: "progress=10s", script: `
 			0s:  create
 			4s:  sign 0
 			9s:  sign 0 => due=10s
@@ -49,15 +49,15 @@ var duePlays = map[string]play{
 			12s: sign 0
 			19s: => stop= due=22s
 			22s: => stop=0(stalled)`},
-	"it is not looked for while the attempt waits": {"progress=10s onfailure L=5", `
+	"it is not looked for while the attempt waits": {spec: "progress=10s onfailure L=5", script: `
 			0s:  create
 			1s:  fail 0 => start=0 due=11s
 			2s:  fail 0 => due=12s
 			12s: => start=0 stop= due=22s`},
-	"nor before it has started": {"progress=10s pending", `
+	"nor before it has started": {spec: "progress=10s pending", script: `
 			0s: create => due=never
 			5s: start 0 => due=15s`},
-	"one that does not stop is given up": {"progress=10s grace=5s L=0", `
+	"one that does not stop is given up": {spec: "progress=10s grace=5s L=0", script: `
 			0s:  create
 			15s: => abandon=0 terminating=1
 			16s: ok 0 => is=Failed:BackoffLimitExceeded phase0=Failed`},

@@ -30,33 +30,33 @@ func TestEventLog(t *testing.T) {
 		want []string
 	}{
 		"R297, R303 a job that completes": {
-			play{"", "0s: create\n2s: ok 0"},
-			[]string{"0s Normal SuccessfulCreate: Created pod: #0", "2s Normal Completed: Job completed"},
+			play: play{"", "0s: create\n2s: ok 0"},
+			want: []string{"0s Normal SuccessfulCreate: Created pod: #0", "2s Normal Completed: Job completed"},
 		},
 		"R299, R304 a job that fails": {
-			play{"P=2 C=2 L=0", "0s: create\n1s: fail 0\n2s: ok 1"},
-			[]string{"0s Normal SuccessfulCreate: Created pod: #0", "0s Normal SuccessfulCreate: Created pod: #1",
+			play: play{"P=2 C=2 L=0", "0s: create\n1s: fail 0\n2s: ok 1"},
+			want: []string{"0s Normal SuccessfulCreate: Created pod: #0", "0s Normal SuccessfulCreate: Created pod: #1",
 				"1.001s Normal SuccessfulDelete: Deleted pod: #1",
 				"2s Warning BackoffLimitExceeded: Job has reached the specified backoff limit"},
 		},
 		"R301, R302 a job that is suspended and resumed": {
-			play{"suspended", "0s: create\n1s: update suspended=no\n2s: ok 0"},
-			[]string{"0s Normal Suspended: Job suspended", "1s Normal SuccessfulCreate: Created pod: #0",
+			play: play{"suspended", "0s: create\n1s: update suspended=no\n2s: ok 0"},
+			want: []string{"0s Normal Suspended: Job suspended", "1s Normal SuccessfulCreate: Created pod: #0",
 				"1s Normal Resumed: Job resumed", "2s Normal Completed: Job completed"},
 		},
 		"R474 a job that waits for others": {
-			play{"", "0s: create awaiting\n5s: met\n6s: ok 0"},
-			[]string{"0s Normal Waiting: Waits for job first", "5s Normal SuccessfulCreate: Created pod: #0",
+			play: play{"", "0s: create awaiting\n5s: met\n6s: ok 0"},
+			want: []string{"0s Normal Waiting: Waits for job first", "5s Normal SuccessfulCreate: Created pod: #0",
 				"6s Normal Completed: Job completed"},
 		},
 		"R475 a job whose dependency fails": {
-			play{"", "0s: create awaiting\n5s: doomed"},
-			[]string{"0s Normal Waiting: Waits for job first",
+			play: play{"", "0s: create awaiting\n5s: doomed"},
+			want: []string{"0s Normal Waiting: Waits for job first",
 				"5s Warning DependencyFailed: Job first, after which this one was to start, has failed"},
 		},
 		"what a user deletes is no event": {
-			play{"", "0s: create\n1s: delete 0"},
-			[]string{"0s Normal SuccessfulCreate: Created pod: #0"},
+			play: play{"", "0s: create\n1s: delete 0"},
+			want: []string{"0s Normal SuccessfulCreate: Created pod: #0"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,10 +34,8 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 				both(Event{Kind: Tick}, nil, nil)
 			case random.IntN(6) == 0:
 				failed := Result{Code: 1, ErrorRule: None, Permanent: random.IntN(20) == 0}
-				if short.Retry(a, failed, now) != nil {
+				if retryOrEnd(short, a, failed, now) {
 					retried++
-				} else {
-					short.Ended(a, failed, now)
 				}
 				long.Ended(b, failed, now)
 			case random.IntN(30) == 0:
@@ -48,13 +46,10 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 				updated := updatedSpec(short.Spec, random)
 				both(Event{Kind: Updated, Spec: &updated}, nil, nil)
 			default:
-				ok := Result{ErrorRule: None}
-				if short.Renew(a, now) {
+				if renewOrEnd(short, a, now) {
 					renewed++
-				} else {
-					short.Ended(a, ok, now)
 				}
-				long.Ended(b, ok, now)
+				long.Ended(b, Result{ErrorRule: None}, now)
 				for range random.IntN(4) * random.IntN(200) {
 					now++
 					inLanes += succeedInLane(short, long, now, random)
@@ -72,6 +67,24 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 	require.Greater(t, renewed, 1_000, "the short way was hardly taken")
 	require.Greater(t, retried, 25, "nor was that of failures")
 	require.Greater(t, inLanes, 5_000, "nor were the lanes")
+}
+
+// renewOrEnd lets an attempt succeed, and reports whether that was the short way.
+func renewOrEnd(j *Job, a *Attempt, now Time) bool {
+	if j.Renew(a, now) {
+		return true
+	}
+	j.Ended(a, Result{ErrorRule: None}, now)
+	return false
+}
+
+// retryOrEnd lets an attempt fail, and reports whether that was the short way.
+func retryOrEnd(j *Job, a *Attempt, failed Result, now Time) bool {
+	if j.Retry(a, failed, now) != nil {
+		return true
+	}
+	j.Ended(a, failed, now)
+	return false
 }
 
 // succeedInLane lets an attempt succeed in a lane of the one job, if it can, and

@@ -24,21 +24,27 @@ func TestHistory(t *testing.T) {
 		play
 		want []int64
 	}{
-		"nothing is kept":           {play{"P=4 C=4 history=0", "0s: create\n0s: fail 0; ok 1 2"}, nil},
-		"the newest":                {play{"P=4 C=4 history=2", "0s: create\n0s: ok 2; ok 0; ok 1"}, []int64{0, 1}},
-		"failed ones are preferred": {play{"P=4 C=4 history=2", "0s: create\n0s: fail 2; ok 0; ok 1"}, []int64{1, 2}},
+		"nothing is kept": {play: play{"P=4 C=4 history=0", "0s: create\n0s: fail 0; ok 1 2"}},
+		"the newest": {
+			play: play{"P=4 C=4 history=2", "0s: create\n0s: ok 2; ok 0; ok 1"}, want: []int64{0, 1},
+		},
+		"failed ones are preferred": {
+			play: play{"P=4 C=4 history=2", "0s: create\n0s: fail 2; ok 0; ok 1"}, want: []int64{1, 2},
+		},
 		"and then the newest": {
-			play{"P=4 C=4 history=2", "0s: create\n0s: fail 2; fail 0; fail 1; ok 3"}, []int64{0, 1},
+			play: play{"P=4 C=4 history=2", "0s: create\n0s: fail 2; fail 0; fail 1; ok 3"}, want: []int64{0, 1},
 		},
 		"a retained one is kept apart": {
-			play{"P=3 C=3 history=0 indexed perindex=2", "0s: create\n0s: fail 1; ok 0"}, []int64{1},
+			play: play{"P=3 C=3 history=0 indexed perindex=2", "0s: create\n0s: fail 1; ok 0"}, want: []int64{1},
 		},
 		"a smaller limit acts at once": {
-			play{"P=4 C=4 history=9", "0s: create\n0s: ok 0 1; fail 2\n1s: update history=1"}, []int64{2},
+			play: play{"P=4 C=4 history=9", "0s: create\n0s: ok 0 1; fail 2\n1s: update history=1"}, want: []int64{2},
 		},
-		"a success that was stopped": {play{"P=4 C=4 history=1", "0s: create\n0s: ok 3; delete 0\n1s: ok 0"}, []int64{0}},
+		"a success that was stopped": {
+			play: play{"P=4 C=4 history=1", "0s: create\n0s: ok 3; delete 0\n1s: ok 0"}, want: []int64{0},
+		},
 		"successes in order of their ends, not of their kind": {
-			play{"P=4 C=4 history=2", "0s: create\n0s: delete 0\n1s: ok 0\n2s: ok 1\n3s: ok 2"}, []int64{1, 2}},
+			play: play{"P=4 C=4 history=2", "0s: create\n0s: delete 0\n1s: ok 0\n2s: ok 1\n3s: ok 2"}, want: []int64{1, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := c.play.run(t)

@@ -44,15 +44,15 @@ func TestNames(t *testing.T) {
 		index int
 		base  string
 	}{
-		"R117 without index":            {"job", None, "job-"},
-		"R117 with index":               {"job", 12, "job-12-"},
-		"R15 at the limit":              {letters[:57], None, letters[:57] + "-"},
-		"R15 the base is cut":           {letters[:58], None, letters[:58]},
-		"R15 of the longest name":       {letters, None, letters[:58]},
-		"R117 the index survives":       {letters, 0, letters[:55] + "-0-"},
-		"R117 a long index survives":    {letters, 1234567890, letters[:46] + "-1234567890-"},
-		"R117 an index that just fits":  {letters[:55], 7, letters[:55] + "-7-"},
-		"R117 the largest index of all": {letters, 1<<63 - 1, letters[:37] + "-9223372036854775807-"},
+		"R117 without index":            {job: "job", index: None, base: "job-"},
+		"R117 with index":               {job: "job", index: 12, base: "job-12-"},
+		"R15 at the limit":              {job: letters[:57], index: None, base: letters[:57] + "-"},
+		"R15 the base is cut":           {job: letters[:58], index: None, base: letters[:58]},
+		"R15 of the longest name":       {job: letters, index: None, base: letters[:58]},
+		"R117 the index survives":       {job: letters, index: 0, base: letters[:55] + "-0-"},
+		"R117 a long index survives":    {job: letters, index: 1234567890, base: letters[:46] + "-1234567890-"},
+		"R117 an index that just fits":  {job: letters[:55], index: 7, base: letters[:55] + "-7-"},
+		"R117 the largest index of all": {job: letters, index: 1<<63 - 1, base: letters[:37] + "-9223372036854775807-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := Identity{Job: c.job, UID: someone.UID}

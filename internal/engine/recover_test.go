@@ -118,16 +118,16 @@ func TestAJobThatTakesItsProcessAlongFails(t *testing.T) {
 		exits  int
 		others bool // all attempts but the first succeed each time
 	}{
-		"by default":                  {"", 7, false},
-		"with many attempts":          {"P=9 C=9", 7, false},
-		"no failure allowed":          {"L=0", 2, false},
-		"a work queue":                {"queue P=4 L=2", 3, false},
-		"indexed":                     {"indexed P=3 C=9", 7, false},
-		"one index of many":           {"indexed P=3 C=90", 7, true},
-		"per index":                   {"indexed perindex=2 P=3 C=9", 3, false},
-		"per index, none allowed":     {"indexed perindex=0 P=3 C=9", 2, false},
-		"per index, one index of all": {"indexed perindex=2 P=3 C=90", 3, true},
-		"restarts":                    {"onfailure L=3", 4, false},
+		"by default":                  {exits: 7},
+		"with many attempts":          {spec: "P=9 C=9", exits: 7},
+		"no failure allowed":          {spec: "L=0", exits: 2},
+		"a work queue":                {spec: "queue P=4 L=2", exits: 3},
+		"indexed":                     {spec: "indexed P=3 C=9", exits: 7},
+		"one index of many":           {spec: "indexed P=3 C=90", exits: 7, others: true},
+		"per index":                   {spec: "indexed perindex=2 P=3 C=9", exits: 3},
+		"per index, none allowed":     {spec: "indexed perindex=0 P=3 C=9", exits: 2},
+		"per index, one index of all": {spec: "indexed perindex=2 P=3 C=90", exits: 3, others: true},
+		"restarts":                    {spec: "onfailure L=3", exits: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLife(t, c.spec)
@@ -167,11 +167,11 @@ func TestASuccessBeginsTheCountOfExitsAnew(t *testing.T) {
 
 func TestARuleSaysWhatAnExitMeans(t *testing.T) {
 	for name, c := range map[string]struct{ spec, is string }{
-		"each counts":     {"rule=Count:DisruptionTarget P=3 C=3 L=2", "Failed:BackoffLimitExceeded"},
-		"each is ignored": {"rule=Ignore:DisruptionTarget P=3 C=3 L=0", "running"},
-		"ignored, index":  {"indexed perindex=0 rule=Ignore:DisruptionTarget P=3 C=3", "running"},
-		"fails the job":   {"rule=FailJob:DisruptionTarget P=3 C=3", "Failed:PodFailurePolicy"},
-		"fails the index": {"indexed perindex=9 rule=FailIndex:DisruptionTarget P=3 C=3", "Failed:FailedIndexes"},
+		"each counts":     {spec: "rule=Count:DisruptionTarget P=3 C=3 L=2", is: "Failed:BackoffLimitExceeded"},
+		"each is ignored": {spec: "rule=Ignore:DisruptionTarget P=3 C=3 L=0", is: "running"},
+		"ignored, index":  {spec: "indexed perindex=0 rule=Ignore:DisruptionTarget P=3 C=3", is: "running"},
+		"fails the job":   {spec: "rule=FailJob:DisruptionTarget P=3 C=3", is: "Failed:PodFailurePolicy"},
+		"fails the index": {spec: "indexed perindex=9 rule=FailIndex:DisruptionTarget P=3 C=3", is: "Failed:FailedIndexes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLife(t, c.spec)
@@ -190,10 +190,10 @@ func TestAttemptsThatAShutdownLeftBehind(t *testing.T) {
 		spec  string
 		exits int
 	}{
-		"one count":            {"P=3 C=3 L=1", 2},
-		"ended attempts count": {"replace=failed P=3 C=3 L=1", 2},
-		"indexed":              {"indexed P=3 C=3 L=2", 3},
-		"per index":            {"indexed perindex=2 P=3 C=3", 3},
+		"one count":            {spec: "P=3 C=3 L=1", exits: 2},
+		"ended attempts count": {spec: "replace=failed P=3 C=3 L=1", exits: 2},
+		"indexed":              {spec: "indexed P=3 C=3 L=2", exits: 3},
+		"per index":            {spec: "indexed perindex=2 P=3 C=3", exits: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLife(t, c.spec)

@@ -51,20 +51,24 @@ func TestReleaseForEachWayAJobCanGo(t *testing.T) {
 		last string // the end of the script
 		kept int    // owners of attempts in the history of a job that has finished
 	}{
-		"it succeeds":                 {"P=9 C=9 history=0", "1s: ok 0 1 2 3 4 5 6 7 8", 0},
-		"it succeeds, with a history": {"P=9 C=9", "1s: ok 0 1 2 3 4 5 6 7 8", 0},
-		"it fails":                    {"P=9 C=9 L=0 history=0", "1s: fail 0 1 2 3 4 5 6 7 8", 0},
-		"it fails, with a history":    {"P=9 C=9 L=0 history=4", "1s: fail 0 1 2 3 4 5 6 7 8", 4},
-		"its time is up":              {"P=9 C=9 deadline=1s history=0", "1s: fail 0 1 2 3 4 5 6 7 8", 0},
-		"an index fails":              {"indexed perindex=0 P=9 C=9 history=0", "1s: ok 0 1 2 3 4 5 6 7; fail 8", 0},
-		"it expires":                  {"P=9 C=9 ttl=1s L=0", "1s: fail 0 1 2 3 4 5 6 7 8\n9s:", 0},
-		"it is removed":               {"P=9 C=9", "1s: remove\n2s: fail 0 1 2 3 4 5 6 7 8", 0},
-		"it is removed as an orphan":  {"P=9 C=9", "1s: remove orphan\n2s: fail 0 1 2 3 4 5 6 7 8", 0},
-		"it is removed after its pods": {"indexed perindex=9 P=9 C=9",
-			"1s: fail 3\n1s: remove linger\n2s: ok 0 1 2 4 5 6 7 8",
-			0},
-		"it is removed while it waits":  {"queued P=9 C=9", "1s: remove", 0},
-		"it is removed while suspended": {"P=9 C=9", "1s: update suspended; fail 0 1 2 3 4 5 6 7 8\n2s: remove", 0},
+		"it succeeds":                 {spec: "P=9 C=9 history=0", last: "1s: ok 0 1 2 3 4 5 6 7 8", kept: 0},
+		"it succeeds, with a history": {spec: "P=9 C=9", last: "1s: ok 0 1 2 3 4 5 6 7 8", kept: 0},
+		"it fails":                    {spec: "P=9 C=9 L=0 history=0", last: "1s: fail 0 1 2 3 4 5 6 7 8", kept: 0},
+		"it fails, with a history":    {spec: "P=9 C=9 L=0 history=4", last: "1s: fail 0 1 2 3 4 5 6 7 8", kept: 4},
+		"its time is up":              {spec: "P=9 C=9 deadline=1s history=0", last: "1s: fail 0 1 2 3 4 5 6 7 8", kept: 0},
+		"an index fails": {
+			spec: "indexed perindex=0 P=9 C=9 history=0", last: "1s: ok 0 1 2 3 4 5 6 7; fail 8", kept: 0,
+		},
+		"it expires":                 {spec: "P=9 C=9 ttl=1s L=0", last: "1s: fail 0 1 2 3 4 5 6 7 8\n9s:", kept: 0},
+		"it is removed":              {spec: "P=9 C=9", last: "1s: remove\n2s: fail 0 1 2 3 4 5 6 7 8", kept: 0},
+		"it is removed as an orphan": {spec: "P=9 C=9", last: "1s: remove orphan\n2s: fail 0 1 2 3 4 5 6 7 8", kept: 0},
+		"it is removed after its pods": {spec: "indexed perindex=9 P=9 C=9",
+			last: "1s: fail 3\n1s: remove linger\n2s: ok 0 1 2 4 5 6 7 8",
+			kept: 0},
+		"it is removed while it waits": {spec: "queued P=9 C=9", last: "1s: remove", kept: 0},
+		"it is removed while suspended": {
+			spec: "P=9 C=9", last: "1s: update suspended; fail 0 1 2 3 4 5 6 7 8\n2s: remove", kept: 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := play{c.spec, "0s: create"}.run(t)

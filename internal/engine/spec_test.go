@@ -15,42 +15,48 @@ func TestMatch(t *testing.T) {
 		attempt Attempt
 		want    int
 	}{
-		"no rules": {"", Attempt{HasExit: true, ExitCode: 1, errorRule: None}, None},
+		"no rules": {attempt: Attempt{HasExit: true, ExitCode: 1, errorRule: None}, want: None},
 		"R196 the first that matches": {
-			"rule=Count:1 rule=Ignore:2 rule=Count:2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, 1,
+			rules: "rule=Count:1 rule=Ignore:2 rule=Count:2", attempt: Attempt{HasExit: true, ExitCode: 2, errorRule: None},
+			want: 1,
 		},
 		"R196 none matches": {
-			"rule=Count:1", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None,
+			rules: "rule=Count:1", attempt: Attempt{HasExit: true, ExitCode: 2, errorRule: None}, want: None,
 		},
 		"R197 not in": {
-			"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 3, errorRule: None}, 0,
+			rules: "rule=Ignore:!1,2", attempt: Attempt{HasExit: true, ExitCode: 3, errorRule: None}, want: 0,
 		},
 		"R197 not in, but in": {
-			"rule=Ignore:!1,2", Attempt{HasExit: true, ExitCode: 2, errorRule: None}, None,
+			rules: "rule=Ignore:!1,2", attempt: Attempt{HasExit: true, ExitCode: 2, errorRule: None}, want: None,
 		},
-		"R197 exit code 0 never matches": {"rule=Ignore:!1", Attempt{HasExit: true, errorRule: None}, None},
-		"no exit code does not match":    {"rule=Ignore:!1", Attempt{ExitCode: 7, errorRule: None}, None},
+		"R197 exit code 0 never matches": {
+			rules: "rule=Ignore:!1", attempt: Attempt{HasExit: true, errorRule: None}, want: None,
+		},
+		"no exit code does not match": {
+			rules: "rule=Ignore:!1", attempt: Attempt{ExitCode: 7, errorRule: None}, want: None,
+		},
 		"R198 condition": {
-			"rule=Ignore:DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0,
+			rules: "rule=Ignore:DisruptionTarget", attempt: Attempt{Conditions: disrupted, errorRule: None}, want: 0,
 		},
 		"R198 another status": {
-			"rule=Ignore:DisruptionTarget",
-			Attempt{Conditions: []Condition{{Type: DisruptionTarget, Status: False}}, errorRule: None}, None,
+			rules:   "rule=Ignore:DisruptionTarget",
+			attempt: Attempt{Conditions: []Condition{{Type: DisruptionTarget, Status: False}}, errorRule: None}, want: None,
 		},
 		"R198 another condition": {
-			"rule=Ignore:Other", Attempt{Conditions: disrupted, errorRule: None}, None,
+			rules: "rule=Ignore:Other", attempt: Attempt{Conditions: disrupted, errorRule: None}, want: None,
 		},
 		"R198 any of two patterns": {
-			"rule=Ignore:Other,DisruptionTarget", Attempt{Conditions: disrupted, errorRule: None}, 0,
+			rules: "rule=Ignore:Other,DisruptionTarget", attempt: Attempt{Conditions: disrupted, errorRule: None}, want: 0,
 		},
 		"an error": {
-			"rule=Count:1 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 1,
+			rules: "rule=Count:1 rule=Ignore:error", attempt: Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, want: 1,
 		},
 		"an exit code before an error": {
-			"rule=Count:2 rule=Ignore:error", Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, 0,
+			rules: "rule=Count:2 rule=Ignore:error", attempt: Attempt{HasExit: true, ExitCode: 2, errorRule: 1}, want: 0,
 		},
 		"an attempt that runs, by its condition": {
-			"rule=Count:2 rule=Ignore:DisruptionTarget", Attempt{State: StateRunning, Conditions: disrupted, errorRule: None}, 1,
+			rules:   "rule=Count:2 rule=Ignore:DisruptionTarget",
+			attempt: Attempt{State: StateRunning, Conditions: disrupted, errorRule: None}, want: 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,21 +72,21 @@ func TestSuccessRules(t *testing.T) {
 		completed string
 		want      int
 	}{
-		"R221 not before the first success":    {"success=all/0", "", None},
-		"R221 the first that is met":           {"success=7 success=all/2 success=0", "0,1", 1},
-		"R222 all of a set":                    {"success=1-3", "1-3", 0},
-		"R222 not all of a set":                {"success=1-3", "1,3", None},
-		"R222 a count":                         {"success=all/3", "0,5,9", 0},
-		"R222 too few":                         {"success=all/3", "0,5", None},
-		"R222 a count within a set":            {"success=1-5/2", "0,2,5", 0},
-		"R222 too few within a set":            {"success=1-5/2", "0,2,6", None},
-		"R222 all suffice for any count":       {"success=1,2/5", "1,2", 0},
-		"R223 an empty set":                    {"success=", "0", None},
-		"R223 an empty set with a count of 0":  {"success=/0", "0", None},
-		"R223 a count of 0":                    {"success=all/0", "3", 0},
-		"R223 indexes out of range":            {"success=8-12", "8,9", 0},
-		"R223 a set that begins out of range":  {"success=10-12", "8,9", None},
-		"R223 several parts, one out of range": {"success=1,9-30", "1,9", 0},
+		"R221 not before the first success":    {rules: "success=all/0", want: None},
+		"R221 the first that is met":           {rules: "success=7 success=all/2 success=0", completed: "0,1", want: 1},
+		"R222 all of a set":                    {rules: "success=1-3", completed: "1-3", want: 0},
+		"R222 not all of a set":                {rules: "success=1-3", completed: "1,3", want: None},
+		"R222 a count":                         {rules: "success=all/3", completed: "0,5,9", want: 0},
+		"R222 too few":                         {rules: "success=all/3", completed: "0,5", want: None},
+		"R222 a count within a set":            {rules: "success=1-5/2", completed: "0,2,5", want: 0},
+		"R222 too few within a set":            {rules: "success=1-5/2", completed: "0,2,6", want: None},
+		"R222 all suffice for any count":       {rules: "success=1,2/5", completed: "1,2", want: 0},
+		"R223 an empty set":                    {rules: "success=", completed: "0", want: None},
+		"R223 an empty set with a count of 0":  {rules: "success=/0", completed: "0", want: None},
+		"R223 a count of 0":                    {rules: "success=all/0", completed: "3", want: 0},
+		"R223 indexes out of range":            {rules: "success=8-12", completed: "8,9", want: 0},
+		"R223 a set that begins out of range":  {rules: "success=10-12", completed: "8,9", want: None},
+		"R223 several parts, one out of range": {rules: "success=1,9-30", completed: "1,9", want: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := New(Identity{}, parseSpec(t, "indexed C=10 "+c.rules))

@@ -3,7 +3,7 @@ package engine
 import "testing"
 
 var stepPlays = map[string]play{
-	"R161 a step stops what is out of range and then starts what is missing": {"indexed P=3 C=3", `
+	"R161 a step stops what is out of range and then starts what is missing": {spec: "indexed P=3 C=3", script: `
 			0s: create
 			0s: unready 0
 			1s: update P=2     => stop=0(scaled-down) start= running=1,2

@@ -61,10 +61,10 @@ func TestDifference(t *testing.T) {
 		now  stored
 		want string
 	}{
-		"nothing":     {stored{Name: "a", Count: new(1), Tags: map[string]string{"x": "y"}}, ""},
-		"a value":     {stored{Name: "b", Count: new(1), Tags: base.Tags}, `{"Name":"b"}`},
-		"nil":         {stored{Name: "a", Tags: base.Tags}, `{"Count":null}`},
-		"all of them": {stored{Count: new(0)}, `{"Name":"","Count":0,"Tags":null}`},
+		"nothing":     {now: stored{Name: "a", Count: new(1), Tags: map[string]string{"x": "y"}}},
+		"a value":     {now: stored{Name: "b", Count: new(1), Tags: base.Tags}, want: `{"Name":"b"}`},
+		"nil":         {now: stored{Name: "a", Tags: base.Tags}, want: `{"Count":null}`},
+		"all of them": {now: stored{Count: new(0)}, want: `{"Name":"","Count":0,"Tags":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := Difference(&test.now, &base)

@@ -14,18 +14,18 @@ func TestAllowed(t *testing.T) {
 		host    string
 		allowed bool
 	}{
-		"localhost":                   {nil, "localhost:6443", true},
-		"localhost in capitals":       {nil, "LOCALHOST", true},
-		"loopback":                    {nil, "127.0.0.1:80", true},
-		"another loopback":            {nil, "127.1.2.3", true},
-		"loopback of IPv6":            {nil, "[::1]:80", true},
-		"a name that was led here":    {nil, "evil.example:80", false},
-		"a name with localhost in it": {nil, "localhost.evil.example", false},
-		"an address of the network":   {nil, "192.168.1.1:80", false},
-		"none":                        {nil, "", false},
-		"a configured name":           {[]string{"jobs.example"}, "jobs.example:443", true},
-		"not the configured name":     {[]string{"jobs.example"}, "x.jobs.example", false},
-		"any":                         {[]string{"*"}, "evil.example", true},
+		"localhost":                   {host: "localhost:6443", allowed: true},
+		"localhost in capitals":       {host: "LOCALHOST", allowed: true},
+		"loopback":                    {host: "127.0.0.1:80", allowed: true},
+		"another loopback":            {host: "127.1.2.3", allowed: true},
+		"loopback of IPv6":            {host: "[::1]:80", allowed: true},
+		"a name that was led here":    {host: "evil.example:80"},
+		"a name with localhost in it": {host: "localhost.evil.example"},
+		"an address of the network":   {host: "192.168.1.1:80"},
+		"none":                        {hosts: nil, host: "", allowed: false},
+		"a configured name":           {hosts: []string{"jobs.example"}, host: "jobs.example:443", allowed: true},
+		"not the configured name":     {hosts: []string{"jobs.example"}, host: "x.jobs.example"},
+		"any":                         {hosts: []string{"*"}, host: "evil.example", allowed: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,17 +13,21 @@ func BenchmarkAdd(b *testing.B) {
 		name string
 		add  func(s *Set, i int)
 	}{
-		{"in order", func(s *Set, i int) { s.Add(i) }},
-		{"shuffled within 64", func(s *Set, i int) { s.Add(i&^63 | shuffled[i&63]) }},
-		{"shuffled within 1024", func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]) }},
-		{"every other", func(s *Set, i int) { s.Add(2 * i) }},
-		{"every thousandth", func(s *Set, i int) { s.Add(1000 * i) }},
-		{"anywhere in 10M", func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion) }},
-		{"in order, with snapshots", func(s *Set, i int) { s.Add(i); status = s.Snapshot() }},
+		{name: "in order", add: func(s *Set, i int) { s.Add(i) }},
+		{name: "shuffled within 64", add: func(s *Set, i int) { s.Add(i&^63 | shuffled[i&63]) }},
+		{name: "shuffled within 1024", add: func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]) }},
+		{name: "every other", add: func(s *Set, i int) { s.Add(2 * i) }},
+		{name: "every thousandth", add: func(s *Set, i int) { s.Add(1000 * i) }},
+		{name: "anywhere in 10M", add: func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion) }},
+		{name: "in order, with snapshots", add: func(s *Set, i int) { s.Add(i); status = s.Snapshot() }},
 		{
-			"shuffled within 1024, with snapshots", func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]); status = s.Snapshot() },
+			name: "shuffled within 1024, with snapshots",
+			add:  func(s *Set, i int) { s.Add(i&^1023 | wide[i&1023]); status = s.Snapshot() },
 		},
-		{"anywhere in 10M, with snapshots", func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion); status = s.Snapshot() }},
+		{
+			name: "anywhere in 10M, with snapshots",
+			add:  func(s *Set, i int) { s.Add(i * 7_368_787 % tenMillion); status = s.Snapshot() },
+		},
 	}
 	for _, order := range orders {
 		b.Run(order.name, func(b *testing.B) {
@@ -75,14 +79,14 @@ func BenchmarkRead(b *testing.B) {
 		name string
 		read func(i int)
 	}{
-		{"Contains in the window", func(int) { s.Contains(tenMillion - 10) }},
-		{"Contains", func(i int) { s.Contains(i) }},
-		{"Len", func(int) { s.Len() }},
-		{"Min", func(int) { s.Min() }},
-		{"Max", func(int) { s.Max() }},
-		{"Next", func(i int) { s.Next(i) }},
-		{"CountBelow", func(i int) { s.CountBelow(i) }},
-		{"Summary", func(int) { s.Summary(50) }},
+		{name: "Contains in the window", read: func(int) { s.Contains(tenMillion - 10) }},
+		{name: "Contains", read: func(i int) { s.Contains(i) }},
+		{name: "Len", read: func(int) { s.Len() }},
+		{name: "Min", read: func(int) { s.Min() }},
+		{name: "Max", read: func(int) { s.Max() }},
+		{name: "Next", read: func(i int) { s.Next(i) }},
+		{name: "CountBelow", read: func(i int) { s.CountBelow(i) }},
+		{name: "Summary", read: func(int) { s.Summary(50) }},
 	}
 	for _, read := range reads {
 		b.Run(read.name, func(b *testing.B) {

@@ -19,29 +19,29 @@ func TestMemory(t *testing.T) {
 		build func(*Set)
 		limit uint64 // in bytes
 	}{
-		"empty":                {func(*Set) {}, 512},
-		"256 indexes in order": {func(s *Set) { addEvery(s, 1, 256) }, 512},
-		"run added in order":   {func(s *Set) { addEvery(s, 1, tenMillion) }, 4 << 10},
-		"run added at once":    {func(s *Set) { s.AddRange(0, tenMillion-1) }, 4 << 10},
+		"empty":                {build: func(*Set) {}, limit: 512},
+		"256 indexes in order": {build: func(s *Set) { addEvery(s, 1, 256) }, limit: 512},
+		"run added in order":   {build: func(s *Set) { addEvery(s, 1, tenMillion) }, limit: 4 << 10},
+		"run added at once":    {build: func(s *Set) { s.AddRange(0, tenMillion-1) }, limit: 4 << 10},
 		"run with two holes": {
-			func(s *Set) { s.AddRange(0, tenMillion-1); s.Remove(5_000_000); s.Remove(777_777) }, 8 << 10,
+			build: func(s *Set) { s.AddRange(0, tenMillion-1); s.Remove(5_000_000); s.Remove(777_777) }, limit: 8 << 10,
 		},
-		"all indexes there are": {func(s *Set) { s.AddRange(0, MaxIndex) }, 16 << 10},
-		"the largest index":     {func(s *Set) { s.Add(MaxIndex) }, 8 << 10},
-		"run, removed in order": {func(s *Set) {
+		"all indexes there are": {build: func(s *Set) { s.AddRange(0, MaxIndex) }, limit: 16 << 10},
+		"the largest index":     {build: func(s *Set) { s.Add(MaxIndex) }, limit: 8 << 10},
+		"run, removed in order": {build: func(s *Set) {
 			s.AddRange(0, tenMillion-1)
 			for i := range tenMillion {
 				s.Remove(i)
 			}
-		}, 512},
-		"every other index": {func(s *Set) { addEvery(s, 2, tenMillion) }, 2_500_000},
-		"every thousandth":  {func(s *Set) { addEvery(s, 1000, tenMillion) }, 2_500_000},
-		"every other, then full": {func(s *Set) {
+		}, limit: 512},
+		"every other index": {build: func(s *Set) { addEvery(s, 2, tenMillion) }, limit: 2_500_000},
+		"every thousandth":  {build: func(s *Set) { addEvery(s, 1000, tenMillion) }, limit: 2_500_000},
+		"every other, then full": {build: func(s *Set) {
 			addEvery(s, 2, tenMillion)
 			for i := 1; i < tenMillion; i += 2 {
 				s.Add(i)
 			}
-		}, 4 << 10},
+		}, limit: 4 << 10},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -126,15 +126,15 @@ func TestEqual(t *testing.T) {
 		a, b Set
 		want bool
 	}{
-		"empty sets":                      {Set{}, Set{}, true},
-		"empty and not":                   {Set{}, setOf(1), false},
-		"same size, other indexes":        {setOf(1, 9), setOf(1, 8), false},
-		"same size, other intervals":      {setOf(1, 2), setOf(1, 3), false},
-		"added one by one and as a range": {inOrder, run(0, 4999), true},
-		"grown and shrunk":                {inOrder, shrunk, true},
-		"a set and its snapshot":          {inOrder, inOrder.Snapshot(), true},
-		"a set and its changed snapshot":  {inOrder, changed, false},
-		"full trees of different levels":  {run(256, 1023), run(256, 1<<14-1), false},
+		"empty sets":                      {a: Set{}, b: Set{}, want: true},
+		"empty and not":                   {a: Set{}, b: setOf(1)},
+		"same size, other indexes":        {a: setOf(1, 9), b: setOf(1, 8)},
+		"same size, other intervals":      {a: setOf(1, 2), b: setOf(1, 3)},
+		"added one by one and as a range": {a: inOrder, b: run(0, 4999), want: true},
+		"grown and shrunk":                {a: inOrder, b: shrunk, want: true},
+		"a set and its snapshot":          {a: inOrder, b: inOrder.Snapshot(), want: true},
+		"a set and its changed snapshot":  {a: inOrder, b: changed},
+		"full trees of different levels":  {a: run(256, 1023), b: run(256, 1<<14-1)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -13,14 +13,14 @@ func TestString(t *testing.T) { // R155
 		indexes []int
 		want    string
 	}{
-		"empty set":                       {nil, ""},
-		"one index":                       {[]int{0}, "0"},
-		"run of two":                      {[]int{4, 3}, "3,4"},
-		"run of three":                    {[]int{3, 4, 5}, "3-5"},
-		"runs of one, three and two":      {[]int{0, 2, 3, 4, 9, 10}, "0,2-4,9,10"},
-		"any order":                       {[]int{10, 3, 0, 9, 4, 2}, "0,2-4,9,10"},
-		"run across words":                {[]int{62, 63, 64, 65}, "62-65"},
-		"run from the tree to the window": {[]int{255, 256, 257}, "255-257"},
+		"empty set":                       {indexes: nil, want: ""},
+		"one index":                       {indexes: []int{0}, want: "0"},
+		"run of two":                      {indexes: []int{4, 3}, want: "3,4"},
+		"run of three":                    {indexes: []int{3, 4, 5}, want: "3-5"},
+		"runs of one, three and two":      {indexes: []int{0, 2, 3, 4, 9, 10}, want: "0,2-4,9,10"},
+		"any order":                       {indexes: []int{10, 3, 0, 9, 4, 2}, want: "0,2-4,9,10"},
+		"run across words":                {indexes: []int{62, 63, 64, 65}, want: "62-65"},
+		"run from the tree to the window": {indexes: []int{255, 256, 257}, want: "255-257"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) { wantText(t, setOf(c.indexes...), c.want) })
@@ -40,14 +40,14 @@ func TestSummary(t *testing.T) { // R331
 		limit int
 		want  string
 	}{
-		"empty":                     {"", 50, ""},
-		"shorter than the limit":    {"1,3,5", 50, "1,3,5"},
-		"comma before the limit":    {"1,3,5", 4, "1,3,5"},
-		"comma at the limit":        {"1,3,5", 3, "1,3,..."},
-		"comma after the limit":     {"1,3,555-777,999", 5, "1,3,555-777,..."},
-		"comma within a run of two": {"11,12,20", 1, "11,..."},
-		"zero limit":                {"1,3,5", 0, "1,..."},
-		"negative limit":            {"1,3,5", -1, "1,..."},
+		"empty":                     {limit: 50},
+		"shorter than the limit":    {text: "1,3,5", limit: 50, want: "1,3,5"},
+		"comma before the limit":    {text: "1,3,5", limit: 4, want: "1,3,5"},
+		"comma at the limit":        {text: "1,3,5", limit: 3, want: "1,3,..."},
+		"comma after the limit":     {text: "1,3,555-777,999", limit: 5, want: "1,3,555-777,..."},
+		"comma within a run of two": {text: "11,12,20", limit: 1, want: "11,..."},
+		"zero limit":                {text: "1,3,5", limit: 0, want: "1,..."},
+		"negative limit":            {text: "1,3,5", limit: -1, want: "1,..."},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -64,14 +64,14 @@ func TestParse(t *testing.T) { // R102
 		completions int
 		want        string // as String has it
 	}{
-		"empty text":                {"", 5, ""},
-		"empty text, no indexes":    {"", 0, ""},
-		"one index":                 {"0", 1, "0"},
-		"single and interval":       {"1,3-5", 6, "1,3-5"},
-		"interval of two":           {"3-4", 5, "3,4"},
-		"adjacent intervals":        {"0-1,2,3-4", 5, "0-4"},
-		"leading zeros are decimal": {"007,08", 9, "7,8"},
-		"no upper bound":            {"0-9223372036854775806", -1, "0-9223372036854775806"},
+		"empty text":                {completions: 5},
+		"empty text, no indexes":    {completions: 0},
+		"one index":                 {text: "0", completions: 1, want: "0"},
+		"single and interval":       {text: "1,3-5", completions: 6, want: "1,3-5"},
+		"interval of two":           {text: "3-4", completions: 5, want: "3,4"},
+		"adjacent intervals":        {text: "0-1,2,3-4", completions: 5, want: "0-4"},
+		"leading zeros are decimal": {text: "007,08", completions: 9, want: "7,8"},
+		"no upper bound":            {text: "0-9223372036854775806", completions: -1, want: "0-9223372036854775806"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -96,29 +96,29 @@ func TestParseErrors(t *testing.T) { // R103
 		text string
 		want string
 	}{
-		"interval ends where it begins":        {"0,1-1", order + `1, current: 1`},
-		"interval ends before it begins":       {"5-3", order + `5, current: 3`},
-		"decreasing":                           {"3,2", order + `3, current: 2`},
-		"repeated":                             {"3,3", order + `3, current: 3`},
-		"overlapping intervals":                {"1-4,4-5", order + `4, current: 4`},
-		"missing start":                        {"-1,0", noInteger + `""`},
-		"missing end":                          {"0,1-", noInteger + `""`},
-		"missing fragment":                     {"0,,1", noInteger + `""`},
-		"trailing comma":                       {"0,", noInteger + `""`},
-		"only a comma":                         {",", noInteger + `""`},
-		"too many parts":                       {"1--3", `the fragment "1--3"` + parts},
-		"too many parts, even if not a number": {"a-b-c", `the fragment "a-b-c"` + parts},
-		"space":                                {"0, 5", noInteger + `" 5"`},
-		"plus sign":                            {"+5", noInteger + `"+5"`},
-		"letters":                              {"1,x", noInteger + `"x"`},
-		"hexadecimal":                          {"0x1", noInteger + `"0x1"`},
-		"underscore":                           {"1_0", noInteger + `"1_0"`},
-		"beyond int":                           {"9223372036854775808", noInteger + `"9223372036854775808"`},
-		"index is completions":                 {"0,10", tooLarge + `"10"`},
-		"interval ends at completions":         {"8-10", tooLarge + `"10"`},
-		"interval begins above completions":    {"12-14", tooLarge + `"12"`},
-		"text quoted as it was":                {"0012", tooLarge + `"0012"`},
-		"bad interval before bad order":        {"5,3-x", noInteger + `"x"`},
+		"interval ends where it begins":        {text: "0,1-1", want: order + `1, current: 1`},
+		"interval ends before it begins":       {text: "5-3", want: order + `5, current: 3`},
+		"decreasing":                           {text: "3,2", want: order + `3, current: 2`},
+		"repeated":                             {text: "3,3", want: order + `3, current: 3`},
+		"overlapping intervals":                {text: "1-4,4-5", want: order + `4, current: 4`},
+		"missing start":                        {text: "-1,0", want: noInteger + `""`},
+		"missing end":                          {text: "0,1-", want: noInteger + `""`},
+		"missing fragment":                     {text: "0,,1", want: noInteger + `""`},
+		"trailing comma":                       {text: "0,", want: noInteger + `""`},
+		"only a comma":                         {text: ",", want: noInteger + `""`},
+		"too many parts":                       {text: "1--3", want: `the fragment "1--3"` + parts},
+		"too many parts, even if not a number": {text: "a-b-c", want: `the fragment "a-b-c"` + parts},
+		"space":                                {text: "0, 5", want: noInteger + `" 5"`},
+		"plus sign":                            {text: "+5", want: noInteger + `"+5"`},
+		"letters":                              {text: "1,x", want: noInteger + `"x"`},
+		"hexadecimal":                          {text: "0x1", want: noInteger + `"0x1"`},
+		"underscore":                           {text: "1_0", want: noInteger + `"1_0"`},
+		"beyond int":                           {text: "9223372036854775808", want: noInteger + `"9223372036854775808"`},
+		"index is completions":                 {text: "0,10", want: tooLarge + `"10"`},
+		"interval ends at completions":         {text: "8-10", want: tooLarge + `"10"`},
+		"interval begins above completions":    {text: "12-14", want: tooLarge + `"12"`},
+		"text quoted as it was":                {text: "0012", want: tooLarge + `"0012"`},
+		"bad interval before bad order":        {text: "5,3-x", want: noInteger + `"x"`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -142,20 +142,20 @@ func TestParseLenient(t *testing.T) { // R156
 		completions int
 		want        string
 	}{
-		"empty":                        {"", 10, ""},
-		"sound":                        {"0,2-4,9", 10, "0,2-4,9"},
-		"no number":                    {"0,x,5", 10, "0,5"},
-		"missing fragment":             {"0,,5", 10, "0,5"},
-		"missing start":                {"-1,5", 10, "5"},
-		"missing end":                  {"1-,5", 10, "5"},
-		"too many parts":               {"1-2-3,5", 10, "5"},
-		"backward interval":            {"4-2,5", 10, "5"},
-		"spaces":                       {"0, 5,7", 10, "0,7"},
-		"interval reaches completions": {"1,8-12", 10, "1,8,9"},
-		"all at or above completions":  {"10,12-14", 10, ""},
-		"unordered and overlapping":    {"7,1-3,2-4", 10, "1-4,7"},
-		"no completions":               {"0-3", 0, ""},
-		"no upper bound":               {"3,5-9223372036854775807", -1, "3,5-9223372036854775806"},
+		"empty":                        {completions: 10},
+		"sound":                        {text: "0,2-4,9", completions: 10, want: "0,2-4,9"},
+		"no number":                    {text: "0,x,5", completions: 10, want: "0,5"},
+		"missing fragment":             {text: "0,,5", completions: 10, want: "0,5"},
+		"missing start":                {text: "-1,5", completions: 10, want: "5"},
+		"missing end":                  {text: "1-,5", completions: 10, want: "5"},
+		"too many parts":               {text: "1-2-3,5", completions: 10, want: "5"},
+		"backward interval":            {text: "4-2,5", completions: 10, want: "5"},
+		"spaces":                       {text: "0, 5,7", completions: 10, want: "0,7"},
+		"interval reaches completions": {text: "1,8-12", completions: 10, want: "1,8,9"},
+		"all at or above completions":  {text: "10,12-14", completions: 10},
+		"unordered and overlapping":    {text: "7,1-3,2-4", completions: 10, want: "1-4,7"},
+		"no completions":               {text: "0-3", completions: 0},
+		"no upper bound":               {text: "3,5-9223372036854775807", completions: -1, want: "3,5-9223372036854775806"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -12,56 +12,64 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var badCheckpointsTests = map[string]struct {
+	data   string
+	format int
+	err    string
+}{
+	"not JSON": {
+		data: "\x00\x01", format: 0,
+		err: `checkpoint of an iteration: invalid character '\x00' looking for beginning of value`,
+	},
+	"cut off": {
+		data: `{"iteration":1,"cursor":3`, format: 0, err: "checkpoint of an iteration: unexpected end of JSON input",
+	},
+	"of something else": {data: `{"offset":77}`, format: 0, err: "checkpoint of an iteration: it is something else"},
+	"a number": {
+		data: `77`, format: 0,
+		err: "checkpoint of an iteration: json: cannot unmarshal number into Go value of type struct { Format *int " +
+			"\"json:\\\"iteration\\\"\" }",
+	},
+	"of a newer format": {
+		data: `{"iteration":2,"place":[3]}`, format: 2,
+		err: "checkpoint of an iteration: its format is 2, and only 1 can be read",
+	},
+	"more than is known": {
+		data: `{"iteration":1,"cursor":3,"done":3,"lost":[4]}`, format: 0,
+		err: `checkpoint of an iteration: json: unknown field "lost"`,
+	},
+	"of another cursor": {
+		data: `{"iteration":1,"cursor":"abc","done":3}`, format: 0,
+		err: "checkpoint of an iteration: json: cannot unmarshal string " +
+			"into Go struct field document[int].cursor of type int",
+	},
+	"without a cursor": {
+		data: `{"iteration":1,"done":3}`, format: 0, err: "checkpoint of an iteration: it has no cursor",
+	},
+	"less than nothing": {
+		data: `{"iteration":1,"cursor":3,"done":-3}`, format: 0, err: "checkpoint of an iteration: -3 items are done",
+	},
+	"no items ahead": {
+		data: `{"iteration":1,"ahead":{"cursor":3,"items":0},"done":3}`, format: 0,
+		err: "checkpoint of an iteration: 0 items are ahead",
+	},
+	"a count below zero": {
+		data: `{"iteration":1,"cursor":3,"done":3,"unlisted":-1}`, format: 0,
+		err: "checkpoint of an iteration: -1 items are skipped and not listed",
+	},
+	"something behind it": {
+		data: `{"iteration":1,"cursor":3,"done":3} {}`, format: 0,
+		err: "checkpoint of an iteration: invalid character '{' after top-level value",
+	},
+	"a skip of another kind": {
+		data: `{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, format: 0,
+		err: "checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped " +
+			"of type iterate.Skipped[int]",
+	},
+}
+
 func TestBadCheckpoints(t *testing.T) {
-	tests := map[string]struct {
-		data   string
-		format int
-		err    string
-	}{
-		"not JSON": {
-			"\x00\x01", 0, `checkpoint of an iteration: invalid character '\x00' looking for beginning of value`,
-		},
-		"cut off": {
-			`{"iteration":1,"cursor":3`, 0, "checkpoint of an iteration: unexpected end of JSON input",
-		},
-		"of something else": {`{"offset":77}`, 0, "checkpoint of an iteration: it is something else"},
-		"a number": {
-			`77`, 0,
-			"checkpoint of an iteration: json: cannot unmarshal number into Go value of type struct { Format *int " +
-				"\"json:\\\"iteration\\\"\" }",
-		},
-		"of a newer format": {
-			`{"iteration":2,"place":[3]}`, 2, "checkpoint of an iteration: its format is 2, and only 1 can be read",
-		},
-		"more than is known": {
-			`{"iteration":1,"cursor":3,"done":3,"lost":[4]}`, 0, `checkpoint of an iteration: json: unknown field "lost"`,
-		},
-		"of another cursor": {
-			`{"iteration":1,"cursor":"abc","done":3}`, 0,
-			"checkpoint of an iteration: json: cannot unmarshal string into Go struct field document[int].cursor of type int",
-		},
-		"without a cursor": {`{"iteration":1,"done":3}`, 0, "checkpoint of an iteration: it has no cursor"},
-		"less than nothing": {
-			`{"iteration":1,"cursor":3,"done":-3}`, 0, "checkpoint of an iteration: -3 items are done",
-		},
-		"no items ahead": {
-			`{"iteration":1,"ahead":{"cursor":3,"items":0},"done":3}`, 0, "checkpoint of an iteration: 0 items are ahead",
-		},
-		"a count below zero": {
-			`{"iteration":1,"cursor":3,"done":3,"unlisted":-1}`, 0,
-			"checkpoint of an iteration: -1 items are skipped and not listed",
-		},
-		"something behind it": {
-			`{"iteration":1,"cursor":3,"done":3} {}`, 0,
-			"checkpoint of an iteration: invalid character '{' after top-level value",
-		},
-		"a skip of another kind": {
-			`{"iteration":1,"cursor":3,"done":2,"skipped":[7]}`, 0,
-			"checkpoint of an iteration: json: cannot unmarshal number into Go struct field document[int].skipped of type " +
-				"iterate.Skipped[int]",
-		},
-	}
-	for name, test := range tests {
+	for name, test := range badCheckpointsTests {
 		t.Run(name, func(t *testing.T) {
 			saved := memo{data: []byte(test.data)}
 			w := Work[int, int]{Cursor: itself}
@@ -118,12 +126,12 @@ func FuzzDecode(f *testing.F) {
 
 func TestTextsAreCut(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"short":              {"bad", "bad"},
-		"as long as may be":  {strings.Repeat("a", 256), strings.Repeat("a", 256)},
-		"longer":             {strings.Repeat("a", 257), strings.Repeat("a", 253) + "…"},
-		"within a character": {strings.Repeat("a", 252) + strings.Repeat("é", 9), strings.Repeat("a", 252) + "…"},
-		"not UTF-8":          {"a\xffb", "ab"},
-		"nothing":            {"", ""},
+		"short":              {text: "bad", want: "bad"},
+		"as long as may be":  {text: strings.Repeat("a", 256), want: strings.Repeat("a", 256)},
+		"longer":             {text: strings.Repeat("a", 257), want: strings.Repeat("a", 253) + "…"},
+		"within a character": {text: strings.Repeat("a", 252) + strings.Repeat("é", 9), want: strings.Repeat("a", 252) + "…"},
+		"not UTF-8":          {text: "a\xffb", want: "ab"},
+		"nothing":            {text: "", want: ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

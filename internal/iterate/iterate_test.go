@@ -31,88 +31,92 @@ func failing(errs map[int]error) func(items ...int) error {
 	}
 }
 
-func TestOneRunAfterTheOther(t *testing.T) {
-	type runs struct {
-		items int
-		work  Work[int, int] // its Do and DoChunk are made by the test
-		chunk bool           // with DoChunk
-		only  bool           // without Do
-		fails map[int]error  // in the first run
-		again map[int]error  // in the second run, if there is one
+type twoRuns struct {
+	items int
+	work  Work[int, int] // its Do and DoChunk are made by the test
+	chunk bool           // with DoChunk
+	only  bool           // without Do
+	fails map[int]error  // in the first run
+	again map[int]error  // in the second run, if there is one
 
-		calls  string // of both runs; a bar between them
-		err    string // of the first run
-		saved  string // by the first run
-		result Result[int]
-	}
-	three := 3
-	tests := map[string]runs{
-		"all goes well, one by one": {items: 3,
-			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
-		"an empty sequence": {
-			saved: `{"iteration":1,"done":0,"finished":true}`},
-		"all goes well, in chunks": {items: 7, chunk: true, work: Work[int, int]{ChunkSize: 3},
-			calls: "[1 2 3] [4 5 6] 7", saved: `{"iteration":1,"cursor":7,"done":7,"finished":true}`,
-			result: Result[int]{Done: 7}},
-		"a last chunk of one item without Do": {items: 3, chunk: true, only: true, work: Work[int, int]{ChunkSize: 2},
-			calls: "[1 2] [3]", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
-		"the default size of a chunk": {items: 101, chunk: true, work: Work[int, int]{},
-			calls: fmt.Sprint(upTo(100)) + " 101", saved: `{"iteration":1,"cursor":101,"done":101,"finished":true}`,
-			result: Result[int]{Done: 101}},
-		"without DoChunk the items of a chunk are done one by one": {items: 3, work: Work[int, int]{ChunkSize: 2},
-			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
-		"an item fails, and the next run begins with it": {items: 5, fails: map[int]error{4: errBad},
-			calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
-			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
-		"an item fails again": {items: 5, fails: map[int]error{4: errBad}, again: map[int]error{4: errBad},
-			calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
-			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 3, ResumedFrom: &three}},
-		"a chunk fails because of one item": {items: 5, chunk: true, work: Work[int, int]{ChunkSize: 5},
-			fails: map[int]error{4: errBad},
-			calls: "[1 2 3 4 5] 1 2 3 4 | [4 5]", err: "item at cursor 4: bad item",
-			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
-		"a chunk fails because of one item, without Do": {items: 5, chunk: true, only: true,
-			work: Work[int, int]{ChunkSize: 5}, fails: map[int]error{4: errBad},
-			calls: "[1 2 3 4 5] [1] [2] [3] [4] | [4 5]", err: "item at cursor 4: bad item",
-			saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
-		"an item is skipped": {items: 3, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad},
-			calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad ` +
-				`item"}],"finished":true}`,
-			result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}}},
-		"an item of a chunk is skipped": {items: 4, chunk: true, work: Work[int, int]{MaxSkipped: 1, ChunkSize: 4},
-			fails: map[int]error{2: errBad},
-			calls: "[1 2 3 4] 1 2 3 4", saved: `{"iteration":1,"cursor":4,"done":3,"skipped":[{"cursor":2,"error":"bad ` +
-				`item"}],"finished":true}`,
-			result: Result[int]{Done: 3, Skipped: []Skipped[int]{{2, "bad item"}}}},
-		"one more fails than may be skipped": {items: 5, work: Work[int, int]{MaxSkipped: 1},
-			fails: map[int]error{2: errBad, 4: errBad},
-			calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
-			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
-			result: Result[int]{Done: 4, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
-		"the limit is for all runs together": {items: 5, work: Work[int, int]{MaxSkipped: 1},
-			fails: map[int]error{2: errBad, 4: errBad}, again: map[int]error{4: errBad},
-			calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
-			saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
-			result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
-		"an error that does not permit to skip": {items: 5, fails: map[int]error{2: errors.New("no connection")},
-			work:  Work[int, int]{MaxSkipped: 9, SkipOn: func(err error) bool { return errors.Is(err, errBad) }},
-			calls: "1 2 | 2 3 4 5", err: "item at cursor 2: no connection",
-			saved: `{"iteration":1,"cursor":1,"done":1}`, result: Result[int]{Done: 5, ResumedFrom: new(1)}},
-		"a final error is not skipped": {items: 5, work: Work[int, int]{MaxSkipped: 9}, fails: map[int]error{2: errFinal},
-			calls: "1 2 | 2 3 4 5", err: "item at cursor 2: hopeless",
-			saved: `{"iteration":1,"cursor":1,"done":1}`, result: Result[int]{Done: 5, ResumedFrom: new(1)}},
-		"a final error of a chunk is not tried again": {items: 4, chunk: true,
-			work: Work[int, int]{MaxSkipped: 9, ChunkSize: 2}, fails: map[int]error{3: errFinal},
-			calls: "[1 2] [3 4] | [3 4]", err: "2 items up to cursor 4: hopeless",
-			saved: `{"iteration":1,"cursor":2,"done":2}`, result: Result[int]{Done: 4, ResumedFrom: new(2)}},
-		"SkipOn panics": {items: 2, work: Work[int, int]{MaxSkipped: 9, SkipOn: func(error) bool { panic("oops") }},
-			fails: map[int]error{1: errBad},
-			calls: "1 | 1 2", err: "item at cursor 1: bad item\npanic: oops", result: Result[int]{Done: 2}},
-		"the text of an error cannot be had": {items: 2, work: Work[int, int]{MaxSkipped: 9},
-			fails: map[int]error{1: brokenError{}},
-			calls: "1 | 1 2", err: "item at cursor 1: %!v(PANIC=Error method: no text)", result: Result[int]{Done: 2}},
-	}
-	for name, test := range tests {
+	calls  string // of both runs; a bar between them
+	err    string // of the first run
+	saved  string // by the first run
+	result Result[int]
+}
+
+var three = 3
+
+var oneRunAfterTheOtherTests = map[string]twoRuns{
+	"all goes well, one by one": {items: 3,
+		calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
+	"an empty sequence": {
+		saved: `{"iteration":1,"done":0,"finished":true}`},
+	"all goes well, in chunks": {items: 7, chunk: true, work: Work[int, int]{ChunkSize: 3},
+		calls: "[1 2 3] [4 5 6] 7", saved: `{"iteration":1,"cursor":7,"done":7,"finished":true}`,
+		result: Result[int]{Done: 7}},
+	"a last chunk of one item without Do": {items: 3, chunk: true, only: true, work: Work[int, int]{ChunkSize: 2},
+		calls: "[1 2] [3]", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
+	"the default size of a chunk": {items: 101, chunk: true, work: Work[int, int]{},
+		calls: fmt.Sprint(upTo(100)) + " 101", saved: `{"iteration":1,"cursor":101,"done":101,"finished":true}`,
+		result: Result[int]{Done: 101}},
+	"without DoChunk the items of a chunk are done one by one": {items: 3, work: Work[int, int]{ChunkSize: 2},
+		calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":3,"finished":true}`, result: Result[int]{Done: 3}},
+	"an item fails, and the next run begins with it": {items: 5, fails: map[int]error{4: errBad},
+		calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
+		saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
+	"an item fails again": {items: 5, fails: map[int]error{4: errBad}, again: map[int]error{4: errBad},
+		calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
+		saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 3, ResumedFrom: &three}},
+	"a chunk fails because of one item": {items: 5, chunk: true, work: Work[int, int]{ChunkSize: 5},
+		fails: map[int]error{4: errBad},
+		calls: "[1 2 3 4 5] 1 2 3 4 | [4 5]", err: "item at cursor 4: bad item",
+		saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
+	"a chunk fails because of one item, without Do": {items: 5, chunk: true, only: true,
+		work: Work[int, int]{ChunkSize: 5}, fails: map[int]error{4: errBad},
+		calls: "[1 2 3 4 5] [1] [2] [3] [4] | [4 5]", err: "item at cursor 4: bad item",
+		saved: `{"iteration":1,"cursor":3,"done":3}`, result: Result[int]{Done: 5, ResumedFrom: &three}},
+	"an item is skipped": {items: 3, work: Work[int, int]{MaxSkipped: 1}, fails: map[int]error{2: errBad},
+		calls: "1 2 3", saved: `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad ` +
+			`item"}],"finished":true}`,
+		result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}}},
+	"an item of a chunk is skipped": {items: 4, chunk: true, work: Work[int, int]{MaxSkipped: 1, ChunkSize: 4},
+		fails: map[int]error{2: errBad},
+		calls: "[1 2 3 4] 1 2 3 4", saved: `{"iteration":1,"cursor":4,"done":3,"skipped":[{"cursor":2,"error":"bad ` +
+			`item"}],"finished":true}`,
+		result: Result[int]{Done: 3, Skipped: []Skipped[int]{{2, "bad item"}}}},
+	"one more fails than may be skipped": {items: 5, work: Work[int, int]{MaxSkipped: 1},
+		fails: map[int]error{2: errBad, 4: errBad},
+		calls: "1 2 3 4 | 4 5", err: "item at cursor 4: bad item",
+		saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
+		result: Result[int]{Done: 4, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
+	"the limit is for all runs together": {items: 5, work: Work[int, int]{MaxSkipped: 1},
+		fails: map[int]error{2: errBad, 4: errBad}, again: map[int]error{4: errBad},
+		calls: "1 2 3 4 | 4", err: "item at cursor 4: bad item",
+		saved:  `{"iteration":1,"cursor":3,"done":2,"skipped":[{"cursor":2,"error":"bad item"}]}`,
+		result: Result[int]{Done: 2, Skipped: []Skipped[int]{{2, "bad item"}}, ResumedFrom: &three}},
+	"an error that does not permit to skip": {items: 5, fails: map[int]error{2: errors.New("no connection")},
+		work:  Work[int, int]{MaxSkipped: 9, SkipOn: func(err error) bool { return errors.Is(err, errBad) }},
+		calls: "1 2 | 2 3 4 5", err: "item at cursor 2: no connection",
+		saved: `{"iteration":1,"cursor":1,"done":1}`, result: Result[int]{Done: 5, ResumedFrom: new(1)}},
+	"a final error is not skipped": {items: 5, work: Work[int, int]{MaxSkipped: 9}, fails: map[int]error{2: errFinal},
+		calls: "1 2 | 2 3 4 5", err: "item at cursor 2: hopeless",
+		saved: `{"iteration":1,"cursor":1,"done":1}`, result: Result[int]{Done: 5, ResumedFrom: new(1)}},
+	"a final error of a chunk is not tried again": {items: 4, chunk: true,
+		work: Work[int, int]{MaxSkipped: 9, ChunkSize: 2}, fails: map[int]error{3: errFinal},
+		calls: "[1 2] [3 4] | [3 4]", err: "2 items up to cursor 4: hopeless",
+		saved: `{"iteration":1,"cursor":2,"done":2}`, result: Result[int]{Done: 4, ResumedFrom: new(2)}},
+	"SkipOn panics": {items: 2, work: Work[int, int]{MaxSkipped: 9, SkipOn: func(error) bool { panic("oops") }},
+		fails: map[int]error{1: errBad},
+		calls: "1 | 1 2", err: "item at cursor 1: bad item\npanic: oops", result: Result[int]{Done: 2}},
+	"the text of an error cannot be had": {items: 2, work: Work[int, int]{MaxSkipped: 9},
+		fails: map[int]error{1: brokenError{}},
+		calls: "1 | 1 2", err: "item at cursor 1: %!v(PANIC=Error method: no text)", result: Result[int]{Done: 2}},
+}
+
+func TestOneRunAfterTheOther(t *testing.T) {
+
+	for name, test := range oneRunAfterTheOtherTests {
 		t.Run(name, func(t *testing.T) {
 			var calls journal
 			fails := failing(test.fails)
@@ -268,38 +272,42 @@ func TestPanicOfTheReader(t *testing.T) {
 	}
 }
 
+type endOfContext struct {
+	work   Work[int, int]
+	do     func(ctx context.Context, item int) error // of item 3, after ctx has ended
+	done   int
+	called string
+}
+
+func good(context.Context, int) error { return nil }
+
+var contextEndsTests = map[string]endOfContext{
+	"what is done nevertheless counts": {do: good, done: 3, called: "1 2 3"},
+	"what fails with it does not": {
+		do: func(ctx context.Context, _ int) error { return ctx.Err() }, done: 2, called: "1 2 3",
+	},
+	"nor what fails for another reason": {
+		do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
+	},
+	"nor even a final error": {
+		do: func(context.Context, int) error { return errFinal }, done: 2, called: "1 2 3",
+	},
+	"it stops between items of a chunk": {work: Work[int, int]{ChunkSize: 4}, do: good, done: 3, called: "1 2 3"},
+	"items of a chunk count one by one": {
+		work: Work[int, int]{ChunkSize: 4}, do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
+	},
+	"a panic does not count either": {
+		do: func(context.Context, int) error { panic("late") }, done: 2, called: "1 2 3",
+	},
+	"several at once stop in the same way": {
+		work: Work[int, int]{Parallelism: 3, ChunkSize: 100}, do: good, done: 3, called: "1 2 3",
+	},
+}
+
 func TestContextEnds(t *testing.T) {
 	stopped := errors.New("deploy")
-	type runs struct {
-		work   Work[int, int]
-		do     func(ctx context.Context, item int) error // of item 3, after ctx has ended
-		done   int
-		called string
-	}
-	good := func(context.Context, int) error { return nil }
-	tests := map[string]runs{
-		"what is done nevertheless counts": {do: good, done: 3, called: "1 2 3"},
-		"what fails with it does not": {
-			do: func(ctx context.Context, _ int) error { return ctx.Err() }, done: 2, called: "1 2 3",
-		},
-		"nor what fails for another reason": {
-			do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
-		},
-		"nor even a final error": {
-			do: func(context.Context, int) error { return errFinal }, done: 2, called: "1 2 3",
-		},
-		"it stops between items of a chunk": {work: Work[int, int]{ChunkSize: 4}, do: good, done: 3, called: "1 2 3"},
-		"items of a chunk count one by one": {
-			work: Work[int, int]{ChunkSize: 4}, do: func(context.Context, int) error { return errBad }, done: 2, called: "1 2 3",
-		},
-		"a panic does not count either": {
-			do: func(context.Context, int) error { panic("late") }, done: 2, called: "1 2 3",
-		},
-		"several at once stop in the same way": {
-			work: Work[int, int]{Parallelism: 3, ChunkSize: 100}, do: good, done: 3, called: "1 2 3",
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range contextEndsTests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
@@ -384,8 +392,8 @@ func TestSilentEndOfTheIterator(t *testing.T) {
 		saved string
 	}
 	tests := map[string]run{
-		"when the context ends": {func(cancel func(), item int) error { cancel(); return nil }, ""},
-		"when an item fails":    {func(func(), int) error { return errBad }, ""},
+		"when the context ends": {do: func(cancel func(), item int) error { cancel(); return nil }},
+		"when an item fails":    {do: func(func(), int) error { return errBad }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

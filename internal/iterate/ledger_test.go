@@ -8,70 +8,78 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const skipsOne = -1
+
+type settling struct{ stretch, settles int } // a stretch that settles so many items, or skips one
+
+type placeTest struct {
+	stretches [][]int // the cursors
+	unread    bool    // something comes behind, or it is not known
+	steps     []settling
+	want      place[int]
+}
+
+func placeAt(cursor, done int, skipped ...Skipped[int]) place[int] {
+	return place[int]{tally: tally[int]{done: done, skipped: skipped}, cursor: cursor, begun: true}
+}
+
+func ended(p place[int]) place[int] {
+	p.finished = true
+	return p
+}
+
+var placeTests = map[string]placeTest{
+	"no items":        {want: place[int]{finished: true}},
+	"no items yet":    {unread: true, want: place[int]{}},
+	"nothing is done": {stretches: [][]int{{1, 2}, {3}}, want: place[int]{}},
+	"the first is done": {
+		stretches: [][]int{{1, 2}, {3}}, steps: []settling{{0, 1}}, want: placeAt(1, 1),
+	},
+	"the second chunk is done": {
+		stretches: [][]int{{1, 2}, {3}}, steps: []settling{{1, 1}}, want: place[int]{},
+	},
+	"both, the second one first": {
+		stretches: [][]int{{1, 2}, {3}}, steps: []settling{{1, 1}, {0, 2}}, want: ended(placeAt(3, 3)),
+	},
+	"a chunk in parts": {
+		stretches: [][]int{{1, 2, 3}, {4}}, steps: []settling{{0, 1}, {0, 1}}, want: placeAt(2, 2),
+	},
+	"what comes behind is unknown": {
+		stretches: [][]int{{1}, {2, 3}}, unread: true, steps: []settling{{0, 1}, {1, 2}}, want: placeAt(2, 2),
+	},
+	"a skipped item": {
+		stretches: [][]int{{1, 2, 3}, {4}}, steps: []settling{{0, 1}, {0, skipsOne}},
+		want: placeAt(2, 1, Skipped[int]{2, "bad"}),
+	},
+	"a skipped item behind one that is not done": {
+		stretches: [][]int{{1}, {2}, {3}}, steps: []settling{{1, skipsOne}}, want: place[int]{},
+	},
+	"a page in parts": {
+		stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []settling{{0, 3}, {1, 1}}, want: placeAt(1, 2),
+	},
+	"a whole page": {
+		stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []settling{{0, 3}, {1, 2}}, want: placeAt(2, 5),
+	},
+	"a page over three chunks": {
+		stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []settling{{0, 1}, {2, 1}, {1, 1}}, want: placeAt(1, 3),
+	},
+	"a page with a skipped item": {
+		stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []settling{{0, skipsOne}, {2, skipsOne}, {1, 1}},
+		want: placeAt(1, 1, Skipped[int]{1, "bad"}, Skipped[int]{1, "bad"}),
+	},
+	"the zero cursor is never a place": {stretches: [][]int{{0}, {1}}, steps: []settling{{0, 1}}, want: place[int]{}},
+	"but is passed": {
+		stretches: [][]int{{0}, {1}, {2}}, steps: []settling{{0, 1}, {1, 1}}, want: placeAt(1, 2),
+	},
+	"the zero cursor of the last items": {
+		stretches: [][]int{{1}, {0, 0}}, steps: []settling{{0, 1}, {1, 2}}, want: ended(placeAt(0, 3)),
+	},
+	"not all of the last items": {stretches: [][]int{{1}, {0, 0}}, steps: []settling{{0, 1}, {1, 1}}, want: placeAt(1, 1)},
+}
+
 func TestPlace(t *testing.T) {
-	const skip = -1
-	type step struct{ stretch, settles int } // a stretch that settles so many items, or skips one
-	type sequence struct {
-		stretches [][]int // the cursors
-		unread    bool    // something comes behind, or it is not known
-		steps     []step
-		want      place[int]
-	}
-	at := func(cursor, done int, skipped ...Skipped[int]) place[int] {
-		return place[int]{tally: tally[int]{done: done, skipped: skipped}, cursor: cursor, begun: true}
-	}
-	end := func(p place[int]) place[int] {
-		p.finished = true
-		return p
-	}
-	tests := map[string]sequence{
-		"no items":        {want: place[int]{finished: true}},
-		"no items yet":    {unread: true, want: place[int]{}},
-		"nothing is done": {stretches: [][]int{{1, 2}, {3}}, want: place[int]{}},
-		"the first is done": {
-			stretches: [][]int{{1, 2}, {3}}, steps: []step{{0, 1}}, want: at(1, 1),
-		},
-		"the second chunk is done": {
-			stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}}, want: place[int]{},
-		},
-		"both, the second one first": {
-			stretches: [][]int{{1, 2}, {3}}, steps: []step{{1, 1}, {0, 2}}, want: end(at(3, 3)),
-		},
-		"a chunk in parts": {
-			stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, 1}}, want: at(2, 2),
-		},
-		"what comes behind is unknown": {
-			stretches: [][]int{{1}, {2, 3}}, unread: true, steps: []step{{0, 1}, {1, 2}}, want: at(2, 2),
-		},
-		"a skipped item": {
-			stretches: [][]int{{1, 2, 3}, {4}}, steps: []step{{0, 1}, {0, skip}}, want: at(2, 1, Skipped[int]{2, "bad"}),
-		},
-		"a skipped item behind one that is not done": {
-			stretches: [][]int{{1}, {2}, {3}}, steps: []step{{1, skip}}, want: place[int]{},
-		},
-		"a page in parts": {
-			stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 1}}, want: at(1, 2),
-		},
-		"a whole page": {
-			stretches: [][]int{{1, 1, 2}, {2, 2, 3}, {3}}, steps: []step{{0, 3}, {1, 2}}, want: at(2, 5),
-		},
-		"a page over three chunks": {
-			stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, 1}, {2, 1}, {1, 1}}, want: at(1, 3),
-		},
-		"a page with a skipped item": {
-			stretches: [][]int{{1}, {1}, {1}, {2}}, steps: []step{{0, skip}, {2, skip}, {1, 1}},
-			want: at(1, 1, Skipped[int]{1, "bad"}, Skipped[int]{1, "bad"}),
-		},
-		"the zero cursor is never a place": {stretches: [][]int{{0}, {1}}, steps: []step{{0, 1}}, want: place[int]{}},
-		"but is passed": {
-			stretches: [][]int{{0}, {1}, {2}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 2),
-		},
-		"the zero cursor of the last items": {
-			stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 2}}, want: end(at(0, 3)),
-		},
-		"not all of the last items": {stretches: [][]int{{1}, {0, 0}}, steps: []step{{0, 1}, {1, 1}}, want: at(1, 1)},
-	}
-	for name, test := range tests {
+
+	for name, test := range placeTests {
 		t.Run(name, func(t *testing.T) {
 			var s script
 			for _, cursors := range test.stretches {
@@ -80,11 +88,11 @@ func TestPlace(t *testing.T) {
 			if !test.unread {
 				s.l.end()
 			}
-			for _, step := range test.steps {
-				if step.settles == skip {
-					s.l.skip(s.all[step.stretch], "bad", true)
+			for _, next := range test.steps {
+				if next.settles == skipsOne {
+					s.l.skip(s.all[next.stretch], "bad", true)
 				} else {
-					s.l.settle(s.all[step.stretch], step.settles)
+					s.l.settle(s.all[next.stretch], next.settles)
 				}
 			}
 			require.Equal(t, test.want, s.l.place)

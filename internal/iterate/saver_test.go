@@ -164,9 +164,9 @@ func TestLastCheckpointAfterTheEnd(t *testing.T) {
 		saved string
 	}
 	tests := map[string]run{
-		"it is saved":       {lastWords - 1, nil, `{"iteration":1,"cursor":1,"done":1}`},
-		"it takes too long": {lastWords + 1, context.DeadlineExceeded, ""},
-		"it takes for ever": {1000 * time.Hour, context.DeadlineExceeded, ""},
+		"it is saved":       {takes: lastWords - 1, saved: `{"iteration":1,"cursor":1,"done":1}`},
+		"it takes too long": {takes: lastWords + 1, err: context.DeadlineExceeded},
+		"it takes for ever": {takes: 1000 * time.Hour, err: context.DeadlineExceeded},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -261,13 +261,14 @@ func TestCursorThatCannotBeSaved(t *testing.T) {
 		err  string
 	}{
 		"the first item's fails": {
-			"fail", 1, "cursor {1 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
+			do: "fail", from: 1, err: "cursor {1 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
 		},
 		"a later one fails": {
-			"fail", 2, "save the checkpoint: cursor {2 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
+			do: "fail", from: 2,
+			err: "save the checkpoint: cursor {2 fail}: json: error calling MarshalJSON for type iterate.hostile: no form",
 		},
-		"a later one panics":         {"panic", 2, "save the checkpoint: panic: no form"},
-		"a later one ends by Goexit": {"exit", 2, "goexit"},
+		"a later one panics":         {do: "panic", from: 2, err: "save the checkpoint: panic: no form"},
+		"a later one ends by Goexit": {do: "exit", from: 2, err: "goexit"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -258,8 +258,8 @@ func TestStoreThatMisbehaves(t *testing.T) {
 		commit func() error
 		want   string
 	}{
-		"it panics":     {func() error { panic("boom") }, "panic: boom"},
-		"it calls exit": {func() error { runtime.Goexit(); return nil }, "the store called runtime.Goexit"},
+		"it panics":     {commit: func() error { panic("boom") }, want: "panic: boom"},
+		"it calls exit": {commit: func() error { runtime.Goexit(); return nil }, want: "the store called runtime.Goexit"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -30,10 +30,10 @@ func TestFollow(t *testing.T) {
 		tail int
 		want []string
 	}{
-		"all":         {-1, []string{"a", "!b", "c", "d", "e"}},
-		"only new":    {0, []string{"c", "d", "e"}},
-		"a tail":      {1, []string{"!b", "c", "d", "e"}},
-		"a long tail": {10, []string{"a", "!b", "c", "d", "e"}},
+		"all":         {tail: -1, want: []string{"a", "!b", "c", "d", "e"}},
+		"only new":    {tail: 0, want: []string{"c", "d", "e"}},
+		"a tail":      {tail: 1, want: []string{"!b", "c", "d", "e"}},
+		"a long tail": {tail: 10, want: []string{"a", "!b", "c", "d", "e"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

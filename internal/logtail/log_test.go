@@ -51,154 +51,158 @@ func format(lines []Line) []string {
 	return result
 }
 
+const wholeTail = -1
+
+// room is a limit for so many lines of one byte.
+func roomFor(lines int) int { return lines * (LineCost + 1) }
+
+var linesTests = map[string]struct {
+	limit  int
+	writes []string
+	close  bool
+	tail   int
+	want   []string
+}{
+	"nothing written": {
+		tail: wholeTail,
+		want: []string{},
+	},
+	"nothing in a write": {
+		writes: []string{"", "!"},
+		close:  true,
+		tail:   wholeTail,
+		want:   []string{},
+	},
+	"a line a write": {
+		writes: []string{"a\n", "!b\n", "c\n"},
+		tail:   wholeTail,
+		want:   []string{"a", "!b", "c"},
+	},
+	"lines in one write": {
+		writes: []string{"a\n\nb\n"},
+		tail:   wholeTail,
+		want:   []string{"a", "", "b"},
+	},
+	"a line in pieces": {
+		writes: []string{"a", "b", "c\nd", "\n"},
+		tail:   wholeTail,
+		want:   []string{"abc", "d"},
+	},
+	"the streams do not mix": {
+		writes: []string{"a", "!b", "c\n", "!d\n"},
+		tail:   wholeTail,
+		want:   []string{"ac", "!bd"},
+	},
+	"an unfinished line is not shown": {
+		writes: []string{"a\nb"},
+		tail:   wholeTail,
+		want:   []string{"a"},
+	},
+	"unfinished lines are shown after close": {
+		writes: []string{"!b", "a"},
+		close:  true,
+		tail:   wholeTail,
+		want:   []string{"a", "!b"},
+	},
+	"other white space is kept": {
+		writes: []string{" a\t\r\n\r\r\n\x00\n"},
+		tail:   wholeTail,
+		want:   []string{" a\t\r", "\r\r", "\x00"},
+	},
+	"no tail": {
+		writes: []string{"a\nb\n"},
+		tail:   0,
+		want:   []string{},
+	},
+	"a tail": {
+		writes: []string{"a\nb\nc\n"},
+		tail:   2,
+		want:   []string{"b", "c"},
+	},
+	"a tail longer than the log": {
+		writes: []string{"a\nb\nc\n"},
+		tail:   4,
+		want:   []string{"a", "b", "c"},
+	},
+	"old lines are dropped": {
+		limit:  roomFor(2),
+		writes: []string{"a\nb\nc\n", "d\n"},
+		tail:   wholeTail,
+		want:   []string{"2 lost, c", "d"},
+	},
+	"a tail longer than what is kept": {
+		limit:  roomFor(2),
+		writes: []string{"a\nb\nc\nd\n"},
+		tail:   3,
+		want:   []string{"1 lost, c", "d"},
+	},
+	"a tail shorter than what is kept": {
+		limit:  roomFor(2),
+		writes: []string{"a\nb\nc\nd\n"},
+		tail:   1,
+		want:   []string{"d"},
+	},
+	"one line drops several": {
+		limit:  roomFor(3),
+		writes: []string{"a\nb\nc\n", "four\n"},
+		tail:   wholeTail,
+		want:   []string{"2 lost, c", "four"},
+	},
+	"a line as long as possible": {
+		limit:  LineCost + 5,
+		writes: []string{"a\n12345\n"},
+		tail:   wholeTail,
+		want:   []string{"1 lost, 12345"},
+	},
+	"a longer line is cut": {
+		limit:  LineCost + 5,
+		writes: []string{"123456\n"},
+		tail:   wholeTail,
+		want:   []string{"1 lost, 6"},
+	},
+	"an unfinished line is cut only when it goes on": {
+		writes: []string{strings.Repeat("x", MaxLine)},
+		tail:   wholeTail,
+		want:   []string{},
+	},
+	"a line of just the length": {
+		writes: []string{strings.Repeat("x", MaxLine), "\n"},
+		tail:   wholeTail,
+		want:   []string{strings.Repeat("x", MaxLine)},
+	},
+	"a line of one byte more": {
+		writes: []string{strings.Repeat("x", MaxLine), "y"},
+		tail:   wholeTail,
+		want:   []string{strings.Repeat("x", MaxLine) + "+"},
+	},
+	"a line of several pieces": {
+		writes: []string{"a\n" + strings.Repeat("x", 2*MaxLine) + "y\nb\n"},
+		tail:   wholeTail,
+		want:   []string{"a", strings.Repeat("x", MaxLine) + "+", strings.Repeat("x", MaxLine) + "+", "y", "b"},
+	},
+	"characters are not cut": {
+		writes: []string{strings.Repeat("x", MaxLine-2), "\xe2", "\x82\xac\n"},
+		tail:   wholeTail,
+		want:   []string{strings.Repeat("x", MaxLine-2) + "+", "€"},
+	},
+	"a limit without room for text": {
+		limit:  LineCost,
+		writes: []string{"a\n\n", "!b"},
+		close:  true,
+		tail:   wholeTail,
+		want:   []string{},
+	},
+	"a negative limit": {
+		limit:  -1,
+		writes: []string{"a\n\n"},
+		tail:   wholeTail,
+		want:   []string{},
+	},
+}
+
 func TestLines(t *testing.T) {
-	const all = -1
-	// room is a limit for so many lines of one byte.
-	room := func(lines int) int { return lines * (LineCost + 1) }
-	tests := map[string]struct {
-		limit  int
-		writes []string
-		close  bool
-		tail   int
-		want   []string
-	}{
-		"nothing written": {
-			tail: all,
-			want: []string{},
-		},
-		"nothing in a write": {
-			writes: []string{"", "!"},
-			close:  true,
-			tail:   all,
-			want:   []string{},
-		},
-		"a line a write": {
-			writes: []string{"a\n", "!b\n", "c\n"},
-			tail:   all,
-			want:   []string{"a", "!b", "c"},
-		},
-		"lines in one write": {
-			writes: []string{"a\n\nb\n"},
-			tail:   all,
-			want:   []string{"a", "", "b"},
-		},
-		"a line in pieces": {
-			writes: []string{"a", "b", "c\nd", "\n"},
-			tail:   all,
-			want:   []string{"abc", "d"},
-		},
-		"the streams do not mix": {
-			writes: []string{"a", "!b", "c\n", "!d\n"},
-			tail:   all,
-			want:   []string{"ac", "!bd"},
-		},
-		"an unfinished line is not shown": {
-			writes: []string{"a\nb"},
-			tail:   all,
-			want:   []string{"a"},
-		},
-		"unfinished lines are shown after close": {
-			writes: []string{"!b", "a"},
-			close:  true,
-			tail:   all,
-			want:   []string{"a", "!b"},
-		},
-		"other white space is kept": {
-			writes: []string{" a\t\r\n\r\r\n\x00\n"},
-			tail:   all,
-			want:   []string{" a\t\r", "\r\r", "\x00"},
-		},
-		"no tail": {
-			writes: []string{"a\nb\n"},
-			tail:   0,
-			want:   []string{},
-		},
-		"a tail": {
-			writes: []string{"a\nb\nc\n"},
-			tail:   2,
-			want:   []string{"b", "c"},
-		},
-		"a tail longer than the log": {
-			writes: []string{"a\nb\nc\n"},
-			tail:   4,
-			want:   []string{"a", "b", "c"},
-		},
-		"old lines are dropped": {
-			limit:  room(2),
-			writes: []string{"a\nb\nc\n", "d\n"},
-			tail:   all,
-			want:   []string{"2 lost, c", "d"},
-		},
-		"a tail longer than what is kept": {
-			limit:  room(2),
-			writes: []string{"a\nb\nc\nd\n"},
-			tail:   3,
-			want:   []string{"1 lost, c", "d"},
-		},
-		"a tail shorter than what is kept": {
-			limit:  room(2),
-			writes: []string{"a\nb\nc\nd\n"},
-			tail:   1,
-			want:   []string{"d"},
-		},
-		"one line drops several": {
-			limit:  room(3),
-			writes: []string{"a\nb\nc\n", "four\n"},
-			tail:   all,
-			want:   []string{"2 lost, c", "four"},
-		},
-		"a line as long as possible": {
-			limit:  LineCost + 5,
-			writes: []string{"a\n12345\n"},
-			tail:   all,
-			want:   []string{"1 lost, 12345"},
-		},
-		"a longer line is cut": {
-			limit:  LineCost + 5,
-			writes: []string{"123456\n"},
-			tail:   all,
-			want:   []string{"1 lost, 6"},
-		},
-		"an unfinished line is cut only when it goes on": {
-			writes: []string{strings.Repeat("x", MaxLine)},
-			tail:   all,
-			want:   []string{},
-		},
-		"a line of just the length": {
-			writes: []string{strings.Repeat("x", MaxLine), "\n"},
-			tail:   all,
-			want:   []string{strings.Repeat("x", MaxLine)},
-		},
-		"a line of one byte more": {
-			writes: []string{strings.Repeat("x", MaxLine), "y"},
-			tail:   all,
-			want:   []string{strings.Repeat("x", MaxLine) + "+"},
-		},
-		"a line of several pieces": {
-			writes: []string{"a\n" + strings.Repeat("x", 2*MaxLine) + "y\nb\n"},
-			tail:   all,
-			want:   []string{"a", strings.Repeat("x", MaxLine) + "+", strings.Repeat("x", MaxLine) + "+", "y", "b"},
-		},
-		"characters are not cut": {
-			writes: []string{strings.Repeat("x", MaxLine-2), "\xe2", "\x82\xac\n"},
-			tail:   all,
-			want:   []string{strings.Repeat("x", MaxLine-2) + "+", "€"},
-		},
-		"a limit without room for text": {
-			limit:  LineCost,
-			writes: []string{"a\n\n", "!b"},
-			close:  true,
-			tail:   all,
-			want:   []string{},
-		},
-		"a negative limit": {
-			limit:  -1,
-			writes: []string{"a\n\n"},
-			tail:   all,
-			want:   []string{},
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range linesTests {
 		t.Run(name, func(t *testing.T) {
 			l := New(test.limit)
 			for _, text := range test.writes {
@@ -217,19 +221,19 @@ func TestCutBefore(t *testing.T) {
 		p, next string
 		want    int
 	}{
-		"between ASCII characters":        {"abc", "d", 3},
-		"before a character":              {"abc", "é", 3},
-		"after a character":               {"abé", "d", 4},
-		"within two bytes":                {"ab\xc3", "\xa9", 2},
-		"after one of three bytes":        {"ab\xe2", "\x82", 2},
-		"after two of three bytes":        {"ab\xe2\x82", "\xac", 2},
-		"after three of four bytes":       {"ab\xf0\x9f\x98", "\x80", 2},
-		"a byte too many":                 {"abé", "\xa9", 4},
-		"a byte out of place":             {"ab", "\x80", 2},
-		"many bytes out of place":         {"ab\x80\x80\x80\x80", "\x80", 6},
-		"a character longer than a line":  {"\xe2\x82", "\xac", 2},
-		"a line of one byte":              {"\xe2", "\x82", 1},
-		"a first byte that is never used": {"ab\xff", "\x80", 3},
+		"between ASCII characters":        {p: "abc", next: "d", want: 3},
+		"before a character":              {p: "abc", next: "é", want: 3},
+		"after a character":               {p: "abé", next: "d", want: 4},
+		"within two bytes":                {p: "ab\xc3", next: "\xa9", want: 2},
+		"after one of three bytes":        {p: "ab\xe2", next: "\x82", want: 2},
+		"after two of three bytes":        {p: "ab\xe2\x82", next: "\xac", want: 2},
+		"after three of four bytes":       {p: "ab\xf0\x9f\x98", next: "\x80", want: 2},
+		"a byte too many":                 {p: "abé", next: "\xa9", want: 4},
+		"a byte out of place":             {p: "ab", next: "\x80", want: 2},
+		"many bytes out of place":         {p: "ab\x80\x80\x80\x80", next: "\x80", want: 6},
+		"a character longer than a line":  {p: "\xe2\x82", next: "\xac", want: 2},
+		"a line of one byte":              {p: "\xe2", next: "\x82", want: 1},
+		"a first byte that is never used": {p: "ab\xff", next: "\x80", want: 3},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -511,12 +515,12 @@ func heap() uint64 {
 
 func BenchmarkWrite(b *testing.B) {
 	inputs := []struct{ name, text string }{
-		{"a line of 100 bytes", strings.Repeat("x", 99) + "\n"},
-		{"32 KiB of lines of 100 bytes", strings.Repeat(strings.Repeat("x", 99)+"\n", 327)},
-		{"32 KiB of empty lines", strings.Repeat("\n", 32<<10)},
-		{"32 KiB without end", strings.Repeat("x", 32<<10)},
-		{"32 KiB of characters without end", strings.Repeat("€", 11<<10)},
-		{"8 bytes without end", "xxxxxxxx"},
+		{name: "a line of 100 bytes", text: strings.Repeat("x", 99) + "\n"},
+		{name: "32 KiB of lines of 100 bytes", text: strings.Repeat(strings.Repeat("x", 99)+"\n", 327)},
+		{name: "32 KiB of empty lines", text: strings.Repeat("\n", 32<<10)},
+		{name: "32 KiB without end", text: strings.Repeat("x", 32<<10)},
+		{name: "32 KiB of characters without end", text: strings.Repeat("€", 11<<10)},
+		{name: "8 bytes without end", text: "xxxxxxxx"},
 	}
 	for _, input := range inputs {
 		b.Run(input.name, func(b *testing.B) {

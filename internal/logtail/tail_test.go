@@ -13,14 +13,16 @@ func TestTail(t *testing.T) {
 		writes []string
 		want   string
 	}{
-		"nothing":            {nil, ""},
-		"a line":             {[]string{"disk ", "full\n"}, "disk full"},
-		"lines are joined":   {[]string{"a\n\n  b\r\nc"}, "a | b | c"},
-		"the end is kept":    {[]string{"lost\nbroken ", x, "\nend"}, "end"},
-		"of one long line":   {[]string{strings.Repeat("y", 10*tailSize), "end"}, strings.Repeat("y", tailSize-2) + "end"},
-		"only blank lines":   {[]string{"\n \n"}, ""},
-		"not a text":         {[]string{"\xff\n"}, "\uFFFD"},
-		"just what has room": {[]string{"12\n", x, "\n"}, "12 | " + x},
+		"nothing":          {writes: nil, want: ""},
+		"a line":           {writes: []string{"disk ", "full\n"}, want: "disk full"},
+		"lines are joined": {writes: []string{"a\n\n  b\r\nc"}, want: "a | b | c"},
+		"the end is kept":  {writes: []string{"lost\nbroken ", x, "\nend"}, want: "end"},
+		"of one long line": {
+			writes: []string{strings.Repeat("y", 10*tailSize), "end"}, want: strings.Repeat("y", tailSize-2) + "end",
+		},
+		"only blank lines":   {writes: []string{"\n \n"}},
+		"not a text":         {writes: []string{"\xff\n"}, want: "\uFFFD"},
+		"just what has room": {writes: []string{"12\n", x, "\n"}, want: "12 | " + x},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -31,19 +31,25 @@ func TestGoField(t *testing.T) {
 
 func TestGoDetail(t *testing.T) {
 	for _, test := range []struct{ path, detail, want string }{
-		{"spec.template.spec.activeDeadlineSeconds", "must be between 1 and 2147483647, inclusive", "must be greater than 0"},
-		{"metadata.name", "name or generateName is required", "a job needs a name"},
 		{
-			"spec.completions", "can only be modified in tandem with spec.parallelism",
-			"can only be modified in tandem with Parallelism",
+			path: "spec.template.spec.activeDeadlineSeconds", detail: "must be between 1 and 2147483647, inclusive",
+			want: "must be greater than 0",
 		},
-		{"spec.backoffLimitPerIndex", "when maxFailedIndexes is specified", "when MaxFailedIndexes is specified"},
-		{"spec.maxFailedIndexes", "requires indexed completion mode", "requires indexed CompletionMode"},
+		{path: "metadata.name", detail: "name or generateName is required", want: "a job needs a name"},
 		{
-			"spec.podFailurePolicy.rules[0]", "specifying one of OnExitCodes and OnPodConditions is required",
-			"specifying one of OnExitCodes and OnConditions is required",
+			path: "spec.completions", detail: "can only be modified in tandem with spec.parallelism",
+			want: "can only be modified in tandem with Parallelism",
 		},
-		{"spec.history", "must be greater than or equal to 0", "must be greater than or equal to 0"},
+		{
+			path: "spec.backoffLimitPerIndex", detail: "when maxFailedIndexes is specified",
+			want: "when MaxFailedIndexes is specified",
+		},
+		{path: "spec.maxFailedIndexes", detail: "requires indexed completion mode", want: "requires indexed CompletionMode"},
+		{
+			path: "spec.podFailurePolicy.rules[0]", detail: "specifying one of OnExitCodes and OnPodConditions is required",
+			want: "specifying one of OnExitCodes and OnConditions is required",
+		},
+		{path: "spec.history", detail: "must be greater than or equal to 0", want: "must be greater than or equal to 0"},
 	} {
 		require.Equal(t, test.want, GoDetail(test.path, test.detail))
 	}

@@ -15,40 +15,47 @@ func TestTexts(t *testing.T) {
 		text  string
 		want  []string
 	}{
-		"label":                   {Label, "my-name-2", nil},
-		"label of one byte":       {Label, "a", nil},
-		"label as long as may be": {Label, strings.Repeat("a", 63), nil},
-		"label too long":          {Label, strings.Repeat("a", 64), []string{tooLongLabel}},
-		"label with a dot":        {Label, "a.b", []string{"must not contain dots"}},
+		"label":                   {check: Label, text: "my-name-2"},
+		"label of one byte":       {check: Label, text: "a"},
+		"label as long as may be": {check: Label, text: strings.Repeat("a", 63)},
+		"label too long":          {check: Label, text: strings.Repeat("a", 64), want: []string{tooLongLabel}},
+		"label with a dot":        {check: Label, text: "a.b", want: []string{"must not contain dots"}},
 		"label too long, with dots": {
-			Label, strings.Repeat("a.", 32) + "a", []string{tooLongLabel, "must not contain dots"},
+			check: Label, text: strings.Repeat("a.", 32) + "a", want: []string{tooLongLabel, "must not contain dots"},
 		},
-		"label in upper case":            {Label, "Main", []string{badLabel}},
-		"label that ends in a hyphen":    {Label, "main-", []string{badLabel}},
-		"empty label":                    {Label, "", []string{badLabel}},
-		"subdomain":                      {Subdomain, "a.b-c.3", nil},
-		"subdomain too long":             {Subdomain, strings.Repeat("a", 254), []string{tooLongSubdomain}},
-		"subdomain with an empty part":   {Subdomain, "a..b", []string{badSubdomain}},
-		"subdomain that ends in a dot":   {Subdomain, "a.", []string{badSubdomain}},
-		"empty subdomain":                {Subdomain, "", []string{badSubdomain}},
-		"subdomain with a line end":      {Subdomain, "a\n", []string{badSubdomain}},
-		"qualified name without prefix":  {Qualified, "Ready_or.not", nil},
-		"qualified name with prefix":     {Qualified, "example.com/Ready", nil},
-		"qualified name with two":        {Qualified, "a/b/c", []string{badQualified}},
-		"qualified name, empty prefix":   {Qualified, "/a", []string{"prefix part must be non-empty"}},
-		"qualified name, bad prefix":     {Qualified, "A/a", []string{"prefix part " + badSubdomain}},
-		"qualified name, name too long":  {Qualified, strings.Repeat("a", 64), []string{"name part " + tooLongLabel}},
-		"qualified name, nothing at all": {Qualified, "", []string{"name part must be non-empty", "name part " + badName}},
+		"label in upper case":         {check: Label, text: "Main", want: []string{badLabel}},
+		"label that ends in a hyphen": {check: Label, text: "main-", want: []string{badLabel}},
+		"empty label":                 {check: Label, want: []string{badLabel}},
+		"subdomain":                   {check: Subdomain, text: "a.b-c.3"},
+		"subdomain too long": {
+			check: Subdomain, text: strings.Repeat("a", 254), want: []string{tooLongSubdomain},
+		},
+		"subdomain with an empty part":  {check: Subdomain, text: "a..b", want: []string{badSubdomain}},
+		"subdomain that ends in a dot":  {check: Subdomain, text: "a.", want: []string{badSubdomain}},
+		"empty subdomain":               {check: Subdomain, want: []string{badSubdomain}},
+		"subdomain with a line end":     {check: Subdomain, text: "a\n", want: []string{badSubdomain}},
+		"qualified name without prefix": {check: Qualified, text: "Ready_or.not"},
+		"qualified name with prefix":    {check: Qualified, text: "example.com/Ready"},
+		"qualified name with two":       {check: Qualified, text: "a/b/c", want: []string{badQualified}},
+		"qualified name, empty prefix":  {check: Qualified, text: "/a", want: []string{"prefix part must be non-empty"}},
+		"qualified name, bad prefix":    {check: Qualified, text: "A/a", want: []string{"prefix part " + badSubdomain}},
+		"qualified name, name too long": {
+			check: Qualified, text: strings.Repeat("a", 64), want: []string{"name part " + tooLongLabel},
+		},
+		"qualified name, nothing at all": {
+			check: Qualified, want: []string{"name part must be non-empty", "name part " + badName},
+		},
 		"qualified name, both parts bad": {
-			Qualified, "/", []string{"prefix part must be non-empty", "name part must be non-empty", "name part " + badName},
+			check: Qualified, text: "/",
+			want: []string{"prefix part must be non-empty", "name part must be non-empty", "name part " + badName},
 		},
-		"label value":              {LabelValue, "v1.2_X", nil},
-		"empty label value":        {LabelValue, "", nil},
-		"label value too long":     {LabelValue, strings.Repeat("a", 64), []string{tooLongLabel}},
-		"label value with a space": {LabelValue, "a b", []string{badValue}},
-		"path":                     {Path, "a/B:c~%20", nil},
-		"path with a space":        {Path, "a b", []string{badPath}},
-		"empty path":               {Path, "", []string{badPath}},
+		"label value":              {check: LabelValue, text: "v1.2_X"},
+		"empty label value":        {check: LabelValue},
+		"label value too long":     {check: LabelValue, text: strings.Repeat("a", 64), want: []string{tooLongLabel}},
+		"label value with a space": {check: LabelValue, text: "a b", want: []string{badValue}},
+		"path":                     {check: Path, text: "a/B:c~%20"},
+		"path with a space":        {check: Path, text: "a b", want: []string{badPath}},
+		"empty path":               {check: Path, want: []string{badPath}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,11 +76,11 @@ func FuzzForms(f *testing.F) {
 		form  *regexp.Regexp
 		limit int
 	}{
-		{Label, whole(labelForm), MaxLabel},
-		{Subdomain, whole(subdomainForm), MaxSubdomain},
-		{namePart, whole(nameForm), MaxLabel},
-		{LabelValue, whole(valueForm), MaxLabel},
-		{Path, whole(pathForm), 1 << 30},
+		{check: Label, form: whole(labelForm), limit: MaxLabel},
+		{check: Subdomain, form: whole(subdomainForm), limit: MaxSubdomain},
+		{check: namePart, form: whole(nameForm), limit: MaxLabel},
+		{check: LabelValue, form: whole(valueForm), limit: MaxLabel},
+		{check: Path, form: whole(pathForm), limit: 1 << 30},
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, form := range forms {

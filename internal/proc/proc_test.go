@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,55 +20,67 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRunExitCodes(t *testing.T) {
+// A runEnd is a program and how it ends.
+type runEnd struct {
+	program Program
+	code    int // of the error; 0 if there is none
+	signal  syscall.Signal
+	is      error
+	message string
+}
+
+var runEnds = map[string]runEnd{
+	"success is no error": {
+		program: shell("exit 0"),
+	},
+	"a code is kept": {
+		program: shell("exit 3"),
+		code:    3,
+		message: `"sh": exit code 3`,
+	},
+	"the highest code": {
+		program: shell("exit 255"),
+		code:    255,
+	},
+	"a program killed from outside": {
+		program: shell("kill -KILL $$"),
+		code:    137,
+		signal:  syscall.SIGKILL,
+		message: `"sh": exit code 137, killed by signal 9 (killed)`,
+	},
+	"a program terminated from outside": {
+		program: shell("kill -TERM $$"),
+		code:    143,
+		signal:  syscall.SIGTERM,
+	},
+	"a signal to the whole group": {
+		program: shell("sleep 100 & kill -TERM 0; wait"),
+		code:    143,
+		signal:  syscall.SIGTERM,
+	},
+	"a name that is not in PATH": {
+		program: Program{Args: []string{"no-such-program-here"}},
+		code:    127,
+		is:      exec.ErrNotFound,
+		message: `"no-such-program-here": exit code 127, not started: exec: "no-such-program-here": executable file not ` +
+			`found in $PATH`,
+	},
+	"an argument that no system takes": {
+		program: Program{Args: []string{"sh", "a\x00b"}},
+		code:    126,
+		is:      syscall.EINVAL,
+	},
+}
+
+// runEndsOfFiles are programs that are, or are not, files in a directory.
+func runEndsOfFiles(t *testing.T) map[string]runEnd {
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(text), mode))
 		return path
 	}
-	tests := map[string]struct {
-		program Program
-		code    int // of the error; 0 if there is none
-		signal  syscall.Signal
-		is      error
-		message string
-	}{
-		"success is no error": {
-			program: shell("exit 0"),
-		},
-		"a code is kept": {
-			program: shell("exit 3"),
-			code:    3,
-			message: `"sh": exit code 3`,
-		},
-		"the highest code": {
-			program: shell("exit 255"),
-			code:    255,
-		},
-		"a program killed from outside": {
-			program: shell("kill -KILL $$"),
-			code:    137,
-			signal:  syscall.SIGKILL,
-			message: `"sh": exit code 137, killed by signal 9 (killed)`,
-		},
-		"a program terminated from outside": {
-			program: shell("kill -TERM $$"),
-			code:    143,
-			signal:  syscall.SIGTERM,
-		},
-		"a signal to the whole group": {
-			program: shell("sleep 100 & kill -TERM 0; wait"),
-			code:    143,
-			signal:  syscall.SIGTERM,
-		},
-		"a name that is not in PATH": {
-			program: Program{Args: []string{"no-such-program-here"}},
-			code:    127,
-			is:      exec.ErrNotFound,
-			message: `"no-such-program-here": exit code 127, not started: exec: "no-such-program-here": executable file not ` +
-				`found in $PATH`,
-		},
+	return map[string]runEnd{
 		"a path that does not exist": {
 			program: Program{Args: []string{filepath.Join(dir, "none")}},
 			code:    127,
@@ -110,12 +123,12 @@ func TestRunExitCodes(t *testing.T) {
 			program: Program{Args: []string{"/bin/sh"}, Dir: file("file", "", 0o644)},
 			code:    126,
 		},
-		"an argument that no system takes": {
-			program: Program{Args: []string{"sh", "a\x00b"}},
-			code:    126,
-			is:      syscall.EINVAL,
-		},
 	}
+}
+
+func TestRunExitCodes(t *testing.T) {
+	tests := runEndsOfFiles(t)
+	maps.Copy(tests, runEnds)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := Run(t.Context(), test.program)
@@ -249,63 +262,66 @@ func requireExit(t *testing.T, code int, err error) {
 	require.Equal(t, code, exit.Code, "%v", err)
 }
 
-func TestRunStops(t *testing.T) {
-	withGrace := func(grace time.Duration, p Program) Program {
-		p.Grace = grace
-		return p
-	}
-	tests := map[string]struct {
-		program Program
-		code    int
-		output  string // at the end of all output
-	}{
-		"a program that knows nothing of signals": {
-			program: withGrace(longTime, shell("echo ready; sleep 100")),
-			code:    143,
-		},
-		"a program that cleans up": {
-			program: withGrace(longTime, shell("trap 'echo clean; exit 5' TERM; echo ready; while :; do sleep 0.01; done")),
-			code:    5,
-			output:  "clean\n",
-		},
-		"a program that ends with success all the same": {
-			program: withGrace(longTime, shell("trap 'echo done; exit 0' TERM; echo ready; while :; do sleep 0.01; done")),
-			code:    0,
-			output:  "done\n",
-		},
-		"a program that ignores the signal": {
-			program: withGrace(50*time.Millisecond, helper("deaf")),
-			code:    137,
-		},
-		"a program without grace": {
-			program: helper("deaf"),
-			code:    137,
-		},
-		"a negative grace is none": {
-			program: withGrace(-time.Hour, helper("deaf")),
-			code:    137,
-		},
-		"a stopped program": {
-			program: withGrace(50*time.Millisecond, shell(`
+func withGrace(grace time.Duration, p Program) Program {
+	p.Grace = grace
+	return p
+}
+
+var runStopsTests = map[string]struct {
+	program Program
+	code    int
+	output  string // at the end of all output
+}{
+	"a program that knows nothing of signals": {
+		program: withGrace(longTime, shell("echo ready; sleep 100")),
+		code:    143,
+	},
+	"a program that cleans up": {
+		program: withGrace(longTime, shell("trap 'echo clean; exit 5' TERM; echo ready; while :; do sleep 0.01; done")),
+		code:    5,
+		output:  "clean\n",
+	},
+	"a program that ends with success all the same": {
+		program: withGrace(longTime, shell("trap 'echo done; exit 0' TERM; echo ready; while :; do sleep 0.01; done")),
+		code:    0,
+		output:  "done\n",
+	},
+	"a program that ignores the signal": {
+		program: withGrace(50*time.Millisecond, helper("deaf")),
+		code:    137,
+	},
+	"a program without grace": {
+		program: helper("deaf"),
+		code:    137,
+	},
+	"a negative grace is none": {
+		program: withGrace(-time.Hour, helper("deaf")),
+		code:    137,
+	},
+	"a stopped program": {
+		program: withGrace(50*time.Millisecond, shell(`
 				(until ps -o stat= -p $$ | grep -q T; do sleep 0.01; done; echo ready) &
 				kill -STOP $$`)),
-			code: 137,
-		},
-		"a program that counts its signals": {
-			program: withGrace(longTime, helper("count")),
-			code:    0,
-			output:  "signals 1\n",
-		},
-		"a program that has left its group": {
-			program: withGrace(longTime, helper("desert")),
-			code:    143,
-		},
-		"a program that has left its group, without grace": {
-			program: helper("desert"),
-			code:    137,
-		},
-	}
-	for name, test := range tests {
+		code: 137,
+	},
+	"a program that counts its signals": {
+		program: withGrace(longTime, helper("count")),
+		code:    0,
+		output:  "signals 1\n",
+	},
+	"a program that has left its group": {
+		program: withGrace(longTime, helper("desert")),
+		code:    143,
+	},
+	"a program that has left its group, without grace": {
+		program: helper("desert"),
+		code:    137,
+	},
+}
+
+func TestRunStops(t *testing.T) {
+
+	for name, test := range runStopsTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out, err := runUntil(t, "ready", test.program)

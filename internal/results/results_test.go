@@ -89,13 +89,13 @@ func TestTruncateLeavesNoRecords(t *testing.T) {
 		wanted  int
 		records bool
 	}{
-		"all":                  {[]int{0}, 0, false},
-		"twice in a commit":    {[]int{4000, 0}, 0, false},
-		"some":                 {[]int{4000}, 4000, true},
-		"less and less":        {[]int{4000, 3000, 10}, 10, true},
-		"nothing":              {[]int{5000}, 5000, true},
-		"below every index":    {[]int{-1}, 0, false},
-		"what was not written": {[]int{5000, 4999}, 4999, true},
+		"all":                  {from: []int{0}, wanted: 0},
+		"twice in a commit":    {from: []int{4000, 0}, wanted: 0},
+		"some":                 {from: []int{4000}, wanted: 4000, records: true},
+		"less and less":        {from: []int{4000, 3000, 10}, wanted: 10, records: true},
+		"nothing":              {from: []int{5000}, wanted: 5000, records: true},
+		"below every index":    {from: []int{-1}, wanted: 0},
+		"what was not written": {from: []int{5000, 4999}, wanted: 4999, records: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, d := &Book{IsStored: true}, new(disk)
@@ -194,12 +194,12 @@ func TestDamagedRecords(t *testing.T) {
 		key  string
 		data []byte
 	}{
-		"no number":          {"result/x", good},
-		"nothing":            {"result/1", nil},
-		"a part of a number": {"result/1", []byte{0, 0x80}},
-		"a part of a value":  {"result/1", good[:len(good)-1]},
-		"no distance":        {"result/1", []byte{0, 1}},
-		"a negative index":   {"result/1", []byte{0, 1, 1}},
+		"no number":          {key: "result/x", data: good},
+		"nothing":            {key: "result/1"},
+		"a part of a number": {key: "result/1", data: []byte{0, 0x80}},
+		"a part of a value":  {key: "result/1", data: good[:len(good)-1]},
+		"no distance":        {key: "result/1", data: []byte{0, 1}},
+		"a negative index":   {key: "result/1", data: []byte{0, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := new(Book).Load(map[string][]byte{record.key: record.data})

@@ -144,43 +144,70 @@ const (
 	pagesField    = 40
 )
 
+var damagesTests = map[string]struct {
+	change func(image []byte)
+	want   string
+}{
+	"the root is the first page": {
+		change: func(image []byte) { setMeta(image, rootField, 1) }, want: "refers to page 1",
+	},
+	"the root has no page": {
+		change: func(image []byte) { setMeta(image, rootField, 0) }, want: "refers to page 0",
+	},
+	"the root is beyond the end": {
+		change: func(image []byte) { setMeta(image, rootField, 1<<40) }, want: "refers to page",
+	},
+	"the root is nowhere": {
+		change: func(image []byte) { setMeta(image, rootField, 1<<63) }, want: "refers to page",
+	},
+	"more pages than the file has": {
+		change: func(image []byte) { setMeta(image, pagesField, 1<<30) }, want: "the file ends here",
+	},
+	"more pages than there can be": {
+		change: func(image []byte) { setMeta(image, pagesField, 1<<63) }, want: "the file ends here",
+	},
+	"the free pages are those of root": {
+		change: func(image []byte) { setMeta(image, freelistField, order.Uint64(rootPage(image))) },
+		want:   "referred to twice",
+	},
+	"the free pages are nowhere": {
+		change: func(image []byte) { setMeta(image, freelistField, 1<<50) }, want: "refers to page",
+	},
+	"a page calls itself another": {change: func(image []byte) { rootPage(image)[0]++ }, want: "calls itself"},
+	"a page of another kind": {
+		change: func(image []byte) { rootPage(image)[8] = 0x10 }, want: "a page of kind 0x10",
+	},
+	"a page of the other kind": {change: func(image []byte) { rootPage(image)[8] = branchPage }},
+	"too many elements": {
+		change: func(image []byte) { order.PutUint16(rootPage(image)[10:], 60000) }, want: "has 60000 elements",
+	},
+	"too many pages behind a page": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[12:], 1<<31) }, want: "refers to page",
+	},
+	"pages behind a page are others": {change: func(image []byte) { order.PutUint32(rootPage(image)[12:], 1) }},
+	"an element with unknown flags":  {change: func(image []byte) { rootPage(image)[16] = 7 }, want: "flags 0x7"},
+	"an element in the header": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[20:], 8) }, want: "lies outside",
+	},
+	"an element beyond the end": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[20:], 5000) }, want: "lies outside",
+	},
+	"an element of any length": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[28:], 1<<32-1) }, want: "lies outside",
+	},
+	"an element without a key": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[24:], 0) }, want: "has no key",
+	},
+	"elements out of order": {
+		change: func(image []byte) { image[bytes.Index(image, []byte("inline"))] = 'a' }, want: "out of order",
+	},
+	"a bucket of no size": {
+		change: func(image []byte) { order.PutUint32(rootPage(image)[28:], 3) }, want: "a bucket of 3 bytes",
+	},
+}
+
 func TestDamages(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(image []byte)
-		want   string
-	}{
-		"the root is the first page":   {func(image []byte) { setMeta(image, rootField, 1) }, "refers to page 1"},
-		"the root has no page":         {func(image []byte) { setMeta(image, rootField, 0) }, "refers to page 0"},
-		"the root is beyond the end":   {func(image []byte) { setMeta(image, rootField, 1<<40) }, "refers to page"},
-		"the root is nowhere":          {func(image []byte) { setMeta(image, rootField, 1<<63) }, "refers to page"},
-		"more pages than the file has": {func(image []byte) { setMeta(image, pagesField, 1<<30) }, "the file ends here"},
-		"more pages than there can be": {func(image []byte) { setMeta(image, pagesField, 1<<63) }, "the file ends here"},
-		"the free pages are those of root": {
-			func(image []byte) { setMeta(image, freelistField, order.Uint64(rootPage(image))) }, "referred to twice",
-		},
-		"the free pages are nowhere":  {func(image []byte) { setMeta(image, freelistField, 1<<50) }, "refers to page"},
-		"a page calls itself another": {func(image []byte) { rootPage(image)[0]++ }, "calls itself"},
-		"a page of another kind":      {func(image []byte) { rootPage(image)[8] = 0x10 }, "a page of kind 0x10"},
-		"a page of the other kind":    {func(image []byte) { rootPage(image)[8] = branchPage }, ""},
-		"too many elements": {
-			func(image []byte) { order.PutUint16(rootPage(image)[10:], 60000) }, "has 60000 elements",
-		},
-		"too many pages behind a page": {
-			func(image []byte) { order.PutUint32(rootPage(image)[12:], 1<<31) }, "refers to page",
-		},
-		"pages behind a page are others": {func(image []byte) { order.PutUint32(rootPage(image)[12:], 1) }, ""},
-		"an element with unknown flags":  {func(image []byte) { rootPage(image)[16] = 7 }, "flags 0x7"},
-		"an element in the header":       {func(image []byte) { order.PutUint32(rootPage(image)[20:], 8) }, "lies outside"},
-		"an element beyond the end": {
-			func(image []byte) { order.PutUint32(rootPage(image)[20:], 5000) }, "lies outside",
-		},
-		"an element of any length": {func(image []byte) { order.PutUint32(rootPage(image)[28:], 1<<32-1) }, "lies outside"},
-		"an element without a key": {func(image []byte) { order.PutUint32(rootPage(image)[24:], 0) }, "has no key"},
-		"elements out of order": {
-			func(image []byte) { image[bytes.Index(image, []byte("inline"))] = 'a' }, "out of order",
-		},
-		"a bucket of no size": {func(image []byte) { order.PutUint32(rootPage(image)[28:], 3) }, "a bucket of 3 bytes"},
-	} {
+	for name, c := range damagesTests {
 		t.Run(name, func(t *testing.T) {
 			image := made(t, fill)
 			c.change(image)

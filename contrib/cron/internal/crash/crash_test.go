@@ -78,11 +78,11 @@ func TestKills(t *testing.T) {
 // TestJudge shows that the judge can tell.
 func TestJudge(t *testing.T) {
 	for name, test := range map[string]struct{ ledger, want string }{
-		"twice":     {"run a 60 a-1 u\nrun a 60 a-1 v\n", "a 60 was started by jobs [u v]"},
-		"lost":      {"told a 60\n", "a was told to have started 60, and no job a-1 has run"},
-		"a retry":   {"told a 60\nrun a 60 a-1 u\nrun a 60 a-1 u\n", ""},
-		"timeless":  {"fault a-1 has no time\n", "fault a-1 has no time"},
-		"the start": {"up\n", ""},
+		"twice":     {ledger: "run a 60 a-1 u\nrun a 60 a-1 v\n", want: "a 60 was started by jobs [u v]"},
+		"lost":      {ledger: "told a 60\n", want: "a was told to have started 60, and no job a-1 has run"},
+		"a retry":   {ledger: "told a 60\nrun a 60 a-1 u\nrun a 60 a-1 u\n"},
+		"timeless":  {ledger: "fault a-1 has no time\n", want: "fault a-1 has no time"},
+		"the start": {ledger: "up\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "ledger")

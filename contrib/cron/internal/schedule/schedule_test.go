@@ -45,35 +45,43 @@ func TestClockChanges(t *testing.T) {
 		want                 []string
 	}{
 		"a local time that does not exist is left out": {
-			"30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", false, []string{"2026-03-30T02:30:00+02:00"}},
+			schedule: "30 2 * * *", zone: "Europe/Berlin", from: "2026-03-28T12:00:00Z",
+			want: []string{"2026-03-30T02:30:00+02:00"},
+		},
 		"one that comes twice starts twice": {
-			"30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", false,
-			[]string{"2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-26T02:30:00+01:00"}},
+			schedule: "30 2 * * *", zone: "Europe/Berlin", from: "2026-10-24T12:00:00Z",
+			want: []string{"2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-26T02:30:00+01:00"},
+		},
 		"once: the first instant after the gap": {
-			"30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", true,
-			[]string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"}},
+			schedule: "30 2 * * *", zone: "Europe/Berlin", from: "2026-03-28T12:00:00Z", once: true,
+			want: []string{"2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"}},
 		"once: the first of two": {
-			"30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", true,
-			[]string{"2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"}},
+			schedule: "30 2 * * *", zone: "Europe/Berlin", from: "2026-10-24T12:00:00Z", once: true,
+			want: []string{"2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"}},
 		"once: what falls into a gap together starts together": {
-			"0,30 2,3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", true,
-			[]string{"2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00", "2026-03-30T02:00:00+02:00"}},
+			schedule: "0,30 2,3 * * *", zone: "Europe/Berlin", from: "2026-03-28T12:00:00Z", once: true,
+			want: []string{"2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00", "2026-03-30T02:00:00+02:00"}},
 		"once: a day without midnight": {
-			"@daily", "America/Sao_Paulo", "2018-11-03T12:00:00Z", true,
-			[]string{"2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"}},
+			schedule: "@daily", zone: "America/Sao_Paulo", from: "2018-11-03T12:00:00Z", once: true,
+			want: []string{"2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"}},
 		"once: a pattern goes on with the clock": {
-			"*/30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", true,
-			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:00:00+01:00"}},
+			schedule: "*/30 2 * * *", zone: "Europe/Berlin", from: "2026-10-24T12:00:00Z", once: true,
+			want: []string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:00:00+01:00"}},
 		"once: on a day that was left out": {
-			"0 12 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", true,
-			[]string{"2011-12-29T12:00:00-10:00", "2011-12-31T00:00:00+14:00", "2011-12-31T12:00:00+14:00"}},
+			schedule: "0 12 * * *", zone: "Pacific/Apia", from: "2011-12-29T12:00:00Z", once: true,
+			want: []string{"2011-12-29T12:00:00-10:00", "2011-12-31T00:00:00+14:00", "2011-12-31T12:00:00+14:00"}},
 		"a change of half an hour loses nothing": {
-			"0 2 * * *", "Australia/Lord_Howe", "2026-04-03T16:00:00Z", false,
-			[]string{"2026-04-05T02:00:00+10:30", "2026-04-06T02:00:00+10:30"}},
+			schedule: "0 2 * * *", zone: "Australia/Lord_Howe", from: "2026-04-03T16:00:00Z",
+			want: []string{"2026-04-05T02:00:00+10:30", "2026-04-06T02:00:00+10:30"},
+		},
 		"a minute that does not exist is not another one": {
-			"45 2 * * *", "Pacific/Chatham", "2026-09-26T00:00:00Z", false, []string{"2026-09-28T02:45:00+13:45"}},
+			schedule: "45 2 * * *", zone: "Pacific/Chatham", from: "2026-09-26T00:00:00Z",
+			want: []string{"2026-09-28T02:45:00+13:45"},
+		},
 		"a day that was left out has no times": {
-			"0 12 30 12 *", "Pacific/Apia", "2011-06-28T12:00:00Z", false, []string{"2012-12-30T12:00:00+14:00"}},
+			schedule: "0 12 30 12 *", zone: "Pacific/Apia", from: "2011-06-28T12:00:00Z",
+			want: []string{"2012-12-30T12:00:00+14:00"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,38 +157,60 @@ func TestAfter_GivesUp(t *testing.T) {
 	)
 }
 
+var dueTests = map[string]struct {
+	schedule string
+	after    time.Duration
+	deadline time.Duration
+	want     time.Duration // after base; 0 for none
+	many     bool
+}{
+	"nothing is due": {schedule: "* * * * *", after: 39 * time.Second, deadline: NoDeadline, want: 0},
+	"the first time": {
+		schedule: "* * * * *", after: 40 * time.Second, deadline: NoDeadline, want: 40 * time.Second,
+	},
+	"only the last of several": {
+		schedule: "* * * * *", after: 200 * time.Second, deadline: NoDeadline, want: 160 * time.Second,
+	},
+	"the hundredth": {
+		schedule: "* * * * *", after: 5999 * time.Second, deadline: NoDeadline, want: 5980 * time.Second,
+	},
+	"one more is worth a warning": {
+		schedule: "* * * * *", after: 6040 * time.Second, deadline: NoDeadline, want: 6040 * time.Second, many: true,
+	},
+	"exactly the deadline is too old": {schedule: "0 * * * *", after: 3640 * time.Second, deadline: time.Minute, want: 0},
+	"one second less is not": {
+		schedule: "0 * * * *", after: 3639 * time.Second, deadline: time.Minute, want: 3580 * time.Second,
+	},
+	"the deadline keeps the number low": {
+		schedule: "* * * * *", after: 90 * time.Hour, deadline: 200 * time.Second, want: 90*time.Hour - 20*time.Second,
+	},
+	// C62: the real search starts after the last time, and finds none.
+	"an irregular schedule, in the afternoon": {
+		schedule: "30 10,11,12 * * 1-5", after: 5 * time.Hour, deadline: NoDeadline, want: 2*time.Hour + 1780*time.Second,
+	},
+	"weekdays, at night": {
+		schedule: "* 9-17 * * 1-5", after: 20 * time.Hour, deadline: NoDeadline, want: 8*time.Hour - 80*time.Second,
+		many: true,
+	},
+	// C65: the real one counts an interval from the deadline on.
+	"an interval longer than the deadline": {
+		schedule: "@every 50s", after: 105 * time.Second, deadline: 20 * time.Second, want: 100 * time.Second,
+	},
+	"that is too old": {
+		schedule: "@every 50s", after: 120 * time.Second, deadline: 20 * time.Second, want: 0,
+	},
+	"an interval": {
+		schedule: "@every 50s", after: 1030 * time.Second, deadline: NoDeadline, want: 1000 * time.Second,
+	},
+	// C70: the real one overflows.
+	"a deadline as long as can be": {
+		schedule: "* * * * *", after: 40 * time.Second, deadline: NoDeadline - 1, want: 40 * time.Second,
+	},
+}
+
 func TestDue(t *testing.T) {
 	base := time.Date(2026, 1, 5, 10, 0, 20, 0, time.UTC) // a Monday
-	tests := map[string]struct {
-		schedule string
-		after    time.Duration
-		deadline time.Duration
-		want     time.Duration // after base; 0 for none
-		many     bool
-	}{
-		"nothing is due":                  {"* * * * *", 39 * time.Second, NoDeadline, 0, false},
-		"the first time":                  {"* * * * *", 40 * time.Second, NoDeadline, 40 * time.Second, false},
-		"only the last of several":        {"* * * * *", 200 * time.Second, NoDeadline, 160 * time.Second, false},
-		"the hundredth":                   {"* * * * *", 5999 * time.Second, NoDeadline, 5980 * time.Second, false},
-		"one more is worth a warning":     {"* * * * *", 6040 * time.Second, NoDeadline, 6040 * time.Second, true},
-		"exactly the deadline is too old": {"0 * * * *", 3640 * time.Second, time.Minute, 0, false},
-		"one second less is not":          {"0 * * * *", 3639 * time.Second, time.Minute, 3580 * time.Second, false},
-		"the deadline keeps the number low": {
-			"* * * * *", 90 * time.Hour, 200 * time.Second, 90*time.Hour - 20*time.Second, false,
-		},
-		// C62: the real search starts after the last time, and finds none.
-		"an irregular schedule, in the afternoon": {
-			"30 10,11,12 * * 1-5", 5 * time.Hour, NoDeadline, 2*time.Hour + 1780*time.Second, false,
-		},
-		"weekdays, at night": {"* 9-17 * * 1-5", 20 * time.Hour, NoDeadline, 8*time.Hour - 80*time.Second, true},
-		// C65: the real one counts an interval from the deadline on.
-		"an interval longer than the deadline": {"@every 50s", 105 * time.Second, 20 * time.Second, 100 * time.Second, false},
-		"that is too old":                      {"@every 50s", 120 * time.Second, 20 * time.Second, 0, false},
-		"an interval":                          {"@every 50s", 1030 * time.Second, NoDeadline, 1000 * time.Second, false},
-		// C70: the real one overflows.
-		"a deadline as long as can be": {"* * * * *", 40 * time.Second, NoDeadline - 1, 40 * time.Second, false},
-	}
-	for name, test := range tests {
+	for name, test := range dueTests {
 		t.Run(name, func(t *testing.T) {
 			s := mustParse(t, test.schedule, "UTC", false)
 			got := s.Due(base.Unix(), base.Add(test.after).UnixNano(), test.deadline)
@@ -215,11 +245,11 @@ func TestNext(t *testing.T) {
 		base, now int64
 		want      int64
 	}{
-		"the next minute":                       {"* * * * *", 0, 90, 120},
-		"a base in the future is waited for":    {"* * * * *", 600, 90, 660},
-		"an interval counts from the base":      {"@every 50s", 7, 110, 157},
-		"also from one in the future":           {"@every 50s", 600, 90, 650},
-		"an interval that is due now has begun": {"@every 50s", 0, 50, 100},
+		"the next minute":                       {schedule: "* * * * *", base: 0, now: 90, want: 120},
+		"a base in the future is waited for":    {schedule: "* * * * *", base: 600, now: 90, want: 660},
+		"an interval counts from the base":      {schedule: "@every 50s", base: 7, now: 110, want: 157},
+		"also from one in the future":           {schedule: "@every 50s", base: 600, now: 90, want: 650},
+		"an interval that is due now has begun": {schedule: "@every 50s", base: 0, now: 50, want: 100},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

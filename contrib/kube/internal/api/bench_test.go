@@ -82,12 +82,12 @@ func BenchmarkLarge(b *testing.B) {
 	w.many(10_000, 10)
 	before := liveBytes()
 	cases := []struct{ name, path, accept string }{
-		{"jobs", jobsPath, ""}, {"jobs in a table", jobsPath, tableAccept}, {
-			"a page of jobs", jobsPath + "?limit=500", tableAccept,
+		{name: "jobs", path: jobsPath}, {name: "jobs in a table", path: jobsPath, accept: tableAccept}, {
+			name: "a page of jobs", path: jobsPath + "?limit=500", accept: tableAccept,
 		},
-		{"pods", podsPath, ""}, {"a page of pods", podsPath + "?limit=500", tableAccept},
-		{"pods of a job", podsPath + "?labelSelector=job-name%3Djob-00042", ""},
-		{"pods by another label", podsPath + "?labelSelector=x", ""},
+		{name: "pods", path: podsPath}, {name: "a page of pods", path: podsPath + "?limit=500", accept: tableAccept},
+		{name: "pods of a job", path: podsPath + "?labelSelector=job-name%3Djob-00042"},
+		{name: "pods by another label", path: podsPath + "?labelSelector=x"},
 	}
 	for _, c := range cases {
 		b.Run(c.name, func(b *testing.B) {

@@ -33,11 +33,11 @@ func TestCreateBodies(t *testing.T) {
 	inYAML := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec:\n  template:\n    spec:\n" +
 		"      restartPolicy: Never\n      containers:\n      - {name: c, image: func/hello}\n"
 	tests := map[string]struct{ contentType, body string }{
-		"JSON":                         {"application/json", manifest("a", "hello", "")},
-		"JSON with a character set":    {"application/json; charset=utf-8", manifest("a", "hello", "")},
-		"JSON that says so by nothing": {"", manifest("a", "hello", "")},
-		"YAML":                         {"application/yaml", inYAML},
-		"protobuf":                     {"application/vnd.kubernetes.protobuf", encoded(t, job)},
+		"JSON":                         {contentType: "application/json", body: manifest("a", "hello", "")},
+		"JSON with a character set":    {contentType: "application/json; charset=utf-8", body: manifest("a", "hello", "")},
+		"JSON that says so by nothing": {body: manifest("a", "hello", "")},
+		"YAML":                         {contentType: "application/yaml", body: inYAML},
+		"protobuf":                     {contentType: "application/vnd.kubernetes.protobuf", body: encoded(t, job)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -57,80 +57,121 @@ func TestCreateBodies(t *testing.T) {
 	}
 }
 
-func TestCreateRefuses(t *testing.T) {
-	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{"hello": nil}}})
-	good := manifest("a", "hello", "")
-	replaced := func(old, new string) string { return strings.Replace(good, old, new, 1) }
-	tests := map[string]struct {
-		query, contentType, body string
-		code                     int
-		reason                   metav1.StatusReason
-		message                  string
-	}{
-		"an unknown field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","bogusField":1`), 400,
-			"BadRequest",
-			`Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field ` +
-				`"spec.template.spec.containers[0].bogusField"`},
-		"a duplicate field, strictly": {"fieldValidation=Strict", "", replaced(`"name":"c"`, `"name":"c","name":"d"`), 400,
-			"BadRequest",
-			`strict decoding error: duplicate field "spec.template.spec.containers[0].name"`},
-		"a duplicate key of YAML, strictly": {
-			"fieldValidation=Strict", "application/yaml", "a: 1\na: 2\n", 400, "BadRequest", `key "a" already set in map`,
+// A refusal is the answer to a body that is not taken.
+type refusal struct {
+	query, contentType, body string
+	code                     int
+	reason                   metav1.StatusReason
+	message                  string
+}
+
+// replaced is a manifest in which one text is replaced by another one.
+func replaced(old, new string) string {
+	return strings.Replace(manifest("a", "hello", ""), old, new, 1)
+}
+
+// unreadableBodies are no manifests of jobs.
+func unreadableBodies(t *testing.T) map[string]refusal {
+	return map[string]refusal{
+		"an unknown field, strictly": {
+			query: "fieldValidation=Strict", body: replaced(`"name":"c"`, `"name":"c","bogusField":1`), code: 400,
+			reason: "BadRequest",
+			message: `Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field ` +
+				`"spec.template.spec.containers[0].bogusField"`,
 		},
-		"a value of a wrong type": {"", "", replaced(`"spec":{`, `"spec":{"completions":"x",`), 400, "BadRequest",
-			"json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32"},
+		"a duplicate field, strictly": {
+			query: "fieldValidation=Strict", body: replaced(`"name":"c"`, `"name":"c","name":"d"`), code: 400,
+			reason: "BadRequest", message: `strict decoding error: duplicate field "spec.template.spec.containers[0].name"`,
+		},
+		"a duplicate key of YAML, strictly": {
+			query: "fieldValidation=Strict", contentType: "application/yaml", body: "a: 1\na: 2\n", code: 400,
+			reason: "BadRequest", message: `key "a" already set in map`,
+		},
+		"a value of a wrong type": {body: replaced(`"spec":{`, `"spec":{"completions":"x",`), code: 400, reason: "BadRequest",
+			message: "json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32"},
 		"another kind": {
-			"", "", replaced(`"kind":"Job"`, `"kind":"CronJob"`), 400, "BadRequest",
-			`CronJob in version "v1" cannot be handled as a Job`,
+			body: replaced(`"kind":"Job"`, `"kind":"CronJob"`), code: 400, reason: "BadRequest",
+			message: `CronJob in version "v1" cannot be handled as a Job`,
 		},
 		"another version": {
-			"", "", replaced(`batch/v1`, `batch/v1beta1`), 400, "BadRequest",
-			"does not match the expected API version (batch/v1)",
+			body: replaced(`batch/v1`, `batch/v1beta1`), code: 400, reason: "BadRequest",
+			message: "does not match the expected API version (batch/v1)",
 		},
-		"nothing": {"", "", "", 400, "BadRequest", "the object provided is unrecognized (must be of type Job)"},
-		"no JSON": {"", "", "{", 400, "BadRequest", "the object provided is unrecognized"},
-		"no YAML": {"", "application/yaml", "\t", 400, "BadRequest", "found character that cannot start any token"},
+		"nothing": {code: 400, reason: "BadRequest", message: "the object provided is unrecognized (must be of type Job)"},
+		"no JSON": {body: "{", code: 400, reason: "BadRequest", message: "the object provided is unrecognized"},
+		"no YAML": {
+			contentType: "application/yaml", body: "\t", code: 400, reason: "BadRequest",
+			message: "found character that cannot start any token",
+		},
 		"YAML with aliases": {
-			"", "application/yaml", "a: &a [1]\nb: *a\n", 400, "BadRequest", "YAML aliases are not supported",
+			contentType: "application/yaml", body: "a: &a [1]\nb: *a\n", code: 400, reason: "BadRequest",
+			message: "YAML aliases are not supported",
 		},
 		"too much YAML": {
-			"", "application/yaml", strings.Repeat("#", wire.LargestYAML+1), 400, "BadRequest", "over the limit",
+			contentType: "application/yaml", body: strings.Repeat("#", wire.LargestYAML+1), code: 400, reason: "BadRequest",
+			message: "over the limit",
 		},
-		"no protobuf": {"", "application/vnd.kubernetes.protobuf", "k8s\x00garbage", 400, "BadRequest", "unrecognized"},
-		"protobuf of another kind": {"", "application/vnd.kubernetes.protobuf",
-			encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
-			400, "BadRequest", "Pod"},
+		"no protobuf": {
+			contentType: "application/vnd.kubernetes.protobuf", body: "k8s\x00garbage", code: 400, reason: "BadRequest",
+			message: "unrecognized",
+		},
+		"protobuf of another kind": {contentType: "application/vnd.kubernetes.protobuf",
+			body: encoded(t, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}}),
+			code: 400, reason: "BadRequest", message: "Pod"},
 		"another namespace": {
-			"", "", replaced(`"metadata":{`, `"metadata":{"namespace":"other",`), 400, "BadRequest",
-			"the namespace of the provided object does not match",
+			body: replaced(`"metadata":{`, `"metadata":{"namespace":"other",`), code: 400, reason: "BadRequest",
+			message: "the namespace of the provided object does not match",
 		},
 		"a version of its own": {
-			"", "", replaced(`"metadata":{`, `"metadata":{"resourceVersion":"1",`), 400, "BadRequest",
-			"resourceVersion should not be set",
+			body: replaced(`"metadata":{`, `"metadata":{"resourceVersion":"1",`), code: 400, reason: "BadRequest",
+			message: "resourceVersion should not be set",
 		},
+	}
+}
+
+// invalidBodies are manifests of jobs that cannot be. The code of the answer is 422.
+func invalidBodies() map[string]refusal {
+	return map[string]refusal{
 		"an unknown dry run": {
-			"dryRun=Some", "", good, 422, "Invalid", `dryRun: Unsupported value: ["Some"]: supported values: "All"`,
+			query: "dryRun=Some", body: replaced("", ""),
+			message: `dryRun: Unsupported value: ["Some"]: supported values: "All"`,
 		},
-		"an unknown validation": {"fieldValidation=Some", "", good, 422, "Invalid", "fieldValidation: Unsupported value"},
+		"an unknown validation": {
+			query: "fieldValidation=Some", body: replaced("", ""),
+			message: "fieldValidation: Unsupported value",
+		},
 		"a manager that cannot be": {
-			"fieldManager=" + strings.Repeat("a", 129), "", good, 422, "Invalid", "fieldManager: Too long",
+			query: "fieldManager=" + strings.Repeat("a", 129), body: replaced("", ""),
+			message: "fieldManager: Too long",
 		},
 		"what is not valid": {
-			"", "", replaced(`"Never"`, `"Always"`), 422, "Invalid",
-			`Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`,
+			body: replaced(`"Never"`, `"Always"`),
+			message: `Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: ` +
+				`valid values: "OnFailure", "Never"`,
 		},
 		"a function nobody has": {
-			"", "", manifest("a", "unknown", ""), 422, "Invalid", "spec.template.spec.containers[0].image",
+			body: manifest("a", "unknown", ""), message: "spec.template.spec.containers[0].image",
 		},
 		"a command": {
-			"", "", replaced(`"image":"func/hello"`, `"image":"perl","command":["true"]`), 422, "Invalid",
-			"spec.template.spec.containers[0]",
+			body:    replaced(`"image":"func/hello"`, `"image":"perl","command":["true"]`),
+			message: "spec.template.spec.containers[0]",
 		},
-		"a bad generated name": {"", "", replaced(`"name":"a"`, `"generateName":"A_"`), 422, "Invalid", "metadata.name"},
+		"a bad generated name": {
+			body: replaced(`"name":"a"`, `"generateName":"A_"`), message: "metadata.name",
+		},
 		"metadata that is too long": {
-			"", "", replaced(`"metadata":{`, `"metadata":{"annotations":{"a":"`+strings.Repeat("x", 300<<10)+`"},`), 422,
-			"Invalid", "metadata.annotations: Too long",
+			body:    replaced(`"metadata":{`, `"metadata":{"annotations":{"a":"`+strings.Repeat("x", 300<<10)+`"},`),
+			message: "metadata.annotations: Too long",
 		},
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	w := newWorld(t, Config{Write: true, Runner: &convert.Runner{Functions: map[string]convert.Function{"hello": nil}}})
+	tests := unreadableBodies(t)
+	for name, test := range invalidBodies() {
+		test.code, test.reason = 422, metav1.StatusReasonInvalid
+		tests[name] = test
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +186,7 @@ func TestCreateRefuses(t *testing.T) {
 		})
 	}
 	status := w.fails(
-		w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: good}), 404,
+		w.do(call{method: "POST", path: "/apis/batch/v1/namespaces/other/jobs", body: manifest("a", "hello", "")}), 404,
 		metav1.StatusReasonNotFound,
 	)
 	require.Equal(t, `namespaces "other" not found`, status.Message)

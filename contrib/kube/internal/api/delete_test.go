@@ -31,18 +31,20 @@ func TestDeleteJob(t *testing.T) {
 		query, contentType, body string
 		lingers, orphans, warns  bool
 	}{
-		"without options":               {"", "", "", false, false, true},
-		"in the background":             {"", "", `{"propagationPolicy":"Background"}`, false, false, false},
-		"in the foreground":             {"", "", `{"propagationPolicy":"Foreground"}`, true, false, false},
-		"leaving orphans":               {"", "", `{"propagationPolicy":"Orphan"}`, false, true, false},
-		"leaving orphans, by protobuf":  {"", "application/vnd.kubernetes.protobuf", encoded(t, options), false, true, false},
-		"leaving orphans, by YAML":      {"", "application/yaml", "propagationPolicy: Orphan", false, true, false},
-		"leaving orphans, by query":     {"?propagationPolicy=Orphan", "", "", false, true, false},
-		"leaving orphans, the old way":  {"", "", `{"orphanDependents":true}`, false, true, false},
-		"leaving no orphans, as of old": {"", "", `{"orphanDependents":false}`, false, false, false},
+		"without options":   {warns: true},
+		"in the background": {body: `{"propagationPolicy":"Background"}`},
+		"in the foreground": {body: `{"propagationPolicy":"Foreground"}`, lingers: true},
+		"leaving orphans":   {body: `{"propagationPolicy":"Orphan"}`, orphans: true},
+		"leaving orphans, by protobuf": {
+			contentType: "application/vnd.kubernetes.protobuf", body: encoded(t, options), orphans: true,
+		},
+		"leaving orphans, by YAML":      {contentType: "application/yaml", body: "propagationPolicy: Orphan", orphans: true},
+		"leaving orphans, by query":     {query: "?propagationPolicy=Orphan", orphans: true},
+		"leaving orphans, the old way":  {body: `{"orphanDependents":true}`, orphans: true},
+		"leaving no orphans, as of old": {body: `{"orphanDependents":false}`},
 		"as kubectl does": {
-			"", "application/json", `{"kind":"DeleteOptions","apiVersion":"batch/v1","propagationPolicy":"Background"}`, false,
-			false, false,
+			contentType: "application/json",
+			body:        `{"kind":"DeleteOptions","apiVersion":"batch/v1","propagationPolicy":"Background"}`,
 		},
 	}
 	for name, test := range tests {
@@ -88,23 +90,33 @@ func TestDeleteRefuses(t *testing.T) {
 		code                    int
 		reason                  metav1.StatusReason
 	}{
-		"a job that is not there": {jobsPath + "/b", "", "", 404, "NotFound"},
-		"a pod that is not there": {podsPath + "/b", "", "", 404, "NotFound"},
-		"another UID":             {jobsPath + "/a", "", `{"preconditions":{"uid":"x"}}`, 409, "Conflict"},
-		"another version":         {jobsPath + "/a", "", `{"preconditions":{"resourceVersion":"5"}}`, 409, "Conflict"},
-		"an unknown policy":       {jobsPath + "/a", "", `{"propagationPolicy":"Some"}`, 422, "Invalid"},
+		"a job that is not there": {path: jobsPath + "/b", code: 404, reason: "NotFound"},
+		"a pod that is not there": {path: podsPath + "/b", code: 404, reason: "NotFound"},
+		"another UID": {
+			path: jobsPath + "/a", body: `{"preconditions":{"uid":"x"}}`, code: 409, reason: "Conflict",
+		},
+		"another version": {
+			path: jobsPath + "/a", body: `{"preconditions":{"resourceVersion":"5"}}`, code: 409, reason: "Conflict",
+		},
+		"an unknown policy": {
+			path: jobsPath + "/a", body: `{"propagationPolicy":"Some"}`, code: 422, reason: "Invalid",
+		},
 		"two policies": {
-			jobsPath + "/a", "", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422, "Invalid",
+			path: jobsPath + "/a", body: `{"propagationPolicy":"Orphan","orphanDependents":true}`, code: 422, reason: "Invalid",
 		},
-		"an unknown dry run":           {jobsPath + "/a", "", `{"dryRun":["Some"]}`, 422, "Invalid"},
-		"an unknown dry run, by query": {jobsPath + "/a?dryRun=Some", "", "", 422, "Invalid"},
-		"no options":                   {jobsPath + "/a", "", "{", 400, "BadRequest"},
-		"options of another kind":      {jobsPath + "/a", "", `{"kind":"Job"}`, 400, "BadRequest"},
+		"an unknown dry run":           {path: jobsPath + "/a", body: `{"dryRun":["Some"]}`, code: 422, reason: "Invalid"},
+		"an unknown dry run, by query": {path: jobsPath + "/a?dryRun=Some", code: 422, reason: "Invalid"},
+		"no options":                   {path: jobsPath + "/a", body: "{", code: 400, reason: "BadRequest"},
+		"options of another kind":      {path: jobsPath + "/a", body: `{"kind":"Job"}`, code: 400, reason: "BadRequest"},
 		"a form": {
-			jobsPath + "/a", "application/x-www-form-urlencoded", "a=b", 415, "UnsupportedMediaType",
+			path: jobsPath + "/a", contentType: "application/x-www-form-urlencoded", body: "a=b", code: 415,
+			reason: "UnsupportedMediaType",
 		},
-		"garbage in protobuf":     {jobsPath + "/a", "application/vnd.kubernetes.protobuf", "k8s\x00x", 400, "BadRequest"},
-		"many, by a bad selector": {jobsPath + "?labelSelector=%3D", "", "", 400, "BadRequest"},
+		"garbage in protobuf": {
+			path: jobsPath + "/a", contentType: "application/vnd.kubernetes.protobuf", body: "k8s\x00x", code: 400,
+			reason: "BadRequest",
+		},
+		"many, by a bad selector": {path: jobsPath + "?labelSelector=%3D", code: 400, reason: "BadRequest"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

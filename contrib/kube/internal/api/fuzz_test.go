@@ -22,11 +22,10 @@ import (
 // on a busy machine with the race detector, which takes ten times as long.
 const patience = 2 * time.Minute
 
-// FuzzHandler sends requests. Whatever they are, the answer is one, comes
-// soon, is no internal error and no panic, and no more than a few jobs are made.
-func FuzzHandler(f *testing.F) {
+// fuzzSeeds are requests of each kind.
+func fuzzSeeds(f *testing.F) []call {
 	job := manifest("a", "hello", "")
-	for _, c := range []call{
+	return []call{
 		{method: "GET", path: "/apis", accept: acceptV2},
 		{
 			method: "GET", path: jobsPath + "?limit=1&labelSelector=a%3Db&fieldSelector=metadata.name%3Da&continue=abc",
@@ -79,7 +78,13 @@ func FuzzHandler(f *testing.F) {
 			method: "POST", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", contentType: "application/json",
 			body: `{"spec":{"resourceAttributes":{}}}`,
 		},
-	} {
+	}
+}
+
+// FuzzHandler sends requests. Whatever they are, the answer is one, comes
+// soon, is no internal error and no panic, and no more than a few jobs are made.
+func FuzzHandler(f *testing.F) {
+	for _, c := range fuzzSeeds(f) {
 		f.Add(c.method, c.path, c.contentType, c.accept, []byte(c.body))
 	}
 	w := fuzzWorld(f)

@@ -12,70 +12,77 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 )
 
-// TestHostileBodies sends what is short to write and long to read. Whatever the
-// answer is, it comes soon and takes little memory.
-func TestHostileBodies(t *testing.T) {
+// yamlBomb has nine levels of aliases, each with nine of the level below.
+func yamlBomb() string {
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := byte('b'); c <= 'i'; c++ {
+		last := string(c - 1)
+		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+last+",", 9) + "*" + last + "]\n"
+	}
+	return bomb
+}
+
+// hostileBodies are short to write and long to read.
+func hostileBodies() map[string]struct{ contentType, body string } {
 	deep := func(open, middle, closing string, n int) string {
 		return strings.Repeat(open, n) + middle + strings.Repeat(closing, n)
 	}
 	withMetadata := func(field string) string {
 		return strings.Replace(manifest("h", "hello", ""), `"metadata":{`, `"metadata":{`+field+",", 1)
 	}
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
-	for c := byte('b'); c <= 'i'; c++ {
-		last := string(c - 1)
-		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+last+",", 9) + "*" + last + "]\n"
-	}
-	tests := map[string]struct{ contentType, body string }{
-		"deep lists in JSON":   {"application/json", deep("[", "", "]", 1<<20)},
-		"deep objects in JSON": {"application/json", deep(`{"a":`, "1", "}", 500_000)},
+	return map[string]struct{ contentType, body string }{
+		"deep lists in JSON":   {contentType: "application/json", body: deep("[", "", "]", 1<<20)},
+		"deep objects in JSON": {contentType: "application/json", body: deep(`{"a":`, "1", "}", 500_000)},
 		"deep objects where they fit": {
-			"application/json", withMetadata(`"annotations":` + deep(`{"a":`, `"x"`, "}", 9_000)),
+			contentType: "application/json", body: withMetadata(`"annotations":` + deep(`{"a":`, `"x"`, "}", 9_000)),
 		},
 		"deep managed fields": {
-			"application/json",
-			withMetadata(
-				`"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1","fieldsV1":` +
-					deep(
-						`{"f:a":`, "{}", "}", 40,
-					) + `}]`,
-			),
+			contentType: "application/json",
+			body: withMetadata(`"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"batch/v1",` +
+				`"fieldsType":"FieldsV1","fieldsV1":` + deep(`{"f:a":`, "{}", "}", 40) + `}]`),
 		},
 		"many unknown fields": {
-			"application/json", withMetadata(`"x":{` + strings.Repeat(`"y":1,`, 400_000) + `"z":1}`),
+			contentType: "application/json", body: withMetadata(`"x":{` + strings.Repeat(`"y":1,`, 400_000) + `"z":1}`),
 		},
 		"many containers": {
-			"application/json",
-			strings.Replace(
+			contentType: "application/json",
+			body: strings.Replace(
 				manifest("h", "hello", ""), `{"name":"c"`, strings.Repeat(`{"name":"c"},`, 100_000)+`{"name":"c"`, 1,
 			),
 		},
 		"many labels": {
-			"application/json", withMetadata(`"labels":{` + strings.Repeat(`"a":"b",`, 300_000) + `"c":"d"}`),
+			contentType: "application/json", body: withMetadata(`"labels":{` + strings.Repeat(`"a":"b",`, 300_000) + `"c":"d"}`),
 		},
-		"a long name": {"application/json", manifest(strings.Repeat("a", 2<<20), "hello", "")},
+		"a long name": {contentType: "application/json", body: manifest(strings.Repeat("a", 2<<20), "hello", "")},
 		"a number without end": {
-			"application/json", manifest("h", "hello", `"parallelism":1`+strings.Repeat("0", 1<<20)+`,`),
+			contentType: "application/json", body: manifest("h", "hello", `"parallelism":1`+strings.Repeat("0", 1<<20)+`,`),
 		},
-		"aliases of aliases":           {"application/yaml", bomb},
-		"deep lists in YAML":           {"application/yaml", strings.Repeat("[", 500_000)},
-		"deep maps in YAML":            {"application/yaml", strings.Repeat("{a: ", 100_000)},
-		"many documents":               {"application/yaml", strings.Repeat("---\n", 100_000)},
-		"a merge key":                  {"application/yaml", "<<: {a: 1}\nkind: Job\n"},
-		"a binary tag":                 {"application/yaml", "a: !!binary " + strings.Repeat("A", 100_000)},
-		"protobuf with false lengths":  {wire.Protobuf, "k8s\x00\x0a\xff\xff\xff\xff\x0f"},
-		"protobuf of groups in groups": {wire.Protobuf, "k8s\x00" + strings.Repeat("\x0b", 1<<20)},
+		"aliases of aliases": {contentType: "application/yaml", body: yamlBomb()},
+		"deep lists in YAML": {contentType: "application/yaml", body: strings.Repeat("[", 500_000)},
+		"deep maps in YAML":  {contentType: "application/yaml", body: strings.Repeat("{a: ", 100_000)},
+		"many documents":     {contentType: "application/yaml", body: strings.Repeat("---\n", 100_000)},
+		"a merge key":        {contentType: "application/yaml", body: "<<: {a: 1}\nkind: Job\n"},
+		"a binary tag": {
+			contentType: "application/yaml", body: "a: !!binary " + strings.Repeat("A", 100_000),
+		},
+		"protobuf with false lengths":  {contentType: wire.Protobuf, body: "k8s\x00\x0a\xff\xff\xff\xff\x0f"},
+		"protobuf of groups in groups": {contentType: wire.Protobuf, body: "k8s\x00" + strings.Repeat("\x0b", 1<<20)},
 	}
+}
+
+// TestHostileBodies sends what is short to write and long to read. Whatever the
+// answer is, it comes soon and takes little memory.
+func TestHostileBodies(t *testing.T) {
 	w := newWorld(t, Config{Write: true})
 	w.create(waitingJob("seed"))
-	for name, test := range tests {
+	for name, test := range hostileBodies() {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
 			for _, c := range []call{
-				{method: "POST", path: jobsPath + "?dryRun=All"}, {
-					method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=Strict",
-				},
-				{method: "PUT", path: jobsPath + "/seed"}, {method: "DELETE", path: jobsPath + "/seed?dryRun=All"},
+				{method: "POST", path: jobsPath + "?dryRun=All"},
+				{method: "POST", path: jobsPath + "?dryRun=All&fieldValidation=Strict"},
+				{method: "PUT", path: jobsPath + "/seed"},
+				{method: "DELETE", path: jobsPath + "/seed?dryRun=All"},
 			} {
 				c.contentType, c.body = test.contentType, test.body
 				w.soon(c)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,44 @@ import (
 const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io," +
 	"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
 
+var selectorsTests = map[string]struct {
+	path, labels, fields string
+	want                 int
+}{
+	"all jobs":           {path: jobsPath, want: 4},
+	"all namespaces":     {path: "/apis/batch/v1/jobs", want: 4},
+	"another namespace":  {path: "/apis/batch/v1/namespaces/other/jobs", want: 0},
+	"equal":              {path: jobsPath, labels: "odd=true", want: 2},
+	"not equal":          {path: jobsPath, labels: "n!=2", want: 3},
+	"one of":             {path: jobsPath, labels: "n in (1,2,7)", want: 2},
+	"none of":            {path: jobsPath, labels: "n notin (1,2,7)", want: 2},
+	"exists":             {path: jobsPath, labels: "n", want: 4},
+	"does not exist":     {path: jobsPath, labels: "!n", want: 0},
+	"greater":            {path: jobsPath, labels: "n>1", want: 2},
+	"by name":            {path: jobsPath, fields: "metadata.name=job-1", want: 1},
+	"by another name":    {path: jobsPath, fields: "metadata.name!=job-1", want: 3},
+	"by no name":         {path: jobsPath, fields: "metadata.name=job", want: 0},
+	"by name and label":  {path: jobsPath, labels: "odd=false", fields: "metadata.name=job-1", want: 0},
+	"by successes":       {path: jobsPath, fields: "status.successful=0", want: 4},
+	"pods of a job":      {path: podsPath, labels: "job-name=job-3", want: 3},
+	"pods of a job, new": {path: podsPath, labels: "batch.kubernetes.io/job-name=job-2", want: 2},
+	"pods of two jobs":   {path: podsPath, labels: "job-name in (job-2,job-3)", want: 5},
+	"pods of no job":     {path: podsPath, labels: "job-name=job", want: 0},
+	"pods that run":      {path: podsPath, fields: "status.phase=Running", want: 6},
+	"pods that do not":   {path: podsPath, fields: "status.phase!=Running", want: 0},
+	"events of a job": {
+		path:   "/api/v1/namespaces/default/events",
+		fields: "involvedObject.name=job-3,involvedObject.kind=Job,involvedObject.namespace=default", want: 3,
+	},
+	"events of a pod": {
+		path: "/api/v1/namespaces/default/events", fields: "involvedObject.name=job-3,involvedObject.kind=Pod", want: 0,
+	},
+	"events by reason":       {path: "/api/v1/events", fields: "reason=SuccessfulCreate", want: 6},
+	"the namespace":          {path: "/api/v1/namespaces", fields: "metadata.name=default", want: 1},
+	"the namespace by label": {path: "/api/v1/namespaces", labels: "kubernetes.io/metadata.name=default", want: 1},
+	"no namespace":           {path: "/api/v1/namespaces", fields: "metadata.name=other", want: 0},
+}
+
 func TestSelectors(t *testing.T) {
 	w := newWorld(t, Config{})
 	for i := range 4 {
@@ -32,44 +71,7 @@ func TestSelectors(t *testing.T) {
 		w.get(podsPath+"?fieldSelector=status.phase%3DRunning", pods)
 		return len(pods.Items) == 6
 	})
-	tests := map[string]struct {
-		path, labels, fields string
-		want                 int
-	}{
-		"all jobs":           {jobsPath, "", "", 4},
-		"all namespaces":     {"/apis/batch/v1/jobs", "", "", 4},
-		"another namespace":  {"/apis/batch/v1/namespaces/other/jobs", "", "", 0},
-		"equal":              {jobsPath, "odd=true", "", 2},
-		"not equal":          {jobsPath, "n!=2", "", 3},
-		"one of":             {jobsPath, "n in (1,2,7)", "", 2},
-		"none of":            {jobsPath, "n notin (1,2,7)", "", 2},
-		"exists":             {jobsPath, "n", "", 4},
-		"does not exist":     {jobsPath, "!n", "", 0},
-		"greater":            {jobsPath, "n>1", "", 2},
-		"by name":            {jobsPath, "", "metadata.name=job-1", 1},
-		"by another name":    {jobsPath, "", "metadata.name!=job-1", 3},
-		"by no name":         {jobsPath, "", "metadata.name=job", 0},
-		"by name and label":  {jobsPath, "odd=false", "metadata.name=job-1", 0},
-		"by successes":       {jobsPath, "", "status.successful=0", 4},
-		"pods of a job":      {podsPath, "job-name=job-3", "", 3},
-		"pods of a job, new": {podsPath, "batch.kubernetes.io/job-name=job-2", "", 2},
-		"pods of two jobs":   {podsPath, "job-name in (job-2,job-3)", "", 5},
-		"pods of no job":     {podsPath, "job-name=job", "", 0},
-		"pods that run":      {podsPath, "", "status.phase=Running", 6},
-		"pods that do not":   {podsPath, "", "status.phase!=Running", 0},
-		"events of a job": {
-			"/api/v1/namespaces/default/events", "",
-			"involvedObject.name=job-3,involvedObject.kind=Job,involvedObject.namespace=default", 3,
-		},
-		"events of a pod": {
-			"/api/v1/namespaces/default/events", "", "involvedObject.name=job-3,involvedObject.kind=Pod", 0,
-		},
-		"events by reason":       {"/api/v1/events", "", "reason=SuccessfulCreate", 6},
-		"the namespace":          {"/api/v1/namespaces", "", "metadata.name=default", 1},
-		"the namespace by label": {"/api/v1/namespaces", "kubernetes.io/metadata.name=default", "", 1},
-		"no namespace":           {"/api/v1/namespaces", "", "metadata.name=other", 0},
-	}
-	for name, test := range tests {
+	for name, test := range selectorsTests {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
 			path := test.path + "?labelSelector=" + url.QueryEscape(test.labels) + "&fieldSelector=" +
@@ -90,59 +92,83 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
+var badListOptionsTests = map[string]struct {
+	query   string
+	code    int
+	reason  metav1.StatusReason
+	message string
+}{
+	"a label selector that does not parse": {
+		query: "labelSelector=a%3D%3D%3Db", code: 400, reason: metav1.StatusReasonBadRequest,
+		message: "found '=', expected: identifier",
+	},
+	"a field selector that does not parse": {
+		query: "fieldSelector=a", code: 400, reason: metav1.StatusReasonBadRequest, message: "invalid selector",
+	},
+	"an unknown field": {
+		query: "fieldSelector=spec.x%3D1", code: 400, reason: metav1.StatusReasonBadRequest,
+		message: `field label "spec.x" not supported for batchv1.Job`,
+	},
+	"a limit that is no number": {
+		query: "limit=x", code: 400, reason: metav1.StatusReasonBadRequest, message: "invalid syntax",
+	},
+	"a version that is no number": {
+		query: "resourceVersion=x", code: 400, reason: metav1.StatusReasonBadRequest,
+		message: `invalid resource version "x"`,
+	},
+	"a version of the future": {
+		query: "resourceVersion=FUTURE", code: 504, reason: metav1.StatusReasonTimeout,
+		message: "Too large resource version",
+	},
+	"an exact version of the past": {
+		query: "resourceVersion=1&resourceVersionMatch=Exact", code: 410, reason: metav1.StatusReasonExpired,
+		message: "too old",
+	},
+	"a match without a version": {
+		query: "resourceVersionMatch=Exact", code: 422, reason: metav1.StatusReasonInvalid,
+		message: "resourceVersionMatch is forbidden unless",
+	},
+	"initial events of a list": {
+		query: "sendInitialEvents=true", code: 422, reason: metav1.StatusReasonInvalid,
+		message: "sendInitialEvents is forbidden for list",
+	},
+	"a token that is none": {
+		query: "continue=x", code: 400, reason: metav1.StatusReasonBadRequest, message: "continue key is not valid",
+	},
+	"an empty token": {
+		query: "continue=e30", code: 400, reason: metav1.StatusReasonBadRequest, message: "continue key is not valid",
+	},
+	"a token and a version": {
+		query: "continue=x&resourceVersion=5", code: 400, reason: metav1.StatusReasonBadRequest,
+		message: "not allowed when using continue",
+	},
+	"a token of the past": {
+		query: "continue=" + continueToken{continueVersion, 5, "a"}.String(), code: 410, reason: metav1.StatusReasonExpired,
+		message: "continue parameter is too old",
+	},
+	"a query that does not parse": {
+		query: "limit=%zz", code: 400, reason: metav1.StatusReasonBadRequest, message: "invalid URL escape",
+	},
+	"initial events of any version": {
+		query: "watch=1&sendInitialEvents=true", code: 422, reason: metav1.StatusReasonInvalid,
+		message: "sendInitialEvents requires setting resourceVersionMatch",
+	},
+	"a watch of the past": {
+		query: "watch=1&resourceVersion=5", code: 410, reason: metav1.StatusReasonExpired,
+		message: "too old resource version: 5",
+	},
+}
+
 func TestBadListOptions(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create(batch.Job{Name: "a", Executor: wait})
 	future := strconv.FormatUint(w.server.host.Cache.Version()+1_000_000, 10)
-	tests := map[string]struct {
-		query   string
-		code    int
-		reason  metav1.StatusReason
-		message string
-	}{
-		"a label selector that does not parse": {
-			"labelSelector=a%3D%3D%3Db", 400, metav1.StatusReasonBadRequest, "found '=', expected: identifier",
-		},
-		"a field selector that does not parse": {"fieldSelector=a", 400, metav1.StatusReasonBadRequest, "invalid selector"},
-		"an unknown field": {
-			"fieldSelector=spec.x%3D1", 400, metav1.StatusReasonBadRequest, `field label "spec.x" not supported for batchv1.Job`,
-		},
-		"a limit that is no number": {"limit=x", 400, metav1.StatusReasonBadRequest, "invalid syntax"},
-		"a version that is no number": {
-			"resourceVersion=x", 400, metav1.StatusReasonBadRequest, `invalid resource version "x"`,
-		},
-		"a version of the future": {
-			"resourceVersion=" + future, 504, metav1.StatusReasonTimeout, "Too large resource version",
-		},
-		"an exact version of the past": {
-			"resourceVersion=1&resourceVersionMatch=Exact", 410, metav1.StatusReasonExpired, "too old",
-		},
-		"a match without a version": {
-			"resourceVersionMatch=Exact", 422, metav1.StatusReasonInvalid, "resourceVersionMatch is forbidden unless",
-		},
-		"initial events of a list": {
-			"sendInitialEvents=true", 422, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden for list",
-		},
-		"a token that is none": {"continue=x", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
-		"an empty token":       {"continue=e30", 400, metav1.StatusReasonBadRequest, "continue key is not valid"},
-		"a token and a version": {
-			"continue=x&resourceVersion=5", 400, metav1.StatusReasonBadRequest, "not allowed when using continue",
-		},
-		"a token of the past": {
-			"continue=" + continueToken{continueVersion, 5, "a"}.String(), 410, metav1.StatusReasonExpired,
-			"continue parameter is too old",
-		},
-		"a query that does not parse": {"limit=%zz", 400, metav1.StatusReasonBadRequest, "invalid URL escape"},
-		"initial events of any version": {
-			"watch=1&sendInitialEvents=true", 422, metav1.StatusReasonInvalid,
-			"sendInitialEvents requires setting resourceVersionMatch",
-		},
-		"a watch of the past": {"watch=1&resourceVersion=5", 410, metav1.StatusReasonExpired, "too old resource version: 5"},
-	}
-	for name, test := range tests {
+	for name, test := range badListOptionsTests {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
-			status := w.fails(w.do(call{method: "GET", path: jobsPath + "?" + test.query}), test.code, test.reason)
+			status := w.fails(w.do(call{
+				method: "GET", path: jobsPath + "?" + strings.ReplaceAll(test.query, "FUTURE", future),
+			}), test.code, test.reason)
 			require.Contains(t, status.Message, test.message)
 		})
 	}
@@ -191,18 +217,19 @@ func TestChunks(t *testing.T) {
 	require.Nil(t, odd.RemainingItemCount, "nobody knows how many more match")
 }
 
-func TestTable(t *testing.T) {
-	w := newWorld(t, Config{Write: true})
-	w.post(manifest("done", "hello", `"completions":2,`))
-	w.finish("done")
-	w.create(batch.Job{Name: "queue", Executor: wait, Parallelism: new(3)})
-	tests := map[string]struct {
-		path    string
-		columns []string
-		rows    [][]any
-	}{
-		"jobs": {jobsPath, []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"},
-			[][]any{
+type wantedTable struct {
+	path    string
+	columns []string
+	rows    [][]any // if nil, any
+}
+
+// tables are those of a world with the jobs done and queue.
+func tables(w *world) map[string]wantedTable {
+	return map[string]wantedTable{
+		"jobs": {
+			path:    jobsPath,
+			columns: []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"},
+			rows: [][]any{
 				{
 					"done", "Complete", "2/2", "0s", "0s", "c", "func/hello",
 					"batch.kubernetes.io/controller-uid=" + string(w.job("done").UID),
@@ -210,22 +237,40 @@ func TestTable(t *testing.T) {
 				{
 					"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue",
 					"batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID),
-				}}},
-		"one job": {jobsPath + "/queue", []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images",
-			"Selector"}, [][]any{
-			{
-				"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue",
-				"batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID),
-			}}},
-		"pods": {
-			podsPath, []string{"Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"},
-			nil,
+				}},
 		},
-		"events": {"/api/v1/events", []string{"Last Seen", "Type", "Reason", "Object", "Subobject", "Source", "Message",
-			"First Seen", "Count", "Name"}, nil},
-		"namespaces": {"/api/v1/namespaces", []string{"Name", "Status", "Age"}, [][]any{{"default", "Active", "0s"}}},
+		"one job": {
+			path: jobsPath + "/queue",
+			columns: []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images",
+				"Selector"},
+			rows: [][]any{
+				{
+					"queue", "Running", "0/1 of 3", "0s", "0s", "main", "func/queue",
+					"batch.kubernetes.io/controller-uid=" + string(w.job("queue").UID),
+				}},
+		},
+		"pods": {
+			path:    podsPath,
+			columns: []string{"Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"},
+		},
+		"events": {
+			path: "/api/v1/events",
+			columns: []string{"Last Seen", "Type", "Reason", "Object", "Subobject", "Source", "Message",
+				"First Seen", "Count", "Name"},
+		},
+		"namespaces": {
+			path: "/api/v1/namespaces", columns: []string{"Name", "Status", "Age"},
+			rows: [][]any{{"default", "Active", "0s"}},
+		},
 	}
-	for name, test := range tests {
+}
+
+func TestTable(t *testing.T) {
+	w := newWorld(t, Config{Write: true})
+	w.post(manifest("done", "hello", `"completions":2,`))
+	w.finish("done")
+	w.create(batch.Job{Name: "queue", Executor: wait, Parallelism: new(3)})
+	for name, test := range tables(w) {
 		t.Run(name, func(t *testing.T) {
 			w := &world{t, w.c, w.server, w.crons}
 			var table metav1.Table
@@ -279,18 +324,19 @@ func TestForms(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.create(batch.Job{Name: "a", Executor: wait})
 	tests := map[string]struct{ accept, path, kind string }{
-		"no preference":    {"", jobsPath, "JobList"},
-		"anything":         {"*/*", jobsPath, "JobList"},
-		"protobuf or JSON": {"application/vnd.kubernetes.protobuf,application/json", jobsPath, "JobList"},
+		"no preference":    {path: jobsPath, kind: "JobList"},
+		"anything":         {accept: "*/*", path: jobsPath, kind: "JobList"},
+		"protobuf or JSON": {accept: "application/vnd.kubernetes.protobuf,application/json", path: jobsPath, kind: "JobList"},
 		"metadata": {
-			"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", jobsPath,
-			"PartialObjectMetadataList",
+			accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", path: jobsPath,
+			kind: "PartialObjectMetadataList",
 		},
 		"metadata of one": {
-			"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", jobsPath + "/a", "PartialObjectMetadata",
+			accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", path: jobsPath + "/a",
+			kind: "PartialObjectMetadata",
 		},
 		"an older table, or JSON": {
-			"application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", jobsPath, "JobList",
+			accept: "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", path: jobsPath, kind: "JobList",
 		},
 	}
 	for name, test := range tests {

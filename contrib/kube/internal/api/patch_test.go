@@ -21,122 +21,146 @@ const (
 	applyPatch     = "application/apply-patch+yaml"
 )
 
-func TestPatch(t *testing.T) {
-	tests := map[string]struct {
-		kind, query, patch string
-		code               int
-		message            string // of the error
-		check              func(t *testing.T, before, after *batchv1.Job)
-	}{
-		"a strategic patch": {strategicPatch, "", `{"spec":{"suspend":true},"metadata":{"labels":{"x":"y"}}}`, 200, "",
-			func(t *testing.T, before, after *batchv1.Job) {
-				require.True(t, *after.Spec.Suspend)
-				require.Equal(t, "y", after.Labels["x"])
-				require.Equal(t, "b", after.Labels["a"])
-			}},
-		"a strategic patch that names a container": {strategicPatch, "",
-			`{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"func/wait"}]}}}}`, 200, "",
-			func(t *testing.T, before, after *batchv1.Job) {
-				require.Equal(t, before.ResourceVersion, after.ResourceVersion)
-			}},
-		"a strategic patch that deletes": {strategicPatch, "", `{"metadata":{"labels":{"a":null}}}`, 200, "",
-			func(t *testing.T, _, after *batchv1.Job) { require.NotContains(t, after.Labels, "a") }},
-		"a merge patch": {mergePatch, "", `{"metadata":{"labels":{"a":null,"c":"d"}}}`, 200, "",
-			func(t *testing.T, _, after *batchv1.Job) {
-				require.NotContains(t, after.Labels, "a")
-				require.Contains(t, after.Labels, "c")
-			}},
-		"a merge patch that changes nothing": {mergePatch, "", `{"metadata":{"labels":{"a":"b"}}}`, 200, "",
-			func(t *testing.T, before, after *batchv1.Job) {
-				require.Equal(t, before.ResourceVersion, after.ResourceVersion)
-			}},
-		"an empty patch": {mergePatch, "", `{}`, 200, "",
-			func(t *testing.T, before, after *batchv1.Job) {
-				require.Equal(t, before.ResourceVersion, after.ResourceVersion)
-			}},
-		"a JSON patch": {jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"b"},{"op":"add",` +
-			`"path":"/spec/parallelism","value":2}]`, 200, "",
-			func(t *testing.T, _, after *batchv1.Job) { require.EqualValues(t, 2, *after.Spec.Parallelism) }},
-		"a JSON patch with copies": {jsonPatch, "", `[{"op":"copy","from":"/metadata/labels/a",` +
-			`"path":"/metadata/labels/e"},{"op":"remove","path":"/metadata/labels/a"}]`, 200, "",
-			func(t *testing.T, _, after *batchv1.Job) {
-				require.Equal(t, "b", after.Labels["e"])
-				require.NotContains(t, after.Labels, "a")
-			}},
-		"a JSON patch whose test fails": {
-			jsonPatch, "", `[{"op":"test","path":"/metadata/labels/a","value":"x"}]`, 422,
-			"the server rejected our request due to an error in our request", nil,
+var patchTests = map[string]struct {
+	kind, query, patch string
+	code               int
+	message            string // of the error
+	check              func(t *testing.T, before, after *batchv1.Job)
+}{
+	"a strategic patch": {
+		kind: strategicPatch, patch: `{"spec":{"suspend":true},"metadata":{"labels":{"x":"y"}}}`, code: 200,
+		check: func(t *testing.T, before, after *batchv1.Job) {
+			require.True(t, *after.Spec.Suspend)
+			require.Equal(t, "y", after.Labels["x"])
+			require.Equal(t, "b", after.Labels["a"])
 		},
-		"a JSON patch to nowhere": {
-			jsonPatch, "", `[{"op":"remove","path":"/spec/x"}]`, 422,
-			"the server rejected our request due to an error in our request", nil,
-		},
-		"a JSON patch that is none": {jsonPatch, "", `{}`, 400, "cannot unmarshal object", nil},
-		"too many operations": {
-			jsonPatch, "",
-			"[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`, 413,
-			"maximum operations", nil,
-		},
-		"copies of copies": {jsonPatch, "", `[{"op":"add","path":"/metadata/annotations","value":{"a":["` +
-			strings.Repeat("x", 100) + `"]}}` +
-			strings.Repeat(
-				`,{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/a/-"}`, 60,
-			) + "]", 413, "makes too much of the object", nil},
-		"no JSON":                  {strategicPatch, "", `{`, 400, "unexpected end of JSON input", nil},
-		"a list":                   {strategicPatch, "", `[]`, 400, "", nil},
-		"a directive that is none": {strategicPatch, "", `{"spec":{"template":{"$patch":"x"}}}`, 400, "", nil},
-		"an older version": {
-			mergePatch, "", `{"metadata":{"resourceVersion":"5"}}`, 409, "the object has been modified", nil,
-		},
-		"another job":  {mergePatch, "", `{"metadata":{"uid":"5"}}`, 409, "Precondition failed", nil},
-		"another name": {mergePatch, "", `{"metadata":{"name":"b"}}`, 400, "cannot change the name", nil},
-		"another kind": {mergePatch, "", `{"kind":"CronJob"}`, 400, "cannot change the name or the kind", nil},
-		"what may not change": {
-			strategicPatch, "", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x"}]}}}}`, 422,
-			"field is immutable", nil,
-		},
-		"a wrong type": {mergePatch, "", `{"spec":{"parallelism":"x"}}`, 422, "cannot unmarshal string", nil},
-		"an unknown field, strictly": {
-			mergePatch, "fieldValidation=Strict", `{"spec":{"bogus":1}}`, 422,
-			`strict decoding error: unknown field "spec.bogus"`, nil,
-		},
-		"a duplicate field, strictly": {
-			mergePatch, "fieldValidation=Strict", `{"spec":{},"spec":{}}`, 422, `strict decoding error: duplicate field "spec"`,
-			nil,
-		},
-		"an unknown field": {mergePatch, "", `{"spec":{"bogus":1}}`, 200, "", func(t *testing.T, before, after *batchv1.Job) {
+	},
+	"a strategic patch that names a container": {
+		kind: strategicPatch, patch: `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"func/wait"}]}}}}`,
+		code: 200, check: func(t *testing.T, before, after *batchv1.Job) {
 			require.Equal(t, before.ResourceVersion, after.ResourceVersion)
-		}},
-		"by force, but not applied": {
-			mergePatch, "force=true", `{}`, 422, "force: Forbidden: may not be specified for non-apply patch", nil,
 		},
-		"nulls where objects should be":  {mergePatch, "", `{"spec":null}`, 422, "", nil},
-		"nulls where metadata should be": {mergePatch, "", `{"metadata":null}`, 400, "cannot change the name", nil},
-		"an apply without a manager": {
-			applyPatch, "", `{}`, 422, "fieldManager: Required value: is required for apply patch", nil,
+	},
+	"a strategic patch that deletes": {
+		kind: strategicPatch, patch: `{"metadata":{"labels":{"a":null}}}`, code: 200,
+		check: func(t *testing.T, _, after *batchv1.Job) { require.NotContains(t, after.Labels, "a") },
+	},
+	"a merge patch": {
+		kind: mergePatch, patch: `{"metadata":{"labels":{"a":null,"c":"d"}}}`, code: 200,
+		check: func(t *testing.T, _, after *batchv1.Job) {
+			require.NotContains(t, after.Labels, "a")
+			require.Contains(t, after.Labels, "c")
 		},
-		"an apply of another kind": {
-			applyPatch, "fieldManager=m", `{"apiVersion":"v1","kind":"Pod"}`, 400,
-			"an apply patch must have the apiVersion and kind", nil,
+	},
+	"a merge patch that changes nothing": {
+		kind: mergePatch, patch: `{"metadata":{"labels":{"a":"b"}}}`, code: 200,
+		check: func(t *testing.T, before, after *batchv1.Job) {
+			require.Equal(t, before.ResourceVersion, after.ResourceVersion)
 		},
-		"an apply of another name": {
-			applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"b"}}`, 400,
-			"does not match the name on the URL", nil,
+	},
+	"an empty patch": {kind: mergePatch, patch: `{}`, code: 200, check: func(t *testing.T, before, after *batchv1.Job) {
+		require.Equal(t, before.ResourceVersion, after.ResourceVersion)
+	}},
+	"a JSON patch": {
+		kind: jsonPatch, patch: `[{"op":"test","path":"/metadata/labels/a","value":"b"},{"op":"add",` +
+			`"path":"/spec/parallelism","value":2}]`,
+		code: 200, check: func(t *testing.T, _, after *batchv1.Job) { require.EqualValues(t, 2, *after.Spec.Parallelism) },
+	},
+	"a JSON patch with copies": {
+		kind: jsonPatch, patch: `[{"op":"copy","from":"/metadata/labels/a",` +
+			`"path":"/metadata/labels/e"},{"op":"remove","path":"/metadata/labels/a"}]`,
+		code: 200, check: func(t *testing.T, _, after *batchv1.Job) {
+			require.Equal(t, "b", after.Labels["e"])
+			require.NotContains(t, after.Labels, "a")
 		},
-		"an apply of nothing": {
-			applyPatch, "fieldManager=m", ``, 400, "error decoding YAML: there is no object", nil,
+	},
+	"a JSON patch whose test fails": {
+		kind: jsonPatch, patch: `[{"op":"test","path":"/metadata/labels/a","value":"x"}]`, code: 422,
+		message: "the server rejected our request due to an error in our request",
+	},
+	"a JSON patch to nowhere": {
+		kind: jsonPatch, patch: `[{"op":"remove","path":"/spec/x"}]`, code: 422,
+		message: "the server rejected our request due to an error in our request",
+	},
+	"a JSON patch that is none": {kind: jsonPatch, patch: `{}`, code: 400, message: "cannot unmarshal object"},
+	"too many operations": {
+		kind:  jsonPatch,
+		patch: "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`,
+		code:  413, message: "maximum operations",
+	},
+	"copies of copies": {kind: jsonPatch, patch: `[{"op":"add","path":"/metadata/annotations","value":{"a":["` +
+		strings.Repeat("x", 100) + `"]}}` +
+		strings.Repeat(
+			`,{"op":"copy","from":"/metadata/annotations/a","path":"/metadata/annotations/a/-"}`, 60,
+		) + "]", code: 413, message: "makes too much of the object"},
+	"no JSON":                  {kind: strategicPatch, patch: `{`, code: 400, message: "unexpected end of JSON input"},
+	"a list":                   {kind: strategicPatch, patch: `[]`, code: 400},
+	"a directive that is none": {kind: strategicPatch, patch: `{"spec":{"template":{"$patch":"x"}}}`, code: 400},
+	"an older version": {
+		kind: mergePatch, patch: `{"metadata":{"resourceVersion":"5"}}`, code: 409, message: "the object has been modified",
+	},
+	"another job":  {kind: mergePatch, patch: `{"metadata":{"uid":"5"}}`, code: 409, message: "Precondition failed"},
+	"another name": {kind: mergePatch, patch: `{"metadata":{"name":"b"}}`, code: 400, message: "cannot change the name"},
+	"another kind": {
+		kind: mergePatch, patch: `{"kind":"CronJob"}`, code: 400, message: "cannot change the name or the kind",
+	},
+	"what may not change": {
+		kind: strategicPatch, patch: `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x"}]}}}}`, code: 422,
+		message: "field is immutable",
+	},
+	"a wrong type": {
+		kind: mergePatch, patch: `{"spec":{"parallelism":"x"}}`, code: 422, message: "cannot unmarshal string",
+	},
+	"an unknown field, strictly": {
+		kind: mergePatch, query: "fieldValidation=Strict", patch: `{"spec":{"bogus":1}}`, code: 422,
+		message: `strict decoding error: unknown field "spec.bogus"`,
+	},
+	"a duplicate field, strictly": {
+		kind: mergePatch, query: "fieldValidation=Strict", patch: `{"spec":{},"spec":{}}`, code: 422,
+		message: `strict decoding error: duplicate field "spec"`,
+	},
+	"an unknown field": {
+		kind: mergePatch, patch: `{"spec":{"bogus":1}}`, code: 200,
+		check: func(t *testing.T, before, after *batchv1.Job) {
+			require.Equal(t, before.ResourceVersion, after.ResourceVersion)
 		},
-		"an apply of an unknown field": {
-			applyPatch, "fieldManager=m", `{"apiVersion":"batch/v1","kind":"Job","spec":{"bogus":1}}`, 400,
-			".spec.bogus: field not declared in schema", nil,
-		},
-		"an apply with managed fields": {
-			applyPatch, "fieldManager=m",
-			`{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[{"manager":"x"}]}}`, 400,
-			"metadata.managedFields must be nil", nil,
-		},
-	}
-	for name, test := range tests {
+	},
+	"by force, but not applied": {
+		kind: mergePatch, query: "force=true", patch: `{}`, code: 422,
+		message: "force: Forbidden: may not be specified for non-apply patch",
+	},
+	"nulls where objects should be": {kind: mergePatch, patch: `{"spec":null}`, code: 422},
+	"nulls where metadata should be": {
+		kind: mergePatch, patch: `{"metadata":null}`, code: 400, message: "cannot change the name",
+	},
+	"an apply without a manager": {
+		kind: applyPatch, patch: `{}`, code: 422, message: "fieldManager: Required value: is required for apply patch",
+	},
+	"an apply of another kind": {
+		kind: applyPatch, query: "fieldManager=m", patch: `{"apiVersion":"v1","kind":"Pod"}`, code: 400,
+		message: "an apply patch must have the apiVersion and kind",
+	},
+	"an apply of another name": {
+		kind: applyPatch, query: "fieldManager=m",
+		patch: `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"b"}}`, code: 400,
+		message: "does not match the name on the URL",
+	},
+	"an apply of nothing": {
+		kind: applyPatch, query: "fieldManager=m", code: 400, message: "error decoding YAML: there is no object",
+	},
+	"an apply of an unknown field": {
+		kind: applyPatch, query: "fieldManager=m", patch: `{"apiVersion":"batch/v1","kind":"Job","spec":{"bogus":1}}`,
+		code: 400, message: ".spec.bogus: field not declared in schema",
+	},
+	"an apply with managed fields": {
+		kind: applyPatch, query: "fieldManager=m",
+		patch: `{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[{"manager":"x"}]}}`, code: 400,
+		message: "metadata.managedFields must be nil",
+	},
+}
+
+func TestPatch(t *testing.T) {
+	for name, test := range patchTests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Config{Write: true})
 			w.post(

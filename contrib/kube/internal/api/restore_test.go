@@ -37,9 +37,8 @@ func forged() map[string]string {
 		convert.MetadataAnnotation: `{"generateName":"forged"}`, "mine": "yes"}
 }
 
-// TestKeptManifestCannotBeForged lets clients set the annotations in which a job
-// keeps its manifest, by every way there is.
-func TestKeptManifestCannotBeForged(t *testing.T) {
+// forgeries are calls that set what forged does, on all ways there are.
+func forgeries(t *testing.T) map[string][]call {
 	annotations, err := json.Marshal(forged())
 	require.NoError(t, err)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":%s}}`, annotations)
@@ -59,7 +58,7 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 	}
 	job := jobsPath + "/a"
 	apply := call{method: "PATCH", path: job + "?fieldManager=m&force=true", contentType: applyPatch, body: create}
-	for name, calls := range map[string][]call{
+	return map[string][]call{
 		"by create":             {{method: "POST", path: jobsPath, body: create}},
 		"by apply that creates": {apply},
 		"by apply":              {plain, apply},
@@ -72,7 +71,13 @@ func TestKeptManifestCannotBeForged(t *testing.T) {
 		"by a patch that removes all": {
 			plain, {method: "PATCH", path: job, contentType: mergePatch, body: `{"metadata":{"annotations":null}}`},
 		},
-	} {
+	}
+}
+
+// TestKeptManifestCannotBeForged lets clients set the annotations in which a job
+// keeps its manifest, by every way there is.
+func TestKeptManifestCannotBeForged(t *testing.T) {
+	for name, calls := range forgeries(t) {
 		t.Run(name, func(t *testing.T) {
 			store := new(batchtest.MemoryStore)
 			w := newWorldOf(t, store, Config{Write: true})

@@ -12,50 +12,54 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+var accessReviewTests = map[string]struct {
+	want            authorizationv1.ResourceAttributes
+	readOnly, write bool
+}{
+	"list jobs": {
+		want: authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs"}, readOnly: true,
+		write: true,
+	},
+	"in the namespace": {
+		want:     authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "default"},
+		readOnly: true, write: true,
+	},
+	"in another one": {
+		want: authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "other"},
+	},
+	"create jobs": {
+		want:  authorizationv1.ResourceAttributes{Verb: "create", Group: "batch", Version: "v1", Resource: "jobs"},
+		write: true,
+	},
+	"delete pods": {want: authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, write: true},
+	"create pods": {want: authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}},
+	"read logs": {
+		want: authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Subresource: "log"}, readOnly: true,
+		write: true,
+	},
+	"exec": {
+		want: authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec"},
+	},
+	"write status": {
+		want: authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"},
+	},
+	"everything": {want: authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}},
+	"what is not there": {
+		want: authorizationv1.ResourceAttributes{Verb: "get", Group: "apps", Resource: "deployments"},
+	},
+	"ask such questions": {
+		want: authorizationv1.ResourceAttributes{
+			Verb: "create", Group: "authorization.k8s.io", Resource: "selfsubjectaccessreviews",
+		},
+		readOnly: true, write: true,
+	},
+	"a version there isn't": {
+		want: authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Version: "v2", Resource: "jobs"},
+	},
+}
+
 func TestAccessReview(t *testing.T) {
-	tests := map[string]struct {
-		want            authorizationv1.ResourceAttributes
-		readOnly, write bool
-	}{
-		"list jobs": {
-			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs"}, true, true,
-		},
-		"in the namespace": {
-			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "default"}, true, true,
-		},
-		"in another one": {
-			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Resource: "jobs", Namespace: "other"}, false, false,
-		},
-		"create jobs": {
-			authorizationv1.ResourceAttributes{Verb: "create", Group: "batch", Version: "v1", Resource: "jobs"}, false, true,
-		},
-		"delete pods": {authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, false, true},
-		"create pods": {authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}, false, false},
-		"read logs": {
-			authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Subresource: "log"}, true, true,
-		},
-		"exec": {
-			authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec"}, false, false,
-		},
-		"write status": {
-			authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"}, false,
-			false,
-		},
-		"everything": {authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, false, false},
-		"what is not there": {
-			authorizationv1.ResourceAttributes{Verb: "get", Group: "apps", Resource: "deployments"}, false, false,
-		},
-		"ask such questions": {
-			authorizationv1.ResourceAttributes{
-				Verb: "create", Group: "authorization.k8s.io", Resource: "selfsubjectaccessreviews",
-			},
-			true, true,
-		},
-		"a version there isn't": {
-			authorizationv1.ResourceAttributes{Verb: "list", Group: "batch", Version: "v2", Resource: "jobs"}, false, false,
-		},
-	}
-	for name, test := range tests {
+	for name, test := range accessReviewTests {
 		t.Run(name, func(t *testing.T) {
 			for write, allowed := range map[bool]bool{false: test.readOnly, true: test.write} {
 				w := newWorld(t, Config{Write: write})

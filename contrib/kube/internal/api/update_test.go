@@ -24,58 +24,63 @@ func (w *world) put(job *batchv1.Job) *call {
 	return &call{method: "PUT", path: jobsPath + "/a", body: string(body)}
 }
 
+var updateTests = map[string]struct {
+	change  func(*batchv1.Job)
+	code    int
+	reason  metav1.StatusReason
+	message string
+}{
+	"suspend":     {change: func(j *batchv1.Job) { j.Spec.Suspend = new(true) }, code: 200},
+	"parallelism": {change: func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(3)) }, code: 200},
+	"deadlines": {change: func(j *batchv1.Job) {
+		j.Spec.ActiveDeadlineSeconds, j.Spec.TTLSecondsAfterFinished = new(int64(900)), new(int32(5))
+	}, code: 200},
+	"labels":      {change: func(j *batchv1.Job) { j.Labels = map[string]string{"x": "y"} }, code: 200},
+	"annotations": {change: func(j *batchv1.Job) { j.Annotations = map[string]string{"x": "y"} }, code: 200},
+	"without a version": {
+		change: func(j *batchv1.Job) { j.ResourceVersion = ""; j.Spec.Suspend = new(true) }, code: 200,
+	},
+	"the status is ignored": {
+		change: func(j *batchv1.Job) { j.Status.Succeeded = 99; j.Spec.Suspend = new(true) }, code: 200,
+	},
+	"nothing": {change: func(*batchv1.Job) {}, code: 200},
+	"of an older version": {
+		change: func(j *batchv1.Job) { j.ResourceVersion = "5" }, code: 409, reason: "Conflict",
+		message: `Operation cannot be fulfilled on jobs.batch "a": the object has been modified; ` +
+			`please apply your changes to the latest version and try again`,
+	},
+	"of another job": {
+		change: func(j *batchv1.Job) { j.UID = "other" }, code: 409, reason: "Conflict",
+		message: "Precondition failed: UID in precondition: other",
+	},
+	"another name": {
+		change: func(j *batchv1.Job) { j.Name = "b" }, code: 400, reason: "BadRequest",
+		message: "the name of the object (b) does not match the name on the URL (a)",
+	},
+	"another namespace": {
+		change: func(j *batchv1.Job) { j.Namespace = "other" }, code: 400, reason: "BadRequest",
+		message: "the namespace of the provided object does not match",
+	},
+	"the template": {
+		change: func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "func/hello" }, code: 422,
+		reason: "Invalid", message: "field is immutable",
+	},
+	"completions": {
+		change: func(j *batchv1.Job) { j.Spec.Completions = new(int32(3)) }, code: 422, reason: "Invalid",
+		message: "field is immutable",
+	},
+	"what would not be valid": {
+		change: func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(-1)) }, code: 422, reason: "Invalid",
+		message: "must be greater than or equal to 0",
+	},
+	"the template, when it may": {
+		change: func(j *batchv1.Job) { j.Spec.Template.Annotations = map[string]string{"x": "y"} }, code: 422,
+		reason: "Invalid", message: "spec.template",
+	},
+}
+
 func TestUpdate(t *testing.T) {
-	tests := map[string]struct {
-		change  func(*batchv1.Job)
-		code    int
-		reason  metav1.StatusReason
-		message string
-	}{
-		"suspend":     {func(j *batchv1.Job) { j.Spec.Suspend = new(true) }, 200, "", ""},
-		"parallelism": {func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(3)) }, 200, "", ""},
-		"deadlines": {func(j *batchv1.Job) {
-			j.Spec.ActiveDeadlineSeconds, j.Spec.TTLSecondsAfterFinished = new(int64(900)), new(int32(5))
-		}, 200, "", ""},
-		"labels":      {func(j *batchv1.Job) { j.Labels = map[string]string{"x": "y"} }, 200, "", ""},
-		"annotations": {func(j *batchv1.Job) { j.Annotations = map[string]string{"x": "y"} }, 200, "", ""},
-		"without a version": {
-			func(j *batchv1.Job) { j.ResourceVersion = ""; j.Spec.Suspend = new(true) }, 200, "", "",
-		},
-		"the status is ignored": {
-			func(j *batchv1.Job) { j.Status.Succeeded = 99; j.Spec.Suspend = new(true) }, 200, "", "",
-		},
-		"nothing": {func(*batchv1.Job) {}, 200, "", ""},
-		"of an older version": {
-			func(j *batchv1.Job) { j.ResourceVersion = "5" }, 409, "Conflict",
-			`Operation cannot be fulfilled on jobs.batch "a": the object has been modified; please apply your changes to the ` +
-				`latest version and try again`,
-		},
-		"of another job": {
-			func(j *batchv1.Job) { j.UID = "other" }, 409, "Conflict", "Precondition failed: UID in precondition: other",
-		},
-		"another name": {
-			func(j *batchv1.Job) { j.Name = "b" }, 400, "BadRequest",
-			"the name of the object (b) does not match the name on the URL (a)",
-		},
-		"another namespace": {
-			func(j *batchv1.Job) { j.Namespace = "other" }, 400, "BadRequest",
-			"the namespace of the provided object does not match",
-		},
-		"the template": {
-			func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "func/hello" }, 422, "Invalid",
-			"field is immutable",
-		},
-		"completions": {
-			func(j *batchv1.Job) { j.Spec.Completions = new(int32(3)) }, 422, "Invalid", "field is immutable",
-		},
-		"what would not be valid": {
-			func(j *batchv1.Job) { j.Spec.Parallelism = new(int32(-1)) }, 422, "Invalid", "must be greater than or equal to 0",
-		},
-		"the template, when it may": {
-			func(j *batchv1.Job) { j.Spec.Template.Annotations = map[string]string{"x": "y"} }, 422, "Invalid", "spec.template",
-		},
-	}
-	for name, test := range tests {
+	for name, test := range updateTests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Config{Write: true})
 			w.post(manifest("a", "wait", ""))

@@ -24,15 +24,18 @@ func TestWatchBegins(t *testing.T) {
 		query string
 		want  []string
 	}{
-		"without a version":   {"", []string{"ADDED a", "ADDED b", "ADDED c"}},
-		"from any version":    {"resourceVersion=0", []string{"ADDED a", "ADDED b", "ADDED c"}},
-		"from a version":      {"resourceVersion=" + list.ResourceVersion, []string{"ADDED c"}},
-		"with initial events": {initial, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"}},
+		"without a version":   {want: []string{"ADDED a", "ADDED b", "ADDED c"}},
+		"from any version":    {query: "resourceVersion=0", want: []string{"ADDED a", "ADDED b", "ADDED c"}},
+		"from a version":      {query: "resourceVersion=" + list.ResourceVersion, want: []string{"ADDED c"}},
+		"with initial events": {query: initial, want: []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"}},
 		"with initial events, at least at": {
-			initial + "&resourceVersion=" + list.ResourceVersion, []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"},
+			query: initial + "&resourceVersion=" + list.ResourceVersion,
+			want:  []string{"ADDED a", "ADDED b", "BOOKMARK ", "ADDED c"},
 		},
-		"without initial events": {"sendInitialEvents=false&resourceVersionMatch=NotOlderThan", []string{"ADDED c"}},
-		"of one job":             {"fieldSelector=metadata.name%3Db", []string{"ADDED b", "MODIFIED b"}},
+		"without initial events": {
+			query: "sendInitialEvents=false&resourceVersionMatch=NotOlderThan", want: []string{"ADDED c"},
+		},
+		"of one job": {query: "fieldSelector=metadata.name%3Db", want: []string{"ADDED b", "MODIFIED b"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -111,70 +111,72 @@ func TestPodOfIndexedJob(t *testing.T) {
 	require.Empty(t, m.Spec.Template.Spec.Containers[0].Env, "the job keeps its template")
 }
 
+var podStatusTests = map[string]struct {
+	change func(*batch.AttemptStatus)
+	phase  corev1.PodPhase
+	state  corev1.ContainerState
+	last   corev1.ContainerState
+	ready  bool
+	count  int32
+	why    string // reason of the condition Ready
+}{
+	"running": {
+		phase: "Running", ready: true,
+		state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
+	},
+	"not ready": {
+		change: func(a *batch.AttemptStatus) { a.Ready = false },
+		phase:  "Running", why: "ContainersNotReady",
+		state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
+	},
+	"succeeded": {
+		change: func(a *batch.AttemptStatus) { end(a, batch.AttemptSucceeded, new(0)); a.Output = "done" },
+		phase:  "Succeeded", why: "PodCompleted",
+		state: terminatedState(0, "Completed", "done"),
+	},
+	"failed": {
+		change: func(a *batch.AttemptStatus) { end(a, batch.AttemptFailed, new(42)); a.Message = "exit status 42" },
+		phase:  "Failed", why: "PodFailed",
+		state: terminatedState(42, "Error", "exit status 42"),
+	},
+	"lost": {
+		change: func(a *batch.AttemptStatus) { end(a, batch.AttemptFailed, nil) },
+		phase:  "Failed", why: "PodFailed",
+		state: terminatedState(
+			137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated",
+		),
+	},
+	"waiting for a restart": {
+		change: func(a *batch.AttemptStatus) {
+			a.RestartAt, a.Restarts, a.ExitCode, a.Ready = finished, 2, new(3), false
+			a.Conditions = lastRunOf("3")
+		},
+		phase: "Running", why: "ContainersNotReady", count: 2,
+		state: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "CrashLoopBackOff", Message: "back-off restarting failed container=main pod=job-abcde"}},
+		last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 3, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
+			FinishedAt: metav1.NewTime(finished),
+		}},
+	},
+	"restarted": {
+		change: func(a *batch.AttemptStatus) { a.Restarts, a.Conditions = 1, lastRunOf("1") },
+		phase:  "Running", ready: true, count: 1,
+		state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
+		last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 1, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
+			FinishedAt: metav1.NewTime(finished),
+		}},
+	},
+	"being stopped": {
+		change: func(a *batch.AttemptStatus) { a.DeletedAt, a.Ready = finished, true },
+		phase:  "Running", ready: true,
+		state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
+	},
+}
+
 func TestPodStatus(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*batch.AttemptStatus)
-		phase  corev1.PodPhase
-		state  corev1.ContainerState
-		last   corev1.ContainerState
-		ready  bool
-		count  int32
-		why    string // reason of the condition Ready
-	}{
-		"running": {
-			phase: "Running", ready: true,
-			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-		},
-		"not ready": {
-			change: func(a *batch.AttemptStatus) { a.Ready = false },
-			phase:  "Running", why: "ContainersNotReady",
-			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-		},
-		"succeeded": {
-			change: func(a *batch.AttemptStatus) { end(a, batch.AttemptSucceeded, new(0)); a.Output = "done" },
-			phase:  "Succeeded", why: "PodCompleted",
-			state: terminatedState(0, "Completed", "done"),
-		},
-		"failed": {
-			change: func(a *batch.AttemptStatus) { end(a, batch.AttemptFailed, new(42)); a.Message = "exit status 42" },
-			phase:  "Failed", why: "PodFailed",
-			state: terminatedState(42, "Error", "exit status 42"),
-		},
-		"lost": {
-			change: func(a *batch.AttemptStatus) { end(a, batch.AttemptFailed, nil) },
-			phase:  "Failed", why: "PodFailed",
-			state: terminatedState(
-				137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated",
-			),
-		},
-		"waiting for a restart": {
-			change: func(a *batch.AttemptStatus) {
-				a.RestartAt, a.Restarts, a.ExitCode, a.Ready = finished, 2, new(3), false
-				a.Conditions = lastRunOf("3")
-			},
-			phase: "Running", why: "ContainersNotReady", count: 2,
-			state: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
-				Reason: "CrashLoopBackOff", Message: "back-off restarting failed container=main pod=job-abcde"}},
-			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-				ExitCode: 3, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
-				FinishedAt: metav1.NewTime(finished),
-			}},
-		},
-		"restarted": {
-			change: func(a *batch.AttemptStatus) { a.Restarts, a.Conditions = 1, lastRunOf("1") },
-			phase:  "Running", ready: true, count: 1,
-			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-			last: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-				ExitCode: 1, Reason: "Error", Message: "x", StartedAt: metav1.NewTime(started),
-				FinishedAt: metav1.NewTime(finished),
-			}},
-		},
-		"being stopped": {
-			change: func(a *batch.AttemptStatus) { a.DeletedAt, a.Ready = finished, true },
-			phase:  "Running", ready: true,
-			state: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(started)}},
-		},
-	} {
+	for name, c := range podStatusTests {
 		t.Run(name, func(t *testing.T) {
 			p := Pod(manifestOf(t, "", ""), attempt(c.change), "")
 			require.Equal(t, c.phase, p.Status.Phase)
@@ -301,18 +303,18 @@ func TestInitStatuses(t *testing.T) {
 		change func(*batch.AttemptStatus)
 		want   []string // states of one, two, main
 	}{
-		"begins":             {nil, []string{"running", "PodInitializing", "PodInitializing"}},
-		"is at the second":   {initialized("one"), []string{"Completed", "running", "PodInitializing"}},
-		"is at the main one": {initialized("one", "two"), []string{"Completed", "Completed", "running"}},
-		"has failed": {func(a *batch.AttemptStatus) {
+		"begins":             {want: []string{"running", "PodInitializing", "PodInitializing"}},
+		"is at the second":   {change: initialized("one"), want: []string{"Completed", "running", "PodInitializing"}},
+		"is at the main one": {change: initialized("one", "two"), want: []string{"Completed", "Completed", "running"}},
+		"has failed": {change: func(a *batch.AttemptStatus) {
 			initialized("one")(a)
 			end(a, batch.AttemptFailed, new(3))
 			a.Err = &pod.ContainerError{Container: "two", Err: errors.New("x")}
-		}, []string{"Completed", "Error", "PodInitializing"}},
-		"has succeeded": {func(a *batch.AttemptStatus) {
+		}, want: []string{"Completed", "Error", "PodInitializing"}},
+		"has succeeded": {change: func(a *batch.AttemptStatus) {
 			initialized("one", "two")(a)
 			end(a, batch.AttemptSucceeded, new(0))
-		}, []string{"Completed", "Completed", "Completed"}},
+		}, want: []string{"Completed", "Completed", "Completed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Pod(m, attempt(c.change), "")
@@ -361,14 +363,17 @@ func TestQOSClass(t *testing.T) {
 		resources string
 		want      corev1.PodQOSClass
 	}{
-		"nothing":          {"", corev1.PodQOSBestEffort},
-		"another resource": {"resources: {requests: {ephemeral-storage: 1Gi}}", corev1.PodQOSBestEffort},
-		"a request":        {"resources: {requests: {cpu: 1}}", corev1.PodQOSBurstable},
-		"one limit":        {"resources: {limits: {cpu: 1}}", corev1.PodQOSBurstable},
-		"both limits":      {"resources: {limits: {cpu: 1, memory: 1Gi}}", corev1.PodQOSGuaranteed},
-		"requests below":   {"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}}", corev1.PodQOSBurstable},
+		"nothing":          {want: corev1.PodQOSBestEffort},
+		"another resource": {resources: "resources: {requests: {ephemeral-storage: 1Gi}}", want: corev1.PodQOSBestEffort},
+		"a request":        {resources: "resources: {requests: {cpu: 1}}", want: corev1.PodQOSBurstable},
+		"one limit":        {resources: "resources: {limits: {cpu: 1}}", want: corev1.PodQOSBurstable},
+		"both limits":      {resources: "resources: {limits: {cpu: 1, memory: 1Gi}}", want: corev1.PodQOSGuaranteed},
+		"requests below": {
+			resources: "resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}}", want: corev1.PodQOSBurstable,
+		},
 		"requests as large": {
-			"resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1000m, memory: 1Gi}}", corev1.PodQOSGuaranteed,
+			resources: "resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1000m, memory: 1Gi}}",
+			want:      corev1.PodQOSGuaranteed,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -439,12 +444,12 @@ func TestExitCodesOfInitContainers(t *testing.T) {
 		rule string
 		want string
 	}{
-		"of the init container": {"{containerName: first, operator: In, values: [3]}", "Failed"},
-		"of the other one":      {"{containerName: main, operator: In, values: [3]}", "Complete"},
-		"of any":                {"{operator: In, values: [3]}", "Failed"},
-		"another code":          {"{operator: In, values: [4]}", "Complete"},
-		"none of others":        {"{containerName: first, operator: NotIn, values: [4]}", "Failed"},
-		"none of those there":   {"{operator: NotIn, values: [3]}", "Complete"},
+		"of the init container": {rule: "{containerName: first, operator: In, values: [3]}", want: "Failed"},
+		"of the other one":      {rule: "{containerName: main, operator: In, values: [3]}", want: "Complete"},
+		"of any":                {rule: "{operator: In, values: [3]}", want: "Failed"},
+		"another code":          {rule: "{operator: In, values: [4]}", want: "Complete"},
+		"none of others":        {rule: "{containerName: first, operator: NotIn, values: [4]}", want: "Failed"},
+		"none of those there":   {rule: "{operator: NotIn, values: [3]}", want: "Complete"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failures := 1

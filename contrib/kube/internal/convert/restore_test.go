@@ -67,33 +67,33 @@ func TestRestoreOfWhatHasMovedOn(t *testing.T) {
 		want func(t *testing.T, c *batch.Controller)
 	}{
 		"it was deleted": {
-			func(t *testing.T, c *batch.Controller) {
+			move: func(t *testing.T, c *batch.Controller) {
 				require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
 			},
-			func(t *testing.T, c *batch.Controller) {
+			want: func(t *testing.T, c *batch.Controller) {
 				_, err := c.Get("a")
 				require.ErrorIs(t, err, batch.ErrNotFound, "it is not created again")
 			},
 		},
 		"another took its name": {
-			func(t *testing.T, c *batch.Controller) {
+			move: func(t *testing.T, c *batch.Controller) {
 				require.NoError(t, c.Delete(t.Context(), "a", batch.DeleteBackground))
 				require.NoError(t, c.Create(t.Context(), other))
 			},
-			isOther,
+			want: isOther,
 		},
 		"Go code has declared it": {
-			func(t *testing.T, c *batch.Controller) {
+			move: func(t *testing.T, c *batch.Controller) {
 				declared := waitingJob(t, "a")
 				declared.Annotations, declared.Executor = nil, other.Executor
 				_, err := c.Apply(t.Context(), declared)
 				require.NoError(t, err)
 			},
-			isOther,
+			want: isOther,
 		},
 		"it was resumed": {
-			func(t *testing.T, c *batch.Controller) { require.NoError(t, c.Resume(t.Context(), "a")) },
-			func(t *testing.T, c *batch.Controller) {
+			move: func(t *testing.T, c *batch.Controller) { require.NoError(t, c.Resume(t.Context(), "a")) },
+			want: func(t *testing.T, c *batch.Controller) {
 				status, err := c.Wait(t.Context(), "a")
 				require.NoError(t, err, status)
 			},
@@ -159,14 +159,15 @@ func TestRestoreOfNonsense(t *testing.T) {
 	const at = "annotation kube.runtocompletion.dev/client-manifest: "
 	good := waitingJob(t, "a").Annotations[string(FromClient)]
 	for name, c := range map[string]struct{ text, want string }{
-		"no JSON":       {"{", at + "unexpected end of JSON input"},
-		"nothing":       {"", at + "unexpected end of JSON input"},
-		"no containers": {`{"metadata":{"name":"a"}}`, at + "the manifest has no containers"},
+		"no JSON":       {text: "{", want: at + "unexpected end of JSON input"},
+		"nothing":       {want: at + "unexpected end of JSON input"},
+		"no containers": {text: `{"metadata":{"name":"a"}}`, want: at + "the manifest has no containers"},
 		"the manifest of another": {
-			strings.Replace(good, `"name":"a"`, `"name":"b"`, 1), at + `it is the manifest of job "b"`,
+			text: strings.Replace(good, `"name":"a"`, `"name":"b"`, 1), want: at + `it is the manifest of job "b"`,
 		},
 		"a manifest without values": {
-			`{"metadata":{"name":"a"},"spec":{"template":{"spec":{"containers":[{}]}}}}`, "containers[0].image: Required value",
+			text: `{"metadata":{"name":"a"},"spec":{"template":{"spec":{"containers":[{}]}}}}`,
+			want: "containers[0].image: Required value",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,156 +60,162 @@ func works(context.Context, batch.Attempt, Container) error { return nil }
 
 var anything = &Runner{Commands: true, Functions: map[string]Function{"report": works, "none": nil}}
 
+const podTemplate = "spec.template.spec."
+
+const mainContainer = podTemplate + "containers[0]."
+
+var supportTests = map[string]struct {
+	container, pod string
+	refused        []string // fields
+	warned         []string
+}{
+	"a plain program": {},
+	"what makes no difference": {
+		container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false",
+	},
+	"a volume of its own": {pod: "volumes: [{name: v, emptyDir: {}}]"},
+	"a volume of a certain size": {
+		pod:    "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]",
+		warned: []string{podTemplate + "volumes[0].emptyDir.sizeLimit"},
+	},
+	"a volume that is mounted": {
+		container: "volumeMounts: [{name: v, mountPath: /v/, readOnly: true}]",
+		pod:       "volumes: [{name: v, emptyDir: {}}]",
+	},
+	"a volume instead of all files": {
+		container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]",
+		refused: []string{mainContainer + "volumeMounts[0].mountPath"},
+	},
+	"a volume where a file is": {
+		container: "volumeMounts: [{name: v, mountPath: /proc/version/v}]", pod: "volumes: [{name: v, emptyDir: {}}]",
+		refused: []string{mainContainer + "volumeMounts"},
+	},
+	"a volume in memory": {
+		pod: "volumes: [{name: v, emptyDir: {medium: Memory}}]", warned: []string{podTemplate + "volumes[0].emptyDir.medium"},
+	},
+	"a claim": {
+		pod:     "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",
+		refused: []string{podTemplate + "volumes[0].persistentVolumeClaim"},
+	},
+	"a host path": {
+		pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{podTemplate + "volumes[0].hostPath"},
+	},
+	"a secret": {
+		pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{podTemplate + "volumes[0].secret"},
+	},
+	"a config map": {
+		pod: "volumes: [{name: v, configMap: {name: c}}]", refused: []string{podTemplate + "volumes[0].configMap"},
+	},
+	"variables from a config map": {
+		container: "envFrom: [{configMapRef: {name: c}}]", refused: []string{mainContainer + "envFrom[0].configMapRef"},
+	},
+	"variables from one that may lack": {
+		container: "envFrom: [{configMapRef: {name: c, optional: true}}]",
+		warned:    []string{mainContainer + "envFrom[0].configMapRef"},
+	},
+	"a variable from a secret": {
+		container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]",
+		refused:   []string{mainContainer + "env[0].valueFrom.secretKeyRef"},
+	},
+	"a variable from one that may lack": {
+		container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]",
+		warned:    []string{mainContainer + "env[0].valueFrom.secretKeyRef"},
+	},
+	"a field that is known": {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"},
+	"a field that is not": {
+		container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+		refused:   []string{mainContainer + "env[0].valueFrom.fieldRef.fieldPath"},
+	},
+	"a count that is not known": {
+		container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: " +
+			"\"metadata.annotations['batch.kubernetes.io/job-index-failure-count']\"}}}]",
+		refused: []string{mainContainer + "env[0].valueFrom.fieldRef.fieldPath"},
+	},
+	"a limit that is set": {
+		container: "resources: {limits: {cpu: 2}}\nenv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
+		warned:    []string{mainContainer + "resources.limits"},
+	},
+	"a limit that is not": {
+		container: "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
+		refused:   []string{mainContainer + "env[0].valueFrom.resourceFieldRef.resource"},
+	},
+	"requests": {
+		container: "resources: {requests: {cpu: 2}}", warned: []string{mainContainer + "resources.requests"},
+	},
+	"a liveness probe": {
+		container: "livenessProbe: {exec: {command: [x]}}", refused: []string{mainContainer + "livenessProbe"},
+	},
+	"a readiness probe": {
+		container: "readinessProbe: {exec: {command: [x]}}", warned: []string{mainContainer + "readinessProbe"},
+	},
+	"a hook": {
+		container: "lifecycle: {preStop: {exec: {command: [x]}}}", refused: []string{mainContainer + "lifecycle"},
+	},
+	"a restart policy of its own": {container: "restartPolicy: Never", refused: []string{mainContainer + "restartPolicy"}},
+	"restart rules": {
+		container: "restartPolicy: Never\nrestartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]",
+		refused:   []string{mainContainer + "restartPolicy", mainContainer + "restartPolicyRules"},
+	},
+	"a sidecar": {
+		pod:     "initContainers: [{name: side, image: process, command: [x], restartPolicy: Always}]",
+		refused: []string{podTemplate + "initContainers[0].restartPolicy"},
+	},
+	"an init container": {pod: "initContainers: [{name: first, image: process, command: [x]}]"},
+	"a terminal": {
+		container: "tty: true\nstdin: true", warned: []string{mainContainer + "stdin", mainContainer + "tty"},
+	},
+	"a port": {container: "ports: [{containerPort: 80, hostPort: 80}]"},
+	"a port that is another one": {
+		container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{mainContainer + "ports[0].hostPort"},
+	},
+	"an address of a port": {
+		container: "ports: [{containerPort: 80, hostIP: 127.0.0.2}]", warned: []string{mainContainer + "ports[0].hostIP"},
+	},
+	"the network of the host": {pod: "hostNetwork: true", warned: []string{podTemplate + "hostNetwork"}},
+	"a service account": {
+		pod:    "serviceAccountName: sa\nautomountServiceAccountToken: true",
+		warned: []string{podTemplate + "serviceAccountName", podTemplate + "automountServiceAccountToken"},
+	},
+	"a place": {
+		pod:    "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}",
+		warned: []string{podTemplate + "nodeSelector", podTemplate + "affinity", podTemplate + "tolerations"},
+	},
+	"gates": {
+		pod: "schedulingGates: [{name: a/b}]", refused: []string{podTemplate + "schedulingGates"},
+	},
+	"another system": {pod: "os: {name: windows}", refused: []string{podTemplate + "os.name"}},
+	"privileges": {
+		container: "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}",
+		refused:   []string{mainContainer + "securityContext.privileged", mainContainer + "securityContext.capabilities.add"},
+		warned:    []string{mainContainer + "securityContext.capabilities"},
+	},
+	"less privileges": {
+		container: "securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}",
+		warned: []string{
+			mainContainer + "securityContext.allowPrivilegeEscalation", mainContainer + "securityContext.readOnlyRootFilesystem",
+		},
+	},
+	"another user": {
+		container: "securityContext: {runAsUser: 12345}", pod: "securityContext: {runAsUser: 12345, runAsGroup: 12345}",
+		refused: []string{
+			mainContainer + "securityContext.runAsUser", podTemplate + "securityContext.runAsUser",
+			podTemplate + "securityContext.runAsGroup",
+		},
+	},
+	"this user": {pod: fmt.Sprintf("securityContext: {runAsUser: %d}", os.Getuid())},
+	"settings of the kernel": {
+		pod: "securityContext: {sysctls: [{name: a, value: b}]}", refused: []string{podTemplate + "securityContext.sysctls"},
+	},
+	"a termination message elsewhere": {
+		container: "terminationMessagePath: /tmp/x", warned: []string{mainContainer + "terminationMessagePath"},
+	},
+}
+
 // TestSupport wants each thing that cannot be had refused, or warned about, by
 // the name of its field.
 func TestSupport(t *testing.T) {
-	const template = "spec.template.spec."
-	const main = template + "containers[0]."
-	for name, c := range map[string]struct {
-		container, pod string
-		refused        []string // fields
-		warned         []string
-	}{
-		"a plain program": {},
-		"what makes no difference": {
-			container: "imagePullPolicy: Always", pod: "enableServiceLinks: false\nautomountServiceAccountToken: false",
-		},
-		"a volume of its own": {pod: "volumes: [{name: v, emptyDir: {}}]"},
-		"a volume of a certain size": {
-			pod:    "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]",
-			warned: []string{template + "volumes[0].emptyDir.sizeLimit"},
-		},
-		"a volume that is mounted": {
-			container: "volumeMounts: [{name: v, mountPath: /v/, readOnly: true}]",
-			pod:       "volumes: [{name: v, emptyDir: {}}]",
-		},
-		"a volume instead of all files": {
-			container: "args: [/]\nvolumeMounts: [{name: v, mountPath: /}]", pod: "volumes: [{name: v, emptyDir: {}}]",
-			refused: []string{main + "volumeMounts[0].mountPath"},
-		},
-		"a volume where a file is": {
-			container: "volumeMounts: [{name: v, mountPath: /proc/version/v}]", pod: "volumes: [{name: v, emptyDir: {}}]",
-			refused: []string{main + "volumeMounts"},
-		},
-		"a volume in memory": {
-			pod: "volumes: [{name: v, emptyDir: {medium: Memory}}]", warned: []string{template + "volumes[0].emptyDir.medium"},
-		},
-		"a claim": {
-			pod:     "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",
-			refused: []string{template + "volumes[0].persistentVolumeClaim"},
-		},
-		"a host path": {
-			pod: "volumes: [{name: v, hostPath: {path: /}}]", refused: []string{template + "volumes[0].hostPath"},
-		},
-		"a secret": {
-			pod: "volumes: [{name: v, secret: {secretName: s}}]", refused: []string{template + "volumes[0].secret"},
-		},
-		"a config map": {
-			pod: "volumes: [{name: v, configMap: {name: c}}]", refused: []string{template + "volumes[0].configMap"},
-		},
-		"variables from a config map": {
-			container: "envFrom: [{configMapRef: {name: c}}]", refused: []string{main + "envFrom[0].configMapRef"},
-		},
-		"variables from one that may lack": {
-			container: "envFrom: [{configMapRef: {name: c, optional: true}}]",
-			warned:    []string{main + "envFrom[0].configMapRef"},
-		},
-		"a variable from a secret": {
-			container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]",
-			refused:   []string{main + "env[0].valueFrom.secretKeyRef"},
-		},
-		"a variable from one that may lack": {
-			container: "env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]",
-			warned:    []string{main + "env[0].valueFrom.secretKeyRef"},
-		},
-		"a field that is known": {container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"},
-		"a field that is not": {
-			container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
-			refused:   []string{main + "env[0].valueFrom.fieldRef.fieldPath"},
-		},
-		"a count that is not known": {
-			container: "env: [{name: A, valueFrom: {fieldRef: {fieldPath: " +
-				"\"metadata.annotations['batch.kubernetes.io/job-index-failure-count']\"}}}]",
-			refused: []string{main + "env[0].valueFrom.fieldRef.fieldPath"},
-		},
-		"a limit that is set": {
-			container: "resources: {limits: {cpu: 2}}\nenv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
-			warned:    []string{main + "resources.limits"},
-		},
-		"a limit that is not": {
-			container: "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]",
-			refused:   []string{main + "env[0].valueFrom.resourceFieldRef.resource"},
-		},
-		"requests": {
-			container: "resources: {requests: {cpu: 2}}", warned: []string{main + "resources.requests"},
-		},
-		"a liveness probe": {
-			container: "livenessProbe: {exec: {command: [x]}}", refused: []string{main + "livenessProbe"},
-		},
-		"a readiness probe": {
-			container: "readinessProbe: {exec: {command: [x]}}", warned: []string{main + "readinessProbe"},
-		},
-		"a hook": {
-			container: "lifecycle: {preStop: {exec: {command: [x]}}}", refused: []string{main + "lifecycle"},
-		},
-		"a restart policy of its own": {container: "restartPolicy: Never", refused: []string{main + "restartPolicy"}},
-		"restart rules": {
-			container: "restartPolicy: Never\nrestartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]",
-			refused:   []string{main + "restartPolicy", main + "restartPolicyRules"},
-		},
-		"a sidecar": {
-			pod:     "initContainers: [{name: side, image: process, command: [x], restartPolicy: Always}]",
-			refused: []string{template + "initContainers[0].restartPolicy"},
-		},
-		"an init container": {pod: "initContainers: [{name: first, image: process, command: [x]}]"},
-		"a terminal": {
-			container: "tty: true\nstdin: true", warned: []string{main + "stdin", main + "tty"},
-		},
-		"a port": {container: "ports: [{containerPort: 80, hostPort: 80}]"},
-		"a port that is another one": {
-			container: "ports: [{containerPort: 80, hostPort: 81}]", refused: []string{main + "ports[0].hostPort"},
-		},
-		"an address of a port": {
-			container: "ports: [{containerPort: 80, hostIP: 127.0.0.2}]", warned: []string{main + "ports[0].hostIP"},
-		},
-		"the network of the host": {pod: "hostNetwork: true", warned: []string{template + "hostNetwork"}},
-		"a service account": {
-			pod:    "serviceAccountName: sa\nautomountServiceAccountToken: true",
-			warned: []string{template + "serviceAccountName", template + "automountServiceAccountToken"},
-		},
-		"a place": {
-			pod:    "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {nodeAffinity: {}}",
-			warned: []string{template + "nodeSelector", template + "affinity", template + "tolerations"},
-		},
-		"gates": {
-			pod: "schedulingGates: [{name: a/b}]", refused: []string{template + "schedulingGates"},
-		},
-		"another system": {pod: "os: {name: windows}", refused: []string{template + "os.name"}},
-		"privileges": {
-			container: "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}",
-			refused:   []string{main + "securityContext.privileged", main + "securityContext.capabilities.add"},
-			warned:    []string{main + "securityContext.capabilities"},
-		},
-		"less privileges": {
-			container: "securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}",
-			warned: []string{
-				main + "securityContext.allowPrivilegeEscalation", main + "securityContext.readOnlyRootFilesystem",
-			},
-		},
-		"another user": {
-			container: "securityContext: {runAsUser: 12345}", pod: "securityContext: {runAsUser: 12345, runAsGroup: 12345}",
-			refused: []string{
-				main + "securityContext.runAsUser", template + "securityContext.runAsUser", template + "securityContext.runAsGroup",
-			},
-		},
-		"this user": {pod: fmt.Sprintf("securityContext: {runAsUser: %d}", os.Getuid())},
-		"settings of the kernel": {
-			pod: "securityContext: {sysctls: [{name: a, value: b}]}", refused: []string{template + "securityContext.sysctls"},
-		},
-		"a termination message elsewhere": {
-			container: "terminationMessagePath: /tmp/x", warned: []string{main + "terminationMessagePath"},
-		},
-	} {
+
+	for name, c := range supportTests {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := anything.Job(podJob(t, c.container, c.pod), FromCode)
 			require.ElementsMatch(t, c.refused, fieldsOf(t, err), "%v", err)
@@ -237,59 +243,63 @@ func fieldsOf(t *testing.T, err error) []string {
 	return fields
 }
 
+var onlyCommands = &Runner{Commands: true}
+
+var onlyFunctions = &Runner{Functions: map[string]Function{"report": works, "none": nil}}
+
+var imagesTests = map[string]struct {
+	runner    *Runner
+	container string
+	wantErr   string
+	warning   string
+}{
+	"a program": {runner: onlyCommands, container: `{name: main, image: process, command: [x]}`},
+	"a program in an image": {
+		runner: onlyCommands, container: `{name: main, image: "perl:5", command: [x]}`,
+		warning: mainContainer + "image: image perl:5 is not pulled; command runs as a local process",
+	},
+	"a program where none may run": {
+		runner: onlyFunctions, container: `{name: main, image: process, command: [x]}`,
+		wantErr: mainContainer + "command: Forbidden: containers may not run programs here",
+	},
+	"nothing but an image": {
+		runner: onlyCommands, container: `{name: main, image: "perl:5", args: [x]}`,
+		wantErr: mainContainer + `image: Invalid value: "perl:5": images are not pulled here: ` +
+			`the container needs a command, or the image of a function, func/NAME`,
+	},
+	"an empty command": {
+		runner: onlyCommands, container: `{name: main, image: process, command: [""]}`,
+		wantErr: mainContainer + "command[0]: Required value: must name a program",
+	},
+	"a function":                {runner: onlyFunctions, container: `{name: main, image: func/report, args: [x]}`},
+	"a function with a command": {runner: onlyFunctions, container: `{name: main, image: func/report, command: [x]}`},
+	"a function that there is not": {
+		runner: onlyFunctions, container: `{name: main, image: func/other}`,
+		wantErr: mainContainer + `image: Unsupported value: "func/other": supported values: "func/report"`,
+	},
+	"a function that is nil": {
+		runner: onlyFunctions, container: `{name: main, image: func/none}`,
+		wantErr: mainContainer + `image: Unsupported value: "func/none": supported values: "func/report"`,
+	},
+	"a function in a directory": {
+		runner: onlyFunctions, container: `{name: main, image: func/report, workingDir: /tmp}`,
+		wantErr: mainContainer + "workingDir: Forbidden: a function has no directory of its own",
+	},
+	"a function whose log is to speak": {
+		runner: onlyFunctions, container: `{name: main, image: func/report, terminationMessagePolicy: FallbackToLogsOnError}`,
+		warning: mainContainer + "terminationMessagePolicy: the message of a function that leaves none is its error",
+	},
+	"anything without leave": {
+		runner: new(Runner), container: `{name: main, image: func/report}`,
+		wantErr: mainContainer + `image: Unsupported value: "func/report"`,
+	},
+}
+
 // TestImages wants what a container runs to be chosen by its image and its
 // command.
 func TestImages(t *testing.T) {
-	const main = "spec.template.spec.containers[0]."
-	commands := &Runner{Commands: true}
-	functions := &Runner{Functions: map[string]Function{"report": works, "none": nil}}
-	for name, c := range map[string]struct {
-		runner    *Runner
-		container string
-		wantErr   string
-		warning   string
-	}{
-		"a program": {runner: commands, container: `{name: main, image: process, command: [x]}`},
-		"a program in an image": {
-			runner: commands, container: `{name: main, image: "perl:5", command: [x]}`,
-			warning: main + "image: image perl:5 is not pulled; command runs as a local process",
-		},
-		"a program where none may run": {
-			runner: functions, container: `{name: main, image: process, command: [x]}`,
-			wantErr: main + "command: Forbidden: containers may not run programs here",
-		},
-		"nothing but an image": {
-			runner: commands, container: `{name: main, image: "perl:5", args: [x]}`,
-			wantErr: main + `image: Invalid value: "perl:5": images are not pulled here: the container needs a command, or ` +
-				`the image of a function, func/NAME`,
-		},
-		"an empty command": {
-			runner: commands, container: `{name: main, image: process, command: [""]}`,
-			wantErr: main + "command[0]: Required value: must name a program",
-		},
-		"a function":                {runner: functions, container: `{name: main, image: func/report, args: [x]}`},
-		"a function with a command": {runner: functions, container: `{name: main, image: func/report, command: [x]}`},
-		"a function that there is not": {
-			runner: functions, container: `{name: main, image: func/other}`,
-			wantErr: main + `image: Unsupported value: "func/other": supported values: "func/report"`,
-		},
-		"a function that is nil": {
-			runner: functions, container: `{name: main, image: func/none}`,
-			wantErr: main + `image: Unsupported value: "func/none": supported values: "func/report"`,
-		},
-		"a function in a directory": {
-			runner: functions, container: `{name: main, image: func/report, workingDir: /tmp}`,
-			wantErr: main + "workingDir: Forbidden: a function has no directory of its own",
-		},
-		"a function whose log is to speak": {
-			runner: functions, container: `{name: main, image: func/report, terminationMessagePolicy: FallbackToLogsOnError}`,
-			warning: main + "terminationMessagePolicy: the message of a function that leaves none is its error",
-		},
-		"anything without leave": {
-			runner: new(Runner), container: `{name: main, image: func/report}`,
-			wantErr: main + `image: Unsupported value: "func/report"`,
-		},
-	} {
+
+	for name, c := range imagesTests {
 		t.Run(name, func(t *testing.T) {
 			m := parsed(
 				t,
@@ -352,19 +362,22 @@ func TestEveryFieldIsHandled(t *testing.T) {
 		set    func(*corev1.PodSpec) reflect.Value
 		path   string
 	}{
-		"pod": {podFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(p) }, "spec.template.spec."},
-		"container": {
-			containerFields, func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(&p.Containers[0]) },
-			"spec.template.spec.containers[0].",
+		"pod": {
+			fields: podFields, set: func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(p) },
+			path: "spec.template.spec.",
 		},
-		"security": {securityFields, func(p *corev1.PodSpec) reflect.Value {
+		"container": {
+			fields: containerFields, set: func(p *corev1.PodSpec) reflect.Value { return reflect.ValueOf(&p.Containers[0]) },
+			path: "spec.template.spec.containers[0].",
+		},
+		"security": {fields: securityFields, set: func(p *corev1.PodSpec) reflect.Value {
 			p.Containers[0].SecurityContext = new(corev1.SecurityContext)
 			return reflect.ValueOf(p.Containers[0].SecurityContext)
-		}, "spec.template.spec.containers[0].securityContext."},
-		"podSecurity": {podSecurityFields, func(p *corev1.PodSpec) reflect.Value {
+		}, path: "spec.template.spec.containers[0].securityContext."},
+		"podSecurity": {fields: podSecurityFields, set: func(p *corev1.PodSpec) reflect.Value {
 			p.SecurityContext = new(corev1.PodSecurityContext)
 			return reflect.ValueOf(p.SecurityContext)
-		}, "spec.template.spec.securityContext."},
+		}, path: "spec.template.spec.securityContext."},
 	} {
 		exists := make(map[string]bool)
 		kind := c.set(&podJob(t, "", "").Spec.Template.Spec).Elem().Type()

@@ -29,47 +29,56 @@ func inJSON(name string) string {
 	return fmt.Sprintf(`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": %q}}`, name)
 }
 
+var decodeTests = map[string]struct {
+	text string
+	want []string // names
+}{
+	"nothing":                    {want: []string{}},
+	"nothing but a comment":      {text: "# nothing\n", want: []string{}},
+	"nothing but separators":     {text: "---\n---\n", want: []string{}},
+	"one document":               {text: good, want: []string{"good"}},
+	"several documents":          {text: good + "---\n" + good + "---\n", want: []string{"good", "good"}},
+	"a separator with a comment": {text: good + "--- # next\n" + good, want: []string{"good", "good"}},
+	"lines that end as on Windows": {
+		text: strings.ReplaceAll(good+"---\n"+good, "\n", "\r\n"), want: []string{"good", "good"},
+	},
+	"JSON": {
+		text: `{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}`, want: []string{"j"},
+	},
+	"JSON values in a row": {
+		text: `{"apiVersion": "batch/v1", "kind": "Job"}` + "\n" + `{"apiVersion": "batch/v1", "kind": "Job"}`,
+		want: []string{"", ""},
+	},
+	"JSON values between lines":  {text: inJSON("a") + "\n---\n" + inJSON("b"), want: []string{"a", "b"}},
+	"JSON, and then YAML":        {text: inJSON("a") + "\n---\n" + good, want: []string{"a", "good"}},
+	"YAML, and then JSON values": {text: good + "---\n" + inJSON("a") + inJSON("b"), want: []string{"good", "a", "b"}},
+	"flows between lines":        {text: "{apiVersion: batch/v1, kind: Job}\n---\n" + good, want: []string{"", "good"}},
+	"an end that is marked":      {text: good + "...\n", want: []string{"good"}},
+	"YAML that begins like JSON": {
+		text: `{apiVersion: batch/v1, kind: Job, metadata: {name: flow}}`, want: []string{"flow"},
+	},
+	"a list": {
+		text: "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: in}}\n",
+		want: []string{"in"},
+	},
+	"an empty list": {
+		text: "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems: []\n", want: []string{},
+	},
+	"a list of jobs": {
+		text: "apiVersion: batch/v1\nkind: JobList\nitems:\n- metadata: {name: in}\n", want: []string{"in"},
+	},
+	"aliases": {
+		text: good + "spec: {template: {metadata: &m {labels: {a: b}}, spec: {nodeSelector: {c: d}}}}\n",
+		want: []string{"good"},
+	},
+	"keys that are merged": {text: "x: &x {name: merged}\n" + "---\n" + good},
+	"a value that merging replaces": {
+		text: "apiVersion: batch/v1\nkind: Job\nmetadata:\n  <<: {name: a, namespace: ns}\n  name: b\n", want: []string{"b"},
+	},
+}
+
 func TestDecode(t *testing.T) {
-	for name, c := range map[string]struct {
-		text string
-		want []string // names
-	}{
-		"nothing":                      {"", []string{}},
-		"nothing but a comment":        {"# nothing\n", []string{}},
-		"nothing but separators":       {"---\n---\n", []string{}},
-		"one document":                 {good, []string{"good"}},
-		"several documents":            {good + "---\n" + good + "---\n", []string{"good", "good"}},
-		"a separator with a comment":   {good + "--- # next\n" + good, []string{"good", "good"}},
-		"lines that end as on Windows": {strings.ReplaceAll(good+"---\n"+good, "\n", "\r\n"), []string{"good", "good"}},
-		"JSON": {
-			`{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}`, []string{"j"},
-		},
-		"JSON values in a row": {
-			`{"apiVersion": "batch/v1", "kind": "Job"}` + "\n" + `{"apiVersion": "batch/v1", "kind": "Job"}`, []string{"", ""},
-		},
-		"JSON values between lines":  {inJSON("a") + "\n---\n" + inJSON("b"), []string{"a", "b"}},
-		"JSON, and then YAML":        {inJSON("a") + "\n---\n" + good, []string{"a", "good"}},
-		"YAML, and then JSON values": {good + "---\n" + inJSON("a") + inJSON("b"), []string{"good", "a", "b"}},
-		"flows between lines":        {"{apiVersion: batch/v1, kind: Job}\n---\n" + good, []string{"", "good"}},
-		"an end that is marked":      {good + "...\n", []string{"good"}},
-		"YAML that begins like JSON": {`{apiVersion: batch/v1, kind: Job, metadata: {name: flow}}`, []string{"flow"}},
-		"a list": {
-			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job, metadata: {name: in}}\n", []string{"in"},
-		},
-		"an empty list": {
-			"apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems: []\n", []string{},
-		},
-		"a list of jobs": {
-			"apiVersion: batch/v1\nkind: JobList\nitems:\n- metadata: {name: in}\n", []string{"in"},
-		},
-		"aliases": {
-			good + "spec: {template: {metadata: &m {labels: {a: b}}, spec: {nodeSelector: {c: d}}}}\n", []string{"good"},
-		},
-		"keys that are merged": {"x: &x {name: merged}\n" + "---\n" + good, nil},
-		"a value that merging replaces": {
-			"apiVersion: batch/v1\nkind: Job\nmetadata:\n  <<: {name: a, namespace: ns}\n  name: b\n", []string{"b"},
-		},
-	} {
+	for name, c := range decodeTests {
 		t.Run(name, func(t *testing.T) {
 			jobs, err := Decode([]byte(c.text))
 			if c.want == nil {
@@ -85,91 +94,98 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+var decodeErrorsTests = map[string]struct{ text, want string }{
+	"an unknown field": {
+		text: good + "spec: {paralelism: 1}", want: `strict decoding error: unknown field "spec.paralelism"`,
+	},
+	"a field with a capital": {text: good + "Spec: {}", want: `strict decoding error: unknown field "Spec"`},
+	"an unknown field in JSON": {
+		text: `{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"bogus": 1}}}}`,
+		want: `strict decoding error: unknown field "spec.template.spec.bogus"`,
+	},
+	"a doubled field": {
+		text: good + "spec:\n  parallelism: 1\n  parallelism: 2",
+		want: `strict decoding error: duplicate field "spec.parallelism"`,
+	},
+	"a doubled field in JSON": {
+		text: `{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`,
+		want: `strict decoding error: duplicate field "spec.parallelism"`,
+	},
+	"a doubled field in a list": {
+		text: good + "spec:\n  template:\n    spec:\n      containers:\n      - {name: a}\n      - {name: b, name: c}",
+		want: `strict decoding error: duplicate field "spec.template.spec.containers[1].name"`,
+	},
+	"a doubled key of a map": {
+		text: good + "spec: {template: {metadata: {labels: {a: b, a: c}}}}",
+		want: `strict decoding error: duplicate field "spec.template.metadata.labels.a"`,
+	},
+	"two kinds of errors": {
+		text: good + "spec: {bogus: 1, suspend: true, suspend: true}",
+		want: `strict decoding error: duplicate field "spec.suspend", unknown field "spec.bogus"`,
+	},
+	"a text for a number": {
+		text: good + "spec: {completions: three}",
+		want: `json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32`,
+	},
+	"a fraction": {
+		text: good + "spec: {completions: 1.5}",
+		want: `json: cannot unmarshal number 1.5 into Go struct field JobSpec.spec.completions of type int32`,
+	},
+	"too large a number": {
+		text: good + "spec: {completions: 2147483648}",
+		want: `json: cannot unmarshal number 2147483648 into Go struct field JobSpec.spec.completions of type int32`,
+	},
+	"a truth for a text": {
+		text: good + "spec: {template: {metadata: {labels: {a: yes}}}}",
+		want: `json: cannot unmarshal bool into Go struct field ObjectMeta.spec.template.metadata.labels of type string`,
+	},
+	"another kind": {
+		text: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}",
+		want: `batch/v1 CronJob "c" cannot be run: only a Job of batch/v1 can`,
+	},
+	"another version": {
+		text: "apiVersion: batch/v2\nkind: Job", want: `batch/v2 Job "" cannot be run: only a Job of batch/v1 can`,
+	},
+	"no kind at all": {
+		text: "metadata: {name: x}", want: `apiVersion and kind are missing: batch/v1 and Job are wanted`,
+	},
+	"in the second document": {
+		text: good + "---\n" + good + "bogus: 1", want: `document 2: strict decoding error: unknown field "bogus"`,
+	},
+	"in an item": {
+		text: "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job}\n" +
+			"- {apiVersion: batch/v1, kind: Job, bogus: 1}\n",
+		want: `items[1]: strict decoding error: unknown field "bogus"`,
+	},
+	"in an item of a list of jobs": {
+		text: "apiVersion: batch/v1\nkind: JobList\nitems: [{kind: Pod, apiVersion: v1}]",
+		want: `items[0]: v1 Pod is no Job of batch/v1`,
+	},
+	"an unknown field of a list": {
+		text: "apiVersion: v1\nkind: List\nbogus: 1\nitems: []\n", want: `strict decoding error: unknown field "bogus"`,
+	},
+	"a list": {
+		text: "- 1\n- 2", want: `json: cannot unmarshal array into Go value of type v1.TypeMeta`,
+	},
+	"something after JSON":        {text: inJSON("a") + " garbage", want: "something follows the first object"},
+	"after an end that is marked": {text: good + "...\n" + good, want: "something follows the first object"},
+	"after a return": {
+		text: strings.ReplaceAll(good+"---\n"+good, "\n", "\r"), want: "something follows the first object",
+	},
+	"JSON values after a comment": {
+		text: "# two\n" + inJSON("a") + "\n" + inJSON("b"), want: "something follows the first object",
+	},
+	"in the second JSON value": {
+		text: inJSON("a") + "\n---\n{\"apiVersion\": \"batch/v1\", \"kind\": \"Job\", \"bogus\": 1}",
+		want: `document 2: strict decoding error: unknown field "bogus"`,
+	},
+	"bad YAML":    {text: "a: [", want: `yaml: line 1: did not find expected node content`},
+	"broken JSON": {text: `{"apiVersion": "batch/v1"`, want: `yaml: line 1: did not find expected ',' or '}'`},
+	"a text":      {text: "hello", want: `json: cannot unmarshal string into Go value of type v1.TypeMeta`},
+}
+
 func TestDecodeErrors(t *testing.T) {
-	for name, c := range map[string]struct{ text, want string }{
-		"an unknown field": {
-			good + "spec: {paralelism: 1}", `strict decoding error: unknown field "spec.paralelism"`,
-		},
-		"a field with a capital": {good + "Spec: {}", `strict decoding error: unknown field "Spec"`},
-		"an unknown field in JSON": {
-			`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"bogus": 1}}}}`,
-			`strict decoding error: unknown field "spec.template.spec.bogus"`,
-		},
-		"a doubled field": {
-			good + "spec:\n  parallelism: 1\n  parallelism: 2", `strict decoding error: duplicate field "spec.parallelism"`,
-		},
-		"a doubled field in JSON": {
-			`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 1, "parallelism": 2}}`,
-			`strict decoding error: duplicate field "spec.parallelism"`,
-		},
-		"a doubled field in a list": {
-			good + "spec:\n  template:\n    spec:\n      containers:\n      - {name: a}\n      - {name: b, name: c}",
-			`strict decoding error: duplicate field "spec.template.spec.containers[1].name"`,
-		},
-		"a doubled key of a map": {
-			good + "spec: {template: {metadata: {labels: {a: b, a: c}}}}",
-			`strict decoding error: duplicate field "spec.template.metadata.labels.a"`,
-		},
-		"two kinds of errors": {
-			good + "spec: {bogus: 1, suspend: true, suspend: true}",
-			`strict decoding error: duplicate field "spec.suspend", unknown field "spec.bogus"`,
-		},
-		"a text for a number": {
-			good + "spec: {completions: three}",
-			`json: cannot unmarshal string into Go struct field JobSpec.spec.completions of type int32`,
-		},
-		"a fraction": {
-			good + "spec: {completions: 1.5}",
-			`json: cannot unmarshal number 1.5 into Go struct field JobSpec.spec.completions of type int32`,
-		},
-		"too large a number": {
-			good + "spec: {completions: 2147483648}",
-			`json: cannot unmarshal number 2147483648 into Go struct field JobSpec.spec.completions of type int32`,
-		},
-		"a truth for a text": {
-			good + "spec: {template: {metadata: {labels: {a: yes}}}}",
-			`json: cannot unmarshal bool into Go struct field ObjectMeta.spec.template.metadata.labels of type string`,
-		},
-		"another kind": {
-			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}",
-			`batch/v1 CronJob "c" cannot be run: only a Job of batch/v1 can`,
-		},
-		"another version": {
-			"apiVersion: batch/v2\nkind: Job", `batch/v2 Job "" cannot be run: only a Job of batch/v1 can`,
-		},
-		"no kind at all": {
-			"metadata: {name: x}", `apiVersion and kind are missing: batch/v1 and Job are wanted`,
-		},
-		"in the second document": {
-			good + "---\n" + good + "bogus: 1", `document 2: strict decoding error: unknown field "bogus"`,
-		},
-		"in an item": {
-			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: batch/v1, kind: Job}\n- {apiVersion: batch/v1, kind: Job, " +
-				"bogus: 1}\n",
-			`items[1]: strict decoding error: unknown field "bogus"`,
-		},
-		"in an item of a list of jobs": {
-			"apiVersion: batch/v1\nkind: JobList\nitems: [{kind: Pod, apiVersion: v1}]",
-			`items[0]: v1 Pod is no Job of batch/v1`,
-		},
-		"an unknown field of a list": {
-			"apiVersion: v1\nkind: List\nbogus: 1\nitems: []\n", `strict decoding error: unknown field "bogus"`,
-		},
-		"a list":                      {"- 1\n- 2", `json: cannot unmarshal array into Go value of type v1.TypeMeta`},
-		"something after JSON":        {inJSON("a") + " garbage", "something follows the first object"},
-		"after an end that is marked": {good + "...\n" + good, "something follows the first object"},
-		"after a return": {
-			strings.ReplaceAll(good+"---\n"+good, "\n", "\r"), "something follows the first object",
-		},
-		"JSON values after a comment": {"# two\n" + inJSON("a") + "\n" + inJSON("b"), "something follows the first object"},
-		"in the second JSON value": {
-			inJSON("a") + "\n---\n{\"apiVersion\": \"batch/v1\", \"kind\": \"Job\", \"bogus\": 1}",
-			`document 2: strict decoding error: unknown field "bogus"`,
-		},
-		"bad YAML":    {"a: [", `yaml: line 1: did not find expected node content`},
-		"broken JSON": {`{"apiVersion": "batch/v1"`, `yaml: line 1: did not find expected ',' or '}'`},
-		"a text":      {"hello", `json: cannot unmarshal string into Go value of type v1.TypeMeta`},
-	} {
+	for name, c := range decodeErrorsTests {
 		t.Run(name, func(t *testing.T) {
 			jobs, err := Decode([]byte(c.text))
 			require.ErrorContains(t, err, c.want)

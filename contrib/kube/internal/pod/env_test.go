@@ -13,20 +13,20 @@ func TestExpand(t *testing.T) {
 	env.set("EMPTY", "")
 	env.set("REF", "$(A)")
 	for name, c := range map[string]struct{ text, want string }{
-		"a text without references":        {"plain", "plain"},
-		"a reference":                      {"x$(A)y", "x1y"},
-		"two references":                   {"$(A)$(A)", "11"},
-		"a variable that is empty":         {"<$(EMPTY)>", "<>"},
-		"a variable that does not exist":   {"$(B)", "$(B)"},
-		"an escaped reference":             {"$$(A)", "$(A)"},
-		"an escaped dollar before one":     {"$$$(A)", "$1"},
-		"escaped dollars":                  {"$$$$", "$$"},
-		"a dollar at the end":              {"a$", "a$"},
-		"a dollar alone":                   {"$A $ {A}", "$A $ {A}"},
-		"a reference without an end":       {"$(A", "$(A"},
-		"a reference within a reference":   {"$(A$(A)", "$(A$(A)"},
-		"an empty reference":               {"$()", "$()"},
-		"what it stands for is left as is": {"$(REF)", "$(A)"},
+		"a text without references":        {text: "plain", want: "plain"},
+		"a reference":                      {text: "x$(A)y", want: "x1y"},
+		"two references":                   {text: "$(A)$(A)", want: "11"},
+		"a variable that is empty":         {text: "<$(EMPTY)>", want: "<>"},
+		"a variable that does not exist":   {text: "$(B)", want: "$(B)"},
+		"an escaped reference":             {text: "$$(A)", want: "$(A)"},
+		"an escaped dollar before one":     {text: "$$$(A)", want: "$1"},
+		"escaped dollars":                  {text: "$$$$", want: "$$"},
+		"a dollar at the end":              {text: "a$", want: "a$"},
+		"a dollar alone":                   {text: "$A $ {A}", want: "$A $ {A}"},
+		"a reference without an end":       {text: "$(A", want: "$(A"},
+		"a reference within a reference":   {text: "$(A$(A)", want: "$(A$(A)"},
+		"an empty reference":               {text: "$()", want: "$()"},
+		"what it stands for is left as is": {text: "$(REF)", want: "$(A)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, env.expand(c.text))

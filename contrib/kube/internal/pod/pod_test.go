@@ -96,118 +96,127 @@ func exitCode(r ran) int {
 	return *r.ExitCode
 }
 
+// processTests are pods of a process. DIR is a directory with a program, tool, and another
+// directory, sub.
+var processTests = map[string]struct {
+	pod      string
+	settings Settings
+	exit     int
+	log      []string
+	output   string
+}{
+	"prints": {pod: shell("echo 3.14"), log: []string{"3.14"}},
+	"fails":  {pod: shell("exit 42"), exit: 42},
+	"is not there": {
+		pod: "containers: [{name: main, image: process, command: [no-such-program]}]", exit: 127,
+	},
+	"is called nothing": {
+		pod: "containers: [{name: main, image: process, command: [$(P)], env: [{name: P, value: ''}]}]", exit: 1,
+	},
+	"is found in a given path": {
+		pod:      "containers: [{name: main, image: process, command: [tool, x]}]",
+		settings: Settings{Env: []string{"PATH=DIR:/bin"}}, log: []string{"tool x"},
+	},
+	"is in the directory": {
+		pod: "containers: [{name: main, image: process, command: [./tool, x]}]", settings: Settings{Dir: "DIR"},
+		log: []string{"tool x"},
+	},
+	"has command and args": {
+		pod: "containers: [{name: main, image: process, command: [echo, a], args: [b, $(X), $(Y), $$(X)], env: [{name: " +
+			"X, value: x y}]}]",
+		log: []string{"a b x y $(Y) $(X)"},
+	},
+	"has an environment": {
+		pod: shell("echo $A $B", "env: [{name: A, value: one}, {name: B, value: $(A)-$(C)-two}, {name: C, value: late}]"),
+		log: []string{"one one-$(C)-two"},
+	},
+	"sees settings": {
+		pod: shell("echo $A $B", "env: [{name: B, value: mine}]"), settings: Settings{Env: []string{"A=theirs", "B=theirs"}},
+		log: []string{"theirs mine"},
+	},
+	"starts in the directory": {pod: shell("pwd"), settings: Settings{Dir: "DIR"}, log: []string{"DIR"}},
+	"starts in its own": {
+		pod: shell("pwd", "workingDir: sub"), settings: Settings{Dir: "DIR"}, log: []string{"DIR/sub"},
+	},
+	"starts somewhere else": {pod: shell("pwd", "workingDir: /"), settings: Settings{Dir: "DIR"}, log: []string{"/"}},
+	"starts nowhere":        {pod: shell("pwd", "workingDir: /no/such/directory"), exit: 126},
+	"is found in its own path": {
+		pod: "containers: [{name: main, image: process, command: [tool, x], env: [{name: PATH, value: DIR:" +
+			"/bin:/usr/bin}]}]",
+		log: []string{"tool x"},
+	},
+	"is nowhere in its path": {
+		pod:  "containers: [{name: main, image: process, command: [echo, x], env: [{name: PATH, value: '.:/nowhere'}]}]",
+		exit: 127,
+	},
+	"leaves a message": {pod: shell("echo -n done >/dev/termination-log"), output: "done"},
+	"leaves one elsewhere": {
+		pod:    shell("echo -n done >$MSG", "terminationMessagePath: /my/log", "env: [{name: MSG, value: /my/log}]"),
+		output: "done",
+	},
+	"leaves one and fails": {pod: shell("echo -n sorry >/dev/termination-log; exit 3"), exit: 3, output: "sorry"},
+	"removes its message":  {pod: shell("rm /dev/termination-log")},
+	"fails and prints":     {pod: shell("echo out; exit 3"), exit: 3, log: []string{"out"}},
+	"lets its log speak": {
+		pod: shell("echo one; echo two; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3,
+		output: "one\ntwo\n",
+	},
+	"lets its errors speak": {
+		pod: shell("echo err >&2; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, output: "err\n",
+	},
+	"succeeds without a word": {
+		pod: shell("echo out", "terminationMessagePolicy: FallbackToLogsOnError"), log: []string{"out"},
+	},
+	"prefers its message": {
+		pod: shell(
+			"echo out; echo -n msg >/dev/termination-log; exit 3", "terminationMessagePolicy: FallbackToLogsOnError",
+		),
+		exit: 3, log: []string{"out"}, output: "msg",
+	},
+	"knows who it is": {
+		pod: shell(
+			"echo $WHERE $IN $L $A $E", "env:", "- {name: WHERE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}",
+			"- {name: IN, value: in}", "- {name: L, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}",
+			"- {name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['team']\"}}}",
+			"- {name: E, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['none']\"}}}",
+		),
+		log: []string{"math in digits number theory"},
+	},
+	"knows its job": {
+		pod: shell("echo $J", "env: [{name: J, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['job-name']\"}}}]"),
+		log: []string{"pi"},
+	},
+	"knows its limits": {
+		pod: shell(
+			"echo $C $M $R", "resources: {limits: {cpu: 1500m, memory: 2049Ki}, requests: {cpu: 250m}}", "env:",
+			"- {name: C, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}",
+			"- {name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}",
+			"- {name: R, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}",
+		),
+		log: []string{"2 3 250"},
+	},
+	"does without a secret": {
+		pod: shell("echo ${S-unset}", "env: [{name: S, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]"),
+		log: []string{"unset"},
+	},
+	"has a host name": {pod: shell("echo $HOSTNAME") + "hostname: tower\n", log: []string{"tower"}},
+}
+
 func TestProcess(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\necho tool $1\n"), 0o700))
-	for name, c := range map[string]struct {
-		pod      string
-		settings Settings
-		exit     int
-		log      []string
-		output   string
-	}{
-		"prints": {pod: shell("echo 3.14"), log: []string{"3.14"}},
-		"fails":  {pod: shell("exit 42"), exit: 42},
-		"is not there": {
-			pod: "containers: [{name: main, image: process, command: [no-such-program]}]", exit: 127,
-		},
-		"is called nothing": {
-			pod: "containers: [{name: main, image: process, command: [$(P)], env: [{name: P, value: ''}]}]", exit: 1,
-		},
-		"is found in a given path": {
-			pod:      "containers: [{name: main, image: process, command: [tool, x]}]",
-			settings: Settings{Env: []string{"PATH=" + dir + ":/bin"}}, log: []string{"tool x"},
-		},
-		"is in the directory": {
-			pod: "containers: [{name: main, image: process, command: [./tool, x]}]", settings: Settings{Dir: dir},
-			log: []string{"tool x"},
-		},
-		"has command and args": {
-			pod: "containers: [{name: main, image: process, command: [echo, a], args: [b, $(X), $(Y), $$(X)], env: [{name: " +
-				"X, value: x y}]}]",
-			log: []string{"a b x y $(Y) $(X)"},
-		},
-		"has an environment": {
-			pod: shell("echo $A $B", "env: [{name: A, value: one}, {name: B, value: $(A)-$(C)-two}, {name: C, value: late}]"),
-			log: []string{"one one-$(C)-two"},
-		},
-		"sees settings": {
-			pod: shell("echo $A $B", "env: [{name: B, value: mine}]"), settings: Settings{Env: []string{"A=theirs", "B=theirs"}},
-			log: []string{"theirs mine"},
-		},
-		"starts in the directory": {pod: shell("pwd"), settings: Settings{Dir: dir}, log: []string{dir}},
-		"starts in its own": {
-			pod: shell("pwd", "workingDir: sub"), settings: Settings{Dir: dir}, log: []string{dir + "/sub"},
-		},
-		"starts somewhere else": {pod: shell("pwd", "workingDir: /"), settings: Settings{Dir: dir}, log: []string{"/"}},
-		"starts nowhere":        {pod: shell("pwd", "workingDir: /no/such/directory"), exit: 126},
-		"is found in its own path": {
-			pod: "containers: [{name: main, image: process, command: [tool, x], env: [{name: PATH, value: " + dir +
-				":/bin:/usr/bin}]}]",
-			log: []string{"tool x"},
-		},
-		"is nowhere in its path": {
-			pod:  "containers: [{name: main, image: process, command: [echo, x], env: [{name: PATH, value: '.:/nowhere'}]}]",
-			exit: 127,
-		},
-		"leaves a message": {pod: shell("echo -n done >/dev/termination-log"), output: "done"},
-		"leaves one elsewhere": {
-			pod:    shell("echo -n done >$MSG", "terminationMessagePath: /my/log", "env: [{name: MSG, value: /my/log}]"),
-			output: "done",
-		},
-		"leaves one and fails": {pod: shell("echo -n sorry >/dev/termination-log; exit 3"), exit: 3, output: "sorry"},
-		"removes its message":  {pod: shell("rm /dev/termination-log")},
-		"fails and prints":     {pod: shell("echo out; exit 3"), exit: 3, log: []string{"out"}},
-		"lets its log speak": {
-			pod: shell("echo one; echo two; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3,
-			output: "one\ntwo\n",
-		},
-		"lets its errors speak": {
-			pod: shell("echo err >&2; exit 3", "terminationMessagePolicy: FallbackToLogsOnError"), exit: 3, output: "err\n",
-		},
-		"succeeds without a word": {
-			pod: shell("echo out", "terminationMessagePolicy: FallbackToLogsOnError"), log: []string{"out"},
-		},
-		"prefers its message": {
-			pod: shell(
-				"echo out; echo -n msg >/dev/termination-log; exit 3", "terminationMessagePolicy: FallbackToLogsOnError",
-			),
-			exit: 3, log: []string{"out"}, output: "msg",
-		},
-		"knows who it is": {
-			pod: shell(
-				"echo $WHERE $IN $L $A $E", "env:", "- {name: WHERE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}",
-				"- {name: IN, value: in}", "- {name: L, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}",
-				"- {name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['team']\"}}}",
-				"- {name: E, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['none']\"}}}",
-			),
-			log: []string{"math in digits number theory"},
-		},
-		"knows its job": {
-			pod: shell("echo $J", "env: [{name: J, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['job-name']\"}}}]"),
-			log: []string{"pi"},
-		},
-		"knows its limits": {
-			pod: shell(
-				"echo $C $M $R", "resources: {limits: {cpu: 1500m, memory: 2049Ki}, requests: {cpu: 250m}}", "env:",
-				"- {name: C, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}",
-				"- {name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}",
-				"- {name: R, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}",
-			),
-			log: []string{"2 3 250"},
-		},
-		"does without a secret": {
-			pod: shell("echo ${S-unset}", "env: [{name: S, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}]"),
-			log: []string{"unset"},
-		},
-		"has a host name": {pod: shell("echo $HOSTNAME") + "hostname: tower\n", log: []string{"tower"}},
-	} {
+	for name, c := range processTests {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, job(t, c.pod), c.settings, nil)
+			inDir := func(text string) string { return strings.ReplaceAll(text, "DIR", dir) }
+			settings := Settings{Dir: inDir(c.settings.Dir)}
+			for _, variable := range c.settings.Env {
+				settings.Env = append(settings.Env, inDir(variable))
+			}
+			r := run(t, job(t, inDir(c.pod)), settings, nil)
 			require.Equal(t, c.exit, exitCode(r), "%v", r.Err)
 			if c.log != nil {
-				require.Equal(t, c.log, r.log)
+				require.Equal(t, inDir(strings.Join(c.log, "\n")), strings.Join(r.log, "\n"))
 			}
 			require.Equal(t, c.output, r.Output)
 		})
@@ -263,19 +272,21 @@ containers: [{name: main, image: process, terminationMessagePolicy: FallbackToLo
 func TestIndex(t *testing.T) {
 	indexed := func(j *batch.Job) { j.CompletionMode, j.Completions = batch.Indexed, new(1) }
 	for name, c := range map[string]struct{ pod, want string }{
-		"by its name":  {shell("echo $JOB_COMPLETION_INDEX $HOSTNAME") + "hostname: ignored\n", "0 pi-0"},
-		"in arguments": {shell("echo $(JOB_COMPLETION_INDEX)"), "0"},
+		"by its name":  {pod: shell("echo $JOB_COMPLETION_INDEX $HOSTNAME") + "hostname: ignored\n", want: "0 pi-0"},
+		"in arguments": {pod: shell("echo $(JOB_COMPLETION_INDEX)"), want: "0"},
 		"not in variables": {
-			shell("echo $A", "env: [{name: A, value: <$(JOB_COMPLETION_INDEX)>}]"), "<$(JOB_COMPLETION_INDEX)>",
+			pod: shell("echo $A", "env: [{name: A, value: <$(JOB_COMPLETION_INDEX)>}]"), want: "<$(JOB_COMPLETION_INDEX)>",
 		},
-		"overridden": {shell("echo $JOB_COMPLETION_INDEX", "env: [{name: JOB_COMPLETION_INDEX, value: mine}]"), "mine"},
+		"overridden": {
+			pod: shell("echo $JOB_COMPLETION_INDEX", "env: [{name: JOB_COMPLETION_INDEX, value: mine}]"), want: "mine",
+		},
 		"as an annotation": {
-			shell(
+			pod: shell(
 				"echo $I",
 				"env: [{name: I, valueFrom: {fieldRef: {fieldPath: "+
 					"\"metadata.annotations['batch.kubernetes.io/job-completion-index']\"}}}]",
 			),
-			"0",
+			want: "0",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -507,9 +518,9 @@ initContainers:
 // place of its message.
 func TestMessageOfOddFile(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
-		"a directory": {"rm /dev/termination-log; mkdir /dev/termination-log", "is not a regular file"},
-		"a pipe":      {"rm /dev/termination-log; mkfifo /dev/termination-log", "is not a regular file"},
-		"a link":      {"ln -sf /dev/zero /dev/termination-log", "is not a regular file"},
+		"a directory": {script: "rm /dev/termination-log; mkdir /dev/termination-log", want: "is not a regular file"},
+		"a pipe":      {script: "rm /dev/termination-log; mkfifo /dev/termination-log", want: "is not a regular file"},
+		"a link":      {script: "ln -sf /dev/zero /dev/termination-log", want: "is not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Contains(t, run(t, job(t, shell(c.script)), Settings{}, nil).Output, c.want)

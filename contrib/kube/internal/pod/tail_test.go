@@ -17,14 +17,14 @@ func TestTail(t *testing.T) {
 		return b.String()
 	}
 	for name, c := range map[string]struct{ written, want string }{
-		"nothing":                 {"", ""},
-		"a line":                  {"one\n", "one\n"},
-		"a line without its end":  {"one\ntwo", "one\ntwo"},
-		"as many lines as fit":    {lines(0, 80), lines(0, 80)},
-		"more lines than fit":     {lines(0, 100), lines(20, 100)},
-		"more, the last one open": {lines(0, 100) + "x", lines(21, 100) + "x"},
-		"more bytes than fit":     {strings.Repeat("x", 3000), strings.Repeat("x", 2048)},
-		"far more bytes":          {strings.Repeat("y", 100_000) + "z", strings.Repeat("y", 2047) + "z"},
+		"nothing":                 {written: "", want: ""},
+		"a line":                  {written: "one\n", want: "one\n"},
+		"a line without its end":  {written: "one\ntwo", want: "one\ntwo"},
+		"as many lines as fit":    {written: lines(0, 80), want: lines(0, 80)},
+		"more lines than fit":     {written: lines(0, 100), want: lines(20, 100)},
+		"more, the last one open": {written: lines(0, 100) + "x", want: lines(21, 100) + "x"},
+		"more bytes than fit":     {written: strings.Repeat("x", 3000), want: strings.Repeat("x", 2048)},
+		"far more bytes":          {written: strings.Repeat("y", 100_000) + "z", want: strings.Repeat("y", 2047) + "z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 7, 1 << 20} {

@@ -79,80 +79,85 @@ func TestJobCells(t *testing.T) {
 	require.Equal(t, []any{"", "Running", "0/1", "", "<unknown>", "", "", "<none>"}, Job(new(batchv1.Job)))
 }
 
+func waiting(reason string) corev1.ContainerState {
+	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
+}
+
+var running = corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}
+
+func terminated(reason string, code, signal int32) corev1.ContainerState {
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		Reason: reason, ExitCode: code, Signal: signal,
+	}}
+}
+
+var podStatusTests = map[string]struct {
+	phase      corev1.PodPhase
+	reason     string
+	deleted    bool
+	init       []corev1.ContainerState
+	containers []corev1.ContainerState
+	want       string
+}{
+	"pending": {phase: corev1.PodPending, want: "Pending"},
+	"a container being made": {
+		phase: corev1.PodPending, containers: []corev1.ContainerState{waiting("ContainerCreating")},
+		want: "ContainerCreating",
+	},
+	"running": {
+		phase: corev1.PodRunning, containers: []corev1.ContainerState{running}, want: "Running",
+	},
+	"succeeded": {
+		phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0, 0)}, want: "Completed",
+	},
+	"failed": {
+		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error",
+	},
+	"failed by a signal": {
+		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 137, 9)}, want: "Signal:9",
+	},
+	"failed without a reason": {
+		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 3, 0)}, want: "ExitCode:3",
+	},
+	"evicted": {phase: corev1.PodFailed, reason: "Evicted", want: "Evicted"},
+	"waiting for a restart": {
+		phase: corev1.PodRunning, containers: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "CrashLoopBackOff",
+	},
+	"being deleted": {
+		phase: corev1.PodRunning, deleted: true, containers: []corev1.ContainerState{running}, want: "Terminating",
+	},
+	"deleted after its end": {
+		phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1, 0)},
+		want: "Error",
+	},
+	"one done, one running": {
+		phase: corev1.PodRunning, containers: []corev1.ContainerState{terminated("Completed", 0, 0), running},
+		want: "NotReady",
+	},
+	"one done, another failed": {
+		phase:      corev1.PodFailed,
+		containers: []corev1.ContainerState{terminated("Completed", 0, 0), terminated("Error", 1, 0)}, want: "Error",
+	},
+	"the second init container": {
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "Init:1/2",
+	},
+	"a failed init container": {
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Init:Error",
+	},
+	"an init container by signal": {
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 137, 9)}, want: "Init:Signal:9",
+	},
+	"an init container by code": {
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 4, 0)}, want: "Init:ExitCode:4",
+	},
+	"an init container that waits": {
+		phase: corev1.PodPending, init: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "Init:CrashLoopBackOff",
+	},
+}
+
 func TestPodStatus(t *testing.T) {
-	waiting := func(reason string) corev1.ContainerState {
-		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
-	}
-	terminated := func(reason string, code, signal int32) corev1.ContainerState {
-		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			Reason: reason, ExitCode: code, Signal: signal,
-		}}
-	}
-	running := corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}
-	tests := map[string]struct {
-		phase      corev1.PodPhase
-		reason     string
-		deleted    bool
-		init       []corev1.ContainerState
-		containers []corev1.ContainerState
-		want       string
-	}{
-		"pending": {phase: corev1.PodPending, want: "Pending"},
-		"a container being made": {
-			phase: corev1.PodPending, containers: []corev1.ContainerState{waiting("ContainerCreating")},
-			want: "ContainerCreating",
-		},
-		"running": {
-			phase: corev1.PodRunning, containers: []corev1.ContainerState{running}, want: "Running",
-		},
-		"succeeded": {
-			phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0, 0)}, want: "Completed",
-		},
-		"failed": {
-			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error",
-		},
-		"failed by a signal": {
-			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 137, 9)}, want: "Signal:9",
-		},
-		"failed without a reason": {
-			phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 3, 0)}, want: "ExitCode:3",
-		},
-		"evicted": {phase: corev1.PodFailed, reason: "Evicted", want: "Evicted"},
-		"waiting for a restart": {
-			phase: corev1.PodRunning, containers: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "CrashLoopBackOff",
-		},
-		"being deleted": {
-			phase: corev1.PodRunning, deleted: true, containers: []corev1.ContainerState{running}, want: "Terminating",
-		},
-		"deleted after its end": {
-			phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1, 0)},
-			want: "Error",
-		},
-		"one done, one running": {
-			phase: corev1.PodRunning, containers: []corev1.ContainerState{terminated("Completed", 0, 0), running},
-			want: "NotReady",
-		},
-		"one done, another failed": {
-			phase:      corev1.PodFailed,
-			containers: []corev1.ContainerState{terminated("Completed", 0, 0), terminated("Error", 1, 0)}, want: "Error",
-		},
-		"the second init container": {
-			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "Init:1/2",
-		},
-		"a failed init container": {
-			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Init:Error",
-		},
-		"an init container by signal": {
-			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 137, 9)}, want: "Init:Signal:9",
-		},
-		"an init container by code": {
-			phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 4, 0)}, want: "Init:ExitCode:4",
-		},
-		"an init container that waits": {
-			phase: corev1.PodPending, init: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "Init:CrashLoopBackOff",
-		},
-	}
-	for name, test := range tests {
+
+	for name, test := range podStatusTests {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{Status: corev1.PodStatus{Phase: test.phase, Reason: test.reason}}
 			if test.deleted {

@@ -14,7 +14,7 @@ func TestSuccessIndexesTooLong(t *testing.T) {
 	for _, c := range []struct {
 		text    string
 		tooLong bool
-	}{{text, false}, {text + "0", true}} {
+	}{{text: text}, {text: text + "0", tooLong: true}} {
 		errs := Validate(stored(func(m *batchv1.Job) {
 			indexedJob(m)
 			m.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededIndexes: &c.text}}}

@@ -14,38 +14,45 @@ func TestProbes(t *testing.T) {
 		container string
 		want      []string
 	}{
-		"a good one": {"readinessProbe: {httpGet: {port: 80}}", nil},
+		"a good one": {container: "readinessProbe: {httpGet: {port: 80}}"},
 		"nothing": {
-			"readinessProbe: {}", []string{main + "readinessProbe: Required value: must specify a handler type"},
+			container: "readinessProbe: {}",
+			want:      []string{main + "readinessProbe: Required value: must specify a handler type"},
 		},
 		"two handlers": {
-			"readinessProbe: {exec: {command: [x]}, httpGet: {port: 80}}",
-			[]string{main + "readinessProbe.httpGet: Forbidden: may not specify more than 1 handler type"},
+			container: "readinessProbe: {exec: {command: [x]}, httpGet: {port: 80}}",
+			want:      []string{main + "readinessProbe.httpGet: Forbidden: may not specify more than 1 handler type"},
 		},
-		"no command": {"startupProbe: {exec: {}}", []string{main + "startupProbe.exec.command: Required value"}},
+		"no command": {
+			container: "startupProbe: {exec: {}}", want: []string{main + "startupProbe.exec.command: Required value"},
+		},
 		"no port": {
-			"readinessProbe: {grpc: {port: 0}}",
-			[]string{main + "readinessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive"},
+			container: "readinessProbe: {grpc: {port: 0}}",
+			want:      []string{main + "readinessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive"},
 		},
 		"too large a port": {
-			"readinessProbe: {tcpSocket: {port: 70000}}",
-			[]string{main + "readinessProbe.tcpSocket.port: Invalid value: 70000: must be between 1 and 65535, inclusive"},
+			container: "readinessProbe: {tcpSocket: {port: 70000}}",
+			want: []string{
+				main + "readinessProbe.tcpSocket.port: Invalid value: 70000: must be between 1 and 65535, inclusive",
+			},
 		},
 		"another scheme": {
-			"readinessProbe: {httpGet: {port: 1, scheme: ftp}}",
-			[]string{main + `readinessProbe.httpGet.scheme: Unsupported value: "ftp": supported values: "HTTP", "HTTPS"`},
+			container: "readinessProbe: {httpGet: {port: 1, scheme: ftp}}",
+			want: []string{
+				main + `readinessProbe.httpGet.scheme: Unsupported value: "ftp": supported values: "HTTP", "HTTPS"`,
+			},
 		},
 		"a negative number": {
-			"readinessProbe: {exec: {command: [x]}, periodSeconds: -1}",
-			[]string{main + "readinessProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0"},
+			container: "readinessProbe: {exec: {command: [x]}, periodSeconds: -1}",
+			want:      []string{main + "readinessProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0"},
 		},
 		"two successes": {
-			"livenessProbe: {exec: {command: [x]}, successThreshold: 2}",
-			[]string{main + "livenessProbe.successThreshold: Invalid value: 2: must be 1"},
+			container: "livenessProbe: {exec: {command: [x]}, successThreshold: 2}",
+			want:      []string{main + "livenessProbe.successThreshold: Invalid value: 2: must be 1"},
 		},
 		"a grace period": {
-			"readinessProbe: {exec: {command: [x]}, terminationGracePeriodSeconds: 1}",
-			[]string{
+			container: "readinessProbe: {exec: {command: [x]}, terminationGracePeriodSeconds: 1}",
+			want: []string{
 				main + "readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be set for readinessProbes",
 			},
 		},

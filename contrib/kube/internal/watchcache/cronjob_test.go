@@ -142,15 +142,17 @@ func TestEventsThatComeAgain(t *testing.T) {
 		now  []cron.Event
 		want bool
 	}{
-		"nothing":                  {nil, nil, true},
-		"a new one":                {nil, []cron.Event{event("a", 0, 1)}, true},
-		"the last one again":       {old(event("a", 0, 1)), []cron.Event{event("a", 5, 2), event("b", 6, 1)}, true},
-		"another one in its place": {old(event("a", 0, 1)), []cron.Event{event("b", 0, 1)}, false},
-		"the same at another time": {old(event("a", 0, 1)), []cron.Event{event("a", 5, 1)}, false},
-		"not the last one again": {
-			old(event("a", 0, 1), event("b", 1, 1)), []cron.Event{event("a", 5, 2), event("b", 1, 1)}, false,
+		"nothing":   {want: true},
+		"a new one": {now: []cron.Event{event("a", 0, 1)}, want: true},
+		"the last one again": {
+			old: old(event("a", 0, 1)), now: []cron.Event{event("a", 5, 2), event("b", 6, 1)}, want: true,
 		},
-		"fewer than there have been": {old(event("a", 0, 1), event("b", 1, 1)), []cron.Event{event("a", 0, 1)}, false},
+		"another one in its place": {old: old(event("a", 0, 1)), now: []cron.Event{event("b", 0, 1)}},
+		"the same at another time": {old: old(event("a", 0, 1)), now: []cron.Event{event("a", 5, 1)}},
+		"not the last one again": {
+			old: old(event("a", 0, 1), event("b", 1, 1)), now: []cron.Event{event("a", 5, 2), event("b", 1, 1)},
+		},
+		"fewer than there have been": {old: old(event("a", 0, 1), event("b", 1, 1)), now: []cron.Event{event("a", 0, 1)}},
 	} {
 		require.Equal(t, test.want, continues(test.old, test.now), name)
 	}
