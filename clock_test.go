@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,4 +117,52 @@ func TestClockSetBackBetweenProcesses(t *testing.T) {
 		_, err = c.Get("j")
 		require.ErrorIs(t, err, batch.ErrNotFound)
 	})
+}
+
+// TestDatesAfterASleep wants every date of what happens after the machine has slept to be
+// what the wall clock shows, and that of what was before to stay.
+func TestDatesAfterASleep(t *testing.T) {
+	for name, step := range map[string]time.Duration{"it slept": 8 * time.Hour, "it was set back": -8 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				mustCreate(t, c, batch.Job{Name: "before", Executor: succeed})
+				before := complete(t, c, "before")
+				time.Sleep(time.Minute)
+				batch.StepWall(c, step)
+				mustCreate(t, c, batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
+					Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+						return a.SetCondition(batch.Condition{Type: "example.com/seen", Status: "True"})
+					})})
+				complete(t, c, "j")
+				mustCreate(t, c, batch.Job{Name: "waits", Executor: fails(errDisk)})
+				settle()
+				for what, at := range datesOf(t, c, "j") {
+					require.WithinDuration(t, time.Now().Add(step), at, time.Second, what)
+				}
+				require.WithinDuration(t, time.Now().Add(step+10*time.Second), get(t, c, "waits").NextRetry, time.Second)
+				after := get(t, c, "before")
+				require.Equal(t, before.CreatedAt, after.CreatedAt)
+				require.Equal(t, before.CompletionTime, after.CompletionTime)
+			})
+		})
+	}
+}
+
+// datesOf are all dates of a job that has one attempt.
+func datesOf(t *testing.T, c *batch.Controller, name string) map[string]time.Time {
+	t.Helper()
+	s, a := get(t, c, name), attemptsOf(t, c, name)[0]
+	dates := map[string]time.Time{"created": s.CreatedAt, "started": s.StartTime, "completed": s.CompletionTime,
+		"attempt created": a.CreatedAt, "attempt started": a.StartedAt, "attempt finished": a.FinishedAt}
+	for _, condition := range slices.Concat(s.Conditions, a.Conditions) {
+		dates["condition "+condition.Type] = condition.LastTransitionTime
+	}
+	events, err := c.Events(t.Context(), name)
+	require.NoError(t, err)
+	for _, e := range events {
+		dates["event "+e.Reason] = e.At
+	}
+	require.Greater(t, len(dates), 9)
+	return dates
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -176,4 +177,24 @@ func TestReturnAtTheDeadline(t *testing.T) {
 			failed(t, err, batch.ReasonDeadlineExceeded)
 		}
 	})
+}
+
+// TestReturnAtTheTimeout wants the timeout to be taken first by whoever returns exactly
+// then, with an error or without.
+func TestReturnAtTheTimeout(t *testing.T) {
+	for name, result := range map[string]error{"an error": os.ErrDeadlineExceeded, "nothing": nil} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				for range 50 {
+					_, err := batch.Run(t.Context(), batch.Job{Name: "j", AttemptTimeout: new(time.Second), BackoffLimit: new(0),
+						Executor: fn(func(ctx context.Context) error {
+							deadline, _ := ctx.Deadline()
+							time.Sleep(time.Until(deadline))
+							return result
+						})})
+					require.ErrorIs(t, err, batch.ErrAttemptTimeout)
+				}
+			})
+		})
+	}
 }

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 func TestDisrupt(t *testing.T) {
@@ -173,4 +175,39 @@ func TestALateErrorDoesNotChangeAFinishedJob(t *testing.T) {
 		require.Equal(t, failed.Error(), again.Error())
 		require.NoError(t, c.Shutdown(t.Context()))
 	})
+}
+
+// TestTerminationMessageSurvivesALateError wants what a lost attempt says late to change
+// neither its job, whether that still runs or has finished, nor what the store has.
+func TestTerminationMessageSurvivesALateError(t *testing.T) {
+	for _, limit := range []int{0, 3} {
+		t.Run(fmt.Sprint("limit ", limit), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store, late := new(batchtest.MemoryStore), make(chan struct{})
+				c := newController(t, batch.Options{Store: store})
+				mustCreate(t, c, batch.Job{Name: "j", BackoffLimit: new(limit),
+					Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+						if a.Number > 0 {
+							<-ctx.Done()
+							return ctx.Err()
+						}
+						<-late
+						a.SetOutput("late")
+						fmt.Fprintln(a.Stdout(), "late")
+						a.Progress(1, 2, "late")
+						return errors.Join(errDisk, a.SaveCheckpoint(context.Background(), []byte("late")))
+					})})
+				settle()
+				require.NoError(t, c.Disrupt(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, "TerminationByKubelet"))
+				time.Sleep(time.Minute)
+				before, attempts, records := get(t, c, "j"), attemptsOf(t, c, "j"), sortedRecords(t, store)
+				close(late)
+				settle()
+				require.Equal(t, before, get(t, c, "j"))
+				require.Equal(t, attempts, attemptsOf(t, c, "j"))
+				require.Equal(t, records, sortedRecords(t, store))
+				require.Empty(t, logOf(t, c, "j", attempts[0].Name))
+			})
+		})
+	}
 }

@@ -2,10 +2,13 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,3 +234,70 @@ func heap() int {
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }
+
+// TestRemovedJobsAreFreed wants nothing to be kept of jobs that others removed, that
+// have failed, or that have printed a lot.
+func TestRemovedJobsAreFreed(t *testing.T) {
+	payload := func() error { return &largeError{make([]byte, 1<<20)} }
+	loud := batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+		_, err := io.WriteString(a.Stdout(), strings.Repeat(strings.Repeat("x", 1023)+"\n", 1024))
+		return err
+	})
+	ways := map[string]struct {
+		options batch.Options
+		job     func(job *batch.Job)
+		remove  func(c *batch.Controller, name string) error
+	}{
+		"as too many have finished": {options: batch.Options{FinishedJobs: 1}},
+		"that have failed": {
+			options: batch.Options{FinishedJobs: 1},
+			job: func(job *batch.Job) {
+				job.BackoffLimit, job.Executor = new(0), fn(func(context.Context) error { return payload() })
+			},
+		},
+		"that have printed a lot": {
+			options: batch.Options{FinishedJobs: 1},
+			job:     func(job *batch.Job) { job.LogLimit, job.Executor = new(1<<20), loud },
+		},
+		"that were stored": {options: batch.Options{Store: new(batchtest.MemoryStore)},
+			remove: func(c *batch.Controller, name string) error {
+				return c.Delete(t.Context(), name, batch.DeleteBackground)
+			}},
+		"that ran again": {remove: func(c *batch.Controller, name string) error {
+			_, err := c.Again(t.Context(), name, batch.AgainOptions{})
+			if err == nil {
+				_, err = c.Wait(t.Context(), name)
+			}
+			return errors.Join(err, c.Delete(t.Context(), name, batch.DeleteBackground))
+		}},
+		"that were cancelled": {
+			job: func(job *batch.Job) { job.Suspend = true },
+			remove: func(c *batch.Controller, name string) error {
+				return errors.Join(c.Cancel(t.Context(), name, payload()), c.Delete(t.Context(), name, batch.DeleteBackground))
+			}},
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			c := newController(t, way.options)
+			mostGrowth(t, 8, func(i int) {
+				job := capturing(i)
+				if way.job != nil {
+					way.job(&job)
+				}
+				mustCreate(t, c, job)
+				if !job.Suspend {
+					_, err := c.Wait(t.Context(), job.Name)
+					require.Equal(t, job.BackoffLimit == nil, err == nil, "%v", err)
+				}
+				if way.remove != nil {
+					require.NoError(t, way.remove(c, job.Name))
+				}
+			})
+		})
+	}
+}
+
+// A largeError keeps a lot of memory.
+type largeError struct{ payload []byte }
+
+func (e *largeError) Error() string { return "large" }

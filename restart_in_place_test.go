@@ -227,3 +227,23 @@ func ExampleAttemptRun() {
 	// exit code 0
 	// <nil> <nil>
 }
+
+// TestRestartsWhileAFailureSettles counts the executions of an attempt that is restarted
+// without a delay until its job fails.
+func TestRestartsWhileAFailureSettles(t *testing.T) {
+	for limit, want := range []int{2, 2, 3, 4, 5} {
+		for name, b := range map[string]batch.Backoff{
+			"constant": batch.ConstantBackoff(0),
+			"custom":   batch.BackoffFunc(func() backoff.BackOff { return &backoff.ZeroBackOff{} }),
+		} {
+			t.Run(fmt.Sprintf("limit %d, %s", limit, name), func(t *testing.T) {
+				var calls atomic.Int32
+				_, err := batch.Run(t.Context(), batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure,
+					BackoffLimit: new(limit), RestartBackoff: b,
+					Executor: fn(func(context.Context) error { calls.Add(1); return errDisk })})
+				failed(t, err, batch.ReasonBackoffLimitExceeded)
+				require.EqualValues(t, want, calls.Load())
+			})
+		}
+	}
+}

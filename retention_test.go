@@ -162,3 +162,16 @@ func TestStoreForgets(t *testing.T) {
 		})
 	}
 }
+
+// TestDefaultOfFinishedJobs wants a controller to keep the 10,000 that finished last.
+func TestDefaultOfFinishedJobs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		const kept, more = 10_000, 50
+		finishMany(t, c, kept+more, batch.Job{Executor: succeed})
+		synctest.Wait()
+		names := namesOf(c)
+		require.Equal(t, kept, len(names))
+		require.Equal(t, fmt.Sprintf("job-%06d", more), names[0])
+	})
+}

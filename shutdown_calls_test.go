@@ -199,3 +199,123 @@ func TestShutdownReportsCalls(t *testing.T) {
 		require.NoError(t, c.Shutdown(t.Context()))
 	})
 }
+
+// TestNothingOfARunningJobStartsAfterShutdown lets the calls that end an attempt, or
+// make room for one, run against Shutdown, while attempts are retried without a delay.
+func TestNothingOfARunningJobStartsAfterShutdown(t *testing.T) {
+	calls := map[string]func(ctx context.Context, c *batch.Controller){
+		"DeleteAttempt": func(ctx context.Context, c *batch.Controller) {
+			for _, a := range attemptsIfAny(c, "busy") {
+				_ = c.DeleteAttempt(ctx, "busy", a.Name) // it may have ended
+			}
+		},
+		"Disrupt": func(ctx context.Context, c *batch.Controller) {
+			for _, a := range attemptsIfAny(c, "busy") {
+				_ = c.Disrupt(ctx, "busy", a.Name, "DeletionByPodGC") // it may have ended
+			}
+		},
+		"Update": func(ctx context.Context, c *batch.Controller) {
+			for n := range 5 {
+				_ = c.Update(ctx, "busy", func(j *batch.Job) { j.Parallelism = new(n) })
+			}
+		},
+		"Cancel": func(ctx context.Context, c *batch.Controller) { _ = c.Cancel(ctx, "busy", errCause) },
+		"Again": func(ctx context.Context, c *batch.Controller) {
+			_, _ = c.Again(ctx, "over", batch.AgainOptions{})
+		},
+		"Run": func(ctx context.Context, c *batch.Controller) {
+			_, _ = c.Run(ctx, batch.Job{Name: "new", Executor: succeed})
+		},
+	}
+	for name, call := range calls {
+		for _, limit := range []int{0, 2} {
+			t.Run(fmt.Sprintf("%s, MaxActive %d", name, limit), func(t *testing.T) {
+				for range 30 {
+					bubble(t, func(t *testing.T) { busyAgainstShutdown(t, call, limit) })
+				}
+			})
+		}
+	}
+}
+
+func busyAgainstShutdown(t *testing.T, call func(context.Context, *batch.Controller), limit int) {
+	var isDown atomic.Bool
+	c := newController(t, batch.Options{MaxActive: limit, Logger: slog.New(slog.DiscardHandler),
+		Wrap: func(next batch.Executor) batch.Executor {
+			return batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				if isDown.Load() {
+					t.Errorf("%s runs after Shutdown", a.Name())
+				}
+				return next.Execute(ctx, a)
+			})
+		}})
+	mustCreate(t, c, batch.Job{Name: "over", Executor: succeed})
+	complete(t, c, "over")
+	var calls atomic.Int64
+	mustCreate(t, c, batch.Job{Name: "busy", Parallelism: new(3), Completions: new(1 << 30), BackoffLimit: new(1 << 30),
+		Backoff: batch.ConstantBackoff(0), Executor: fn(func(ctx context.Context) error {
+			switch calls.Add(1) % 3 {
+			case 0:
+				<-ctx.Done()
+				return ctx.Err()
+			case 1:
+				return errDisk
+			}
+			return nil
+		})})
+	var calling sync.WaitGroup
+	calling.Go(func() {
+		for range 10 {
+			call(context.Background(), c)
+		}
+	})
+	require.NoError(t, c.Shutdown(ended(errCause)))
+	isDown.Store(true)
+	calling.Wait()
+	synctest.Wait()
+}
+
+// TestShutdownReportsEachBackoff wants back-offs of all kinds that do not return to be
+// reported, and to hold no slot meanwhile.
+func TestShutdownReportsEachBackoff(t *testing.T) {
+	for name, job := range map[string]func(b batch.Backoff) batch.Job{
+		"of an index": func(b batch.Backoff) batch.Job {
+			return batch.Job{Backoff: b, CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(1),
+				BackoffLimitPerIndex: new(3)}
+		},
+		"of restarts": func(b batch.Backoff) batch.Job {
+			return batch.Job{RestartBackoff: b, RestartPolicy: batch.RestartOnFailure}
+		},
+		"asked a second time": func(b batch.Backoff) batch.Job {
+			calls := 0
+			return batch.Job{Backoff: batch.BackoffFunc(func() backoff.BackOff {
+				return next(func() time.Duration {
+					if calls++; calls > 1 {
+						b.BackOff()
+					}
+					return 0
+				})
+			})}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				release := make(chan struct{})
+				c, err := batch.New(t.Context(), batch.Options{MaxActive: 1, Logger: slog.New(slog.DiscardHandler)})
+				require.NoError(t, err)
+				slow := job(slowBackoff(release))
+				slow.Name, slow.Executor = "slow", fails(errDisk)
+				mustCreate(t, c, slow)
+				synctest.Wait()
+				_, err = c.Run(t.Context(), batch.Job{Name: "other", Executor: succeed})
+				require.NoError(t, err)
+				left, ok := errors.AsType[*batch.AbandonedError](c.Shutdown(ended(errCause)))
+				require.True(t, ok)
+				require.Positive(t, left.Calls)
+				close(release)
+				synctest.Wait()
+				require.NoError(t, c.Shutdown(t.Context()))
+			})
+		})
+	}
+}

@@ -3,6 +3,11 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,4 +154,96 @@ func TestOpeningAStoreThatHangs(t *testing.T) {
 		require.ErrorIs(t, err, errCause)
 		require.Less(t, time.Since(start), 3*time.Second)
 	})
+}
+
+// A waitingStore has each commit wait for the end of its context.
+type waitingStore struct {
+	batchtest.MemoryStore
+	waits  atomic.Bool
+	causes chan error
+}
+
+func (s *waitingStore) Commit(ctx context.Context, records []batch.Record) error {
+	if !s.waits.Load() {
+		return s.MemoryStore.Commit(ctx, records)
+	}
+	<-ctx.Done()
+	s.causes <- context.Cause(ctx)
+	return context.Cause(ctx)
+}
+
+// TestCommitEndsWithShutdown wants a commit that goes on to learn that the shutdown is out
+// of time.
+func TestCommitEndsWithShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &waitingStore{causes: make(chan error, 10)}
+		c, err := batch.New(t.Context(), batch.Options{Store: store})
+		require.NoError(t, err)
+		mustCreate(t, c, batch.Job{Name: "j", Executor: untilDone})
+		settle()
+		store.waits.Store(true)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errCause)
+		defer cancel()
+		start := time.Now()
+		require.Error(t, c.Shutdown(ctx))
+		require.Less(t, time.Since(start), 3*time.Second)
+		synctest.Wait()
+		require.NotEmpty(t, store.causes, "the commit still waits")
+	})
+}
+
+// TestEachRecordThatIsRefused wants the job whose record the store refuses to stall, or not
+// to be created, and no other one, and it to go when it is deleted.
+func TestEachRecordThatIsRefused(t *testing.T) {
+	large := strings.Repeat("x", 500<<10)
+	for name, job := range map[string]batch.Job{
+		"a result": {ResultLimit: new(1 << 20), Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			return a.SetResult(large)
+		})},
+		"the results of a running job": {ResultLimit: new(1 << 20), Completions: new(2),
+			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+				if a.Number == 1 {
+					<-ctx.Done()
+				}
+				return a.SetResult(large)
+			})},
+		"an input": {Input: large, Executor: succeed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{Store: new(limited), Logger: slog.New(slog.DiscardHandler)})
+				mustCreate(t, c, batch.Job{Name: "good", Completions: new(1000), Executor: takes(10 * time.Millisecond)})
+				job.Name = "bad"
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				created := c.Create(ctx, job)
+				if created == nil {
+					_, err := c.Wait(ctx, "bad")
+					require.Error(t, err)
+				}
+				require.Equal(t, 1000, complete(t, c, "good").Succeeded)
+				require.False(t, get(t, c, "good").Is(batch.ConditionStalled))
+				mustCreate(t, c, batch.Job{Name: "new", Executor: succeed})
+				complete(t, c, "new")
+				if created != nil {
+					require.ErrorIs(t, created, errLarge)
+				} else {
+					require.True(t, get(t, c, "bad").Is(batch.ConditionStalled))
+					require.NoError(t, c.Delete(t.Context(), "bad", batch.DeleteBackground))
+				}
+				_, err := c.Get("bad")
+				require.ErrorIs(t, err, batch.ErrNotFound)
+			})
+		})
+	}
+}
+
+// sortedRecords are the records of a store, as texts.
+func sortedRecords(t *testing.T, store batch.Store) (texts []string) {
+	t.Helper()
+	for _, r := range recordsOf(t, store) {
+		texts = append(texts, fmt.Sprintf("%s/%s: %q", r.Job, r.Key, r.Value))
+	}
+	slices.Sort(texts)
+	return texts
 }

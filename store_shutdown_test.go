@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -176,4 +177,37 @@ func TestStoreIsClosedTooEarly(t *testing.T) {
 		ok = errors.Is(c.Shutdown(ended(errCause)), batch.ErrStore)
 		require.True(t, ok)
 	})
+}
+
+// TestWaitDoesNotHangOnAClosedStore closes a store under callers of all kinds.
+func TestWaitDoesNotHangOnAClosedStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(disk)
+		c, err := batch.New(t.Context(), batch.Options{Store: store, Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		mustCreate(t, c, batch.Job{Name: "waits", Backoff: batch.ConstantBackoff(time.Hour), Executor: fails(errDisk)})
+		mustCreate(t, c, batch.Job{Name: "runs", Executor: untilDone})
+		settle()
+		store.set(func(func() error) error { return fs.ErrClosed })
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		for _, name := range []string{"waits", "runs"} {
+			waited := make(chan error, 1)
+			go func() { _, err := c.Wait(ctx, name); waited <- err }()
+			time.Sleep(time.Minute)
+			require.NoError(t, nothingElse(c.DeleteAttempt(ctx, name, attemptsIfAny(c, name)[0].Name)))
+			require.ErrorIs(t, <-waited, fs.ErrClosed)
+		}
+		_, err = c.Run(ctx, batch.Job{Name: "new", Executor: succeed})
+		require.ErrorIs(t, err, fs.ErrClosed)
+		require.ErrorIs(t, c.Shutdown(ended(errCause)), fs.ErrClosed)
+	})
+}
+
+// nothingElse is err, but for what a closed store and an attempt that has ended lead to.
+func nothingElse(err error) error {
+	if errors.Is(err, fs.ErrClosed) || errors.Is(err, batch.ErrAttemptEnded) {
+		return nil
+	}
+	return err
 }

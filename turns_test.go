@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 func TestMaxActive(t *testing.T) {
@@ -278,4 +280,78 @@ func TestGoexitLosesNoSlot(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLineThatIsGone opens a store without MaxActive that a controller with it has left:
+// what had waited in line starts as any attempt does.
+func TestLineThatIsGone(t *testing.T) {
+	jobs := map[string]batch.Job{
+		"for its start": {},
+		"for its restart": {RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(0),
+			ReplacementPolicy: batch.ReplaceFailed},
+	}
+	for name, job := range jobs {
+		t.Run(name, func(t *testing.T) {
+			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+				testLineThatIsGone(t, job, end)
+			})
+		})
+	}
+}
+
+func testLineThatIsGone(t *testing.T, job batch.Job,
+	end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
+	var store disk
+	var running, most atomic.Int32
+	fail := make(chan struct{})
+	isFirst := atomic.Bool{}
+	isFirst.Store(job.RestartPolicy == batch.RestartOnFailure)
+	job.Name, job.AttemptTimeout = "waits", new(time.Minute)
+	job.Executor = counted(&running, &most, fn(func(ctx context.Context) error {
+		if isFirst.CompareAndSwap(true, false) {
+			<-fail
+			return errDisk
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}))
+	hog := batch.Job{Name: "hog", Executor: untilDone}
+	c := newController(t, batch.Options{Store: &store, MaxActive: 1})
+	if isFirst.Load() {
+		mustCreate(t, c, job)
+		settle()
+		mustCreate(t, c, hog)
+		close(fail)
+	} else {
+		mustCreate(t, c, hog)
+		mustCreate(t, c, job)
+	}
+	settle()
+	require.Zero(t, running.Load(), "it is in line")
+	left := end(t, c, &store)
+
+	c, err := batch.New(t.Context(), batch.Options{Store: left})
+	require.NoError(t, err)
+	apply(t, c, job)
+	start := time.Now()
+	settle()
+	a := attemptsOf(t, c, "waits")[0]
+	require.Equal(t, batch.AttemptRunning, a.Phase)
+	require.WithinDuration(t, start, a.StartedAt, time.Second)
+	require.Zero(t, get(t, c, "waits").Pending)
+	require.NoError(t, c.Suspend(t.Context(), "waits"))
+	settle()
+	require.Zero(t, running.Load(), "it can be stopped")
+	require.NoError(t, c.Resume(t.Context(), "waits"))
+	time.Sleep(50 * time.Second)
+	require.EqualValues(t, 1, running.Load())
+	start = attemptsOf(t, c, "waits")[len(attemptsOf(t, c, "waits"))-1].StartedAt
+	time.Sleep(time.Until(start.Add(time.Minute + time.Second)))
+	list := attemptsOf(t, c, "waits")
+	require.True(t, slices.ContainsFunc(list, func(a batch.AttemptStatus) bool {
+		return a.Reason == batch.ReasonDeadlineExceeded
+	}), "it has a timeout")
+	require.EqualValues(t, 1, most.Load(), "at parallelism 1")
+	require.NoError(t, c.Shutdown(ended(errCause)))
+	require.Zero(t, running.Load())
 }

@@ -3,14 +3,17 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/batchtest"
 )
 
 func TestUpdate(t *testing.T) {
@@ -280,5 +283,34 @@ func TestUpdateDeclaresAgain(t *testing.T) {
 		require.NoError(t, c.Delete(t.Context(), "j", batch.DeleteBackground))
 		err := c.Update(t.Context(), "j", func(j *batch.Job) { j.Executor = succeed })
 		require.ErrorIs(t, err, batch.ErrNotFound)
+	})
+}
+
+// TestSameJobWrittenTwice declares a job whose functions are written in two places.
+func TestSameJobWrittenTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(batchtest.MemoryStore)
+		one := batch.Job{Name: "j", Suspend: true, Executor: fn(func(context.Context) error { return fs.ErrExist }),
+			Backoff:       batch.BackoffFunc(func() backoff.BackOff { return &backoff.StopBackOff{} }),
+			LimitKey:      func(int) string { return "one" },
+			FailurePolicy: []batch.FailureRule{{Action: batch.ActionIgnore, OnError: batch.ErrorAs[*fs.PathError]()}}}
+		other := one
+		other.Executor = fn(func(context.Context) error { return errDisk })
+		other.Backoff = batch.BackoffFunc(func() backoff.BackOff { return &backoff.ZeroBackOff{} })
+		other.LimitKey = func(int) string { return "other" }
+		other.FailurePolicy = []batch.FailureRule{{Action: batch.ActionIgnore, OnError: func(err error) bool {
+			return errors.Is(err, errDisk)
+		}}}
+		for range 2 {
+			c := newController(t, batch.Options{Store: store})
+			for _, job := range []batch.Job{one, other, one, other} {
+				require.Equal(t, int64(1), apply(t, c, job).Generation)
+				declared, err := c.Job("j")
+				require.NoError(t, err)
+				require.Equal(t, job.FailurePolicy[0].OnError(errDisk), declared.FailurePolicy[0].OnError(errDisk))
+				require.Equal(t, job.LimitKey(0), declared.LimitKey(0))
+			}
+			shut(t, c)
+		}
 	})
 }
