@@ -29,6 +29,11 @@ var mixesPlays = map[string]play{
 			2s:      delete 1 => is=running
 			2.001s:           => is=SuccessCriteriaMet:CompletionsReached
 			9s:      fail 1   => is=Complete:CompletionsReached failed=0 succeeded=1`},
+	"R147 its failure may be one too many": {spec: "queue P=2 L=0 replace=failed", script: `
+			0s:      create
+			1s:      ok 0
+			2s:      evict 1 => is=running
+			2.0004s: exit 143 1 => is=Failed:BackoffLimitExceeded failed=1 succeeded=1`},
 	"R208 a rule of the failure policy judges it": {spec: "queue P=3 rule=FailJob:!7", script: `
 			0s:      create
 			1s:      ok 0
@@ -104,6 +109,19 @@ var mixesPlays = map[string]play{
 			1s:  fail 2
 			2s:  update P=1 C=1 => givenup= is=FailureTarget:MaxFailedIndexesExceeded
 			3s:  exit 143 0 1   => is=Failed:MaxFailedIndexesExceeded failed=3`},
+	"R152 a job that succeeds is cut": {spec: "indexed P=3 C=3 success=all/1", script: `
+			0s:   create
+			1s:   ok 2
+			1.1s:                => is=SuccessCriteriaMet:SuccessPolicy completed=2
+			2s:   update P=1 C=1 => succeeded=0 completed=
+			3s:   exit 143 0 1   => is=Complete:SuccessPolicy succeeded=0 failed=0`},
+	"R282 a suspended job that has failed finishes when it is resumed": {spec: "L=3", script: `
+			0s:  create
+			3s:  fail 0
+			8s:  update suspended
+			15s: update L=0          => is=FailureTarget:BackoffLimitExceeded due=never
+			20s: update L=6          => is=FailureTarget:BackoffLimitExceeded
+			30s: update suspended=no => is=Failed:BackoffLimitExceeded failed=1`},
 	"R282 a suspended job that has succeeded finishes when it is resumed": {spec: "indexed P=3 C=3", script: `
 			0s: create
 			1s: ok 0
