@@ -349,3 +349,60 @@ func TestFunctionsAreNotCompared(t *testing.T) {
 		})
 	}
 }
+
+// otherDeclarations change one field each.
+var otherDeclarations = map[string]func(j *batch.Job){
+	"Labels":                 func(j *batch.Job) { j.Labels = map[string]string{"a": "b"} },
+	"Annotations":            func(j *batch.Job) { j.Annotations = map[string]string{"a": "b"} },
+	"Input":                  func(j *batch.Job) { j.Input = "another" },
+	"Completions":            func(j *batch.Job) { j.Completions = new(9) },
+	"Parallelism":            func(j *batch.Job) { j.Parallelism = new(9) },
+	"CompletionMode":         func(j *batch.Job) { j.CompletionMode = batch.NonIndexed },
+	"BackoffLimit":           func(j *batch.Job) { j.BackoffLimit = new(0) },
+	"BackoffLimitPerIndex":   func(j *batch.Job) { j.BackoffLimitPerIndex = new(0) },
+	"ActiveDeadline":         func(j *batch.Job) { j.ActiveDeadline = new(time.Duration(0)) },
+	"AttemptTimeout":         func(j *batch.Job) { j.AttemptTimeout = new(time.Hour) },
+	"ProgressDeadline":       func(j *batch.Job) { j.ProgressDeadline = time.Hour },
+	"TerminationGracePeriod": func(j *batch.Job) { j.TerminationGracePeriod = new(time.Hour) },
+	"Suspend":                func(j *batch.Job) { j.Suspend = true },
+	"RestartPolicy":          func(j *batch.Job) { j.RestartPolicy = batch.RestartOnFailure },
+	"ReplacementPolicy":      func(j *batch.Job) { j.ReplacementPolicy = batch.ReplaceFailed },
+	"SuccessPolicy": func(j *batch.Job) {
+		j.SuccessPolicy = []batch.SuccessRule{{SucceededCount: new(1)}}
+	},
+	"Backoff":       func(j *batch.Job) { j.Backoff = batch.ConstantBackoff(time.Hour) },
+	"ContainerName": func(j *batch.Job) { j.ContainerName = "other" },
+	"ManagedBy":     func(j *batch.Job) { j.ManagedBy = new("example.com/other") },
+	"After":         func(j *batch.Job) { j.After = []string{"other"} },
+	"Priority":      func(j *batch.Job) { j.Priority = 7 },
+	"History":       func(j *batch.Job) { j.History = new(0) },
+	"LogLimit":      func(j *batch.Job) { j.LogLimit = new(7) },
+	"ResultLimit":   func(j *batch.Job) { j.ResultLimit = new(7) },
+}
+
+// TestApplyOfAFinishedJobChangesNothing changes one field after the other of the job that
+// is declared.
+func TestApplyOfAFinishedJobChangesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(batchtest.MemoryStore)
+		job := batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(3), Executor: succeed}
+		c := newController(t, batch.Options{Store: store})
+		apply(t, c, job)
+		complete(t, c, "j")
+		before, err := c.Job("j")
+		require.NoError(t, err)
+		shut(t, c)
+		c = newController(t, batch.Options{Store: store})
+		want := get(t, c, "j")
+		for name, change := range otherDeclarations {
+			changed := job
+			change(&changed)
+			got, err := c.Apply(t.Context(), changed)
+			require.NoError(t, err, name)
+			require.Equal(t, stored(want), stored(got), name)
+			after, err := c.Job("j")
+			require.NoError(t, err)
+			require.Equal(t, specText(t, before), specText(t, after), name)
+		}
+	})
+}

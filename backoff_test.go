@@ -218,3 +218,23 @@ func waitAfter(t *testing.T, job batch.Job, failure error) (took time.Duration) 
 	})
 	return took
 }
+
+// TestExponentialBackoffGrows wants no delay to be less than half of what it is to be, and
+// none to be longer than can be waited.
+func TestExponentialBackoffGrows(t *testing.T) {
+	const longest = time.Duration(1<<63 - 1)
+	for name, limit := range map[string]time.Duration{"an hour": time.Hour, "no limit": longest} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				delays := batch.ExponentialBackoff(time.Second, limit, 0.5).BackOff()
+				want := time.Second
+				for n := range 100 {
+					got := delays.NextBackOff()
+					require.GreaterOrEqual(t, got, min(want, limit, longest/4)/2, "delay %d", n)
+					require.LessOrEqual(t, got/3, want/2, "delay %d", n)
+					want = min(limit, 2*min(want, longest/2))
+				}
+			}
+		})
+	}
+}

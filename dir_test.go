@@ -219,3 +219,35 @@ func TestDirIsMadeOnce(t *testing.T) {
 	}
 	require.Equal(t, 1, n)
 }
+
+// TestDirectoryOfAKilledProcessThatWaited kills the process while an attempt waits for its
+// restart: it finds its directory again, which is removed in the end.
+func TestDirectoryOfAKilledProcessThatWaited(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	bubble(t, func(t *testing.T) {
+		var store disk
+		job := batch.Job{Name: "j", RestartPolicy: batch.RestartOnFailure, RestartBackoff: batch.ConstantBackoff(time.Minute),
+			Executor: batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+				if a.Restarts == 0 {
+					return errors.Join(errDisk, fillDir(a, 3))
+				}
+				dir, err := a.Dir()
+				files, missing := os.ReadDir(dir)
+				if len(files) != 3 {
+					t.Errorf("%d files are left", len(files))
+				}
+				return errors.Join(err, missing)
+			})}
+		c := newController(t, batch.Options{Store: &store})
+		mustCreate(t, c, job)
+		settle()
+		left := crash(t, c, &store)
+		c = newController(t, batch.Options{Store: left})
+		apply(t, c, job)
+		complete(t, c, "j")
+		shut(t, c)
+		dirs, err := os.ReadDir(os.TempDir())
+		require.NoError(t, err)
+		require.Empty(t, dirs)
+	})
+}

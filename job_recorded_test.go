@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -258,4 +259,25 @@ func TestRecordedValidation(t *testing.T) {
 		require.Contains(t, names, name, "no such case is excused")
 	}
 	t.Logf("agree %d of %d, excused %d", agree, len(cases), len(excuses))
+}
+
+// Whatever is wrong with a job, what Go callers read has the names of Go fields.
+func TestGoCallersReadGoNames(t *testing.T) {
+	data, err := os.ReadFile("testdata/validation.json")
+	require.NoError(t, err)
+	var cases []recordedCase
+	require.NoError(t, json.Unmarshal(data, &cases))
+	ofManifests := regexp.MustCompile(`\b(spec|metadata)\.|\b[Pp]od[A-Z]|OnPod|initContainer|template|Seconds\b|\.Rules|Operator`)
+	texts := 0
+	for _, c := range cases {
+		job, err := c.job(c.Scenario.Spec)
+		if err != nil {
+			continue // it cannot be written in Go
+		}
+		if err := job.Validate(); err != nil {
+			texts++
+			require.NotRegexp(t, ofManifests, err.Error(), c.Name)
+		}
+	}
+	require.Greater(t, texts, 50)
 }

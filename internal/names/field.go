@@ -66,11 +66,12 @@ func GoDetail(path, detail string) string {
 	case "metadata.name":
 		detail = strings.ReplaceAll(detail, "name or generateName is required", "a job needs a name")
 	}
-	detail = strings.ReplaceAll(detail, "the container or initContainer names in the pod template", "ContainerName")
+	detail = strings.ReplaceAll(detail, "must be one of the container or initContainer names in the pod template",
+		"must be the job's ContainerName")
 	return manifestWords.ReplaceAllStringFunc(detail, func(word string) string {
 		if word == "completion mode" {
 			return "CompletionMode"
 		}
-		return GoField(word)
+		return GoField("spec." + strings.TrimPrefix(word, "spec."))
 	})
 }

@@ -49,6 +49,16 @@ func TestGoDetail(t *testing.T) {
 			path: "spec.podFailurePolicy.rules[0]", detail: "specifying one of OnExitCodes and OnPodConditions is required",
 			want: "specifying one of OnExitCodes and OnConditions is required",
 		},
+		{
+			path:   "spec.template.spec.restartPolicy",
+			detail: `only "Never" is supported when podFailurePolicy is specified`,
+			want:   `only "Never" is supported when FailurePolicy is specified`,
+		},
+		{
+			path:   "spec.podFailurePolicy.rules[0].onExitCodes.containerName",
+			detail: "must be one of the container or initContainer names in the pod template",
+			want:   "must be the job's ContainerName",
+		},
 		{path: "spec.history", detail: "must be greater than or equal to 0", want: "must be greater than or equal to 0"},
 	} {
 		require.Equal(t, test.want, GoDetail(test.path, test.detail))
