@@ -41,8 +41,9 @@
 // after five seconds.
 //
 // The store does not know what the records say. A file whose records a
-// controller refuses, such as two jobs of one name, can be repaired: Load shows
-// them, and Commit removes a job by a [batch.Record] that has only its Job.
+// controller refuses can be repaired: Load shows them, and Commit removes a job by a
+// [batch.Record] that has only its Job. Of two jobs of one name the controller itself
+// removes the younger one, and logs an error.
 //
 // # Several processes
 //
