@@ -267,7 +267,8 @@ func TestGoCallersReadGoNames(t *testing.T) {
 	require.NoError(t, err)
 	var cases []recordedCase
 	require.NoError(t, json.Unmarshal(data, &cases))
-	ofManifests := regexp.MustCompile(`\b(spec|metadata)\.|\b[Pp]od[A-Z]|OnPod|initContainer|template|Seconds\b|\.Rules|Operator`)
+	ofManifests := regexp.MustCompile(`\b(spec|metadata)\.|\b[Pp]od[A-Z]|OnPod|initContainer|template|Seconds\b|` +
+		`\.Rules|Operator`)
 	texts := 0
 	for _, c := range cases {
 		job, err := c.job(c.Scenario.Spec)

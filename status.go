@@ -450,7 +450,7 @@ func (e *AttemptError) Unwrap() error { return e.Err }
 // An AbandonedError says what has not returned when a controller was shut down.
 type AbandonedError struct {
 	Attempts []string // whose executors have not, by name, sorted
-	Calls    int      // of other functions, such as back-offs and log handlers
+	Calls    int      // of other functions, such as back-offs, log handlers and removals of directories
 }
 
 // Error lists the first attempts.
@@ -461,7 +461,7 @@ func (e *AbandonedError) Error() string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	if len(e.Attempts) == 0 {
-		return fmt.Sprintf("batch: %d calls of back-offs or log handlers have not returned", e.Calls)
+		return fmt.Sprintf("batch: back-offs, log handlers or removals of directories that have not returned: %d", e.Calls)
 	}
 	return "batch: executors that have not returned: " + text
 }

@@ -160,6 +160,7 @@ func TestOpeningAStoreThatHangs(t *testing.T) {
 type waitingStore struct {
 	batchtest.MemoryStore
 	waits  atomic.Bool
+	over   chan struct{} // closed when the test is over
 	causes chan error
 }
 
@@ -167,16 +168,20 @@ func (s *waitingStore) Commit(ctx context.Context, records []batch.Record) error
 	if !s.waits.Load() {
 		return s.MemoryStore.Commit(ctx, records)
 	}
-	<-ctx.Done()
-	s.causes <- context.Cause(ctx)
-	return context.Cause(ctx)
+	select {
+	case <-ctx.Done():
+		s.causes <- context.Cause(ctx)
+	case <-s.over:
+	}
+	return errFull
 }
 
 // TestCommitEndsWithShutdown wants a commit that goes on to learn that the shutdown is out
 // of time.
 func TestCommitEndsWithShutdown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := &waitingStore{causes: make(chan error, 10)}
+		store := &waitingStore{over: make(chan struct{}), causes: make(chan error, 10)}
+		t.Cleanup(func() { close(store.over) })
 		c, err := batch.New(t.Context(), batch.Options{Store: store})
 		require.NoError(t, err)
 		mustCreate(t, c, batch.Job{Name: "j", Executor: untilDone})

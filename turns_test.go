@@ -330,8 +330,7 @@ func testLineThatIsGone(t *testing.T, job batch.Job,
 	require.Zero(t, running.Load(), "it is in line")
 	left := end(t, c, &store)
 
-	c, err := batch.New(t.Context(), batch.Options{Store: left})
-	require.NoError(t, err)
+	c = newController(t, batch.Options{Store: left})
 	apply(t, c, job)
 	start := time.Now()
 	settle()
