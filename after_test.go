@@ -195,7 +195,7 @@ func TestAfterAndAgain(t *testing.T) {
 		apply(t, c, last)
 		_, err := c.Wait(t.Context(), "last")
 		failed(t, err, batch.ReasonDependencyFailed)
-		_, err = c.Again(t.Context(), "last", batch.AgainOptions{})
+		_, err = c.Again(t.Context(), "last", false)
 		require.NoError(t, err)
 		apply(t, c, after("next", succeed, "last"))
 		settle()

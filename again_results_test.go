@@ -39,11 +39,11 @@ func TestAgainWithResultsAndFailures(t *testing.T) {
 	}
 	all := map[int]string{0: "run 2", 1: "run 2", 2: "run 2", 3: "run 2", 4: "run 2", 5: "run 2", 6: "run 2", 7: "run 2"}
 	for name, tc := range map[string]struct {
-		o             batch.AgainOptions
+		failedOnly    bool
 		between, then map[int]string
 	}{
-		"as a whole":      {o: batch.AgainOptions{}, between: map[int]string{}, then: all},
-		"what is missing": {o: batch.AgainOptions{FailedOnly: true}, between: first, then: missing},
+		"as a whole":      {failedOnly: false, between: map[int]string{}, then: all},
+		"what is missing": {failedOnly: true, between: first, then: missing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachEnd(t, func(t *testing.T, end func(*testing.T, *batch.Controller, batch.Store) *batchtest.MemoryStore) {
@@ -62,7 +62,7 @@ func TestAgainWithResultsAndFailures(t *testing.T) {
 				require.Len(t, failuresOf(t, c, "j"), 3)
 
 				run = 2
-				again(t, c, "j", tc.o)
+				again(t, c, "j", tc.failedOnly)
 				require.Equal(t, tc.between, resultsOf[string](t, c, "j"))
 				require.Empty(t, failuresOf(t, c, "j"))
 				restart()
@@ -85,14 +85,14 @@ func TestAgainWithResultsAndFailures(t *testing.T) {
 func TestAgainWithResultsOfCompletions(t *testing.T) {
 	for name, tc := range map[string]struct {
 		completions *int
-		o           batch.AgainOptions
+		failedOnly  bool
 		want        map[int]int
 	}{
-		"as a whole": {completions: new(3), o: batch.AgainOptions{}, want: map[int]int{0: 2, 1: 2, 2: 2}},
+		"as a whole": {completions: new(3), failedOnly: false, want: map[int]int{0: 2, 1: 2, 2: 2}},
 		"what is missing": {
-			completions: new(3), o: batch.AgainOptions{FailedOnly: true}, want: map[int]int{0: 1, 1: 1, 2: 2},
+			completions: new(3), failedOnly: true, want: map[int]int{0: 1, 1: 1, 2: 2},
 		},
-		"a work queue": {o: batch.AgainOptions{FailedOnly: true}, want: map[int]int{0: 2}},
+		"a work queue": {failedOnly: true, want: map[int]int{0: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAgainWithResultsOfCompletions(t *testing.T) {
 				_, err := c.Wait(t.Context(), "j")
 				require.Equal(t, tc.completions == nil, err == nil)
 				run, tries = 2, 10
-				again(t, c, "j", tc.o)
+				again(t, c, "j", tc.failedOnly)
 				complete(t, c, "j")
 				require.Equal(t, tc.want, resultsOf[int](t, c, "j"))
 				require.Equal(t, tc.want, resultsOf[int](t, fresh(t, store), "j"))

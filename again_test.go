@@ -31,7 +31,7 @@ func TestAgainEachNight(t *testing.T) {
 		first := get(t, c, "backup")
 		for ; night < 6; night++ {
 			if night > 0 {
-				status := again(t, c, "backup", batch.AgainOptions{})
+				status := again(t, c, "backup", false)
 				require.Equal(t, night+1, status.Run)
 				require.Equal(t, first.UID, status.UID)
 				require.True(t, status.Is(batch.ConditionRunAgain))
@@ -86,7 +86,7 @@ func TestAgainSaysWhatHappened(t *testing.T) {
 					way.message = fmt.Sprintf(way.message, attemptsOf(t, c, "j")[0].Name)
 				}
 				require.NoError(t, c.Suspend(t.Context(), "j"))
-				status := again(t, c, "j", batch.AgainOptions{})
+				status := again(t, c, "j", false)
 				condition, _ := status.Condition(batch.ConditionRunAgain)
 				require.Equal(t, way.reason, condition.Reason)
 				require.Equal(t, way.message, condition.Message)
@@ -126,7 +126,7 @@ func TestAgainOfFailedIndexes(t *testing.T) {
 		c = newController(t, batch.Options{Store: store})
 		apply(t, c, job)
 		repaired = true
-		status := again(t, c, "j", batch.AgainOptions{FailedOnly: true})
+		status := again(t, c, "j", true)
 		require.Equal(t, 90, status.Succeeded)
 		require.Zero(t, status.FailedIndexes.Len())
 		time.Sleep(500 * time.Millisecond)
@@ -181,7 +181,7 @@ func TestAgainAndWait(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		for {
-			if _, err := c.Again(t.Context(), "j", batch.AgainOptions{}); err == nil {
+			if _, err := c.Again(t.Context(), "j", false); err == nil {
 				break
 			}
 		}
@@ -224,7 +224,7 @@ func TestAgainIsWatched(t *testing.T) {
 		for range 3 {
 			complete(t, c, "j")
 			synctest.Wait()
-			again(t, c, "j", batch.AgainOptions{})
+			again(t, c, "j", false)
 		}
 		complete(t, c, "j")
 		synctest.Wait()
@@ -241,7 +241,7 @@ func TestAgainTooEarlyOrTooLate(t *testing.T) {
 		c := newController(t, batch.Options{})
 		mustCreate(t, c, batch.Job{Name: "j", Executor: takes(time.Second), TTLAfterFinished: new(time.Minute)})
 		synctest.Wait()
-		status, err := c.Again(t.Context(), "j", batch.AgainOptions{})
+		status, err := c.Again(t.Context(), "j", false)
 		unfinished, ok := errors.AsType[*batch.JobError](err)
 		require.True(t, ok, "%v", err)
 		require.Empty(t, unfinished.Reason)
@@ -250,11 +250,11 @@ func TestAgainTooEarlyOrTooLate(t *testing.T) {
 		require.Equal(t, 1, status.Run)
 		complete(t, c, "j")
 		time.Sleep(59 * time.Second)
-		again(t, c, "j", batch.AgainOptions{})
+		again(t, c, "j", false)
 		time.Sleep(time.Minute)
 		require.Equal(t, 2, get(t, c, "j").Run, "its time to live began anew")
 		time.Sleep(2 * time.Minute)
-		_, err = c.Again(t.Context(), "j", batch.AgainOptions{})
+		_, err = c.Again(t.Context(), "j", false)
 		require.ErrorIs(t, err, batch.ErrNotFound)
 	})
 }
@@ -271,7 +271,7 @@ func TestAgainAmongOthers(t *testing.T) {
 			var group sync.WaitGroup
 			for range 4 {
 				group.Go(func() {
-					if _, err := c.Again(t.Context(), "j", batch.AgainOptions{}); err == nil {
+					if _, err := c.Again(t.Context(), "j", false); err == nil {
 						begun.Add(1)
 					} else if _, ok := errors.AsType[*batch.JobError](err); !ok {
 						t.Errorf("Again: %v", err)
@@ -291,11 +291,11 @@ func TestAgainAmongOthers(t *testing.T) {
 		_, err := c.Run(t.Context(), other) // one finished job is kept, this one
 		require.NoError(t, err)
 		settle()
-		_, err = c.Again(t.Context(), "j", batch.AgainOptions{})
+		_, err = c.Again(t.Context(), "j", false)
 		require.ErrorIs(t, err, batch.ErrNotFound)
-		again(t, c, "other", batch.AgainOptions{})
+		again(t, c, "other", false)
 		require.NoError(t, c.Delete(t.Context(), "other", batch.DeleteBackground))
-		_, err = c.Again(t.Context(), "other", batch.AgainOptions{})
+		_, err = c.Again(t.Context(), "other", false)
 		require.ErrorIs(t, err, batch.ErrNotFound)
 	})
 }
@@ -317,7 +317,7 @@ func TestAgainAfterARestart(t *testing.T) {
 				if declaredFirst {
 					require.Equal(t, stored(before), stored(apply(t, c, job)))
 				}
-				status := again(t, c, "j", batch.AgainOptions{})
+				status := again(t, c, "j", false)
 				if !declaredFirst {
 					require.True(t, status.Is(batch.ConditionStalled))
 					apply(t, c, job)
@@ -336,7 +336,7 @@ func TestAgainAfterShutdown(t *testing.T) {
 		_, err := c.Run(t.Context(), batch.Job{Name: "j", Executor: succeed})
 		require.NoError(t, err)
 		shut(t, c)
-		_, err = c.Again(t.Context(), "j", batch.AgainOptions{})
+		_, err = c.Again(t.Context(), "j", false)
 		require.ErrorIs(t, err, batch.ErrShutdown)
 	})
 }

@@ -149,7 +149,7 @@ func TestWhatIsLeftBehind(t *testing.T) {
 				require.Empty(t, status.Output)
 				require.Empty(t, status.Conditions)
 				require.Zero(t, status.Progress)
-				for range c.Logs(t.Context(), "j", status.Name, batch.LogOptions{}) {
+				for range c.Logs(t.Context(), "j", status.Name, -1, false) {
 					t.Error("a late line is in the log")
 				}
 			})

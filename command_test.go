@@ -32,7 +32,7 @@ func TestCommandWithOneWriter(t *testing.T) {
 	}
 	require.Equal(t, want, out.String())
 	text := ""
-	for line := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{}) {
+	for line := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, -1, false) {
 		text += line.Text + "\n"
 	}
 	require.Equal(t, want, text)
@@ -91,7 +91,7 @@ func TestStdinOfACommand(t *testing.T) {
 	require.Len(t, attempts, 2)
 	for _, a := range attempts {
 		require.Equal(t, 7, *a.ExitCode)
-		for line := range c.Logs(t.Context(), "j", a.Name, batch.LogOptions{}) {
+		for line := range c.Logs(t.Context(), "j", a.Name, -1, false) {
 			require.Equal(t, "hello", line.Text)
 		}
 	}
@@ -171,7 +171,7 @@ func TestCommand(t *testing.T) {
 			a := attemptsOf(t, c, "j")[0]
 			require.Equal(t, test.code, *a.ExitCode)
 			var log []string
-			for line, err := range c.Logs(t.Context(), "j", a.Name, batch.LogOptions{}) {
+			for line, err := range c.Logs(t.Context(), "j", a.Name, -1, false) {
 				require.NoError(t, err)
 				log = append(log, line.Stream+" "+line.Text)
 			}
@@ -233,7 +233,7 @@ func TestCommandIsStopped(t *testing.T) {
 				})
 				attempt := attemptsOf(t, c, "j")[0].Name
 				var lines []string
-				for line, err := range c.Logs(t.Context(), "j", attempt, batch.LogOptions{Follow: true}) {
+				for line, err := range c.Logs(t.Context(), "j", attempt, -1, true) {
 					require.NoError(t, err)
 					if lines = append(lines, line.Text); len(lines) == 1 {
 						go func() {

@@ -80,7 +80,7 @@ func doSomething(ctx context.Context, c *batch.Controller, name string, n, i int
 	case 4, 5:
 		for _, a := range attemptsIfAny(c, name) {
 			c.Disrupt(ctx, name, a.UID, []string{"EvictionByEvictionAPI", "DeletionByPodGC", "TerminationByKubelet"}[i%3])
-			for range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
+			for range c.Logs(ctx, name, a.Name, -1, false) {
 			}
 		}
 	case 6:

@@ -545,24 +545,17 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	return j.Durable(ctx)
 }
 
-// AgainOptions say what [Controller.Again] runs. The zero value runs everything.
-type AgainOptions struct {
-	// FailedOnly leaves done what has succeeded, with its results: only the indexes, or
-	// completions, that are missing run. A work queue always runs as a whole.
-	FailedOnly bool
-}
-
 // Again runs a finished job once more, whatever its outcome was, and returns its status.
-// It stays the same job: name, UID, events and the kept attempts stay, Status.Run is one
-// more. Everything else begins anew: counters, conditions, deadlines, TTL and the budget
-// of retries. The condition [ConditionRunAgain] says how the run before has ended.
-// Checkpoints are not kept.
+// With failedOnly, what has succeeded stays done, with its results: only the indexes, or
+// completions, that are missing run; a work queue always runs as a whole. Name, UID,
+// events and the kept attempts stay, Status.Run is one more. Everything else begins anew,
+// also deadlines, TTL and the budget of retries. Checkpoints are not kept. The condition
+// [ConditionRunAgain] says how the run before has ended.
 //
-// The latest declaration is run: after a restart the job waits for [Controller.Apply] if
-// that was not called yet. The error is a [*JobError] without a Reason for a job that
-// has not finished, so that of several calls at once one succeeds; or [ErrNotFound],
-// [ErrShutdown], [ErrStore] or that of ctx.
-func (c *Controller) Again(ctx context.Context, name string, o AgainOptions) (Status, error) {
+// The latest declaration is run: after a restart the job waits for [Controller.Apply].
+// The error is a [*JobError] without a Reason if the job has not finished; or
+// [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
+func (c *Controller) Again(ctx context.Context, name string, failedOnly bool) (Status, error) {
 	j, err := c.current().Change(ctx, name)
 	if err != nil {
 		return Status{}, err
@@ -570,7 +563,7 @@ func (c *Controller) Again(ctx context.Context, name string, o AgainOptions) (St
 	if err := j.Durable(ctx); err != nil { // its end is reported before it begins anew
 		return statusNow(j), err
 	}
-	err = j.Again(o.FailedOnly)
+	err = j.Again(failedOnly)
 	if errors.Is(err, runner.ErrUnfinished) {
 		status := statusNow(j)
 		return status, &JobError{Status: status, Err: fmt.Errorf("it is %s", status.State())}
@@ -731,20 +724,13 @@ func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	return seq.Slice(j.Events(), eventOf), j.Durable(ctx)
 }
 
-// LogOptions choose lines of a log.
-type LogOptions struct {
-	// Follow goes on with new lines until the attempt has ended.
-	Follow bool
-	// Tail begins with the last so many lines. Nil means all that are kept;
-	// zero or less, none of them.
-	Tail *int
-}
-
-// Logs returns an iterator over the lines that an attempt has written, oldest first;
-// attempt is its name or its UID. The error is [ErrNotFound], also for an attempt that
-// is no longer kept, or that of ctx.
-func (c *Controller) Logs(ctx context.Context, job, attempt string, o LogOptions) iter.Seq2[LogLine, error] {
-	return seq.EachUntilError(c.current().Logs(ctx, job, attempt, o.Follow, o.Tail), logLine)
+// Logs returns an iterator over the lines that an attempt has written, oldest first:
+// the last ones that are kept, at most tail of them, or all if tail is negative. With
+// follow, it continues with new lines until the attempt has ended. Attempt is its name or
+// its UID. The error is [ErrNotFound], also for an attempt that is no longer kept, or
+// that of ctx.
+func (c *Controller) Logs(ctx context.Context, job, attempt string, tail int, follow bool) iter.Seq2[LogLine, error] {
+	return seq.EachUntilError(c.current().Logs(ctx, job, attempt, tail, follow), logLine)
 }
 
 // Stack returns the stack of the goroutine that runs an attempt, given by its name

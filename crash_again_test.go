@@ -31,13 +31,13 @@ func lead(t *testing.T, c *batch.Controller) {
 	_, err := c.Wait(t.Context(), "j")
 	failed(t, err, batch.ReasonFailedIndexes)
 	repaired = true
-	again(t, c, "j", batch.AgainOptions{FailedOnly: true})
+	again(t, c, "j", true)
 	synctest.Wait()
 	require.NoError(t, c.Cancel(t.Context(), "j", errCause, 3))
 	status, err := c.Wait(t.Context(), "j")
 	failed(t, err, batch.ReasonFailedIndexes)
 	require.Equal(t, "0-2", status.CompletedIndexes.String())
-	again(t, c, "j", batch.AgainOptions{})
+	again(t, c, "j", false)
 	synctest.Wait()
 	require.NoError(t, c.Cancel(t.Context(), "j", errCause))
 	_, err = c.Wait(t.Context(), "j")
@@ -73,7 +73,7 @@ func TestCrashesAroundAgainAndCancel(t *testing.T) {
 			if !found.Finished() && err == nil {
 				require.Equal(t, "0-3", status.CompletedIndexes.String())
 			}
-			require.Equal(t, run+1, again(t, c, "j", batch.AgainOptions{FailedOnly: err != nil}).Run)
+			require.Equal(t, run+1, again(t, c, "j", err != nil).Run)
 			require.Equal(t, "0-3", complete(t, c, "j").CompletedIndexes.String())
 			require.NoError(t, batch.Check(c, "j"))
 		})

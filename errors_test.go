@@ -38,7 +38,7 @@ var changingMethods = map[string]method{
 	},
 	"Cancel": func(ctx context.Context, c *batch.Controller, job string) error { return c.Cancel(ctx, job, errCause) },
 	"Again": func(ctx context.Context, c *batch.Controller, job string) error {
-		_, err := c.Again(ctx, job, batch.AgainOptions{})
+		_, err := c.Again(ctx, job, false)
 		return err
 	},
 }
@@ -59,7 +59,7 @@ var readingMethods = map[string]method{
 		return err
 	},
 	"Logs": func(ctx context.Context, c *batch.Controller, job string) (err error) {
-		for _, e := range c.Logs(ctx, job, "attempt", batch.LogOptions{}) {
+		for _, e := range c.Logs(ctx, job, "attempt", -1, false) {
 			err = e
 		}
 		return err
@@ -149,7 +149,7 @@ func TestZeroController(t *testing.T) {
 		"Suspend":       func() error { return c.Suspend(ctx, "j") },
 		"Delete":        func() error { return c.Delete(ctx, "j", batch.DeleteOrphan) },
 		"Cancel":        func() error { return c.Cancel(ctx, "j", nil) },
-		"Again":         func() error { _, err := c.Again(ctx, "j", batch.AgainOptions{}); return err },
+		"Again":         func() error { _, err := c.Again(ctx, "j", false); return err },
 		"Wait":          func() error { _, err := c.Wait(ctx, "j"); return err },
 		"Attempts":      func() error { _, err := c.Attempts(t.Context(), "j"); return err },
 		"Results":       func() error { _, err := batch.Results[int](ctx, &c, "j"); return err },
@@ -171,7 +171,7 @@ func TestZeroController(t *testing.T) {
 			return last
 		},
 		"Logs": func() (last error) {
-			for _, err := range c.Logs(ctx, "j", "a", batch.LogOptions{}) {
+			for _, err := range c.Logs(ctx, "j", "a", -1, false) {
 				last = err
 			}
 			return last

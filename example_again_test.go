@@ -23,7 +23,7 @@ func ExampleController_Again() {
 	status, err := c.Run(ctx, nightly)
 	fmt.Println(status.Run, status.State(), err)
 	for range 2 { // nights
-		if _, err := c.Again(ctx, "nightly-backup", batch.AgainOptions{}); err != nil {
+		if _, err := c.Again(ctx, "nightly-backup", false); err != nil {
 			log.Fatal(err)
 		}
 		status, err = c.Wait(ctx, "nightly-backup")
@@ -66,7 +66,7 @@ func ExampleController_Again_failedOnly() {
 	fmt.Println(status.State(), "but for", status.FailedIndexes)
 
 	repaired = true
-	if _, err := c.Again(ctx, "import", batch.AgainOptions{FailedOnly: true}); err != nil {
+	if _, err := c.Again(ctx, "import", true); err != nil {
 		log.Fatal(err)
 	}
 	status, err = c.Wait(ctx, "import")

@@ -163,7 +163,7 @@ func ExampleAttempt_Stdout() {
 	_, _ = c.Wait(ctx, "vacuum")
 
 	attempts, _ := c.Attempts(context.Background(), "vacuum")
-	for line := range c.Logs(ctx, "vacuum", attempts[0].Name, batch.LogOptions{Tail: new(1)}) {
+	for line := range c.Logs(ctx, "vacuum", attempts[0].Name, 1, false) {
 		fmt.Println(line.Stream+":", line.Text)
 	}
 	// Output:

@@ -32,7 +32,7 @@ func ExampleCommand() {
 
 	attempts, _ := c.Attempts(context.Background(), "resize")
 	for _, attempt := range attempts {
-		for line := range c.Logs(ctx, "resize", attempt.Name, batch.LogOptions{}) {
+		for line := range c.Logs(ctx, "resize", attempt.Name, -1, false) {
 			fmt.Println(line.Text)
 		}
 	}
@@ -72,7 +72,7 @@ func ExampleCommand_gracePeriod() {
 			 sleep 60 & wait`}},
 	})
 	attempts, _ := c.Attempts(context.Background(), "crawl")
-	for line := range c.Logs(ctx, "crawl", attempts[0].Name, batch.LogOptions{Follow: true}) {
+	for line := range c.Logs(ctx, "crawl", attempts[0].Name, -1, true) {
 		fmt.Println(line.Text)
 		if line.Text == "crawling" {
 			_ = c.Suspend(ctx, "crawl")
@@ -98,7 +98,7 @@ func ExampleCommand_stdin() {
 	})
 	fmt.Println(err)
 	attempts, _ := c.Attempts(context.Background(), "sort")
-	for line := range c.Logs(ctx, "sort", attempts[0].Name, batch.LogOptions{}) {
+	for line := range c.Logs(ctx, "sort", attempts[0].Name, -1, false) {
 		fmt.Println(line.Text)
 	}
 	// Output:

@@ -81,7 +81,7 @@ func ExampleExecutorFunc_cause() {
 	})
 	attempts, _ := c.Attempts(context.Background(), "crawl")
 	_ = c.Suspend(ctx, "crawl")
-	for line := range c.Logs(ctx, "crawl", attempts[0].Name, batch.LogOptions{Follow: true}) {
+	for line := range c.Logs(ctx, "crawl", attempts[0].Name, -1, true) {
 		fmt.Println(line.Text)
 	}
 	// Output:

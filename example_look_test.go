@@ -115,7 +115,7 @@ func ExampleController_Logs() {
 		}),
 	})
 	attempts, _ := c.Attempts(context.Background(), "backup")
-	for line, err := range c.Logs(ctx, "backup", attempts[0].Name, batch.LogOptions{Follow: true}) {
+	for line, err := range c.Logs(ctx, "backup", attempts[0].Name, -1, true) {
 		if err != nil {
 			fmt.Println(err)
 			return

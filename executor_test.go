@@ -122,7 +122,7 @@ func TestPanicIsFound(t *testing.T) {
 		require.Contains(t, log.String(), "panicHere")
 		require.Contains(t, log.String(), "next_try="+get(t, c, "j").NextRetry.Format("2006-01-02T15:04:05"))
 		text := ""
-		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{}) {
+		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, -1, false) {
 			require.NoError(t, err)
 			text += line.Text
 		}

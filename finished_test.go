@@ -70,7 +70,7 @@ func (e *trying) Execute(_ context.Context, a batch.Attempt) error {
 
 func linesOf(t *testing.T, c *batch.Controller, job, attempt string) (lines []string) {
 	t.Helper()
-	for line, err := range c.Logs(t.Context(), job, attempt, batch.LogOptions{}) {
+	for line, err := range c.Logs(t.Context(), job, attempt, -1, false) {
 		require.NoError(t, err)
 		lines = append(lines, line.Text)
 	}

@@ -73,7 +73,7 @@ func attemptsIfAny(c *batch.Controller, job string) []batch.AttemptStatus {
 // logOf returns the text of an attempt's log.
 func logOf(t *testing.T, c *batch.Controller, job, attempt string) (lines []string) {
 	t.Helper()
-	for line, err := range c.Logs(t.Context(), job, attempt, batch.LogOptions{}) {
+	for line, err := range c.Logs(t.Context(), job, attempt, -1, false) {
 		require.NoError(t, err)
 		lines = append(lines, line.Text)
 	}
@@ -384,9 +384,9 @@ func (b *lockedBuffer) String() string {
 }
 
 // again runs a job again that must have finished.
-func again(t *testing.T, c *batch.Controller, name string, o batch.AgainOptions) batch.Status {
+func again(t *testing.T, c *batch.Controller, name string, failedOnly bool) batch.Status {
 	t.Helper()
-	s, err := c.Again(t.Context(), name, o)
+	s, err := c.Again(t.Context(), name, failedOnly)
 	require.NoError(t, err)
 	return s
 }

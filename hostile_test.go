@@ -195,7 +195,7 @@ func callEverything(c *batch.Controller) {
 	}
 	list, _ := c.Attempts(ctx, "j")
 	for _, a := range list {
-		for range c.Logs(ctx, "j", a.Name, batch.LogOptions{}) {
+		for range c.Logs(ctx, "j", a.Name, -1, false) {
 			break
 		}
 	}

@@ -292,7 +292,7 @@ func TestLimitKeysOverAgain(t *testing.T) {
 
 		c = newController(t, batch.Options{Store: left, Limits: limits})
 		apply(t, c, job)
-		_, err := c.Again(t.Context(), "a", batch.AgainOptions{})
+		_, err := c.Again(t.Context(), "a", false)
 		require.NoError(t, err)
 		settle()
 		require.EqualValues(t, 4, running.now.Load(), "each index has a key of its own")

@@ -30,8 +30,8 @@ func TestLogs(t *testing.T) {
 		})})
 		synctest.Wait()
 		name := attemptsOf(t, c, "j")[0].Name
-		read := func(ctx context.Context, o batch.LogOptions, most int) (lines []string, err error) {
-			for line, e := range c.Logs(ctx, "j", name, o) {
+		read := func(ctx context.Context, tail int, follow bool, most int) (lines []string, err error) {
+			for line, e := range c.Logs(ctx, "j", name, tail, follow) {
 				if e != nil {
 					return lines, e
 				}
@@ -42,34 +42,34 @@ func TestLogs(t *testing.T) {
 			return lines, nil
 		}
 		time.Sleep(2500 * time.Millisecond)
-		lines, err := read(t.Context(), batch.LogOptions{}, 0)
+		lines, err := read(t.Context(), -1, false, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"line 0", "line 1", "line 2"}, lines)
-		lines, err = read(t.Context(), batch.LogOptions{Tail: new(2)}, 0)
+		lines, err = read(t.Context(), 2, false, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"line 1", "line 2"}, lines)
-		lines, err = read(t.Context(), batch.LogOptions{Tail: new(-1)}, 0)
+		lines, err = read(t.Context(), 0, false, 0)
 		require.NoError(t, err)
 		require.Empty(t, lines)
-		lines, err = read(t.Context(), batch.LogOptions{Follow: true, Tail: new(0)}, 1)
+		lines, err = read(t.Context(), 0, true, 1)
 		require.NoError(t, err)
 		require.Equal(t, []string{"line 3"}, lines)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		lines, err = read(ctx, batch.LogOptions{Follow: true, Tail: new(1)}, 0)
+		lines, err = read(ctx, 1, true, 0)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, []string{"line 3"}, lines)
-		lines, err = read(t.Context(), batch.LogOptions{Follow: true, Tail: new(1)}, 0)
+		lines, err = read(t.Context(), 1, true, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"line 3", "line 4", "the end"}, lines)
-		lines, err = read(t.Context(), batch.LogOptions{Follow: true}, 0)
+		lines, err = read(t.Context(), -1, true, 0)
 		require.NoError(t, err)
 		require.Len(t, lines, 6)
-		_, err = read(ended(errCause), batch.LogOptions{}, 0)
+		_, err = read(ended(errCause), -1, false, 0)
 		require.ErrorIs(t, err, errCause)
 
 		var first batch.LogLine
-		for line := range c.Logs(t.Context(), "j", name, batch.LogOptions{Tail: new(1)}) {
+		for line := range c.Logs(t.Context(), "j", name, 1, false) {
 			first = line
 		}
 		require.Equal(t, batch.LogLine{Time: start.Add(5 * time.Second), Stream: "stderr", Text: "the end"}, first)
@@ -86,7 +86,7 @@ func TestLogsOfAPendingAttempt(t *testing.T) {
 			return nil
 		})})
 		var lines []string
-		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{Follow: true}) {
+		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, -1, true) {
 			require.NoError(t, err)
 			lines = append(lines, line.Text)
 		}
@@ -108,7 +108,7 @@ func TestCutLines(t *testing.T) {
 		require.NoError(t, err)
 		var cut []bool
 		text := ""
-		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{}) {
+		for line, err := range c.Logs(t.Context(), "j", attemptsOf(t, c, "j")[0].Name, -1, false) {
 			require.NoError(t, err)
 			cut = append(cut, line.Cut)
 			if text += line.Text; !line.Cut {
@@ -135,7 +135,7 @@ func TestLogsThatAreDropped(t *testing.T) {
 		_, err := c.Wait(t.Context(), "j200")
 		require.NoError(t, err)
 		kept := 0
-		for line := range c.Logs(t.Context(), "j200", attemptsOf(t, c, "j200")[0].Name, batch.LogOptions{}) {
+		for line := range c.Logs(t.Context(), "j200", attemptsOf(t, c, "j200")[0].Name, -1, false) {
 			if kept == 0 {
 				require.Equal(t, line.Text, fmt.Sprint(line.Dropped))
 			}
@@ -198,7 +198,7 @@ func TestLogsWhoseContextHasEnded(t *testing.T) {
 				if end == 0 {
 					cancel(errCause)
 				}
-				for _, err := range c.Logs(ctx, "j", attemptsOf(t, c, "j")[0].Name, batch.LogOptions{Follow: follow}) {
+				for _, err := range c.Logs(ctx, "j", attemptsOf(t, c, "j")[0].Name, -1, follow) {
 					if last = err; err != nil {
 						break
 					}

@@ -87,7 +87,7 @@ func checkCanBeSeen(t *testing.T, c *batch.Controller, before batch.Status, atte
 	events, err := c.Events(t.Context(), "j")
 	require.NoError(t, err)
 	require.NotEmpty(t, events)
-	for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{Follow: true}) {
+	for _, err := range c.Logs(t.Context(), "j", attempts[0].Name, -1, true) {
 		require.NoError(t, err)
 		t.Error("logs are not stored")
 	}

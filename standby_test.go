@@ -40,7 +40,7 @@ func TestStandbyShows(t *testing.T) {
 		attempts, err := c.Attempts(t.Context(), "j")
 		require.NoError(t, err)
 		require.Len(t, attempts, 2)
-		for range c.Logs(t.Context(), "j", attempts[0].Name, batch.LogOptions{}) {
+		for range c.Logs(t.Context(), "j", attempts[0].Name, -1, false) {
 			break
 		}
 		complete(t, c, "j")
@@ -75,7 +75,7 @@ func TestStandbyRefuses(t *testing.T) {
 		"DeleteAttempt": func(ctx context.Context, c *batch.Controller) error { return c.DeleteAttempt(ctx, "j", "j-0") },
 		"SaveRecord":    func(ctx context.Context, c *batch.Controller) error { return c.SaveRecord(ctx, "k", nil) },
 		"Logs": func(ctx context.Context, c *batch.Controller) error {
-			for _, err := range c.Logs(ctx, "j", "j-0", batch.LogOptions{Follow: true}) {
+			for _, err := range c.Logs(ctx, "j", "j-0", -1, true) {
 				return err
 			}
 			return nil

@@ -259,7 +259,7 @@ func TestSubscribeToRunsOfAJob(t *testing.T) {
 		settle()
 		require.ErrorIs(t, stop(), errCause)
 		for range 2 {
-			_, err := c.Again(t.Context(), "j", batch.AgainOptions{})
+			_, err := c.Again(t.Context(), "j", false)
 			require.NoError(t, err)
 			_, err = c.Wait(t.Context(), "j")
 			require.ErrorIs(t, err, errCause)

@@ -128,7 +128,7 @@ func TestStdoutAndStderr_WriteLinesOfTheLog(t *testing.T) {
 		require.NoError(t, err)
 
 		var lines []string
-		for line, err := range c.Logs(t.Context(), "report", attempts[0].Name, batch.LogOptions{}) {
+		for line, err := range c.Logs(t.Context(), "report", attempts[0].Name, -1, false) {
 			require.NoError(t, err)
 			lines = append(lines, line.Stream+" "+line.Text)
 		}

@@ -49,7 +49,7 @@ func TestManifest(t *testing.T) {
 	var lines []string
 	for _, a := range attempts {
 		require.Equal(t, "ok", a.Output)
-		for line, err := range c.Logs(t.Context(), "digits", a.Name, batch.LogOptions{}) {
+		for line, err := range c.Logs(t.Context(), "digits", a.Name, -1, false) {
 			require.NoError(t, err)
 			if !strings.HasPrefix(line.Text, "--- container ") { // where a container begins
 				lines = append(lines, line.Text)

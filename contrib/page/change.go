@@ -34,7 +34,7 @@ func (s *Server) makeChange(ctx context.Context, name, job, value string) error 
 	case "cancel":
 		return s.controller.Cancel(ctx, job, errCancelled)
 	case "again":
-		_, err := s.controller.Again(ctx, job, batch.AgainOptions{})
+		_, err := s.controller.Again(ctx, job, false)
 		return err
 	}
 	return errAddress

@@ -27,7 +27,7 @@ type logRow struct {
 // their names when the log grows.
 func readLog(c *batch.Controller, log attemptLog, job string) attemptLog {
 	same := 0
-	for line, err := range c.Logs(context.Background(), job, log.UID, batch.LogOptions{Tail: &log.Most}) {
+	for line, err := range c.Logs(context.Background(), job, log.UID, log.Most, false) {
 		if err != nil {
 			break // it is no longer kept
 		}

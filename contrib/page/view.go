@@ -227,8 +227,8 @@ func (v *view) followLog(log attemptLog) (stop func()) {
 	go func() {
 		defer close(done)
 		begin, taken := time.Now(), 0
-		o := batch.LogOptions{Follow: true, Tail: new(1)} // the last one may be newer than the page
-		for _, err := range v.controller.Logs(ctx, v.content.job, log.UID, o) {
+		// The last one may be newer than the page.
+		for _, err := range v.controller.Logs(ctx, v.content.job, log.UID, 1, true) {
 			if err != nil {
 				return // it is no longer kept, or nobody looks
 			}

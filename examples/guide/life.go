@@ -90,7 +90,7 @@ func ignoreRemoved(err error) error {
 func countLines(ctx context.Context, c *batch.Controller, job string, attempts []batch.AttemptStatus) (int, error) {
 	n := 0
 	for _, a := range attempts {
-		for _, err := range c.Logs(ctx, job, a.Name, batch.LogOptions{}) {
+		for _, err := range c.Logs(ctx, job, a.Name, -1, false) {
 			if err != nil {
 				return n, err
 			}

@@ -75,7 +75,7 @@ func (f *follower) see(ctx context.Context, status batch.Status) error {
 // show copies the log of an attempt until that has ended.
 func (f *follower) show(ctx context.Context, job string, a batch.AttemptStatus) {
 	prefix := f.prefix(a.Name)
-	for line, err := range f.controller.Logs(ctx, job, a.UID, batch.LogOptions{Follow: true}) {
+	for line, err := range f.controller.Logs(ctx, job, a.UID, -1, true) {
 		if err != nil {
 			if ctx.Err() == nil {
 				f.say("the log of pod/%s is lost: %v\n", a.Name, err)

@@ -207,7 +207,7 @@ func lastWords(ctx context.Context, c *batch.Controller, name string) string {
 		if a.Phase != batch.AttemptFailed {
 			continue
 		}
-		for line, err := range c.Logs(ctx, name, a.Name, batch.LogOptions{}) {
+		for line, err := range c.Logs(ctx, name, a.Name, -1, false) {
 			if err != nil {
 				return err.Error()
 			}

@@ -218,7 +218,7 @@ func logs(ctx context.Context, w io.Writer, c *batch.Controller, job string, att
 	if n := len(attempts); n > 1 {
 		fmt.Fprintf(w, "Found %d pods, using pod/%s\n", n, name)
 	}
-	for line, err := range c.Logs(ctx, job, name, batch.LogOptions{}) {
+	for line, err := range c.Logs(ctx, job, name, -1, false) {
 		if err != nil {
 			return err
 		}

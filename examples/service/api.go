@@ -163,7 +163,7 @@ func (a api) again(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.jobs.Again(r.Context(), r.PathValue("name"), batch.AgainOptions{FailedOnly: failedOnly})
+	s, err := a.jobs.Again(r.Context(), r.PathValue("name"), failedOnly)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) error {
 // names, or else of the newest.
 func (a api) logs(w http.ResponseWriter, r *http.Request) error {
 	job, attempt := r.PathValue("name"), r.FormValue("attempt")
-	options, err := logOptions(r)
+	tail, follow, err := logOptions(r)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (a api) logs(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := http.NewResponseController(w)
 	begun := false
-	for line, err := range a.jobs.Logs(r.Context(), job, attempt, options) {
+	for line, err := range a.jobs.Logs(r.Context(), job, attempt, tail, follow) {
 		if err != nil && begun {
 			return nil // the status is sent; there is no way to tell
 		}
@@ -231,7 +231,7 @@ func (a api) logs(w http.ResponseWriter, r *http.Request) error {
 			fmt.Fprintf(w, "(%d lines are not kept)\n", line.Dropped)
 		}
 		fmt.Fprintln(w, line.Text)
-		if options.Follow {
+		if follow {
 			out.Flush()
 		}
 	}
@@ -239,20 +239,16 @@ func (a api) logs(w http.ResponseWriter, r *http.Request) error {
 }
 
 // logOptions reads ?follow=1 and ?tail=20.
-func logOptions(r *http.Request) (batch.LogOptions, error) {
-	follow, err := flagOf(r, "follow")
-	if err != nil {
-		return batch.LogOptions{}, err
-	}
-	options := batch.LogOptions{Follow: follow}
-	if text := r.FormValue("tail"); text != "" {
-		tail, err := strconv.ParseUint(text, 10, 31)
+func logOptions(r *http.Request) (tail int, follow bool, err error) {
+	follow, err = flagOf(r, "follow")
+	if text := r.FormValue("tail"); err == nil && text != "" {
+		last, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return options, fmt.Errorf("%w: tail: %w", errBadRequest, err)
+			return 0, false, fmt.Errorf("%w: tail: %w", errBadRequest, err)
 		}
-		options.Tail = new(int(tail))
+		return int(last), follow, nil
 	}
-	return options, nil
+	return -1, follow, err
 }
 
 // flagOf reads a flag of the query, such as ?follow=1. It is false if it is not there.

@@ -254,21 +254,17 @@ func (j *Job) Events() []Event {
 	return list
 }
 
-// Logs returns the lines that an attempt has printed, given by its name or UID: at most
-// tail of them, nil for all that are kept, and those to come if follow is set.
-func (r *Runner) Logs(ctx context.Context, job, attempt string, follow bool, tail *int) iter.Seq2[logtail.Line, error] {
-	most := -1
-	if tail != nil {
-		most = max(0, *tail)
-	}
+// Logs returns the last lines that an attempt has printed, given by its name or UID: at
+// most tail of them, all if it is negative, and those to come if follow is set.
+func (r *Runner) Logs(ctx context.Context, job, attempt string, tail int, follow bool) iter.Seq2[logtail.Line, error] {
 	return func(yield func(logtail.Line, error) bool) {
 		switch log, err := r.attemptLog(job, attempt); {
 		case err != nil:
 			yield(logtail.Line{}, err)
 		case follow:
-			log.Follow(ctx, most)(yield)
+			log.Follow(ctx, tail)(yield)
 		default:
-			log.All(ctx, most)(yield)
+			log.All(ctx, tail)(yield)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func TestJobThatRunsAgain(t *testing.T) {
 	require.NoError(t, w.c.Cancel(t.Context(), "a", nil))
 	_, err := w.c.Wait(t.Context(), "a")
 	require.Error(t, err)
-	_, err = w.c.Again(t.Context(), "a", batch.AgainOptions{})
+	_, err = w.c.Again(t.Context(), "a", false)
 	require.NoError(t, err)
 	job := w.job("a")
 	require.Len(t, job.Status.Conditions, 1)

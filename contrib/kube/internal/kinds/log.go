@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/pod"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
@@ -77,7 +76,7 @@ func (h *Host) copyLog(a *wire.Answer, o *watchcache.Object, options logOptions)
 	defer w.close()
 	lines := func(follow bool) iter.Seq[logLine] {
 		return wholeLines(
-			h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, batch.LogOptions{Follow: follow}),
+			h.Controller.Logs(a.Request.Context(), o.Owner.Status.Name, o.Pod.UID, -1, follow),
 		)
 	}
 	names := pod.Names(&h.owner(o).Spec.Template.Spec)

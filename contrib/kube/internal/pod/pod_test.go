@@ -52,7 +52,7 @@ func run(t *testing.T, m *batchv1.Job, s Settings, change func(*batch.Job)) ran 
 	require.NoError(t, err)
 	require.Len(t, attempts, 1)
 	r := ran{AttemptStatus: attempts[0]}
-	for line, err := range c.Logs(t.Context(), m.Name, r.Name, batch.LogOptions{}) {
+	for line, err := range c.Logs(t.Context(), m.Name, r.Name, -1, false) {
 		require.NoError(t, err)
 		if container, run, ok := ParseMark(line.Text, r.UID); ok {
 			r.marks = append(r.marks, fmt.Sprint(container, " ", run, " after ", len(r.log)))
