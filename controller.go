@@ -197,9 +197,7 @@ func (c *Controller) runnerOptions(parent context.Context, o Options) runner.Opt
 		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Limits: c.limits,
 		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: parent,
 		Decode: c.load, FunctionsOf: functionsOf,
-		Panicked: func(value any, stack []byte) error {
-			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
-		},
+		Panicked: panicked,
 	}
 }
 

@@ -377,17 +377,21 @@ type exitCoder interface {
 }
 
 // A PanicError is the error of an attempt whose executor panicked, or called
-// [runtime.Goexit]: then Value is [ErrGoexit].
+// [runtime.Goexit]: then Value is nil, which it cannot be otherwise.
 type PanicError struct {
 	Value any
 	Stack []byte // as [debug.Stack] gives it
 }
 
-// ErrGoexit is the value of a [PanicError] for a call of [runtime.Goexit].
-var ErrGoexit = errors.New("batch: executor called runtime.Goexit")
+func panicked(value any, stack []byte) error { return &PanicError{value, stack} }
 
 // Error gives the value, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("batch: executor panicked: %v", e.Value) }
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "batch: executor called runtime.Goexit"
+	}
+	return fmt.Sprintf("batch: executor panicked: %v", e.Value)
+}
 
 // Unwrap returns the value if it is an error.
 func (e *PanicError) Unwrap() error {
@@ -539,10 +543,8 @@ func (e *ItemError[C]) Unwrap() error { return e.Err }
 
 func (it Iteration[T, C]) hooks(a Attempt) iterate.Hooks[C] {
 	return iterate.Hooks[C]{
-		Final: isPermanent,
-		Recovered: func(value any, stack []byte) error {
-			return &PanicError{Value: cmp.Or(value, any(ErrGoexit)), Stack: stack}
-		},
+		Final:     isPermanent,
+		Recovered: panicked,
 		Skipped: func(cursor C, err error) {
 			a.Logger().Warn("item skipped", slog.Any("cursor", cursor), slog.Any("error", err))
 		},

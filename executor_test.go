@@ -40,7 +40,7 @@ var howExecutorsFailTests = map[string]executorFailure{
 	"a run-time error": {
 		func() error { var none []error; return none[len(none)] }, 2, "index out of range", nil,
 	},
-	"runtime.Goexit": {goexit[error], 2, "runtime.Goexit", batch.ErrGoexit},
+	"runtime.Goexit": {goexit[error], 2, "batch: executor called runtime.Goexit", nil},
 	"an error whose text panics": {
 		func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil,
 	},

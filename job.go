@@ -155,8 +155,7 @@
 //   - [ErrStoreInUse]: another process may have the store
 //   - [ErrAttemptEnded]: the executor has returned; it is also the error of an
 //     [Attempt] that is used after that
-//   - [PanicError]: the executor panicked, or, with the value [ErrGoexit],
-//     called [runtime.Goexit]
+//   - [PanicError]: the executor panicked, or called [runtime.Goexit]
 //
 // An executor that returns an error wrapped by [Permanent] is not retried, and
 // [RetryAfter] sets the delay of the next try; [Snooze] does, and does not count. An

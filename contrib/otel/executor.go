@@ -44,13 +44,6 @@ func (o observer) Begin(ctx context.Context, a batch.Attempt) (context.Context, 
 	return x.context(ctx), x.end
 }
 
-func panicValue(v any) any {
-	if v == nil {
-		return batch.ErrGoexit
-	}
-	return v
-}
-
 // An execution is one call of an executor.
 type execution struct {
 	telemetry   *Telemetry
@@ -122,7 +115,7 @@ func (x *execution) end(e around.End) {
 		return
 	}
 	if !e.HasReturned {
-		e.Err = &batch.PanicError{Value: panicValue(e.Panic), Stack: debug.Stack()}
+		e.Err = &batch.PanicError{Value: e.Panic, Stack: debug.Stack()}
 	}
 	if !x.telemetry.ended.put(func() { x.endSpan(end, e.Outcome, e.Cause, e.Err) }) {
 		x.telemetry.metrics.drop()

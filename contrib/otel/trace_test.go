@@ -204,7 +204,9 @@ func TestAPanicKeepsItsValueAndItsStack(t *testing.T) {
 		time.Sleep(time.Second)
 		l.create(batch.Job{Name: "exit", BackoffLimit: new(0), Executor: batchtest.Goexit()})
 		_, err = l.Wait(t.Context(), "exit")
-		require.ErrorIs(t, err, batch.ErrGoexit)
+		panicked, ok = errors.AsType[*batch.PanicError](err)
+		require.True(t, ok)
+		require.Nil(t, panicked.Value)
 		l.finish()
 		require.Equal(t, ""+
 			"job name=j type=BackoffLimitExceeded\n"+
