@@ -19,27 +19,25 @@ import (
 	"github.com/runtocompletion/batch/internal/turns"
 )
 
-// The errors of a controller's methods.
+// The errors of a controller's methods, some of them also causes of cancelled attempts.
 var (
 	// ErrExists: a job of that name exists.
 	ErrExists = runner.ErrExists
 	// ErrNotFound: there is no job, or attempt, of that name.
 	ErrNotFound = runner.ErrNotFound
-	// ErrShutdown: the controller is shut down, or shutting down. It is also
-	// the cause with which attempts are cancelled then.
+	// ErrShutdown: the controller is shut down, or shutting down. It is also a cause.
 	ErrShutdown = runner.ErrShutdown
-	// ErrDeleted: the job that was waited for was deleted before it finished. It is also
-	// the cause with which attempts are cancelled that a user has deleted, or whose job.
+	// ErrDeleted: the job that was waited for was deleted before it finished. It is also the
+	// cause if a user has deleted the attempt or its job.
 	ErrDeleted = runner.ErrDeleted
-	// ErrStoreInUse: another controller has the store, and the text says which; or it
-	// may have it, as the claim is lost. It is also the cause with which attempts are
-	// cancelled then. See [Claimer] and Options.Standby.
+	// ErrStoreInUse: another controller has the store, and the text says which; or it may
+	// have it, as the claim is lost, which is also a cause. See [Claimer].
 	ErrStoreInUse = runner.ErrStoreInUse
-	// ErrStore: the [Store] failed, with an error that is in the chain as well. The
-	// change may have been made, but is not known to be durable.
+	// ErrStore: the [Store] failed, with an error that is in the chain as well. The change
+	// may have been made, but is not known to be durable.
 	ErrStore = runner.ErrStore
-	// ErrStoreFormat: the [Store] was written in another format than this version of
-	// the package has, or is none at all. The text names both formats.
+	// ErrStoreFormat: the [Store] was written in another format than this version of the
+	// package has, or is none at all. The text names both formats.
 	ErrStoreFormat = runner.ErrStoreFormat
 	// ErrTooOld: deletions since the given revision are no longer known.
 	ErrTooOld = runner.ErrTooOld
@@ -47,85 +45,80 @@ var (
 
 // Options configure a [Controller]. The zero value is ready to use.
 type Options struct {
-	// Logger receives starts and ends of jobs (Info), failed attempts (Warn), what
-	// needs repair, such as an abandoned attempt (Error), and what attempts log. If
-	// nil, nothing is logged. With a Store, its handler must not wait for the
-	// controller: what is logged may be what the store waits for.
+	// Logger receives starts and ends of jobs (Info), failed attempts (Warn), what needs
+	// repair (Error), and what attempts log. If nil, nothing is logged. With a Store, its
+	// handler must not wait for the controller, which may wait for the store.
 	Logger *slog.Logger
-	// MaxActive is the most executors that run at once over all jobs; attempts
-	// above it are Pending, and jobs take turns. An attempt that waits for its
-	// restart is not counted. Zero means no limit. A negative value is an error.
+	// MaxActive is the most executors that run at once over all jobs; further attempts are
+	// Pending, and jobs take turns. Waiting for a restart does not count. Zero means no
+	// limit. A negative value is an error.
 	MaxActive int
 	// Limits are what jobs share, by name: see [Job.Limits]. Their names are DNS-1123
 	// subdomains. [Controller.SetLimit] changes them. Nil means none.
 	Limits map[string]Limit
 	// Namespace is what messages call the namespace; empty means "default".
 	Namespace string
-	// FinishedJobs is how many finished jobs are kept; beyond it the one that finished
-	// first is removed, as by its TTL. Zero means 10,000. A negative value keeps all,
-	// so that the memory of a long-lived controller grows without bound.
+	// FinishedJobs is how many finished jobs are kept; beyond it the one that finished first
+	// is removed, as by its TTL. Zero means 10,000. A negative value keeps all.
 	FinishedJobs int
 	// Wrap returns what runs the attempts of a job instead of its executor, such as one
-	// around it that begins a span, measures, or turns panics into errors. It is called
-	// whenever a job is declared or updated, and its result is used by several goroutines
-	// at once; that passes on the attempt, and its context or one made of that. Nil, or a
-	// nil result, means the executor itself.
+	// around it that begins a span. It is called whenever a job is declared or updated; the
+	// result is used by several goroutines at once, and passes on the attempt, and its
+	// context or one made of that. Nil, or a nil result, means the executor itself.
 	Wrap func(Executor) Executor
-	// BaseContext has the values that the contexts of all attempts are to have. Its end
-	// is ignored. Nil means that there are none.
+	// BaseContext has values for the contexts of all attempts. Its end is ignored. Nil means
+	// that there are none.
 	BaseContext context.Context
-	// Store keeps the jobs, so that they survive the process: see [Store]. Nil
-	// keeps them in memory only, at no cost. A store serves one controller at a
-	// time. It is not closed: do that after Shutdown.
+	// Store keeps the jobs, so that they survive the process: see [Store]. Nil keeps them in
+	// memory only. A store serves one controller at a time. It is not closed: do that after
+	// Shutdown.
 	Store Store
-	// Standby lets [New] succeed while another controller has the store: this one works
-	// once the store is free. Until then, and again if its claim is lost, it shows what
-	// the store has, without logs; changes are refused with [ErrStoreInUse], but
-	// [Controller.Apply] keeps a declaration for later. See [Controller.Claimed]. If
-	// false, New fails then, and a claim that is lost ends the controller.
+	// Standby lets [New] succeed while another controller has the store. This one works once
+	// the store is free; until then, and again if its claim is lost, it shows what the store
+	// has, without logs, and changes are refused with [ErrStoreInUse]. Only
+	// [Controller.Apply] keeps a declaration for later. See [Controller.Claimed]. If false,
+	// New fails, and a claim that is lost ends the controller.
 	Standby bool
 }
 
-// A Store keeps the jobs of a [Controller], so that they survive the process. What
-// is reported, by [Controller.Wait], [Controller.Get], [Controller.Watch] or an
-// event, is stored before. Jobs do not wait for that: many changes share a commit.
-// The next controller continues; functions must be declared again, with
-// [Controller.Apply]. See the section on jobs in a store of the package documentation.
+// A Store keeps the jobs of a [Controller], so that they survive the process. What is
+// reported, by [Controller.Wait], [Controller.Get], [Controller.Watch] or an event, is
+// stored before. Jobs do not wait for that: many changes share a commit. The next
+// controller continues; functions must be declared again, with [Controller.Apply].
 //
-// A Store is a map of two levels: the records of each job, under keys. Package
-// batchtest has one in memory for tests, and a test suite for implementations;
-// contrib/boltstore keeps jobs in one file.
+// A Store is a map of two levels: the records of each job, under keys. Package batchtest
+// has one in memory for tests, and a test suite for implementations; contrib/boltstore
+// keeps jobs in one file.
 type Store interface {
-	// Load returns all records, each once, those of one job together. The values
-	// belong to the caller. After an error, what came before it is not used.
+	// Load returns all records, each once, those of one job together. The values belong to
+	// the caller. After an error, what came before it is not used.
 	Load(ctx context.Context) iter.Seq2[Record, error]
-	// Commit applies the records in order, all of them or none, and returns when
-	// they are durable. After an error it is unknown whether they are: they are
-	// committed again, with what has changed since. There is one call at a time.
-	// Records and values must not be retained or modified. A commit without
-	// records shows whether the store works. If ctx has ended, nothing is written,
-	// and errors.Is finds its error. Commit should return soon after ctx is done.
+	// Commit applies the records in order, all of them or none, and returns when they are
+	// durable. After an error it is unknown whether they are: they are committed again, with
+	// what has changed since. There is one call at a time. Records and values must not be
+	// retained or modified. A commit without records shows whether the store works. If ctx
+	// has ended, nothing is written, and errors.Is finds its error. Commit should return soon
+	// after ctx is done.
 	Commit(ctx context.Context, records []Record) error
 }
 
-// A Claimer is a [Store] that one controller at a time can claim: [New] claims it
-// before anything else, and [Controller.Shutdown] releases it after the last commit.
+// A Claimer is a [Store] that one controller at a time can claim: [New] claims it before
+// anything else, and [Controller.Shutdown] releases it after the last commit.
 //
-// A store that is no Claimer is claimed by a record in it, under the key "claim". A
-// second controller is refused if the process of the first one is alive on this machine.
-// Otherwise it begins to work, and the first one finds that out, at the latest with its
-// first commit that comes five seconds or more after the one before.
+// Any other store is claimed by a record in it, under the key "claim". A second
+// controller is refused if the process of the first one is alive on this machine.
+// Otherwise it begins to work, and the first one finds that out with its first commit
+// that comes five seconds or more after the one before.
 type Claimer interface {
 	Store
-	// Claim makes the store that of one controller until release is called, once. If
-	// another one has it, and wait is nil, the error is [ErrStoreInUse] at once, with
-	// its name in the text. Otherwise Claim waits until the store is free, or ctx ends.
-	// Meanwhile it calls wait with the name of the holder: at first, and some time after
-	// the records have changed. Load shows them then, or its error is ErrStoreInUse.
+	// Claim makes the store that of one controller until release is called, once. If another
+	// one has it, and wait is nil, the error is [ErrStoreInUse], with its name in the text.
+	// Otherwise Claim waits until the store is free, or ctx ends. Meanwhile it calls wait
+	// with the name of the holder: at first, and some time after the records have changed.
+	// Load shows them then, or its error is ErrStoreInUse.
 	//
-	// The contexts of the controller's commits are made of held. It ends, with a cause,
-	// when another controller may have the store. From then on commits with it are
-	// refused, with ErrStoreInUse, even if they would fail otherwise.
+	// The contexts of commits are made of held. It ends, with a cause, when another
+	// controller may have the store; then commits are refused, with ErrStoreInUse.
 	Claim(ctx context.Context, wait func(holder string)) (held context.Context, release func(), err error)
 }
 
@@ -136,8 +129,10 @@ type Record struct {
 	Value []byte // nil removes the record; an empty value is one
 }
 
-// A Controller runs jobs. Its methods may be called by several goroutines at
-// once, also by executors. What they return are copies.
+// A Controller runs jobs. Its methods may be called by several goroutines at once, also by
+// executors. What they return are copies. A method that reads, and has a context, waits
+// until what it returns is durable; with [ErrStore], or the error of ctx, it returns the
+// same, not known to be durable.
 type Controller struct {
 	runners runner.Succession
 	wrap    func(Executor) Executor // see Options.Wrap; may be nil
@@ -148,33 +143,40 @@ type Controller struct {
 func (c *Controller) current() *runner.Runner { return c.runners.Current() }
 
 // New returns a controller. It has no goroutine until a job runs, but call
-// [Controller.Shutdown] when done with it. The error names a bad option, or is
-// that of Options.Store, such as [ErrStoreFormat], or of ctx, which limits how long
-// reading the store may take.
+// [Controller.Shutdown] when done with it. The error names a bad option, or is that of
+// Options.Store, such as [ErrStoreFormat], or of ctx, which limits the time to read it.
 func New(ctx context.Context, o Options) (*Controller, error) {
-	limits, err := o.check()
-	if err != nil {
-		return nil, err
-	}
 	values := context.Background()
 	if o.BaseContext != nil {
 		values = context.WithoutCancel(o.BaseContext)
 	}
-	c := &Controller{wrap: o.Wrap, limits: limits}
-	options := c.runnerOptions(values, o)
-	if o.Store == nil {
+	c, options, err := o.controller(values)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Store == nil:
 		c.runners.Begin(runner.New(options))
 		return c, nil
 	}
-	claimer, _ := o.Store.(Claimer)
-	if err := c.runners.Open(ctx, options, storeOf(o.Store, claimer), o.Standby); err != nil {
+	if err := c.runners.Open(ctx, options, storeOf(o.Store), o.Standby); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// check returns the limits, or what is wrong with the options.
-func (o Options) check() (*runner.Limits, error) {
+// controller returns a controller, the options of its runners, or what is wrong with o.
+func (o Options) controller(parent context.Context) (*Controller, runner.Options, error) {
+	const finishedJobs = 10_000
+	c := &Controller{wrap: o.Wrap, limits: new(runner.Limits)}
+	return c, runner.Options{
+		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Limits: c.limits,
+		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: parent,
+		Decode: c.load, FunctionsOf: functionsOf, Panicked: panicked,
+	}, o.check(c.limits)
+}
+
+// check returns what is wrong with the options, and sets the limits.
+func (o Options) check(limits *runner.Limits) error {
 	var errs []error
 	if o.MaxActive < 0 {
 		errs = append(errs, fmt.Errorf("batch: Options.MaxActive: %d: must not be negative", o.MaxActive))
@@ -182,38 +184,27 @@ func (o Options) check() (*runner.Limits, error) {
 	if o.Standby && o.Store == nil {
 		errs = append(errs, errors.New("batch: Options.Standby: true: needs Options.Store"))
 	}
-	limits := new(runner.Limits)
 	for _, name := range slices.Sorted(maps.Keys(o.Limits)) {
 		limit, err := turns.Declaration(o.Limits[name]).Limit("Options.Limits", name)
 		errs = append(errs, err)
 		limits.Set(name, limit)
 	}
-	return limits, errors.Join(errs...)
-}
-
-func (c *Controller) runnerOptions(parent context.Context, o Options) runner.Options {
-	const finishedJobs = 10_000
-	return runner.Options{
-		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Limits: c.limits,
-		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: parent,
-		Decode: c.load, FunctionsOf: functionsOf,
-		Panicked: panicked,
-	}
+	return errors.Join(errs...)
 }
 
 // storeOf is a store as the runner wants it.
-func storeOf(s Store, claimer Claimer) runner.Store {
-	if claimer == nil {
-		return runner.StoreOf(s.Load, s.Commit, nil)
+func storeOf(s Store) runner.Store {
+	if claimer, ok := s.(Claimer); ok {
+		return runner.StoreOf(s.Load, s.Commit, claimer.Claim)
 	}
-	return runner.StoreOf(s.Load, s.Commit, claimer.Claim)
+	return runner.StoreOf(s.Load, s.Commit, nil)
 }
 
-// Claimed waits until the controller works on its store, and returns nil: at once
-// unless it is a standby; see Options.Standby. If ctx ends before, the error has its
-// cause, and is [ErrStoreInUse] with the process that works in its text. A claim that
-// is lost without Standby is the same error. With a ctx that has ended it says who works
-// now. Other errors are those of [Controller.Shutdown].
+// Claimed waits until the controller works on its store, and returns nil: at once unless
+// it is a standby; see Options.Standby. If ctx ends before, the error is its cause and
+// [ErrStoreInUse], with the process that works in the text: a ctx that has ended asks who
+// works now. The error is also ErrStoreInUse if the claim is lost without Standby, or
+// that of [Controller.Shutdown].
 func (c *Controller) Claimed(ctx context.Context) error { return c.runners.Claimed(ctx) }
 
 // SetLimit adds a limit, or changes it at once; see [Options.Limits]. What exceeds the
@@ -223,19 +214,14 @@ func (c *Controller) SetLimit(name string, limit Limit) error {
 	if err != nil {
 		return err
 	}
-	if err = c.current().SetLimit(name, l); err == nil {
-		c.limits.Set(name, l)
-	}
-	return err
+	return c.current().SetLimit(name, l)
 }
 
 // Acquire waits until code that is no attempt may have the named limits, all at once, as
 // attempts of priority 0 do. Key is for those that are PerKey. Release gives them back;
-// further calls do nothing, and without one they are never given back.
-// [Options.MaxActive] does not count other code. An executor that calls Acquire holds
-// what its attempt has: it must not wait for the limits of its own job.
-//
-// The errors are [ErrNotFound] for an unknown limit, [ErrShutdown], and the cause of ctx.
+// it may be called again. [Options.MaxActive] does not count other code. An executor
+// holds what its attempt has: it must not wait for the limits of its own job. The errors
+// are [ErrNotFound] for an unknown limit, [ErrShutdown], and the cause of ctx.
 func (c *Controller) Acquire(ctx context.Context, key string, limits ...string) (release func(), err error) {
 	return c.current().Acquire(ctx, key, limits)
 }
@@ -298,9 +284,8 @@ func (c *Controller) load(definition, input []byte, f any) (runner.SavedJob, err
 
 // Create takes a copy of job and starts it. The error is a [*ValidationError],
 // [ErrExists], [ErrShutdown], [ErrStore] or that of ctx. Then nothing was created, except
-// that after [ErrStore] the next controller may find the job in the store. Ctx is only
-// looked at before the start: the job does not end with it, and attempts do not see its
-// values.
+// that after ErrStore the next controller may find the job in the store. Ctx only limits
+// how long that takes: the job does not end with it, and attempts do not see its values.
 func (c *Controller) Create(ctx context.Context, job Job) error {
 	_, err := c.create(ctx, job)
 	return err
@@ -311,7 +296,8 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.createIn(ctx, c.current(), job)
+	j, err := c.current().Create(ctx, job.Name, c.define(job, nil))
+	return j, refused(job.Name, err)
 }
 
 // checked returns a job with its defaults, if it is valid.
@@ -321,25 +307,16 @@ func (c *Controller) checked(job Job) (Job, error) {
 	return job, validationError(job.Name, errs)
 }
 
-// createIn creates a job that is valid.
-func (c *Controller) createIn(ctx context.Context, r *runner.Runner, job Job) (*runner.Job, error) {
-	j, err := r.Create(ctx, job.Name, c.define(job, nil))
-	if cycle, ok := errors.AsType[*runner.CycleError](err); ok {
-		return nil, validationError(job.Name, []spec.FieldError{spec.Cycle(cycle.Jobs)})
-	}
-	return j, err
-}
-
-// Apply creates a job, or updates the one of that name to its declaration, and
-// returns its status. A service calls it for each of its jobs when it starts: a job
-// found in the store gets its functions and continues, or, if it has finished, gets them
-// for [Controller.Again]. A finished job is not changed otherwise.
+// Apply creates a job, or updates the one of that name to its declaration, and returns
+// its status. A service calls it for each of its jobs when it starts: a job found in the
+// store gets its functions and continues, or, if it has finished, gets them for
+// [Controller.Again]. A finished job is not changed otherwise.
 //
-// A field is updated, by the rules of [Controller.Update], if its declaration has
-// changed since Create or Apply was last given it; a field that only Update has
-// changed stays. Functions are always those of the declaration. The errors are those of
-// [Controller.Create] and [Controller.Update]. With another [Job.Input] nothing
-// changes, except that a job found in the store continues with its own.
+// A field is updated, by the rules of [Controller.Update], if its declaration has changed
+// since Create or Apply was last given it; a field that only Update has changed stays.
+// Functions are always those of the declaration. The errors are those of
+// [Controller.Create] and [Controller.Update]. With another [Job.Input] nothing changes,
+// except that a job found in the store continues with its own.
 func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 	job, err := c.checked(job)
 	if err != nil {
@@ -361,29 +338,16 @@ func (c *Controller) Apply(ctx context.Context, job Job) (Status, error) {
 
 // applyTo is Apply for one runner, and a job that is valid.
 func (c *Controller) applyTo(ctx context.Context, r *runner.Runner, job Job) (Status, error) {
-	for {
-		j, err := r.Update(ctx, job.Name, func(j *runner.Job) (bool, error) { return c.declare(j, job) })
-		if j != nil {
-			return statusNow(j), err
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return Status{}, err
-		}
-		j, err = c.createIn(ctx, r, job)
-		if errors.Is(err, ErrExists) { // it was created meanwhile
-			if err = r.Durable(ctx); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return Status{}, err
-		}
-		return statusNow(j), nil
+	j, err := r.Apply(ctx, job.Name, func() *runner.Definition { return c.define(job, nil) },
+		func(j *runner.Job) (bool, error) { return c.declare(j, job) })
+	if j == nil {
+		return Status{}, refused(job.Name, err)
 	}
+	return statusNow(j), err
 }
 
-// declare gives a job its declaration, unless there was another update meanwhile:
-// then it reports false. A finished job only gets its functions, if it has none.
+// declare gives a job its declaration, unless there was another update meanwhile: then it
+// reports false. A finished job only gets its functions, if it has none.
 func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	before := j.Revision()
 	old := sourceOf(before.Definition)
@@ -393,20 +357,18 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	if job.Input == nil {
 		job.Input = old.job.Input
 	}
-	otherInput := job.spec().CheckInputUpdate(old.job.spec())
-	if len(otherInput) == 0 || before.Declared {
-		return c.revise(j, before, job.apply(&old.job, old.declaration()), &job)
+	otherInput := validationError(job.Name, job.spec().CheckInputUpdate(old.job.spec()))
+	if !before.Declared {
+		job.Input = old.job.Input // it has waited for its functions, and continues with what it has
 	}
-	job.Input = old.job.Input // the job has waited for its functions: it goes on with what it has
 	done, err = c.revise(j, before, job.apply(&old.job, old.declaration()), &job)
-	refused := validationError(job.Name, otherInput)
-	if wrong, ok := err.(*ValidationError); ok {
-		wrong.Fields = append(wrong.Fields, refused.(*ValidationError).Fields...)
+	if before.Declared || !done || otherInput == nil {
+		return done, err
 	}
-	if !done {
-		return false, err
+	if others, ok := err.(*ValidationError); ok {
+		others.Fields = append(others.Fields, otherInput.(*ValidationError).Fields...)
 	}
-	return true, cmp.Or(err, refused)
+	return true, cmp.Or(err, otherInput)
 }
 
 // revise puts a changed job in the place of what it was before.
@@ -420,10 +382,7 @@ func (c *Controller) revise(j *runner.Job, before runner.Revision, job Job, decl
 	return j.Revise(before, c.define(job, &kept), raise), nil
 }
 
-func statusNow(j *runner.Job) Status { return statusOf(j.View(), j.Now()) }
-
-// Get returns the status of a job, or [ErrNotFound]. It takes the same short
-// time for a job of any size.
+// Get returns the status of a job, or [ErrNotFound]. Its cost is the same for any job.
 func (c *Controller) Get(name string) (Status, error) {
 	j, err := c.current().Find(name)
 	if err != nil {
@@ -443,20 +402,16 @@ func (c *Controller) Job(name string) (Job, error) {
 
 // All returns an iterator over the statuses of all jobs, in order of name. Jobs that are
 // created or removed meanwhile may be missed; the loop holds no lock.
-func (c *Controller) All() iter.Seq[Status] {
-	return seq.Each(c.current().Each, statusNow)
-}
+func (c *Controller) All() iter.Seq[Status] { return seq.Each(c.current().Each, statusNow) }
 
-// Update changes a job: change is called with a copy of what was declared, and the
-// result is validated and takes effect at once. A field that may not change is reported
-// in a [*ValidationError]; then nothing has changed. If the job was updated meanwhile,
-// change is called again; no lock is held, and it must not retain its argument. Of a
-// finished job only a change of TTLAfterFinished has an effect.
+// Update changes a job: change is called with a copy of what was declared, and the result
+// is validated and takes effect at once. A field that may not change is reported in a
+// [*ValidationError]; then nothing has changed. If the job was updated meanwhile, change
+// is called again; no lock is held, and it must not retain its argument. Of a finished
+// job only a change of TTLAfterFinished has an effect.
 //
-// The copy of a stored job that waits for its functions has none, only those back-offs
-// that are values. If change sets Executor, and the others that are needed, the job
-// continues, as after [Controller.Apply].
-//
+// A stored job that waits for its functions has none in the copy, except back-offs that
+// are values. If change sets Executor, the job continues, as after [Controller.Apply].
 // Other errors are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Update(ctx context.Context, name string, change func(*Job)) error {
 	_, err := c.current().Update(ctx, name, func(j *runner.Job) (bool, error) { return c.update(j, change) })
@@ -477,22 +432,21 @@ func (c *Controller) update(j *runner.Job, change func(*Job)) (done bool, err er
 	return c.revise(j, before, job, old.declaration())
 }
 
-// Suspend holds a job: its attempts are stopped, uncounted. Suspending it
-// again changes nothing. The errors are those of [Controller.Update].
+// Suspend holds a job: its attempts are stopped, uncounted. Suspending it again changes
+// nothing. The errors are those of [Controller.Update].
 func (c *Controller) Suspend(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = true })
 }
 
-// Resume ends the suspension of a job. Resuming it again changes nothing. The
-// errors are those of [Controller.Update].
+// Resume ends the suspension of a job. Resuming it again changes nothing. The errors are
+// those of [Controller.Update].
 func (c *Controller) Resume(ctx context.Context, name string) error {
 	return c.Update(ctx, name, func(j *Job) { j.Suspend = false })
 }
 
 // What becomes of the attempts of a deleted job; see [Controller.Delete].
 const (
-	// DeleteBackground removes the job at once and stops its attempts, which may
-	// take their grace period.
+	// DeleteBackground removes the job at once and stops its attempts.
 	DeleteBackground = runner.Background
 	// DeleteForeground stops the attempts and removes the job once they have ended.
 	DeleteForeground = runner.Foreground
@@ -500,9 +454,9 @@ const (
 	DeleteOrphan = runner.Orphan
 )
 
-// Delete removes a job. Its name is free again as soon as the job is gone.
-// Attempts that are stopped see [ErrDeleted]. An unknown propagation is an error;
-// others are [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
+// Delete removes a job. Its name is free again as soon as the job is gone. Attempts that
+// are stopped see [ErrDeleted]. An unknown propagation is an error; others are
+// [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Delete(ctx context.Context, name, propagation string) error {
 	return c.current().Delete(ctx, name, propagation)
 }
@@ -522,22 +476,12 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	if err != nil {
 		return err
 	}
-	if manager := j.Definition().ManagedBy; manager != "" {
-		const detail = "another controller has the job"
-		return validationError(name, []spec.FieldError{spec.Forbidden("spec.managedBy", manager, detail)})
-	}
-	if cause == nil {
-		cause = context.Canceled
-	}
+	cause = cmp.Or(cause, context.Canceled)
 	faults, err := j.Cancel(cause, errorText(cause), slices.Clone(indexes))
 	if err != nil {
 		return err
 	}
-	var errs []spec.FieldError
-	for _, f := range faults {
-		errs = append(errs, spec.Invalid(fmt.Sprintf("indexes[%d]", f.Place), f.Index, f.Why))
-	}
-	if err := validationError(name, errs); err != nil {
+	if err := validationError(name, faults); err != nil {
 		return err
 	}
 	return j.Durable(ctx)
@@ -572,9 +516,8 @@ func (c *Controller) Again(ctx context.Context, name string, failedOnly bool) (S
 	return statusNow(j), err
 }
 
-// Run creates a job and waits for it, also if it is removed as soon as it has
-// finished: see [Controller.Create] and [Controller.Wait]. When ctx ends, the job
-// continues.
+// Run creates a job and waits for it, also if it is removed as soon as it has finished:
+// see [Controller.Create] and [Controller.Wait]. When ctx ends, the job continues.
 func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
 	j, err := c.create(ctx, job)
 	if err != nil {
@@ -583,10 +526,10 @@ func (c *Controller) Run(ctx context.Context, job Job) (Status, error) {
 	return c.wait(ctx, j)
 }
 
-// Wait waits until a job has finished and returns its final status. The error
-// is nil if the job is Complete, a [*JobError] if it has Failed, and otherwise
-// says why there is nothing to wait for: [ErrNotFound], [ErrDeleted],
-// [ErrShutdown], or the error of ctx; the status is then the last one known.
+// Wait waits until a job has finished and returns its final status. The error is nil if
+// the job is Complete, a [*JobError] if it has Failed, and otherwise says why there is
+// nothing to wait for: [ErrNotFound], [ErrDeleted], [ErrShutdown], or the error of ctx;
+// the status is then the last one known.
 func (c *Controller) Wait(ctx context.Context, name string) (Status, error) {
 	j, err := c.current().Find(name)
 	if err != nil {
@@ -620,10 +563,10 @@ func (c *Controller) wait(ctx context.Context, j *runner.Job) (Status, error) {
 //
 // Changes of one job that come faster than they are taken are delivered as one, so a slow
 // loop costs nothing. An end, and a deletion, are always delivered, except the end of a
-// run after which the job was run again at once: see Status.Run. The loop ends with
-// the error of ctx, with [ErrShutdown], or with [ErrTooOld] if since is no revision
-// of this controller, or older than the newest thousand deletions: then list the jobs
-// again, and watch from there.
+// run after which the job was run again at once: see Status.Run. The loop ends with the
+// error of ctx, with [ErrShutdown], or with [ErrTooOld] if since is no revision of this
+// controller, or older than the newest thousand deletions: then list the jobs again, and
+// watch from there.
 func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {
 	return seq.EachUntilError(c.runners.Watch(ctx, since), c.changeOf)
 }
@@ -649,16 +592,14 @@ func (c *Controller) Subscribe(ctx context.Context, name string, deliver func(co
 	return c.current().Subscribe(ctx, name, each)
 }
 
-// Revision is that of the latest change. To list all jobs after it, and to watch
-// from it on, misses nothing, not even deletions before the watch begins.
+// Revision is that of the latest change. To list all jobs after it, and to watch from it
+// on, misses nothing, not even deletions before the watch begins.
 func (c *Controller) Revision() uint64 { return c.current().Revision() }
 
-// Attempts returns what is known of the attempts of a job in order of
-// creation: those that have not ended, and the newest that have
-// ([Job.History]). Attempts of deleted jobs of that name come first as long as
-// they have not ended; AttemptStatus.JobUID differs. The error is
-// [ErrNotFound] if there is neither, or [ErrStore] or that of ctx: then the
-// list is right, but not known to be durable.
+// Attempts returns what is known of the attempts of a job in order of creation: those
+// that have not ended, and the newest that have ([Job.History]). Attempts of deleted jobs
+// of that name come first until they end; AttemptStatus.JobUID differs. The error is
+// [ErrNotFound], [ErrStore] or that of ctx.
 func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus, error) {
 	r := c.current()
 	list, err := r.Attempts(name)
@@ -668,14 +609,12 @@ func (c *Controller) Attempts(ctx context.Context, name string) ([]AttemptStatus
 	return seq.Slice(list, attemptOf), r.Durable(ctx)
 }
 
-// Results returns what the attempts of a job have set with [Attempt.SetResult], in
-// order: of an Indexed job by index, of another one by the number of the completion,
-// from 0. Completions without a result are left out. It may be called while the job
-// runs, and decodes the results there are then before it returns. A controller keeps
-// them in memory, as JSON, as long as the job.
-//
-// The error is that of [json.Unmarshal], [ErrNotFound], or [ErrStore] or that of ctx:
-// then the results are right, but not known to be durable.
+// Results returns what the attempts of a job have set with [Attempt.SetResult], in order
+// of the index or, without indexes, of the number of the completion, from 0. Completions
+// without a result are left out. It may be called while the job runs, and decodes the
+// results there are before it returns. A controller keeps them in memory, as JSON, as
+// long as the job. The error is that of [json.Unmarshal], [ErrNotFound], [ErrStore] or
+// that of ctx.
 func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[int, T], error) {
 	j, err := c.current().Find(job)
 	if err != nil {
@@ -689,14 +628,11 @@ func Results[T any](ctx context.Context, c *Controller, job string) (iter.Seq2[i
 }
 
 // Failures returns an iterator over the indexes of a job that have failed and not
-// succeeded since, in order, each with its last failure: those in [Status].FailedIndexes,
-// and those that are tried again. It may be called while the job runs; the loop shows
-// what happens meanwhile. A controller keeps these failures, each with up to 4 KiB of
-// text, as long as the job, whatever [Job.History] is; after a restart, of errors only
-// the texts.
-//
-// The error is [ErrNotFound], or [ErrStore] or that of ctx: then the failures are
-// right, but not known to be durable.
+// succeeded since, in order, each with its last failure; some may be tried again. It may
+// be called while the job runs; the loop shows what happens meanwhile. A controller keeps
+// these failures, each with up to 4 KiB of text, as long as the job, whatever
+// [Job.History] is; after a restart, of errors only the texts. The error is
+// [ErrNotFound], [ErrStore] or that of ctx.
 func (c *Controller) Failures(ctx context.Context, job string) (iter.Seq2[int, *AttemptError], error) {
 	j, err := c.current().Find(job)
 	if err != nil {
@@ -711,9 +647,8 @@ func (c *Controller) Failures(ctx context.Context, job string) (iter.Seq2[int, *
 	}, j.Durable(ctx)
 }
 
-// Events returns the newest events of a job, oldest first: the last 200 about
-// attempts, and the last 100 about the job. The error is [ErrNotFound], or
-// [ErrStore] or that of ctx: then the list is right, but not known to be durable.
+// Events returns the newest events of a job, oldest first: the last 200 about attempts,
+// and the last 100 about the job. The error is [ErrNotFound], [ErrStore] or that of ctx.
 func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	j, err := c.current().Find(name)
 	if err != nil {
@@ -722,66 +657,63 @@ func (c *Controller) Events(ctx context.Context, name string) ([]Event, error) {
 	return seq.Slice(j.Events(), eventOf), j.Durable(ctx)
 }
 
-// Logs returns an iterator over the lines that an attempt has written, oldest first:
-// the last ones that are kept, at most tail of them, or all if tail is negative. With
-// follow, it continues with new lines until the attempt has ended. Attempt is its name or
-// its UID. The error is [ErrNotFound], also for an attempt that is no longer kept, or
-// that of ctx.
+// Logs returns an iterator over the lines that an attempt has written, oldest first: the
+// last ones that are kept, at most tail of them, or all if tail is negative. With follow,
+// it continues with new lines until the attempt has ended. Attempt is its name or its
+// UID. The error is [ErrNotFound], also for an attempt that is no longer kept, or that of
+// ctx.
 func (c *Controller) Logs(ctx context.Context, job, attempt string, tail int, follow bool) iter.Seq2[LogLine, error] {
 	return seq.EachUntilError(c.current().Logs(ctx, job, attempt, tail, follow), logLine)
 }
 
-// Stack returns the stack of the goroutine that runs an attempt, given by its name
-// or UID, in the form of [runtime/debug.Stack]; empty if it has not started. It stops
-// the world for as long as all stacks take to be written. The error is [ErrNotFound] or
+// Stack returns the stack of the goroutine that runs an attempt, given by its name or
+// UID, in the form of [runtime/debug.Stack]; empty if it has not started. It stops the
+// world for as long as all stacks take to be written. The error is [ErrNotFound] or
 // [ErrAttemptEnded].
 func (c *Controller) Stack(job, attempt string) (string, error) {
 	return c.current().Stack(job, attempt)
 }
 
-// DeleteAttempt stops one attempt, given by its name or UID, as deleting its
-// pod would: its context is cancelled with [ErrDeleted]; whether it counts as
-// failed, and when it is replaced, the job's policies say. The error is
-// [ErrNotFound], [ErrAttemptEnded], [ErrShutdown], [ErrStore] or that of ctx.
+// DeleteAttempt stops one attempt, given by its name or UID, as deleting its pod would:
+// its context is cancelled with [ErrDeleted]; whether it counts as failed, and when it is
+// replaced, the job's policies say. The error is [ErrNotFound], [ErrAttemptEnded],
+// [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) DeleteAttempt(ctx context.Context, job, attempt string) error {
 	return c.current().DeleteAttempt(ctx, job, attempt)
 }
 
-// Disrupt ends one attempt, given by its name or UID, for a reason outside of
-// it: one of those of the condition [ConditionDisruptionTarget].
-// "TerminationByKubelet" makes it Failed with exit code 137 at once, and
-// "DeletionByPodGC" without an exit code, as if its node were lost: the end of its
-// executor is ignored, which may still run when the attempt is replaced. Any other
-// reason is an eviction, which stops it gracefully. The errors are those of
-// [Controller.DeleteAttempt], and one for an unknown reason.
+// Disrupt ends one attempt, given by its name or UID, for a reason outside of it: one of
+// those of the condition [ConditionDisruptionTarget]. "TerminationByKubelet" makes it
+// Failed with exit code 137 at once, and "DeletionByPodGC" without an exit code, as if
+// its node were lost: the end of its executor is ignored, which may still run when the
+// attempt is replaced. Any other reason is an eviction, which stops it gracefully. The
+// errors are those of [Controller.DeleteAttempt], and one for an unknown reason.
 func (c *Controller) Disrupt(ctx context.Context, job, attempt string, reason string) error {
 	return c.current().Disrupt(ctx, job, attempt, reason)
 }
 
-// SaveRecord keeps a value of an extension beside the jobs: with a [Store], it is
-// durable when SaveRecord returns, and the next controller has it. A nil
-// value removes the record. A key has at most 90 bytes and begins with the
-// extension's name, such as "cron/nightly". Calls for one key must come one at a
-// time. The error names a bad key, or is [ErrShutdown], [ErrStore] or that of
-// ctx; then [Controller.Records] has the old value.
+// SaveRecord keeps a value of an extension beside the jobs: with a [Store], it is durable
+// when SaveRecord returns, and the next controller has it. A nil value removes the
+// record. A key has at most 90 bytes and begins with the extension's name, such as
+// "cron/nightly". Calls for one key must come one at a time. The error names a bad key,
+// or is [ErrShutdown], [ErrStore] or that of ctx; then [Controller.Records] has the old
+// value.
 func (c *Controller) SaveRecord(ctx context.Context, key string, value []byte) error {
 	return c.current().SaveRecord(ctx, key, value)
 }
 
-// Records returns the records that [Controller.SaveRecord] has kept under keys with
-// that prefix, in order of key. The values are copies.
+// Records returns the records that [Controller.SaveRecord] has kept under keys with that
+// prefix, in order of key. The values are copies.
 func (c *Controller) Records(prefix string) iter.Seq2[string, []byte] {
 	return c.current().Records(prefix)
 }
 
-// Shutdown starts no further attempt and waits for those that run. When ctx
-// ends it cancels them with [ErrShutdown] and waits for their grace periods.
-// It returns nil if all have returned, and otherwise an [*AbandonedError] that
-// names those that have not. Interrupted attempts do not count. Jobs can still
-// be read afterwards; creating or changing one is ErrShutdown. It may be called more
-// than once, but not by an executor, for which it would wait: then it only returns an
-// error. With a [Store], the error may be [ErrStore] as well: then the last changes are
-// not durable.
+// Shutdown starts no further attempt and waits for those that run. When ctx ends it
+// cancels them with [ErrShutdown] and waits for their grace periods. Interrupted attempts
+// do not count. The error is an [*AbandonedError] if some have not returned, and
+// [ErrStore] if the last changes are not durable. Jobs can still be read afterwards;
+// creating or changing one is ErrShutdown. It may be called more than once. An executor
+// must not call it, as it would wait for itself: then it only returns an error.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	left, err := c.runners.Shutdown(ctx)
 	if left.IsZero() {
@@ -794,12 +726,11 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 	return errors.Join(abandoned, err)
 }
 
-// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the
-// job's attempts are cancelled and waited for as by [Controller.Shutdown], and
-// the error is the cause of ctx. Attempts see the values of ctx. Nothing is
-// logged, unless by [Options.Run], and attempts, events and logs are not kept: for them
-// use a [Controller]. With a job that is suspended or managed by another controller Run
-// waits until ctx ends.
+// Run runs one job and waits for it: see [Controller.Wait]. When ctx ends, the job's
+// attempts are cancelled and waited for as by [Controller.Shutdown], and the error is the
+// cause of ctx. Attempts see the values of ctx. Nothing is logged, unless by
+// [Options.Run], and attempts, events and logs are not kept: for them use a [Controller].
+// A job that is suspended or managed by another controller waits until ctx ends.
 func Run(ctx context.Context, job Job) (Status, error) { return Options{}.Run(ctx, job) }
 
 // Run is the function [Run] with options, such as a Logger. A Store is an error: a job
@@ -808,15 +739,10 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 	if o.Store != nil {
 		return Status{}, errors.New("batch: Options.Store: must be nil for Run, which keeps nothing")
 	}
-	limits, err := o.check()
-	if err == nil {
-		err = validationError(job.Name, job.spec().CheckAlone())
-	}
-	if err != nil {
+	c, options, err := o.controller(ctx)
+	if err = cmp.Or(err, validationError(job.Name, job.spec().CheckAlone())); err != nil {
 		return Status{}, err
 	}
-	c := &Controller{wrap: o.Wrap, limits: limits}
-	options := c.runnerOptions(ctx, o)
 	options.Brief = true
 	c.runners.Begin(runner.New(options))
 	j, err := c.create(ctx, job)
@@ -835,17 +761,17 @@ func (o Options) Run(ctx context.Context, job Job) (Status, error) {
 	return status, ended
 }
 
-// Map applies fn to every item, as one Indexed job with an index for each
-// item, and returns the results in the order of the items. [AttemptFrom] finds
-// the attempt in fn's context. Completions, CompletionMode and Executor must not be set.
-// Parallelism nil means [runtime.GOMAXPROCS], and Backoff nil means
+// Map applies fn to every item, as one Indexed job with an index for each item, and
+// returns the results in the order of the items. [AttemptFrom] finds the attempt in fn's
+// context. Completions, CompletionMode and Executor must not be set. Parallelism nil
+// means [runtime.GOMAXPROCS], and Backoff nil means
 // ExponentialBackoff(100*time.Millisecond, 10*time.Second, 0.5).
 //
-// Each item is retried on its own, up to 6 times if job sets no BackoffLimitPerIndex; items
-// that fail for good do not stop the others. With BackoffLimit alone the job ends when
-// it is exceeded. Then, and if ctx ends, the error is a [*JobError]; items without a
-// success have zero results, and CompletedIndexes of its status has the others. No items
-// are a success.
+// Each item is retried on its own: if job sets neither BackoffLimit nor
+// BackoffLimitPerIndex, each item may fail 6 times. Items that fail for good do not stop
+// the others; with BackoffLimit alone the job ends when it is exceeded. Either way, and
+// if ctx ends, the error is a [*JobError]; CompletedIndexes of its status are the items
+// that have a result, the others have zero. No items are a success.
 func Map[T, R any](ctx context.Context, job Job, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
 	if err := validationError(job.Name, job.spec().CheckMapped(fn != nil, job.Executor != nil)); err != nil {
 		return nil, err

@@ -26,12 +26,11 @@ import (
 	"github.com/runtocompletion/batch/internal/runner"
 )
 
-// An Executor runs attempts. Execute returns nil if the attempt succeeded; any
-// other result, a panic and a call of [runtime.Goexit] make it fail. It must
-// return soon after ctx is done: context.Cause(ctx) says why it is, for
-// instance [ErrDeleted]. Several goroutines call Execute at once. Ctx ends with
-// Execute; one that is first looked at later, by a goroutine left behind, may
-// end with another attempt.
+// An Executor runs attempts. Execute returns nil if the attempt succeeded; any other
+// result, a panic and a call of [runtime.Goexit] make it fail. It must return soon after
+// ctx is done: context.Cause(ctx) says why it is, for instance [ErrDeleted]. Several
+// goroutines call Execute at once. Ctx ends with Execute; one that is first looked at
+// later, by a goroutine left behind, may end with another attempt.
 type Executor interface {
 	Execute(ctx context.Context, a Attempt) error
 }
@@ -42,24 +41,28 @@ type ExecutorFunc func(ctx context.Context, a Attempt) error
 // Execute calls f.
 func (f ExecutorFunc) Execute(ctx context.Context, a Attempt) error { return f(ctx, a) }
 
-// A PendingExecutor is an [Executor] that needs time to get going, such as one
-// that hands its work to another machine. While HoldsPending is true its
-// attempts stay Pending after Execute was called, until they call
-// [Attempt.Started]. It is asked when the job is created. Time spent Pending does
-// not count towards [Job.AttemptTimeout]. An executor that wraps another one
-// should pass both methods on.
+// A PendingExecutor is an [Executor] that needs time to get going, such as one that hands
+// its work to another machine. While HoldsPending is true its attempts stay Pending after
+// Execute was called, until they call [Attempt.Started]. It is asked when the job is
+// created. Time spent Pending does not count towards [Job.AttemptTimeout]. An executor
+// that wraps another one should pass both methods on.
 type PendingExecutor interface {
 	Executor
 	HoldsPending() bool
 }
 
-// The causes with which an attempt's context is cancelled. They are found by
-// errors.Is in context.Cause(ctx). [ErrDeleted] and [ErrShutdown] are more.
+func holdsPending(e Executor) bool {
+	p, ok := e.(PendingExecutor)
+	return ok && p.HoldsPending()
+}
+
+// The causes with which an attempt's context is cancelled. They are found by errors.Is in
+// context.Cause(ctx). [ErrDeleted] and [ErrShutdown] are more.
 var (
 	// ErrJobFinished: the job has failed or succeeded without this attempt.
 	ErrJobFinished = runner.ErrJobFinished
-	// ErrJobDeadline: the job has run for [Job.ActiveDeadline]. It is also
-	// ErrJobFinished and [context.DeadlineExceeded], which ctx.Err() then is.
+	// ErrJobDeadline: the job has run for [Job.ActiveDeadline]. It is also ErrJobFinished and
+	// [context.DeadlineExceeded], which ctx.Err() then is.
 	ErrJobDeadline = runner.ErrJobDeadline
 	// ErrSuspended: the job was suspended.
 	ErrSuspended = runner.ErrSuspended
@@ -72,29 +75,28 @@ var (
 	ErrAttemptTimeout = runner.ErrAttemptTimeout
 	// ErrNoProgress: the attempt gave no sign of life for [Job.ProgressDeadline].
 	ErrNoProgress = runner.ErrNoProgress
-	// ErrAttemptEnded: Execute has returned. It is also the error of what is
-	// attempted through an [Attempt], or with one, after its end.
+	// ErrAttemptEnded: Execute has returned. It is also the error of what is attempted
+	// through an [Attempt], or with one, after its end.
 	ErrAttemptEnded = runner.ErrAttemptEnded
 	// ErrTooLarge: what the attempt was to keep exceeds a limit, such as
 	// [Job.CheckpointLimit]. It is no cause. The text gives both sizes.
 	ErrTooLarge = runner.ErrTooLarge
-	// ErrBadCheckpoint: the checkpoint of an [Iteration] cannot be read: it is damaged,
-	// or of another sequence or version. It is left as it is. It is no cause.
+	// ErrBadCheckpoint: the checkpoint of an [Iteration] cannot be read: it is damaged, or of
+	// another sequence or version. It is left as it is. It is no cause.
 	ErrBadCheckpoint = errors.New("batch: bad checkpoint")
 )
 
-// An Attempt is what an executor sees of the attempt it runs, and how it
-// speaks about it. It is valid until Execute returns; afterwards its methods
-// do nothing, or return [ErrAttemptEnded]. The zero Attempt is one that has
-// ended. Its methods may be called by several goroutines at once.
+// An Attempt is what an executor sees of the attempt it runs, and how it speaks about it.
+// It is valid until Execute returns; afterwards its methods do nothing, or return
+// [ErrAttemptEnded]. The zero Attempt is one that has ended. Its methods may be called by
+// several goroutines at once.
 type Attempt struct {
 	// Job is the job's name.
 	Job string
 	// Index is the completion index, or -1 if the job is not Indexed.
 	Index int
-	// Number counts the attempts of the same index from 0, with a gap where an
-	// index was cut off and added again; in a job that is not Indexed it counts
-	// all attempts of the job.
+	// Number counts the attempts of the same index from 0, with a gap where an index was cut
+	// off and added again; in a job that is not Indexed it counts all attempts of the job.
 	Number int
 	// Restarts is how often this attempt was restarted in place.
 	Restarts int
@@ -107,9 +109,9 @@ func newAttempt(x runner.Execution) Attempt {
 	return Attempt{x.Job(), x.Index, x.Number, x.Restarts, x.Attempt}
 }
 
-// AttemptFrom returns the attempt that ctx was made for. Helpers that are
-// handed only the context, such as the function of [Map], use it. Without one
-// it returns an attempt that has ended, with index -1, and false.
+// AttemptFrom returns the attempt that ctx was made for. Helpers that are handed only the
+// context, such as the function of [Map], use it. Without one it returns an attempt that
+// has ended, with index -1, and false.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
 	a, ok := runner.AttemptFrom(ctx)
 	if !ok {
@@ -118,8 +120,8 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 	return newAttempt(a), true
 }
 
-// Name is the attempt's name: the job's name, the index if there is one, and
-// five random characters.
+// Name is the attempt's name: the job's name, the index if there is one, and five random
+// characters.
 func (a Attempt) Name() string {
 	if a.live.IsZero() {
 		return ""
@@ -135,13 +137,12 @@ func (a Attempt) UID() string {
 	return a.live.UID()
 }
 
-// Token tells this attempt from every other of any job, in a form that says
-// where it belongs: "<job UID>/<index>/<number>". A restart in place keeps it, a
-// retry has another one. With a [Store], an attempt of which nobody was told
-// before a crash is made undone by it, and is repeated with the same token. Use it
-// to name what an attempt writes, such as a staging file. What must happen once
-// for a completion needs a key that its retries share, such as the record that the
-// index stands for.
+// Token tells this attempt from every other of any job, in a form that says where it
+// belongs: "<job UID>/<index>/<number>". A restart in place keeps it, a retry has another
+// one. With a [Store], an attempt of which nobody was told before a crash is made undone
+// by it, and is repeated with the same token. Use it to name what an attempt writes, such
+// as a staging file. What must happen once for a completion needs a key that its retries
+// share, such as the record that the index stands for.
 func (a Attempt) Token() string {
 	if a.live.IsZero() {
 		return ""
@@ -191,9 +192,9 @@ func Input[T any](a Attempt) (T, error) {
 	return value, nil
 }
 
-// Logger returns a logger to the controller's logger, with the attributes job,
-// attempt and index (-1 if the job is not Indexed), and to the attempt's own
-// log, there from level Info on. It is made anew at each call.
+// Logger returns a logger to the controller's logger, with the attributes job, attempt
+// and index (-1 if the job is not Indexed), and to the attempt's own log, there from
+// level Info on. It is made anew at each call.
 func (a Attempt) Logger() *slog.Logger {
 	own := slog.NewTextHandler(a.Stderr(), nil)
 	if a.live.IsZero() || a.live.Handler() == nil {
@@ -204,11 +205,10 @@ func (a Attempt) Logger() *slog.Logger {
 	return slog.New(slog.NewMultiHandler(shared, own))
 }
 
-// Stdout and Stderr are writers whose last lines are kept with the attempt
-// (see [Job.LogLimit] and [Controller.Logs]). They split what is written into
-// lines, never wait for a reader, and may be used by several goroutines at once.
-// Lines over 16 KiB are cut. After the attempt's end, Write returns
-// [ErrAttemptEnded].
+// Stdout and Stderr are writers whose last lines are kept with the attempt (see
+// [Job.LogLimit] and [Controller.Logs]). They split what is written into lines, never
+// wait for a reader, and may be used by several goroutines at once. Lines over 16 KiB are
+// cut. After the attempt's end, Write returns [ErrAttemptEnded].
 func (a Attempt) Stdout() io.Writer { return a.writer(logtail.Stdout) }
 
 // Stderr is like [Attempt.Stdout].
@@ -225,8 +225,8 @@ func (a Attempt) writer(stream logtail.Stream) io.Writer {
 // this run of its executor; zero without a limit.
 func (a Attempt) Waited() time.Duration { return a.live.Waited() }
 
-// Progress reports that done of total units are done; a total of zero is
-// unknown. Phase names what is being done and may be empty.
+// Progress reports that done of total units are done; a total of zero is unknown. Phase
+// names what is being done and may be empty.
 func (a Attempt) Progress(done, total int64, phase string) {
 	a.live.SetProgress(runner.Progress{Done: done, Total: total, Phase: phase})
 }
@@ -234,8 +234,8 @@ func (a Attempt) Progress(done, total int64, phase string) {
 // maxOutput is how much of a termination message is kept, as in Kubernetes.
 const maxOutput = 4096
 
-// SetOutput leaves the attempt's termination message, at most 4096 bytes of
-// it. It is kept with the attempt's status; the last call counts.
+// SetOutput leaves the attempt's termination message, at most 4096 bytes of it. It is
+// kept with the attempt's status; the last call counts.
 func (a Attempt) SetOutput(message string) {
 	a.live.SetOutput(shorten(message))
 }
@@ -252,20 +252,20 @@ func (a Attempt) SetResult(value any) error {
 	return a.live.SetResult(runner.Result{Data: data})
 }
 
-// SetReady says whether the attempt can do its work. An attempt is ready from
-// its start unless it says otherwise.
+// SetReady says whether the attempt can do its work. An attempt is ready from its start
+// unless it says otherwise.
 func (a Attempt) SetReady(ready bool) {
 	a.live.SetReady(ready)
 }
 
-// Started ends the Pending phase of an attempt whose executor is a
-// [PendingExecutor]. Otherwise it does nothing.
+// Started ends the Pending phase of an attempt whose executor is a [PendingExecutor].
+// Otherwise it does nothing.
 func (a Attempt) Started() { a.live.Started() }
 
-// SetCondition sets a condition of the attempt, which a failure policy may
-// match ([FailureRule.OnConditions]). LastTransitionTime is set by the
-// controller. The error is [ErrAttemptEnded], or says that the type is not a
-// qualified name or the status none of the three.
+// SetCondition sets a condition of the attempt, which a failure policy may match
+// ([FailureRule.OnConditions]). LastTransitionTime is set by the controller. The error is
+// [ErrAttemptEnded], or says that the type is not a qualified name or the status none of
+// the three.
 func (a Attempt) SetCondition(c Condition) error {
 	if problems := names.Qualified(c.Type); len(problems) > 0 {
 		return fmt.Errorf("batch: condition type %q: %s", c.Type, strings.Join(problems, "; "))
@@ -281,28 +281,27 @@ func (a Attempt) SetCondition(c Condition) error {
 	return nil
 }
 
-// Checkpoint returns what an attempt has saved last with SaveCheckpoint for the
-// same index: this one, or one before it. In a job that is not Indexed, an
-// attempt takes over from one that has ended without success, if there is one
-// whose checkpoint no other attempt has taken. It is nil if there is none, and a
-// copy. A checkpoint lasts until its index has succeeded or the job has finished;
-// with a [Store], also across processes.
+// Checkpoint returns what an attempt has saved last with SaveCheckpoint for the same
+// index: this one, or one before it. In a job that is not Indexed, an attempt takes over
+// from one that has ended without success, if there is one whose checkpoint no other
+// attempt has taken. It is nil if there is none, and a copy. A checkpoint lasts until its
+// index has succeeded or the job has finished; with a [Store], also across processes.
 func (a Attempt) Checkpoint() []byte { return a.live.Checkpoint("") }
 
-// SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint].
-// With a [Store], it returns when that is durable, which takes as long as a
-// commit; while the store fails, it waits until the store works again. The error is
-// [ErrTooLarge], or [ErrAttemptEnded], also if a newer attempt has saved
-// one for the index or the index has succeeded: then nothing has changed. If ctx or
-// the attempt's own ends first, it is the cause or [ErrStore]: then this process
-// has the checkpoint, but it is not known to be durable.
+// SaveCheckpoint saves how far the attempt has come, for [Attempt.Checkpoint]. With a
+// [Store], it returns when that is durable, which takes as long as a commit; while the
+// store fails, it waits until the store works again. The error is [ErrTooLarge], or
+// [ErrAttemptEnded], also if a newer attempt has saved one for the index or the index has
+// succeeded: then nothing has changed. If ctx or the attempt's own ends first, it is the
+// cause or [ErrStore]: then this process has the checkpoint, but it is not known to be
+// durable.
 func (a Attempt) SaveCheckpoint(ctx context.Context, data []byte) error {
 	return a.live.SaveCheckpoint(ctx, "", append([]byte{}, data...))
 }
 
-// Dir is a scratch directory of the attempt's own, made at the first call. It
-// survives restarts in place and is removed when the attempt has ended. What a process
-// that was killed has left is removed by the next one that opens its [Store].
+// Dir is a scratch directory of the attempt's own, made at the first call. It survives
+// restarts in place and is removed when the attempt has ended. What a process that was
+// killed has left is removed by the next one that opens its [Store].
 func (a Attempt) Dir() (string, error) { return a.live.Dir() }
 
 // errorText is the text of err, of bounded length. It calls user code.
@@ -343,10 +342,9 @@ const (
 	exitTerminated = 143 // by SIGTERM
 )
 
-// ExitCode is the exit code that err stands for: 0 for nil; the code of the
-// first error in the chain with a method ExitCode() int, such as
-// [*os/exec.ExitError], unless that is 0; 2 for a [PanicError]; otherwise 1. A
-// process ended by signal n has 128+n.
+// ExitCode is the exit code that err stands for: 0 for nil; the code of the first error
+// in the chain with a method ExitCode() int, such as [*os/exec.ExitError], unless that is
+// 0; 2 for a [PanicError]; otherwise 1. A process ended by signal n has 128+n.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0
@@ -432,75 +430,70 @@ func executeWith(executor Executor) func(context.Context, runner.Attempt) error 
 	return func(ctx context.Context, a runner.Attempt) error { return executor.Execute(ctx, newAttempt(a.Begun())) }
 }
 
-// An Iteration works through a long sequence inside an attempt, so that the next
-// attempt goes on where this one stopped: after a failure, a shutdown, a
-// disruption or, with a [Store], a crash. Every item is done at least once, or
-// recorded as skipped. What was at work at a crash, or done since the last
-// checkpoint, is done again, so Do should be idempotent. Without a Store it
-// resumes within the process.
+// An Iteration works through a long sequence inside an attempt, so that the next attempt
+// continues where this one stopped: after a failure, a shutdown, a disruption or, with a
+// [Store], a crash. Every item is done at least once, or recorded as skipped. What was at
+// work at a crash, or done since the last checkpoint, is done again, so Do should be
+// idempotent. Without a Store it resumes within the process.
 //
-// Several attempts may use one at once if its functions may be called so. It
-// holds at most about 4 × Parallelism × ChunkSize items, however long the
-// sequence is.
+// Several attempts may use one at once if its functions may be called so. It holds at
+// most about 4 × Parallelism × ChunkSize items, however long the sequence is.
 type Iteration[T, C any] struct {
-	// Name tells the iterations of an attempt apart; it may be empty if there is
-	// only one. An iteration over another sequence needs another name. At most 50
-	// bytes.
+	// Name tells the iterations of an attempt apart; it may be empty if there is only one. An
+	// iteration over another sequence needs another name. At most 50 bytes.
 	Name string
-	// Items returns the items behind the place that the cursor marks, in an order
-	// that does not change. The zero C is the place before all items; if an item
-	// may have that as its cursor, let C be a pointer. Items and its iterator run
-	// on the goroutine of Run, and should end soon after ctx does. An error that
-	// the iterator yields ends the attempt, once the items before it are done. The
-	// next one looks whether more items share their last cursor; if the iterator
-	// fails at the same place, it calls Items again, with that cursor. Required.
+	// Items returns the items behind the place that the cursor marks, in an order that does
+	// not change. The zero C is the place before all items; if an item may have that as its
+	// cursor, let C be a pointer. Items and its iterator run on the goroutine of Run, and
+	// should end soon after ctx does. An error that the iterator yields ends the attempt,
+	// once the items before it are done. The next one looks whether more items share their
+	// last cursor; if the iterator fails at the same place, it calls Items again, with that
+	// cursor. Required.
 	Items func(ctx context.Context, after C) iter.Seq2[T, error]
-	// Cursor returns the place behind an item, such as its key, the offset of its
-	// end or, for an index, the index plus one. It is saved as JSON and must come
-	// back unchanged: keys that are not UTF-8 need []byte. Items in a row may
-	// share a cursor, such as the token of the next page: it is saved when all of
-	// them are done. Required.
+	// Cursor returns the place behind an item, such as its key, the offset of its end or, for
+	// an index, the index plus one. It is saved as JSON and must come back unchanged: keys
+	// that are not UTF-8 need []byte. Items in a row may share a cursor, such as the token of
+	// the next page: it is saved when all of them are done. Required.
 	Cursor func(item T) C
 
-	// Do works on one item, DoChunk on up to ChunkSize at once; at least one is
-	// required. If DoChunk fails, its items are tried again one by one, with Do if
-	// it is set. A panic is an error like others. An error marked by [Permanent]
-	// ends the iteration at once: nothing is tried again or skipped.
+	// Do works on one item, DoChunk on up to ChunkSize at once; at least one is required. If
+	// DoChunk fails, its items are tried again one by one, with Do if it is set. A panic is
+	// an error like others. An error marked by [Permanent] ends the iteration at once:
+	// nothing is tried again or skipped.
 	Do      func(ctx context.Context, item T) error
 	DoChunk func(ctx context.Context, items []T) error
 
-	// ChunkSize is how many items one goroutine takes at a time. Zero means 100
-	// with DoChunk and 1 without. A negative value is an error.
+	// ChunkSize is how many items one goroutine takes at a time. Zero means 100 with DoChunk
+	// and 1 without. A negative value is an error.
 	ChunkSize int
-	// Parallelism is how many chunks are worked on at once, up to 1,048,576. Zero
-	// means 1. A negative value is an error.
+	// Parallelism is how many chunks are worked on at once, up to 1,048,576. Zero means 1. A
+	// negative value is an error.
 	Parallelism int
-	// MaxSkipped is how many failing items may be skipped, in all attempts
-	// together. Zero means that the first item that fails ends the iteration with
-	// an [*ItemError]; the next attempt begins with it. Each skipped item is
-	// logged. The checkpoint counts them, and lists them with up to 256 bytes of
-	// their errors until the list has 256 KiB: the job's CheckpointLimit must be
-	// more.
+	// MaxSkipped is how many failing items may be skipped, in all attempts together. Zero
+	// means that the first item that fails ends the iteration with an [*ItemError]; the next
+	// attempt begins with it. Each skipped item is logged. The checkpoint counts them, and
+	// lists them with up to 256 bytes of their errors until the list has 256 KiB: the job's
+	// CheckpointLimit must be more.
 	MaxSkipped int
-	// SkipOn says which errors permit to skip an item, such as
-	// ErrorAs[*json.SyntaxError](). Nil means all.
+	// SkipOn says which errors permit to skip an item, such as ErrorAs[*json.SyntaxError]().
+	// Nil means all.
 	SkipOn func(err error) bool
-	// SaveEvery is the least time between checkpoints. Zero means a second, a
-	// negative time none. The last one is always saved.
+	// SaveEvery is the least time between checkpoints. Zero means a second, a negative time
+	// none. The last one is always saved.
 	SaveEvery time.Duration
-	// Total is how many items there are, for [Attempt.Progress], which Run calls
-	// at each checkpoint. Zero means that it is not known.
+	// Total is how many items there are, for [Attempt.Progress], which Run calls at each
+	// checkpoint. Zero means that it is not known.
 	Total int
 }
 
-// Run works through the items behind the last checkpoint and returns nil once
-// every item is done or skipped; in later attempts it then returns at once. When
-// ctx ends it starts no further item, waits for those at work, saves, and returns
-// context.Cause(ctx); what fails then is not counted or skipped. Other errors are
-// an [*ItemError], that of the iterator, that of saving a checkpoint (what was
-// done since the last one is done again), [ErrBadCheckpoint], or say which field
-// is wrong. The result says how far it came with an error, too. While the [Store]
-// fails it goes on, and waits at its end until the last checkpoint is durable.
+// Run works through the items behind the last checkpoint and returns nil once every item
+// is done or skipped; in later attempts it then returns at once. When ctx ends it starts
+// no further item, waits for those at work, saves, and returns context.Cause(ctx); what
+// fails then is not counted or skipped. Other errors are an [*ItemError], that of the
+// iterator, that of saving a checkpoint (what was done since the last one is done again),
+// [ErrBadCheckpoint], or say which field is wrong. The result says how far it came with
+// an error, too. While the [Store] fails it continues, and waits at its end until the
+// last checkpoint is durable.
 func (it Iteration[T, C]) Run(ctx context.Context, a Attempt) (Iterated[C], error) {
 	const longestName = 50
 	if len(it.Name) > longestName {
@@ -586,35 +579,34 @@ func iterationError[C any](ctx context.Context, err error) error {
 	return fmt.Errorf("batch: iteration: %w", err)
 }
 
-// A Command is an [Executor] that runs a program. It ends as the program does:
-// its exit code is that of the attempt. When the attempt is to stop, the
-// program's process group gets SIGTERM and, after the grace period, SIGKILL.
-// On systems without process groups the program is killed at once. If this process
-// is killed, its programs are not: one may still run when, with a [Store], the next
-// process repeats it.
+// A Command is an [Executor] that runs a program. It ends as the program does: its exit
+// code is that of the attempt. When the attempt is to stop, the program's process group
+// gets SIGTERM and, after the grace period, SIGKILL. On systems without process groups
+// the program is killed at once. If this process is killed, its programs are not: one may
+// still run when, with a [Store], the next process repeats it.
 //
 // The end of what it prints to its standard error is in the attempt's error, and so in
-// [Status.LastFailure]. A program that is not found has exit code 127,
-// one that cannot be started 126, and one ended by signal n 128+n; errors.As
-// finds the [*exec.ExitError] of one that ran. A running program costs a thread.
+// [Status.LastFailure]. A program that is not found has exit code 127, one that cannot be
+// started 126, and one ended by signal n 128+n; errors.As finds the [*exec.ExitError] of
+// one that ran. A running program costs a thread.
 type Command struct {
-	// Args are the program and its arguments. Args[0] is looked up in PATH if
-	// it has no slash: that of this process, not of Env. Required.
+	// Args are the program and its arguments. Args[0] is looked up in PATH if it has no
+	// slash: that of this process, not of Env. Required.
 	Args []string
-	// Env is added to the environment of this process, "NAME=value". A pod's
-	// own variables come on top unless Env has them: JOB_COMPLETION_INDEX for
-	// an Indexed job and HOSTNAME, the name that a pod would have.
+	// Env is added to the environment of this process, "NAME=value". A pod's own variables
+	// come on top unless Env has them: JOB_COMPLETION_INDEX for an Indexed job and HOSTNAME,
+	// the name that a pod would have.
 	Env []string
 	// Dir is the working directory; empty means that of this process.
 	Dir string
-	// Stdin makes what the program reads, anew for each execution; what is an
-	// [io.Closer] is closed at its end. An error fails the attempt. Nil means that
-	// the standard input is empty.
+	// Stdin makes what the program reads, anew for each execution; what is an [io.Closer] is
+	// closed at its end. An error fails the attempt. Nil means that the standard input is
+	// empty.
 	Stdin func() (io.Reader, error)
-	// Stdout and Stderr receive the program's output in addition to the
-	// attempt's log; nil means only the log. They must allow concurrent use. If both
-	// are the same writer, the program has one pipe for both, as in [os/exec]: then
-	// the order of what it prints is kept, and the log has all of it as stdout.
+	// Stdout and Stderr receive the program's output in addition to the attempt's log; nil
+	// means only the log. They must allow concurrent use. If both are the same writer, the
+	// program has one pipe for both, as in [os/exec]: then the order of what it prints is
+	// kept, and the log has all of it as stdout.
 	Stdout, Stderr io.Writer
 }
 
@@ -651,8 +643,8 @@ type saidError struct {
 func (e *saidError) Error() string { return e.err.Error() + ": " + e.said }
 func (e *saidError) Unwrap() error { return e.err }
 
-// environment puts the pod's variables between those of this process and Env:
-// of two values, the last one counts.
+// environment puts the pod's variables between those of this process and Env: of two
+// values, the last one counts.
 func (c Command) environment(a Attempt) []string {
 	env := append(os.Environ(), "HOSTNAME="+a.hostname())
 	if a.Index >= 0 {
@@ -661,8 +653,8 @@ func (c Command) environment(a Attempt) []string {
 	return append(env, c.Env...)
 }
 
-// hostname is the job's name and the index of an Indexed job, and the attempt's name
-// of others.
+// hostname is the job's name and the index of an Indexed job, and the attempt's name of
+// others.
 func (a Attempt) hostname() string {
 	if a.Index >= 0 {
 		return a.Job + "-" + strconv.Itoa(a.Index)
@@ -670,8 +662,8 @@ func (a Attempt) hostname() string {
 	return a.Name()
 }
 
-// killTime is what it takes, at most, to kill a program and to read the rest of
-// its output: an attempt is not to be given up just before that.
+// killTime is what it takes, at most, to kill a program and to read the rest of its
+// output: an attempt is not to be given up just before that.
 const killTime = 2 * time.Second
 
 func tee(log, other io.Writer) io.Writer {

@@ -1,87 +1,77 @@
 // Package batch runs work to completion: Kubernetes Jobs as a Go library.
 //
-// A [Job] says what to run, how many completions it needs, how many attempts
-// may run at once, how often and how they may fail. [Run] runs one job and
-// waits for it; [Map] applies a function to a slice; a [Controller] runs many
-// jobs in a long-lived service. The answer is the one that the Job controller
-// of Kubernetes would give, in this process, without a cluster.
+// A [Job] says what to run, how many completions it needs, how many attempts may run at
+// once, how often and how they may fail. [Run] runs one job and waits for it; [Map]
+// applies a function to a slice; a [Controller] runs many jobs in a long-lived service.
+// The answer is the one that the Job controller of Kubernetes would give, in this
+// process, without a cluster.
 //
-// An attempt is one call of an [Executor]; Kubernetes has a pod in its place.
-// State is in memory and ends with the process, unless there is a [Store].
+// An attempt is one call of an [Executor]; Kubernetes has a pod in its place. State is in
+// memory and ends with the process, unless there is a [Store].
 //
 // # Guarantees
 //
-//   - At least once. A completion is done when one attempt for it has returned
-//     nil. Until then its executor may have run more than once, so it should be
-//     idempotent. Under [ReplaceFailed] no attempt is replaced before it has
-//     ended; under [ReplaceTerminatingOrFailed] the old and the new one may
-//     overlap. An attempt that [Controller.Disrupt] declares lost counts as
-//     ended, even if its function still runs.
-//   - A token for each attempt. [Attempt.Token] is the job's UID, the index and
-//     the number of the attempt. It is unique, except that a restart in place
-//     keeps it, and that an attempt lost in a crash may be repeated under it. A
-//     key that must be the same for all attempts of a completion is made of the
-//     index, not of the token.
-//   - Counted at most once. Each attempt counts as succeeded, as failed, or not
-//     at all.
-//   - Counted as failed: an attempt whose executor returned an error, panicked,
-//     called [runtime.Goexit] or exceeded its timeout; one stopped by a user or
-//     an eviction, unless it still succeeds under [ReplaceFailed]; and every
-//     attempt that has not ended when the job fails. A rule with [ActionIgnore]
-//     exempts what it matches.
-//   - Not counted: attempts stopped by suspension, scaling down, a success
-//     policy, the cancel of their index, deletion of the job or [Controller.Shutdown]; and restarts in
-//     place.
-//   - Failure comes first. If one outcome both completes and fails a job, the
-//     job fails. A job is complete or failed only when all of its attempts have
-//     stopped; until then it has the condition [ConditionSuccessCriteriaMet] or
-//     [ConditionFailureTarget]. A finished job never changes its outcome, unless
-//     [Controller.Again] runs it once more.
-//   - A millisecond to settle. An attempt that is asked to stop by a user or an
-//     eviction, and ends within a millisecond, is judged by how it ended. So
-//     are attempts that end within a millisecond of the one that decides the
-//     job. The controller of Kubernetes, which looks at a job about once a
-//     second, sees such events together.
-//   - Executors cannot break the accounting. A panic or a [runtime.Goexit] is a
-//     failure with its stack. An executor that ignores the end of its context
-//     is reported as abandoned after the grace period, and its attempt is
-//     terminating until it returns. [Controller.Shutdown] leaves no goroutine
-//     behind, or returns an [AbandonedError] that names the attempts it left.
-//   - A watch misses nothing. [Controller.Watch] continues from the revision of
-//     any status. Several changes of one job may be delivered as one; its end
-//     and its removal are always delivered, or the watch ends with [ErrTooOld].
+//   - At least once. A completion is done when one attempt for it has returned nil. Until
+//     then its executor may have run more than once, so it should be idempotent. Under
+//     [ReplaceFailed] no attempt is replaced before it has ended; under
+//     [ReplaceTerminatingOrFailed] the old and the new one may overlap. An attempt that
+//     [Controller.Disrupt] declares lost counts as ended, even if its function still
+//     runs.
+//   - A token for each attempt. [Attempt.Token] is unique, except that a restart in place
+//     keeps it, and that an attempt lost in a crash may be repeated under it.
+//   - Counted at most once. Each attempt counts as succeeded, as failed, or not at all.
+//   - Counted as failed: an attempt whose executor returned an error, panicked, called
+//     [runtime.Goexit] or exceeded its timeout; one stopped by a user or an eviction,
+//     unless it still succeeds under [ReplaceFailed]; and every attempt that has not
+//     ended when the job fails. A rule with [ActionIgnore] exempts what it matches.
+//   - Not counted: restarts in place, and attempts stopped by suspension, scaling down, a
+//     success policy, the cancel of their index, deletion of the job or
+//     [Controller.Shutdown].
+//   - Failure comes first. If one outcome both completes and fails a job, the job fails.
+//     A job is complete or failed only when all of its attempts have stopped; until then
+//     it has the condition [ConditionSuccessCriteriaMet] or [ConditionFailureTarget]. A
+//     finished job never changes its outcome, unless [Controller.Again] runs it once
+//     more.
+//   - A millisecond to settle. An attempt that is asked to stop by a user or an eviction,
+//     and ends within a millisecond, is judged by how it ended. So are attempts that end
+//     within a millisecond of the one that decides the job. The controller of Kubernetes,
+//     which looks at a job about once a second, sees such events together.
+//   - Executors cannot break the accounting. A panic or a [runtime.Goexit] is a failure
+//     with its stack. An executor that ignores the end of its context is reported as
+//     abandoned after the grace period, and its attempt is terminating until it returns.
+//     [Controller.Shutdown] leaves no goroutine behind, or returns an [AbandonedError]
+//     that names the attempts it left.
+//   - A watch misses nothing. [Controller.Watch] continues from the revision of any
+//     status. Several changes of one job may be delivered as one; its end and its removal
+//     are always delivered, or the watch ends with [ErrTooOld].
 //
 // # Jobs in a store
 //
-// A controller that finds jobs in its [Store] goes on with them, after a shutdown
-// as after a crash: counters, conditions, index sets, retries, deadlines and
-// suspension are what they were. No wait becomes longer, whatever the clocks of the
-// machine did meanwhile.
+// A controller that finds jobs in its [Store] continues them, after a shutdown as after a
+// crash: counters, conditions, index sets, retries, deadlines and suspension are what
+// they were. No wait becomes longer, even if the clocks of the machine were set.
 //
-//   - Attempts interrupted by [Controller.Shutdown] do not count, even if they
-//     return nil then.
+//   - Attempts interrupted by [Controller.Shutdown] do not count, even if they return nil
+//     then.
 //   - Attempts that ran when the process ended are disrupted, with
-//     [ReasonTerminationByProcessExit]. If a rule of the failure policy matches
-//     that condition, it decides. Otherwise the exit is one event and no attempt
-//     counts as failed. More exits in a row than failures are allowed, and at
-//     least two, fail the job with [ReasonProcessExitLimitExceeded]; a success in
-//     between, of the same index in an Indexed job, begins the count anew.
-//   - A completion that has been reported is never run again. One that has not
-//     may be.
-//   - A job keeps the input that it was created with, the results of its completions,
-//     and the last failure of each index that has failed, whatever Job.History is. A
-//     result is stored together with the completion that it belongs to.
-//   - Functions are not stored. A job waits, with the condition
-//     [ConditionStalled], until [Controller.Apply] declares it. Logs are not
-//     stored either, and of errors only their texts.
-//   - While the store fails, jobs start no attempts and are Stalled, changes
-//     return [ErrStore], and [Attempt.SaveCheckpoint] waits. The store is
-//     tried again until it works. If it refuses the records of one job only, that
-//     job is Stalled and the others go on.
-//   - The end of a job is stored together with the job, for each subscription that the
-//     store has ([Controller.Subscribe]). It is told at least once, whatever becomes of
-//     the job or of the process; what was told just before a crash may be told again.
-//     Ends come in the order in which they became durable.
+//     [ReasonTerminationByProcessExit]. If a rule of the failure policy matches that
+//     condition, it decides. Otherwise the exit is one event and no attempt counts as
+//     failed. More exits in a row than failures are allowed, and at least two, fail the
+//     job with [ReasonProcessExitLimitExceeded]; a success in between, of the same index
+//     in an Indexed job, begins the count anew.
+//   - A completion that has been reported is never run again. One that has not may be.
+//   - A job keeps its input, the results of its completions, and the last failure of each
+//     index that has failed. A result is stored together with its completion.
+//   - Functions are not stored. A job waits, with the condition [ConditionStalled], until
+//     [Controller.Apply] declares it. Logs are not stored either, and of errors only
+//     their texts.
+//   - While the store fails, jobs start no attempts and are Stalled, changes return
+//     [ErrStore], and [Attempt.SaveCheckpoint] waits. The store is tried again until it
+//     works. If it refuses the records of one job only, that job is Stalled and the
+//     others continue.
+//   - The end of a job is stored together with the job, for each subscription
+//     ([Controller.Subscribe]). It is delivered at least once, in the order in which ends
+//     became durable; one delivered just before a crash may be delivered again.
 //
 // # Several processes
 //
@@ -89,72 +79,68 @@
 // Options.Standby: the next one works when the store is free.
 //
 //   - Every process declares its jobs with [Controller.Apply]. A standby keeps that for
-//     when it works, but what was done and removed meanwhile is not done again. Other
-//     changes are refused, with the process that works in the error.
-//   - A standby shows what the store has, somewhat late. [Controller.Wait] goes on when
+//     when it works, but a job that was finished and removed meanwhile is not run again.
+//     Other changes are refused, with the process that works in the error.
+//   - A standby shows what the store has, somewhat late. [Controller.Wait] continues when
 //     another process works; [Controller.Watch] ends with [ErrTooOld], which is
 //     [ErrStoreInUse] as well.
 //   - A process whose claim is lost, because it was suspended for longer than the lease,
 //     stores and reports nothing more. The contexts of its attempts end with
 //     [ErrStoreInUse]; with [Attempt.Fence] what they still do can be refused elsewhere.
-//   - To deploy without a loss, start the new process, and then shut the old one down
-//     and close its store. What still runs then is interrupted, and not counted.
+//   - To deploy without a loss, start the new process, and then shut the old one down and
+//     close its store. What still runs then is interrupted, and not counted.
 //
 // # Jobs that share and wait
 //
 // Of all jobs of a controller, [Options.MaxActive] executors run at once, and of those
-// that name a [Limit] as many as that allows: so many at once, so many in a time, so
-// many for each key. What an attempt needs it gets in one decision. Jobs take turns,
-// those of a higher [Job.Priority] first, though not for ever. One that needs several
-// limits, and was overtaken for a minute by those that need fewer, has them kept for it
-// as they come; if that takes another minute, nothing is kept for a while. A job with
-// [Job.After] starts when other jobs are complete.
+// that name a [Limit] as many as that allows: at once, in a time, or for each key. An
+// attempt gets all that it needs in one decision. Jobs take turns, those of a higher
+// [Job.Priority] first, though not for ever. A job that needs several limits, and was
+// overtaken for a minute by those that need fewer, has them reserved as they become free;
+// if that takes another minute, nothing is reserved for a while. A job with [Job.After]
+// starts when other jobs are complete.
 //
 // # Errors
 //
-// All errors are found by errors.Is and errors.As, however they are wrapped.
-// The errors of functions and of methods of a [Controller]:
+// All errors are found by errors.Is and errors.As. Functions, and the methods of a
+// [Controller], return
 //
-//   - [ValidationError]: a job, or a change of it, is invalid; it has a
-//     [FieldError] with path, kind and value for each mistake
-//   - [ErrExists], [ErrNotFound]: there is a job of that name already; there is
-//     no such job or attempt
+//   - [ValidationError]: a job, or a change of it, is invalid; it has a [FieldError] with
+//     path, kind and value for each mistake
+//   - [ErrExists], [ErrNotFound]: there is a job of that name already; there is no such
+//     job or attempt
 //   - [JobError]: the job failed, or a [Map] ended before its job; it has the last
 //     status, the reason, and an [AttemptError] for each failed attempt that is kept
-//   - [ErrJobFinished]: the job is over, or about to be, and cannot be cancelled
-//   - [ErrDeleted]: the job was deleted before it finished
-//   - [ErrStoreInUse]: another controller has the store; see [Claimer]
+//   - [ErrJobFinished], [ErrDeleted]: the job is over, or about to be; it was deleted
+//     before it finished
 //   - [ErrAttemptEnded]: the attempt has ended already
-//   - [ErrTooOld]: a watch cannot continue from that revision; list the jobs
-//     and watch from there
-//   - [ErrShutdown]: the controller is shut down
-//   - [AbandonedError]: these attempts did not return before the end of a
-//     shutdown
-//   - [ErrStore]: the store failed; it is unknown whether the change is stored
-//   - [ErrStoreFormat]: the store was written by another version or program
+//   - [ErrTooOld]: a watch cannot continue from that revision
+//   - [ErrShutdown], [AbandonedError]: the controller is shut down; these attempts did
+//     not return before the end of a shutdown
+//   - [ErrStore], [ErrStoreFormat], [ErrStoreInUse]: the store failed, and it is unknown
+//     whether the change is stored; it was written by another version or program; another
+//     controller has it
 //   - [ErrTooLarge]: a checkpoint is larger than [Job.CheckpointLimit], or a result than
 //     [Job.ResultLimit]
-//   - [ErrBadCheckpoint]: the checkpoint of an [Iteration] cannot be read; it is
-//     left as it is
-//   - [ItemError]: an item, or a chunk, ended an [Iteration]
+//   - [ErrBadCheckpoint], [ItemError]: the checkpoint of an [Iteration] cannot be read,
+//     and is left as it is; an item, or a chunk, ended an Iteration
 //
-// The causes with which the context of an attempt ends, and the errors of
+// The context of an attempt ends with one of these causes, which are also the errors of
 // executors that do not return one:
 //
-//   - [ErrDeleted], [ErrDisrupted]: a user deleted the attempt or its job; it
-//     was evicted or lost
-//   - [ErrSuspended], [ErrScaledDown]: the job was suspended; it needs fewer
-//     attempts or indexes
-//   - [ErrJobFinished]: the job ended without this attempt
-//   - [ErrJobDeadline]: [Job.ActiveDeadline] has passed; it is [ErrJobFinished]
-//     as well
+//   - [ErrDeleted], [ErrDisrupted]: a user deleted the attempt or its job; it was evicted
+//     or lost
+//   - [ErrSuspended], [ErrScaledDown]: the job was suspended; it needs fewer attempts or
+//     indexes
+//   - [ErrJobFinished]: the job ended without this attempt; [ErrJobDeadline], if
+//     [Job.ActiveDeadline] has passed, is ErrJobFinished as well
 //   - the cause of [Controller.Cancel]
-//   - [ErrAttemptTimeout]: [Job.AttemptTimeout] has passed
-//   - [ErrNoProgress]: [Job.ProgressDeadline] has passed without a sign of life
-//   - [ErrShutdown]: the controller was shut down
-//   - [ErrStoreInUse]: another process may have the store
-//   - [ErrAttemptEnded]: the executor has returned; it is also the error of an
-//     [Attempt] that is used after that
+//   - [ErrAttemptTimeout], [ErrNoProgress]: [Job.AttemptTimeout] has passed, or
+//     [Job.ProgressDeadline] without a sign of life
+//   - [ErrShutdown], [ErrStoreInUse]: the controller was shut down; another process may
+//     have the store
+//   - [ErrAttemptEnded]: the executor has returned; it is also the error of an [Attempt]
+//     that is used after that
 //   - [PanicError]: the executor panicked, or called [runtime.Goexit]
 //
 // An executor that returns an error wrapped by [Permanent] is not retried, and
@@ -219,23 +205,22 @@
 //
 // # Differences from Kubernetes
 //
-//   - Every event takes effect at once. The Job controller looks at a job about
-//     once a second and creates pods in batches of 1, 2, 4 and so on up to 500.
+//   - Every event takes effect at once. The Job controller looks at a job about once a
+//     second and creates pods in batches of 1, 2, 4 and so on up to 500.
 //   - Parallelism, indexes, rules and values have no limits but those of int.
 //   - Times are not cut to seconds.
 //   - [Job.RestartPolicy] has a default, [RestartNever].
-//   - The newest 1,000 finished attempts of a job are kept, or [Job.History];
-//     finished pods are kept until their job is deleted. Counters are exact.
-//   - The newest 10,000 finished jobs are kept, or [Options].FinishedJobs; there
-//     they are kept until they are deleted or their TTL has passed.
-//   - After the grace period a program is killed, as a container is, with its
-//     process group. Windows has neither SIGTERM nor process groups: there a
-//     program is killed at once, and its children are not. A function cannot be
-//     killed and is abandoned.
-//   - With a [Store], the number of retries and their delays survive a restart;
-//     the Job controller forgets them.
-//   - Attempts are goroutines or child processes. There are no nodes, no
-//     selectors and no adoption of pods.
+//   - The newest 1,000 finished attempts of a job are kept, or [Job.History]; finished
+//     pods are kept until their job is deleted. Counters are exact.
+//   - The newest 10,000 finished jobs are kept, or [Options].FinishedJobs; there they are
+//     kept until they are deleted or their TTL has passed.
+//   - After the grace period a program is killed, as a container is, with its process
+//     group. Windows has neither SIGTERM nor process groups: there a program is killed at
+//     once, and its children are not. A function cannot be killed and is abandoned.
+//   - With a [Store], the number of retries and their delays survive a restart; the Job
+//     controller forgets them.
+//   - Attempts are goroutines or child processes. There are no nodes, no selectors and no
+//     adoption of pods.
 //
 // # Specification
 //
@@ -260,167 +245,151 @@ import (
 	"github.com/runtocompletion/batch/internal/spec"
 )
 
-// A Job says what to run to completion, and how. The zero value of every
-// field but Name and Executor is Kubernetes' default. A pointer is used where
-// zero and unset differ: write Completions: new(3).
+// A Job says what to run to completion, and how. The zero value of every field but Name
+// and Executor is Kubernetes' default. A pointer is used where zero and unset differ:
+// write Completions: new(3).
 //
-// A Job is a plain value: a controller takes a copy, but for the executor and
-// the functions, which are shared. Negative numbers and durations are errors.
+// A Job is a plain value: a controller takes a copy, which shares only the executor and
+// the functions. Negative numbers and durations are errors. The section on fields of the
+// package documentation has their names in a Kubernetes manifest.
 type Job struct {
-	// Name names the job within its controller (metadata.name). It must be a
-	// DNS-1123 subdomain of at most 63 characters and, for an Indexed job, so
-	// short that "<name>-<index>" fits in 63. Required.
+	// Name names the job within its controller. It must be a DNS-1123 subdomain of at most 63
+	// characters and, for an Indexed job, so short that "<name>-<index>" fits in 63.
+	// Required.
 	Name string
-	// Labels and Annotations are kept with the job and mean nothing to it. Their
-	// keys, and the values of labels, must have Kubernetes' form.
+	// Labels and Annotations are kept with the job and have no effect. Their keys, and the
+	// values of labels, must have Kubernetes' form.
 	Labels, Annotations map[string]string
 
-	// Executor runs the attempts. Required. Executors and other functions are not
-	// compared: what was declared last runs the attempts that start from then on.
+	// Executor runs the attempts. Required. Executors and other functions are not compared:
+	// what was declared last runs the attempts that start from then on.
 	Executor Executor `json:"-"`
-	// Input is what the job works on: a value that encodes as at most 1 MiB of JSON,
-	// which attempts get by [Input]. It is encoded when the job is created and does not
-	// change any more; in a Job that a controller returns it is a [json.RawMessage]. A
-	// controller keeps it in memory as long as the job: of larger things it should have
-	// the names. Nil means none; to [Controller.Apply], whatever the job has.
+	// Input is what the job works on: a value that encodes as at most 1 MiB of JSON, which
+	// attempts get by [Input]. It is encoded when the job is created and does not change any
+	// more; in a Job that a controller returns it is a [json.RawMessage]. A controller keeps
+	// it in memory as long as the job: of larger things it should have the names. Nil means
+	// none; to [Controller.Apply], whatever the job has.
 	Input any `json:",omitempty"`
-	// ContainerName is what messages of the failure policy call the executor
-	// and what [ExitCodes].ContainerName refers to; empty means "main". It
-	// must be a DNS-1123 label.
+	// ContainerName is what messages of the failure policy call the executor and what
+	// [ExitCodes].ContainerName refers to; empty means "main". It must be a DNS-1123 label.
 	ContainerName string
 
-	// Completions is how many successes complete the job (spec.completions). Nil
-	// means 1 if Parallelism is nil too; with Parallelism set it makes the job a
-	// work queue, which is complete when one attempt has succeeded and all
-	// others have ended. Zero completes at once. Required if CompletionMode is
-	// Indexed and Parallelism is set.
+	// Completions is how many successes complete the job. Nil means 1 if Parallelism is nil
+	// too; with Parallelism set it makes the job a work queue, which is complete when one
+	// attempt has succeeded and all others have ended. Zero completes at once. Required if
+	// CompletionMode is Indexed and Parallelism is set.
 	Completions *int
-	// Parallelism is the most attempts that are active at once
-	// (spec.parallelism). Nil means 1. Zero runs nothing, a pause.
+	// Parallelism is the most attempts that are active at once. Nil means 1. Zero runs
+	// nothing, a pause.
 	Parallelism *int
-	// CompletionMode is NonIndexed, the default, or Indexed
-	// (spec.completionMode).
+	// CompletionMode is NonIndexed, the default, or Indexed.
 	CompletionMode string
-	// RestartPolicy is RestartNever, the default, or RestartOnFailure. (In
-	// Kubernetes it has no default.)
+	// RestartPolicy is RestartNever, the default, or RestartOnFailure. (In Kubernetes it has
+	// no default.)
 	RestartPolicy string
 
-	// BackoffLimit is how many failed attempts the job survives; one more fails
-	// it with [ReasonBackoffLimitExceeded] (spec.backoffLimit). Under
-	// RestartOnFailure, restarts of running attempts are held against it too,
-	// and reaching it is enough, so that 0 and 1 mean the same there: the first
-	// restart fails the job. Nil means 6, or no limit if BackoffLimitPerIndex is
+	// BackoffLimit is how many failed attempts the job survives; one more fails it with
+	// [ReasonBackoffLimitExceeded]. Under RestartOnFailure, restarts of running attempts are
+	// held against it too, and reaching it is enough, so that 0 and 1 mean the same there:
+	// the first restart fails the job. Nil means 6, or no limit if BackoffLimitPerIndex is
 	// set. Zero means that the first failure is final.
 	BackoffLimit *int
-	// BackoffLimitPerIndex is how many failures each index survives; one more
-	// fails the index, and the others go on (spec.backoffLimitPerIndex). Nil
-	// means that there is no such limit. Indexed jobs only.
+	// BackoffLimitPerIndex is how many failures each index survives; one more fails the
+	// index, and the others continue. Nil means that there is no such limit. Indexed jobs
+	// only.
 	BackoffLimitPerIndex *int
-	// MaxFailedIndexes is how many failed indexes the job survives before the
-	// rest is stopped; one more fails it with [ReasonMaxFailedIndexesExceeded]
-	// (spec.maxFailedIndexes). Nil means that all indexes get their chance. It
-	// must not exceed Completions, and requires BackoffLimitPerIndex.
+	// MaxFailedIndexes is how many failed indexes the job survives before the rest is
+	// stopped; one more fails it with [ReasonMaxFailedIndexesExceeded]. Nil means that all
+	// indexes are tried. It must not exceed Completions, and requires BackoffLimitPerIndex.
 	MaxFailedIndexes *int
-	// Backoff makes the delays before failed attempts are replaced. Nil means
-	// Kubernetes' 10 seconds, doubling up to 10 minutes. The delay holds back
-	// every new attempt of the job or, with BackoffLimitPerIndex, of the index;
-	// a success ends the sequence.
+	// Backoff makes the delays before failed attempts are replaced. Nil means Kubernetes' 10
+	// seconds, doubling up to 10 minutes. The delay holds back every new attempt of the job
+	// or, with BackoffLimitPerIndex, of the index; a success ends the sequence.
 	Backoff Backoff `json:"-"`
 	// RestartBackoff makes the delays before restarts in place; it is used under
-	// RestartOnFailure only. Nil means the kubelet's: the first restart at once,
-	// then 10 seconds, doubling up to 5 minutes, beginning anew after a run of
-	// over 10 minutes.
+	// RestartOnFailure only. Nil means the kubelet's: the first restart at once, then 10
+	// seconds, doubling up to 5 minutes, beginning anew after a run of over 10 minutes.
 	RestartBackoff Backoff `json:"-"`
 
-	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after
-	// its start or last resumption, whatever it does then
-	// (spec.activeDeadlineSeconds). Nil means never. Zero ends it before the
-	// first attempt. Executors see it, or the end of AttemptTimeout if that is
-	// earlier, as the deadline of their context.
+	// ActiveDeadline ends the job with [ReasonDeadlineExceeded] that long after its start or
+	// last resumption, whatever it does then. Nil means never. Zero ends it before the first
+	// attempt. Executors see it, or the end of AttemptTimeout if that is earlier, as the
+	// deadline of their context.
 	ActiveDeadline *time.Duration
-	// AttemptTimeout ends an attempt that long after its start, restarts in
-	// place included; it then has failed, whatever its executor returns
-	// (spec.template.spec.activeDeadlineSeconds). Nil means never; otherwise it
-	// must be positive.
+	// AttemptTimeout ends an attempt that long after its start, restarts in place included;
+	// it then has failed, whatever its executor returns. Nil means never; otherwise it must
+	// be positive.
 	AttemptTimeout *time.Duration
-	// ProgressDeadline fails an attempt that has given no sign of life for so long: it
-	// has reported no progress and no output, saved no checkpoint and printed nothing. It
-	// is stopped with [ErrNoProgress], and counts as failed, whatever its executor
-	// returns. Zero means that it need not give any. It may not change.
+	// ProgressDeadline fails an attempt that has given no sign of life for so long: it has
+	// reported no progress and no output, saved no checkpoint and printed nothing. It is
+	// stopped with [ErrNoProgress], and counts as failed, whatever its executor returns. Zero
+	// means that it need not give any. It may not change.
 	ProgressDeadline time.Duration
-	// TerminationGracePeriod is how long an attempt may take to return after
-	// its context was cancelled (spec.template.spec.
-	// terminationGracePeriodSeconds). After it a [Command] is killed and a
-	// function is abandoned: reported, and terminating until it returns. Nil
-	// means 30 seconds. Zero means at once.
+	// TerminationGracePeriod is how long an attempt may take to return after its context was
+	// cancelled. After that a [Command] is killed and a function is abandoned: reported, and
+	// terminating until it returns. Nil means 30 seconds. Zero means at once.
 	TerminationGracePeriod *time.Duration
-	// TTLAfterFinished removes the job, its attempts and their logs that long
-	// after it finished (spec.ttlSecondsAfterFinished). Nil means never. Zero
-	// means at once; those who wait for the job still get its status. It may be
-	// changed after the job has finished.
+	// TTLAfterFinished removes the job, its attempts and their logs that long after it
+	// finished. Nil means never. Zero means at once; [Controller.Wait] still returns its
+	// status. It may be changed after the job has finished.
 	TTLAfterFinished *time.Duration
 
-	// Suspend holds the job: nothing runs until it is resumed (spec.suspend).
-	// Attempts that run are stopped, uncounted, and ActiveDeadline begins anew
-	// with the resumption.
+	// Suspend holds the job: nothing runs until it is resumed. Attempts that run are stopped,
+	// uncounted, and ActiveDeadline begins anew with the resumption.
 	Suspend bool
-	// ReplacementPolicy says when a stopping attempt may be replaced. Empty
-	// means ReplaceTerminatingOrFailed, or ReplaceFailed if there is a
-	// FailurePolicy (spec.podReplacementPolicy).
+	// ReplacementPolicy says when a stopping attempt may be replaced. Empty means
+	// ReplaceTerminatingOrFailed, or ReplaceFailed if there is a FailurePolicy.
 	ReplacementPolicy string
-	// FailurePolicy says what each kind of failure means. Nil means that all
-	// count (spec.podFailurePolicy).
+	// FailurePolicy says what each kind of failure means. Nil means that all count.
 	FailurePolicy []FailureRule
-	// SuccessPolicy says when an Indexed job is complete before all indexes
-	// have succeeded. Nil means never (spec.successPolicy).
+	// SuccessPolicy says when an Indexed job is complete before all indexes have succeeded.
+	// Nil means never.
 	SuccessPolicy []SuccessRule
-	// ManagedBy names another controller, as "acme.io/foo": this one then keeps
-	// the job and never touches it (spec.managedBy). Nil and
-	// "kubernetes.io/job-controller" mean this controller. Waiting for a job of
-	// another one ends with the context, or the job's deletion.
+	// ManagedBy names another controller, as "acme.io/foo": this one then keeps the job and
+	// never touches it. Nil and "kubernetes.io/job-controller" mean this controller. Waiting
+	// for a job of another one ends with the context, or the job's deletion.
 	ManagedBy *string
 
-	// After names jobs that must be complete before this one starts: until then it has
-	// no attempts and no start time, and no deadline runs. If one of them fails, or is
-	// deleted before it is complete, the job fails with [ReasonDependencyFailed]. What
-	// was seen complete may be removed. A name that no job has is waited for: jobs can be
-	// declared in any order. A cycle is an error of the job that closes it. Another run,
-	// by [Controller.Again], waits for nobody. It cannot be changed. Nil means none. Not
-	// for [Run] and [Map].
+	// After names jobs that must be complete before this one starts: until then it has no
+	// attempts and no start time, and no deadline runs. If one of them fails, or is deleted
+	// before it is complete, the job fails with [ReasonDependencyFailed]. What was seen
+	// complete may be removed. A name that no job has is waited for: jobs can be declared in
+	// any order. A cycle is an error of the job that closes it. Another run, by
+	// [Controller.Again], does not wait. It cannot be changed. Nil means none. Not for [Run]
+	// and [Map].
 	After []string
 
 	// Limits names the limits of the controller that each attempt needs while it runs,
 	// besides [Options.MaxActive]: see [Limit]. An unknown name is an error. It cannot be
 	// changed. Nil means none. Not for [Run] and [Map].
 	Limits []string
-	// LimitKey says for which key the attempts of an index, or of -1, need those Limits
-	// that are PerKey, such as the customer. It must return soon. If it panics, the
-	// attempt fails as if its executor had. Nil means the empty key.
+	// LimitKey says for which key the attempts of an index, or of -1, need those Limits that
+	// are PerKey, such as the customer. It must return soon. If it panics, the attempt fails
+	// as if its executor had. Nil means the empty key.
 	LimitKey func(index int) string `json:"-"`
-	// Priority says whose turn it is at limits and at [Options.MaxActive]: a job of the
-	// next higher priority counts as having come a minute earlier, so that it goes first,
-	// and lets nobody wait for ever. Those of one priority take turns, one attempt each. It
-	// is from -1000 to 1000.
+	// Priority says whose turn it is at limits and at [Options.MaxActive]: a job of the next
+	// higher priority counts as having come a minute earlier, so that it goes first, and no
+	// job waits for ever. Those of one priority take turns, one attempt each. It is from
+	// -1000 to 1000.
 	Priority int
 
-	// History is how many finished attempts are kept with their logs: the
-	// newest, failed ones preferred. Counters do not depend on it, nor does the last
-	// error of each index that BackoffLimitPerIndex gives up. Nil means 1000. Zero
-	// keeps none.
+	// History is how many finished attempts are kept with their logs: the newest, failed ones
+	// preferred. Counters do not depend on it, nor does the last error of each index that
+	// BackoffLimitPerIndex gives up. Nil means 1000. Zero keeps none.
 	History *int
-	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil
-	// means 1 MiB. Zero means none.
+	// CheckpointLimit is the most bytes that [Attempt.SaveCheckpoint] takes. Nil means 1 MiB.
+	// Zero means none.
 	CheckpointLimit *int
-	// ResultLimit is the most bytes of JSON that [Attempt.SetResult] takes. Nil means
-	// 64 KiB. Zero means none.
+	// ResultLimit is the most bytes of JSON that [Attempt.SetResult] takes. Nil means 64 KiB.
+	// Zero means none.
 	ResultLimit *int
-	// LogLimit is how many bytes of its last output each attempt keeps; a line
-	// costs its text and a few bytes more. Nil means 64 KiB. Zero keeps none.
+	// LogLimit is how many bytes of its last output each attempt keeps; a line costs its text
+	// and a few bytes more. Nil means 64 KiB. Zero keeps none.
 	LogLimit *int
 }
 
-// A ValidationError reports everything that is wrong with a job, or with a
-// change of it. It is found by errors.As.
+// A ValidationError reports everything that is wrong with a job, or with a change of it.
+// It is found by errors.As.
 type ValidationError struct {
 	Job    string // the job's name
 	Fields []FieldError
@@ -438,6 +407,14 @@ func validationError(job string, errs []spec.FieldError) error {
 	return e
 }
 
+// refused is the error of a job that cannot be created.
+func refused(name string, err error) error {
+	if cycle, ok := errors.AsType[*runner.CycleError](err); ok {
+		return validationError(name, []spec.FieldError{spec.Cycle(cycle.Jobs)})
+	}
+	return err
+}
+
 // Error lists all fields by their names in Go, such as AttemptTimeout.
 func (e *ValidationError) Error() string {
 	texts := make([]string, len(e.Fields))
@@ -450,29 +427,28 @@ func (e *ValidationError) Error() string {
 // A FieldError says what is wrong with one field.
 type FieldError struct {
 	// Field is the field's path in a Kubernetes manifest, such as
-	// "spec.podFailurePolicy.rules[0].action"; a field that Kubernetes lacks
-	// has a path of the same form, such as "spec.executor".
+	// "spec.podFailurePolicy.rules[0].action"; a field that Kubernetes lacks has a path of
+	// the same form, such as "spec.executor".
 	Field string `json:"field"`
-	// Kind is "Required" for a value that is missing; "Invalid" for one that is
-	// malformed, out of range, or may not change; "NotSupported" for one that is not
-	// among the known values; "Forbidden" for one that may not be set here; or
-	// "TooLong", "TooMany" or "Duplicate".
+	// Kind is "Required" for a value that is missing; "Invalid" for one that is malformed,
+	// out of range, or may not change; "NotSupported" for one that is not among the known
+	// values; "Forbidden" for one that may not be set here; or "TooLong", "TooMany" or
+	// "Duplicate".
 	Kind string `json:"kind"`
-	// Value is the value at fault: a string, an int, a [time.Duration], or
-	// something that prints as JSON would, "{...}" for an object. It is nil if
-	// there is none to show.
+	// Value is the value at fault: a string, an int, a [time.Duration], or something that
+	// prints as JSON would, "{...}" for an object. It is nil if there is none to show.
 	Value any `json:"value,omitempty"`
 	// Detail says what would be right; it may be empty.
 	Detail string `json:"detail,omitempty"`
 }
 
-// Error gives the path, the kind, the value and the detail in the form of
-// Kubernetes' field errors. Durations are shown as seconds, as paths say.
+// Error gives the path, the kind, the value and the detail in the form of Kubernetes'
+// field errors. Durations are shown as seconds, as paths say.
 func (e FieldError) Error() string { return spec.FieldError(e).Error() }
 
 // Validate returns what [Controller.Create] would find wrong with j, as a
-// [*ValidationError], or nil. Extensions that create jobs later, from a template,
-// report with it at once what is wrong with that.
+// [*ValidationError], or nil. Extensions that create jobs later, from a template, report
+// with it at once what is wrong with that.
 func (j *Job) Validate() error {
 	d := j.withDefaults()
 	return validationError(d.Name, d.spec().Validate())
@@ -519,8 +495,8 @@ func (j *Job) clone() Job {
 	return c
 }
 
-// checkExecutor finds executors that cannot run: none at all, a nil function, a
-// command without a program.
+// checkExecutor finds executors that cannot run: none at all, a nil function, a command
+// without a program.
 func checkExecutor(e Executor) []spec.FieldError {
 	const path = "spec.executor"
 	switch e := e.(type) {
@@ -544,8 +520,8 @@ func checkExecutor(e Executor) []spec.FieldError {
 // A source is what a definition was made of.
 type source struct {
 	job Job // with its defaults
-	// declared is what Create or Apply was given last, with its defaults; nil if that is
-	// job, as it is for most jobs.
+	// declared is what Create or Apply was given last, with its defaults; nil if that is job,
+	// as it is for most jobs.
 	declared *Job
 	around   *Executor // what runs in the place of the executor; nil if it is that itself
 }
@@ -577,9 +553,9 @@ func (s *source) declaration() *Job {
 	return s.declared
 }
 
-// apply returns live with the changes that were made to its declaration since
-// before: what was changed by an update stays, as with kubectl apply. Functions are
-// always the declared ones.
+// apply returns live with the changes that were made to its declaration since before:
+// what was changed by an update stays, as with kubectl apply. Functions are always the
+// declared ones.
 func (j *Job) apply(live, before *Job) Job {
 	merged := live.clone()
 	fields.Merge(&merged, j, before)
@@ -720,9 +696,4 @@ func (j *Job) redeclare(old *Job) {
 			rule.OnError = old.FailurePolicy[i].OnError
 		}
 	}
-}
-
-func holdsPending(e Executor) bool {
-	p, ok := e.(PendingExecutor)
-	return ok && p.HoldsPending()
 }

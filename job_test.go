@@ -13,14 +13,15 @@ import (
 // returned for that: it is asked once for each definition.
 func TestWrapIsKeptAtRest(t *testing.T) {
 	ran, asked := "", 0
-	c := &Controller{wrap: func(Executor) Executor {
+	c, options, err := Options{Wrap: func(Executor) Executor {
 		asked++
 		return ExecutorFunc(func(context.Context, Attempt) error {
 			ran += "around"
 			return nil
 		})
-	}}
-	c.runners.Begin(runner.New(c.runnerOptions(t.Context(), Options{})))
+	}}.controller(t.Context())
+	require.NoError(t, err)
+	c.runners.Begin(runner.New(options))
 	job := good().withDefaults()
 	def := c.define(job, nil)
 	for range 2 {

@@ -264,7 +264,7 @@ func TestRemovedJobsAreFreed(t *testing.T) {
 				return c.Delete(t.Context(), name, batch.DeleteBackground)
 			}},
 		"that ran again": {remove: func(c *batch.Controller, name string) error {
-			_, err := c.Again(t.Context(), name, batch.AgainOptions{})
+			_, err := c.Again(t.Context(), name, false)
 			if err == nil {
 				_, err = c.Wait(t.Context(), name)
 			}

@@ -19,39 +19,36 @@ import (
 const (
 	// NonIndexed is the default: every success counts, whichever attempt had it.
 	NonIndexed = "NonIndexed"
-	// Indexed gives each completion an index from 0 to Completions-1; the job
-	// is complete when every index has succeeded once.
+	// Indexed gives each completion an index from 0 to Completions-1; the job is complete
+	// when every index has succeeded once.
 	Indexed = "Indexed"
 )
 
 // The restart policies say what happens to an attempt whose executor failed
-// (spec.template.spec.restartPolicy). Kubernetes' third value, Always, is
-// refused: a job ends.
+// (spec.template.spec.restartPolicy). Kubernetes' third value, Always, is refused: a job
+// ends.
 const (
-	// RestartNever is the default: the attempt has failed, and a new attempt
-	// takes its place after the retry delay.
+	// RestartNever is the default: the attempt has failed, and a new attempt takes its place
+	// after the retry delay.
 	RestartNever = "Never"
-	// RestartOnFailure runs the executor again within the same attempt, which
-	// keeps its UID and its scratch directory, after the restart delay.
+	// RestartOnFailure runs the executor again within the same attempt, which keeps its UID
+	// and its scratch directory, after the restart delay.
 	RestartOnFailure = "OnFailure"
 )
 
 // The replacement policies say when an attempt that is being stopped may be replaced
 // (spec.podReplacementPolicy).
 const (
-	// ReplaceTerminatingOrFailed is the default without a failure policy: an
-	// attempt asked to stop counts as failed and is replaced at once, so that
-	// old and new may overlap.
+	// ReplaceTerminatingOrFailed is the default without a failure policy: an attempt asked to
+	// stop counts as failed and is replaced at once, so that old and new may overlap.
 	ReplaceTerminatingOrFailed = "TerminatingOrFailed"
-	// ReplaceFailed is the default with a failure policy, and the only value
-	// it allows: an attempt asked to stop keeps its place until it has ended,
-	// and counts as it ended.
+	// ReplaceFailed is the default with a failure policy, and the only value it allows: an
+	// attempt asked to stop keeps its place until it has ended, and counts as it ended.
 	ReplaceFailed = "Failed"
 )
 
-// A FailureRule decides what a failed attempt means for its job: see
-// [Job.FailurePolicy]. It pairs an action with exactly one matcher: OnExitCodes,
-// OnConditions or OnError.
+// A FailureRule decides what a failed attempt means for its job: see [Job.FailurePolicy].
+// It pairs an action with exactly one matcher: OnExitCodes, OnConditions or OnError.
 type FailureRule struct {
 	// Action is what a match does. It is required.
 	Action string
@@ -59,16 +56,15 @@ type FailureRule struct {
 	// OnExitCodes matches the attempt's exit code.
 	OnExitCodes *ExitCodes
 
-	// OnConditions matches if any condition of the attempt equals any of these
-	// in type and status; an empty status means "True" (onPodConditions). An empty
-	// list is no matcher.
+	// OnConditions matches if any condition of the attempt equals any of these in type and
+	// status; an empty status means "True" (onPodConditions). An empty list is no matcher.
 	OnConditions []Condition
 
-	// OnError matches the error the executor returned. It has no counterpart
-	// in Kubernetes, where errors do not exist. [ErrorIs] and [ErrorAs] make
-	// the usual matchers; any predicate will do. It is called on the attempt's
-	// goroutine, never with a nil error, possibly by several goroutines at
-	// once. A predicate that panics does not match, and the panic is logged.
+	// OnError matches the error the executor returned. It has no counterpart in Kubernetes,
+	// where errors do not exist. [ErrorIs] and [ErrorAs] make the usual matchers; any
+	// predicate will do. It is called on the attempt's goroutine, never with a nil error,
+	// possibly by several goroutines at once. A predicate that panics does not match, and the
+	// panic is logged.
 	OnError func(error) bool `json:"-"`
 }
 
@@ -79,19 +75,19 @@ const (
 	// ActionFailIndex gives up the attempt's index without retry; it requires
 	// [Job.BackoffLimitPerIndex].
 	ActionFailIndex = "FailIndex"
-	// ActionIgnore counts the failure towards no limit; a replacement starts after
-	// the usual delay.
+	// ActionIgnore counts the failure towards no limit; a replacement starts after the usual
+	// delay.
 	ActionIgnore = "Ignore"
 	// ActionCount counts the failure, as if no rule had matched.
 	ActionCount = "Count"
 )
 
-// ExitCodes matches exit codes (onExitCodes): those that are in In, or those that are
-// not in NotIn. One of them is required, with codes that ascend, each once. Exit code 0
-// never matches; In must not have it.
+// ExitCodes matches exit codes (onExitCodes): those that are in In, or those that are not
+// in NotIn. One of them is required, with codes that ascend, each once. Exit code 0 never
+// matches; In must not have it.
 type ExitCodes struct {
-	// ContainerName restricts the rule to [Job.ContainerName]; empty means any
-	// container, and an attempt here has only one.
+	// ContainerName restricts the rule to [Job.ContainerName]; empty means any container, and
+	// an attempt here has only one.
 	ContainerName string
 	In            []int
 	NotIn         []int
@@ -100,45 +96,46 @@ type ExitCodes struct {
 // A SuccessRule is met by the indexes that have succeeded: see [Job.SuccessPolicy]. At
 // least one field must be set; with both, SucceededCount counts within SucceededIndexes.
 type SuccessRule struct {
-	// SucceededIndexes are those that count. Nil means every index; an empty set is
-	// never met.
+	// SucceededIndexes are those that count. Nil means every index; an empty set is never
+	// met.
 	SucceededIndexes *IndexSet
-	// SucceededCount is how many indexes suffice. Nil means all of
-	// SucceededIndexes; zero is met by the first success.
+	// SucceededCount is how many indexes suffice. Nil means all of SucceededIndexes; zero is
+	// met by the first success.
 	SucceededCount *int
 }
 
 // A Limit is how much of something attempts may use at once, or in a time: connections of
-// a database, calls of a service. A job says in [Job.Limits] which ones its attempts need,
-// and [Controller.Acquire] lets other code take part. The zero value limits nothing.
+// a database, calls of a service. A job says in [Job.Limits] which ones its attempts
+// need, and [Controller.Acquire] lets other code take part. The zero value limits
+// nothing.
 //
 // An attempt gets all that it needs in one decision, and holds nothing while it waits. It
 // is Pending then, and Status.WaitsFor names the limit. Jobs take turns by
 // [Job.Priority]. Attempts that a limit would not let begin any more run on.
 type Limit struct {
-	// Active is the most that have it at once. Nil means any number. Zero lets nobody
-	// begin, a pause. A negative value is an error.
+	// Active is the most that have it at once. Nil means any number. Zero lets none begin, a
+	// pause. A negative value is an error.
 	Active *int
 	// Every is the time between two that begin: 200*time.Millisecond lets five begin a
-	// second. Restarts in place begin, too. Zero means any number. A negative value is
-	// an error.
+	// second. Restarts in place begin, too. Zero means any number. A negative value is an
+	// error.
 	Every time.Duration
-	// Burst is how many may begin at once when none has for a while. Zero means 1. It
-	// needs Every. A negative value is an error.
+	// Burst is how many may begin at once when none has for a while. Zero means 1. It needs
+	// Every. A negative value is an error.
 	Burst int
 	// PerKey is set if all of this holds for each key on its own: for each value of
 	// [Job.LimitKey]. It cannot be changed.
 	PerKey bool
 }
 
-// ErrorIs returns a matcher for [FailureRule.OnError] that holds if
-// [errors.Is] finds target in the attempt's error.
+// ErrorIs returns a matcher for [FailureRule.OnError] that holds if [errors.Is] finds
+// target in the attempt's error.
 func ErrorIs(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// ErrorAs returns a matcher for [FailureRule.OnError] that holds if
-// [errors.AsType] finds an error of type E in the attempt's error.
+// ErrorAs returns a matcher for [FailureRule.OnError] that holds if [errors.AsType] finds
+// an error of type E in the attempt's error.
 func ErrorAs[E error]() func(error) bool {
 	return func(err error) bool {
 		_, ok := errors.AsType[E](err)
@@ -146,22 +143,20 @@ func ErrorAs[E error]() func(error) bool {
 	}
 }
 
-// Permanent marks err as not worth a retry. An attempt that returns it fails
-// its index if the job has [Job.BackoffLimitPerIndex], and the whole job
-// otherwise, with [ReasonPodFailurePolicy], unless a rule of the failure policy
-// matches: then the rule decides. Under [RestartOnFailure] the attempt is not
-// restarted but fails. Errors marked by Permanent of any package backoff mean the
-// same. What a job has failed with that the executor has run itself does not count.
-// A nil err gives nil.
+// Permanent marks err as not worth a retry. An attempt that returns it fails its index if
+// the job has [Job.BackoffLimitPerIndex], and the whole job otherwise, with
+// [ReasonPodFailurePolicy], unless a rule of the failure policy matches: then the rule
+// decides. Under [RestartOnFailure] the attempt is not restarted but fails. Errors marked
+// by Permanent of any package backoff mean the same. What a job has failed with that the
+// executor has run itself does not count. A nil err gives nil.
 func Permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// RetryAfter marks err with the delay before the next try, such as that of an HTTP
-// header Retry-After. It takes the place of [Job.Backoff], or [Job.RestartBackoff];
-// the failure counts as any other. Errors with a method RetryAfter() time.Duration,
-// and those of backoff.RetryAfter, mean the same. Zero or less marks nothing. A nil
-// err gives nil.
+// RetryAfter marks err with the delay before the next try, such as that of an HTTP header
+// Retry-After. It takes the place of [Job.Backoff], or [Job.RestartBackoff]; the failure
+// counts as any other. Errors with a method RetryAfter() time.Duration, and those of
+// backoff.RetryAfter, mean the same. Zero or less marks nothing. A nil err gives nil.
 func RetryAfter(err error, delay time.Duration) error {
 	if err == nil || delay <= 0 {
 		return err
@@ -192,21 +187,20 @@ type retryAfterError struct {
 func (e *retryAfterError) Unwrap() error             { return e.error }
 func (e *retryAfterError) RetryAfter() time.Duration { return e.delay }
 
-// A Backoff makes the delays of sequences of failures. BackOff is called when a
-// sequence begins, that is for each job, for each index of a job with
-// [Job.BackoffLimitPerIndex], and for each attempt under [RestartOnFailure];
-// NextBackOff of what it returns is called once for each failure, and
-// [backoff.Stop] means that there is to be no retry. Calls for one job come one at a
-// time; a slow one delays only that job's retries. If a call panics or exits, or
-// there is no BackOff, that is logged and Kubernetes' delay is used. A changed
-// Backoff serves the next sequence.
+// A Backoff makes the delays of sequences of failures. BackOff is called when a sequence
+// begins, that is for each job, for each index of a job with [Job.BackoffLimitPerIndex],
+// and for each attempt under [RestartOnFailure]; NextBackOff of what it returns is called
+// once for each failure, and [backoff.Stop] means that there is to be no retry. Calls for
+// one job come one at a time; a slow one delays only that job's retries. If a call panics
+// or exits, or there is no BackOff, that is logged and Kubernetes' delay is used. A
+// changed Backoff serves the next sequence.
 type Backoff interface {
 	BackOff() backoff.BackOff
 }
 
-// BackoffFunc adapts a constructor to a [Backoff]. Any of
-// github.com/cenkalti/backoff/v4 fits; its exponential one gives up after 15 minutes
-// unless it has backoff.WithMaxElapsedTime(0).
+// BackoffFunc adapts a constructor to a [Backoff]. Any of github.com/cenkalti/backoff/v4
+// fits; its exponential one gives up after 15 minutes unless it has
+// backoff.WithMaxElapsedTime(0).
 type BackoffFunc func() backoff.BackOff
 
 // BackOff calls f.
@@ -215,12 +209,12 @@ func (f BackoffFunc) BackOff() backoff.BackOff { return f() }
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
 func ConstantBackoff(d time.Duration) Backoff { return spec.ConstantBackoff{Delay: max(d, 0)} }
 
-// ExponentialBackoff waits initial after the first failure and twice as long
-// after each further one, up to limit. Each delay is spread at random by the
-// factor jitter in both directions: 0 means not at all, which makes it
-// deterministic, and 0.5 between half and one and a half times the delay.
-// Jitter may exceed limit. Negative arguments and NaN count as 0, a jitter above 1
-// as 1. ExponentialBackoff(10*time.Second, 10*time.Minute, 0) is Kubernetes' default.
+// ExponentialBackoff waits initial after the first failure and twice as long after each
+// further one, up to limit. Each delay is spread at random by the factor jitter in both
+// directions: 0 means not at all, which makes it deterministic, and 0.5 between half and
+// one and a half times the delay. Jitter may exceed limit. Negative arguments and NaN
+// count as 0, a jitter above 1 as 1. ExponentialBackoff(10*time.Second, 10*time.Minute,
+// 0) is Kubernetes' default.
 func ExponentialBackoff(initial, limit time.Duration, jitter float64) Backoff {
 	return spec.NewExponentialBackoff(initial, limit, jitter)
 }
@@ -303,16 +297,16 @@ func retryAfterOf(err error) (delay time.Duration, snoozes bool) {
 	return max(delay, 0), snoozes
 }
 
-// What the types are called in the versions of package backoff that have them. Where
-// the package is does not matter: it may be a fork, or vendored.
+// What the types are called in the versions of package backoff that have them. Where the
+// package is does not matter: it may be a fork, or vendored.
 const (
 	permanentType  = "*backoff.PermanentError"
 	retryAfterType = "*backoff.RetryAfterError"
 )
 
-// inOwnChain reports whether match holds for an error in the chain of err, or for
-// several of them. What made a job fail that the executor has run itself says nothing
-// of the executor, and is left out.
+// inOwnChain reports whether match holds for an error in the chain of err, or for several
+// of them. What made a job fail that the executor has run itself says nothing of the
+// executor, and is left out.
 func inOwnChain(err error, match func(error) bool) bool {
 	switch err.(type) {
 	case nil, *JobError, *unfinishedError, *AttemptError:
@@ -350,8 +344,8 @@ func (g *judge) judge(err, stopped error) runner.Verdict {
 	return runner.Verdict{Result: g.result(err, stopped), Text: errorText(err)}
 }
 
-// result says what an error means to the job. It calls user code; an error
-// whose methods panic has exit code 1.
+// result says what an error means to the job. It calls user code; an error whose methods
+// panic has exit code 1.
 func (g *judge) result(err, stopped error) (res engine.Result) {
 	res = engine.Result{Code: exitError, ErrorRule: engine.None}
 	defer func() {
@@ -378,8 +372,8 @@ func (g *judge) matches(match func(error) bool, err error) (matched bool) {
 	return match(err)
 }
 
-// stoppedExitCode is [ExitCode], but for an attempt that was asked to stop and says
-// no more than that it did: such a container exits with 143.
+// stoppedExitCode is [ExitCode], but for an attempt that was asked to stop and says no
+// more than that it did: such a container exits with 143.
 func stoppedExitCode(err, stopped error) int {
 	code, ok := exitCodeIn(err)
 	switch {

@@ -221,7 +221,7 @@ func TestNothingOfARunningJobStartsAfterShutdown(t *testing.T) {
 		},
 		"Cancel": func(ctx context.Context, c *batch.Controller) { _ = c.Cancel(ctx, "busy", errCause) },
 		"Again": func(ctx context.Context, c *batch.Controller) {
-			_, _ = c.Again(ctx, "over", batch.AgainOptions{})
+			_, _ = c.Again(ctx, "over", false)
 		},
 		"Run": func(ctx context.Context, c *batch.Controller) {
 			_, _ = c.Run(ctx, batch.Job{Name: "new", Executor: succeed})

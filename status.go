@@ -16,33 +16,32 @@ import (
 	"github.com/runtocompletion/batch/internal/seq"
 )
 
-// A Status is what is known of a job at one moment. It is a copy: nothing that
-// happens later shows in it. Getting one costs the same for a job of any size.
+// A Status is what is known of a job at one moment. It is a copy: nothing that happens
+// later shows in it. Getting one costs the same for a job of any size.
 //
-// Its JSON encoding is stable. The fields of Kubernetes' JobStatus have
-// Kubernetes' names and forms; what Kubernetes does not have is added beside
-// them. Times are RFC 3339, durations are nanoseconds, fields that do not
-// apply are left out.
+// Its JSON encoding is stable. The fields of Kubernetes' JobStatus have Kubernetes' names
+// and forms; what Kubernetes does not have is added beside them. Times are RFC 3339,
+// durations are nanoseconds, fields that do not apply are left out.
 type Status struct {
-	// Name is the job's name, and UID tells it from other jobs that had or
-	// will have the same name.
+	// Name is the job's name, and UID tells it from other jobs that had or will have the same
+	// name.
 	Name string `json:"name"`
 	UID  string `json:"uid"`
 	// Generation is 1 for a new job and rises with each change of its spec.
 	Generation int64 `json:"generation"`
 	// Run is 1, and one more each time the job was run again; see [Controller.Again].
 	Run int `json:"run,omitzero"`
-	// Revision orders everything observed through one controller: a status
-	// with a higher revision is newer. [Controller.Watch] continues from it.
+	// Revision orders everything observed through one controller: a status with a higher
+	// revision is newer. [Controller.Watch] continues from it.
 	Revision uint64 `json:"revision"`
 	// CreatedAt is when the job was created.
 	CreatedAt time.Time `json:"createdAt"`
 	// DeletedAt is when the job's deletion was asked for; zero if it was not.
 	DeletedAt time.Time `json:"deletedAt,omitzero"`
 
-	// Parallelism, Completions, Suspend and ManagedBy repeat the job's spec,
-	// resolved. Completions is nil for a work queue. ManagedBy is empty unless
-	// it names another controller.
+	// Parallelism, Completions, Suspend and ManagedBy repeat the job's spec, resolved.
+	// Completions is nil for a work queue. ManagedBy is empty unless it names another
+	// controller.
 	Parallelism int    `json:"parallelism"`
 	Completions *int   `json:"completions,omitempty"`
 	Suspend     bool   `json:"suspend,omitempty"`
@@ -50,48 +49,46 @@ type Status struct {
 	// Halted is set when the controller was shut down before the job's end.
 	Halted bool `json:"halted,omitempty"`
 
-	// Active is the number of attempts that have neither ended nor been asked
-	// to stop; Pending and Ready are how many of them have not started, and how
-	// many are ready; Terminating is the number that were asked to stop and
-	// have not ended.
+	// Active is the number of attempts that have neither ended nor been asked to stop;
+	// Pending and Ready are how many of them have not started, and how many are ready;
+	// Terminating is the number that were asked to stop and have not ended.
 	Active      int `json:"active"`
 	Pending     int `json:"pending,omitempty"`
 	Ready       int `json:"ready"`
 	Terminating int `json:"terminating"`
-	// Abandoned is how many of the terminating attempts have outlived their
-	// grace period.
+	// Abandoned is how many of the terminating attempts have outlived their grace period.
 	Abandoned int `json:"abandoned,omitempty"`
-	// Succeeded is the number of counted successes: for an Indexed job, the
-	// size of CompletedIndexes. Failed is the number of attempts that were
-	// counted as failed; it never decreases.
+	// Succeeded is the number of counted successes: for an Indexed job, the size of
+	// CompletedIndexes. Failed is the number of attempts that were counted as failed; it
+	// never decreases.
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
 
-	// CompletedIndexes are the indexes that have succeeded. It is empty unless
-	// the job is Indexed.
+	// CompletedIndexes are the indexes that have succeeded. It is empty unless the job is
+	// Indexed.
 	CompletedIndexes IndexSet `json:"completedIndexes,omitzero"`
-	// FailedIndexes are the indexes that were given up. It is nil unless the
-	// job has a per-index back-off limit, or some were cancelled.
+	// FailedIndexes are the indexes that were given up. It is nil unless the job has a
+	// per-index back-off limit, or some were cancelled.
 	FailedIndexes *IndexSet `json:"failedIndexes,omitempty"`
 
-	// StartTime is when the job began to run, or was last resumed; zero while
-	// it has not, or is suspended.
+	// StartTime is when the job began to run, or was last resumed; zero while it has not, or
+	// is suspended.
 	StartTime time.Time `json:"startTime,omitzero"`
-	// CompletionTime is when the job became Complete; zero for any other job,
-	// also for a failed one.
+	// CompletionTime is when the job became Complete; zero for any other job, also for a
+	// failed one.
 	CompletionTime time.Time `json:"completionTime,omitzero"`
 
 	// Conditions are in the order in which they were first added.
 	Conditions []Condition `json:"conditions,omitempty"`
 
-	// NextRetry is when the next attempt may start that a retry delay holds
-	// back, or the next restart in place; zero if there is none.
+	// NextRetry is when the next attempt may start that a retry delay holds back, or the next
+	// restart in place; zero if there is none.
 	NextRetry time.Time `json:"nextRetry,omitzero"`
 	// LastFailure describes the latest failed attempt; nil if none failed.
 	LastFailure *AttemptError `json:"lastFailure,omitempty"`
 	// WaitsFor says what attempts that have not started wait for, such as slots of
-	// [Options.MaxActive] or a [Limit] and who has them, or which jobs of [Job.After]
-	// are not complete; empty if nothing holds them back.
+	// [Options.MaxActive] or a [Limit] and who has them, or which jobs of [Job.After] are not
+	// complete; empty if nothing holds them back.
 	WaitsFor string `json:"waitsFor,omitempty"`
 	// Progress is how far the job has come.
 	Progress Progress `json:"progress"`
@@ -105,13 +102,13 @@ type Progress struct {
 	Total int64 `json:"total,omitempty"`
 	// Phase is what an attempt says it does, such as "verifying".
 	Phase string `json:"phase,omitempty"`
-	// ETA is when a job will be done if it goes on at the rate it had since
-	// its start; zero if that cannot be said.
+	// ETA is when a job will be done if the rate stays what it was since its start; zero if
+	// that cannot be said.
 	ETA time.Time `json:"eta,omitzero"`
 }
 
-// A Condition is one fact about a job or an attempt, with Kubernetes' types,
-// reasons and messages, letter by letter.
+// A Condition is one fact about a job or an attempt, with Kubernetes' types, reasons and
+// messages, letter by letter.
 type Condition struct {
 	Type    string `json:"type"`
 	Status  string `json:"status"` // "True", "False" or "Unknown"
@@ -128,11 +125,11 @@ const (
 	ConditionSuccessCriteriaMet = "SuccessCriteriaMet" // it will complete; attempts are still stopping
 	ConditionFailed             = "Failed"             // final
 	ConditionComplete           = "Complete"           // final
-	// ConditionRunAgain: the job has run before. The reason and the message say how that
-	// run has ended; see [Controller.Again].
+	// ConditionRunAgain: the job has run before. The reason and the message say how that run
+	// has ended; see [Controller.Again].
 	ConditionRunAgain = "RunAgain"
-	// ConditionStalled: the job waits for something outside of it, its executor
-	// or the [Store]. It is not stored.
+	// ConditionStalled: the job waits for something outside of it, its executor or the
+	// [Store]. It is not stored.
 	ConditionStalled = "Stalled"
 
 	ConditionReady            = "Ready"            // of an attempt: it can do its work
@@ -153,8 +150,8 @@ const (
 	ReasonMaxFailedIndexesExceeded = "MaxFailedIndexesExceeded"
 	ReasonFailedIndexes            = "FailedIndexes"
 	ReasonDependencyFailed         = "DependencyFailed" // see [Job.After]
-	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a
-	// row than failures are allowed; see [Store].
+	// ReasonProcessExitLimitExceeded: the process ended under the job more often in a row
+	// than failures are allowed; see [Store].
 	ReasonProcessExitLimitExceeded = "ProcessExitLimitExceeded"
 	// ReasonCancelled: somebody has called [Controller.Cancel].
 	ReasonCancelled = "Cancelled"
@@ -163,8 +160,8 @@ const (
 	ReasonExecutorNotDeclared      = "ExecutorNotDeclared" // of Stalled: see [Controller.Apply]
 	ReasonStoreFailed              = "StoreFailed"         // of Stalled: see [Store]
 
-	// ReasonTerminationByProcessExit is one of [ConditionDisruptionTarget]: the process
-	// in which the attempt ran has ended without a shutdown; see [Store]. Those of
+	// ReasonTerminationByProcessExit is one of [ConditionDisruptionTarget]: the process in
+	// which the attempt ran has ended without a shutdown; see [Store]. Those of
 	// [Controller.Disrupt] are the others.
 	ReasonTerminationByProcessExit = "TerminationByProcessExit"
 )
@@ -185,8 +182,8 @@ func (s Status) Is(t string) bool {
 	return ok && c.Status == conditionTrue
 }
 
-// Finished reports whether the job is Complete or Failed. Nothing but its
-// removal happens to a finished job.
+// Finished reports whether the job is Complete or Failed. Nothing but its removal happens
+// to a finished job.
 func (s Status) Finished() bool {
 	return s.Is(ConditionComplete) || s.Is(ConditionFailed)
 }
@@ -211,13 +208,13 @@ func (s Status) State() string {
 	return "Running"
 }
 
-// Explain says in one sentence why the job waits, what it does, or why it
-// ended. Times are of the local clock, without the date. The wording may change:
-// programs should decide by conditions.
+// Explain says in one sentence why the job waits, what it does, or why it ended. Times
+// are of the local clock, without the date. The wording may change: programs should
+// decide by conditions.
 func (s Status) Explain() string { return s.texts().Explain() }
 
-// String gives the status in one line, such as
-// "thumbnails: Running, 3/600 succeeded, 1 failed, 8 active".
+// String gives the status in one line, such as "thumbnails: Running, 3/600 succeeded, 1
+// failed, 8 active".
 func (s Status) String() string { return s.texts().String() }
 
 // texts has what the texts are made of.
@@ -247,8 +244,8 @@ type AttemptStatus struct {
 	// Name is unique among the job's attempts, and UID among all.
 	Name string `json:"name"`
 	UID  string `json:"uid"`
-	// JobUID is the UID of the attempt's job: attempts of a deleted job may
-	// still be stopping when a new job has its name.
+	// JobUID is the UID of the attempt's job: attempts of a deleted job may still be stopping
+	// when a new job has its name.
 	JobUID string `json:"jobUID"`
 	// Ordinal is the attempt's place in the order of creation, from 0.
 	Ordinal int `json:"ordinal"`
@@ -256,28 +253,27 @@ type AttemptStatus struct {
 	JobRun int `json:"jobRun,omitzero"`
 	// Index is the completion index, or -1 if the job is not Indexed.
 	Index int `json:"index"`
-	// Number counts the attempts of the same index from 0; in a job that is
-	// not Indexed it equals Ordinal.
+	// Number counts the attempts of the same index from 0; in a job that is not Indexed it
+	// equals Ordinal.
 	Number int `json:"number"`
 
 	Phase string `json:"phase"`
-	// Reason and Message say more about the phase, such as
-	// [ReasonDeadlineExceeded] for an attempt that ran into its timeout.
+	// Reason and Message say more about the phase, such as [ReasonDeadlineExceeded] for an
+	// attempt that ran into its timeout.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 	// ExitCode is nil while there is none; see [ExitCode].
 	ExitCode *int `json:"exitCode,omitempty"`
-	// Err is the error the executor returned. It is not encoded; its text is
-	// in Message.
+	// Err is the error the executor returned. It is not encoded; its text is in Message.
 	Err error `json:"-"`
 	// Restarts is how often the attempt was restarted in place.
 	Restarts int `json:"restarts"`
-	// Runs are the latest 20 runs of an attempt that was restarted in place, or waits
-	// for that, in order; nil for another.
+	// Runs are the latest 20 runs of an attempt that was restarted in place, or waits for
+	// that, in order; nil for another.
 	Runs []AttemptRun `json:"runs,omitempty"`
-	// Failures and IgnoredFailures are how often the same index had failed,
-	// counted and ignored, when the attempt was created. Both are 0 unless the
-	// job has a per-index back-off limit.
+	// Failures and IgnoredFailures are how often the same index had failed, counted and
+	// ignored, when the attempt was created. Both are 0 unless the job has a per-index
+	// back-off limit.
 	Failures        int `json:"failures"`
 	IgnoredFailures int `json:"ignoredFailures,omitempty"`
 
@@ -288,10 +284,10 @@ type AttemptStatus struct {
 	RestartAt time.Time `json:"restartAt,omitzero"`
 	// DeletedAt is when the attempt was first asked to stop; zero if it was not.
 	DeletedAt time.Time `json:"deletedAt,omitzero"`
-	// DeletedBy is who asked: "job-controller" if the job ended, was suspended or
-	// scaled down, "gc" if it was deleted, "user" for [Controller.DeleteAttempt],
-	// "eviction" or "podgc" for [Controller.Disrupt], "timeout" for
-	// [Job.AttemptTimeout] and the grace period after it.
+	// DeletedBy is who asked: "job-controller" if the job ended, was suspended or scaled
+	// down, "gc" if it was deleted, "user" for [Controller.DeleteAttempt], "eviction" or
+	// "podgc" for [Controller.Disrupt], "timeout" for [Job.AttemptTimeout] and the grace
+	// period after it.
 	DeletedBy string `json:"deletedBy,omitempty"`
 	// Abandoned is set once the grace period has passed without an answer.
 	Abandoned bool `json:"abandoned,omitempty"`
@@ -309,7 +305,7 @@ type AttemptStatus struct {
 // AttemptRun is one run of the executor within an attempt.
 type AttemptRun struct {
 	StartedAt  time.Time `json:"startedAt"`
-	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero while it goes on
+	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero while it runs
 	// ExitCode is nil while there is none; see [ExitCode].
 	ExitCode *int `json:"exitCode,omitempty"`
 }
@@ -319,8 +315,8 @@ type LogLine struct {
 	Time   time.Time
 	Stream string // "stdout" or "stderr"
 	Text   string // without the line's end
-	// Cut is whether the line was too long, and goes on in the next LogLine of the
-	// same stream. A line is cut after 16 KiB, or less if the log has no room.
+	// Cut is whether the line was too long, and continues in the next LogLine of the same
+	// stream. A line is cut after 16 KiB, or less if the log has no room.
 	Cut bool
 	// Dropped is how many lines just before this one are no longer kept.
 	Dropped int
@@ -336,9 +332,8 @@ type Change struct {
 // An Event is one thing that happened to a job, with Kubernetes' texts.
 type Event struct {
 	Type string `json:"type"` // "Normal" or "Warning"
-	// Reason is that of the condition of a job that failed, and otherwise
-	// "SuccessfulCreate", "SuccessfulDelete", "Suspended", "Resumed", "Completed" or
-	// "TooManySucceededPods".
+	// Reason is that of the condition of a job that failed, and otherwise "SuccessfulCreate",
+	// "SuccessfulDelete", "Suspended", "Resumed", "Completed" or "TooManySucceededPods".
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"` // when it happened, or last happened
@@ -350,26 +345,25 @@ type Event struct {
 // errors of the failed attempts' executors.
 type JobError struct {
 	Status Status // the last one
-	// Reason is why the job failed, such as [ReasonBackoffLimitExceeded], and Message
-	// that of the condition. They are empty if the job had not finished.
+	// Reason is why the job failed, such as [ReasonBackoffLimitExceeded], and Message that of
+	// the condition. They are empty if the job had not finished.
 	Reason, Message string
-	// Err is the cause of [Controller.Cancel], nil if the job has failed otherwise, and
-	// why the job of a Map, or of Again, had not finished.
+	// Err is the cause of [Controller.Cancel], nil if the job has failed otherwise, and why
+	// the job of a Map, or of Again, had not finished.
 	Err error
-	// Attempts are the errors of the failed attempts that are still kept,
-	// oldest first, without those that did no more than stop when the job
-	// failed. [Job.History] says how many are kept; the last one of the job, and of
-	// each index that has failed and not succeeded, always is. If the job had not
-	// finished, it is the latest one alone.
+	// Attempts are the errors of the failed attempts that are still kept, oldest first,
+	// without those that did no more than stop when the job failed. [Job.History] says how
+	// many are kept; the last one of the job, and of each index that has failed and not
+	// succeeded, always is. If the job had not finished, it is the latest one alone.
 	Attempts []*AttemptError
 	// Omitted is how many more attempts have failed and are not kept.
 	Omitted int
 
-	failed IndexSet // what Indexes walks over
+	failed IndexSet // those of Indexes
 }
 
-// Indexes walks over the indexes that have failed and not succeeded, each with the
-// error of its last attempt. There are none unless the job is Indexed.
+// Indexes returns an iterator over the indexes that have failed and not succeeded, each
+// with the error of its last attempt. There are none unless the job is Indexed.
 func (e *JobError) Indexes() iter.Seq2[int, *AttemptError] {
 	return func(yield func(int, *AttemptError) bool) {
 		last := make(map[int]*AttemptError)
@@ -424,8 +418,8 @@ type AttemptError struct {
 	Failures int       `json:"failures,omitempty"` // how often in a row that index, or job, has failed
 	ExitCode int       `json:"exitCode"`           // see [ExitCode]; -1 if it has none, as for a lost attempt
 	At       time.Time `json:"at,omitzero"`        // when it ended
-	// Err is what the executor returned; [ErrDisrupted] if it was lost and returned
-	// nothing. In [Status].LastFailure it is nil, and Message is its text, shortened.
+	// Err is what the executor returned; [ErrDisrupted] if it was lost and returned nothing.
+	// In [Status].LastFailure it is nil, and Message is its text, shortened.
 	Err     error  `json:"-"`
 	Message string `json:"message,omitempty"`
 	// Log are the last lines that the attempt printed, at most ten.
@@ -466,12 +460,12 @@ func (e *AbandonedError) Error() string {
 	return "batch: executors that have not returned: " + text
 }
 
-// An IndexSet is a set of completion indexes. The zero value is empty. It is
-// immutable, and safe for use by several goroutines at once.
+// An IndexSet is a set of completion indexes. The zero value is empty. It is immutable,
+// and safe for use by several goroutines at once.
 type IndexSet struct{ set indexset.Set }
 
-// ParseIndexSet reads the text format of an index set: "0,2-4,9", ascending,
-// without spaces. The empty text is the empty set.
+// ParseIndexSet reads the text format of an index set: "0,2-4,9", ascending, without
+// spaces. The empty text is the empty set.
 func ParseIndexSet(text string) (IndexSet, error) {
 	set, err := indexset.Parse(text, -1)
 	if err != nil {
@@ -486,10 +480,10 @@ func (s IndexSet) Len() int { return s.set.Len() }
 // Contains reports whether index i is in the set.
 func (s IndexSet) Contains(i int) bool { return s.set.Contains(i) }
 
-// All walks over the indexes in ascending order.
+// All returns an iterator over the indexes in ascending order.
 func (s IndexSet) All() iter.Seq[int] { return s.set.All() }
 
-// Intervals walks over the runs of consecutive indexes, first and last.
+// Intervals returns an iterator over the runs of consecutive indexes, first and last.
 func (s IndexSet) Intervals() iter.Seq2[int, int] { return s.set.Intervals() }
 
 // Equal reports whether both sets have the same indexes.
@@ -513,6 +507,8 @@ func (s *IndexSet) UnmarshalText(text []byte) error {
 	*s = parsed
 	return nil
 }
+
+func statusNow(j *runner.Job) Status { return statusOf(j.View(), j.Now()) }
 
 // statusOf is a view with the public types.
 func statusOf(v runner.View, now time.Time) Status {

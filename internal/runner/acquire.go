@@ -17,10 +17,8 @@ func (r *Runner) SetLimit(name string, l turns.Limit) error {
 	if err := r.slots.turns.Set(name, l, r.slots.now()); err != nil { // turns.ErrPerKey
 		return fmt.Errorf("batch: limit [%q].PerKey: %v: cannot be changed", name, l.PerKey)
 	}
-	if r.visit() {
-		defer r.leave()
-		r.perform(&effects{})
-	}
+	r.limits.Set(name, l)
+	r.handOutNow()
 	return nil
 }
 

@@ -6,17 +6,15 @@ import (
 	"strings"
 
 	"github.com/runtocompletion/batch/internal/engine"
+	"github.com/runtocompletion/batch/internal/spec"
 )
-
-// An IndexFault says why an index cannot be cancelled.
-type IndexFault struct {
-	Place, Index int // Place: among those that were given
-	Why          string
-}
 
 // Cancel fails the job, or some of its indexes, with a cause, whose text is given: it is
 // user code. Either all of it is done, or nothing and the faults say why.
-func (j *Job) Cancel(cause error, text string, indexes []int) ([]IndexFault, error) {
+func (j *Job) Cancel(cause error, text string, indexes []int) (faults []spec.FieldError, err error) {
+	if manager := j.Definition().ManagedBy; manager != "" {
+		return []spec.FieldError{spec.Forbidden("spec.managedBy", manager, "another controller has the job")}, nil
+	}
 	if !j.r.visit() {
 		return nil, ErrShutdown
 	}
@@ -24,7 +22,7 @@ func (j *Job) Cancel(cause error, text string, indexes []int) ([]IndexFault, err
 	s := stopFor(cause) // looks into the cause, and so not under the lock
 	var e effects
 	j.lock()
-	faults, err := j.mayCancelLocked(indexes)
+	faults, err = j.mayCancelLocked(indexes)
 	if len(faults) == 0 && err == nil {
 		j.cancelLocked(&e, s, text, indexes)
 	}
@@ -33,7 +31,7 @@ func (j *Job) Cancel(cause error, text string, indexes []int) ([]IndexFault, err
 	return faults, err
 }
 
-func (j *Job) mayCancelLocked(indexes []int) (faults []IndexFault, err error) {
+func (j *Job) mayCancelLocked(indexes []int) (faults []spec.FieldError, err error) {
 	switch e := j.engine; {
 	case e.IsGone():
 		return nil, notFound("job", j.id.Job)
@@ -45,7 +43,7 @@ func (j *Job) mayCancelLocked(indexes []int) (faults []IndexFault, err error) {
 	}
 	for place, index := range indexes {
 		if why := j.indexFaultLocked(index); why != "" {
-			faults = append(faults, IndexFault{place, index, why})
+			faults = append(faults, spec.Invalid(fmt.Sprintf("indexes[%d]", place), index, why))
 		}
 	}
 	return faults, nil

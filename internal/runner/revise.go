@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -104,6 +105,26 @@ func (r *Runner) Update(ctx context.Context, name string, change func(*Job) (don
 		}
 		if err := j.Durable(ctx); done || err != nil {
 			return j, err
+		}
+	}
+}
+
+// Apply creates a job, or changes the one there is, as Update does. The job is nil if it
+// can be neither.
+func (r *Runner) Apply(
+	ctx context.Context, name string, define func() *Definition, change func(*Job) (done bool, err error),
+) (*Job, error) {
+	for {
+		j, err := r.Update(ctx, name, change)
+		if j != nil || !errors.Is(err, ErrNotFound) {
+			return j, err
+		}
+		j, err = r.Create(ctx, name, define())
+		if !errors.Is(err, ErrExists) {
+			return j, err
+		}
+		if err := r.Durable(ctx); err != nil { // it was created meanwhile
+			return nil, err
 		}
 	}
 }

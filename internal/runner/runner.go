@@ -65,6 +65,7 @@ type Runner struct {
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
 	feed        feed.Feed[watched]
+	limits      *Limits // for the next runner
 	slots       *slots
 	journal     journal.Keeper
 	subscribed  subscriptions
@@ -126,6 +127,7 @@ func New(o Options) *Runner {
 		decode:      o.Decode,
 		functionsOf: o.FunctionsOf,
 		mayRest:     !o.Brief,
+		limits:      cmp.Or(o.Limits, new(Limits)),
 		clock:       clock.New(),
 		journal:     journal.Memory{},
 		release:     func() {},
