@@ -140,6 +140,7 @@ func (s *Store) inUse(ctx context.Context, db querier) error {
 
 // listenAndClaim waits until the store is free.
 func (s *Store) listenAndClaim(ctx context.Context, conn *line, wait func(holder string)) (*claim, error) {
+	s.rehearse(ctx, conn)
 	if err := s.listen(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -150,9 +151,6 @@ func (s *Store) listenAndClaim(ctx context.Context, conn *line, wait func(holder
 			return c, err
 		}
 		if news || holder != last {
-			if last == "" {
-				s.rehearse(ctx, conn)
-			}
 			last = holder
 			wait(holder)
 		}

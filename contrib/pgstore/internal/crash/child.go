@@ -157,17 +157,19 @@ func (c *child) seeThrough(ctx context.Context, job batch.Job) {
 	})
 }
 
+// watch looks on until ctx ends. A walk ends when another process works.
 func (c *child) watch(ctx context.Context) {
-	for ctx.Err() == nil {
+	again(ctx, func() error {
 		for change, err := range c.c.Watch(ctx, 0) {
 			if err != nil {
-				break // another process works, or it is to stop
+				return err
 			}
 			if c.plan.has(change.Status.Name) {
 				c.tell(change.Status)
 			}
 		}
-	}
+		return nil
+	})
 }
 
 func (c *child) tell(s batch.Status) {

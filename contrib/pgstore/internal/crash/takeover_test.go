@@ -77,10 +77,21 @@ func (f *follower) await(t *testing.T, kind string) line {
 	}
 }
 
-// takeOver ends the process that works, and starts it again when another one does.
+// latest skips all lines that there are, and returns the next one of an executor.
+func (f *follower) latest(t *testing.T) line {
+	t.Helper()
+	f.lines = nil
+	_, err := f.reader.next()
+	require.NoError(t, err)
+	return f.await(t, began)
+}
+
+// takeOver ends the process that works, and starts it again when another one does. Those
+// that wait have had time to prepare themselves.
 func (f *follower) takeOver(t *testing.T, r *round, signal syscall.Signal) time.Duration {
 	t.Helper()
-	works := f.await(t, began)
+	time.Sleep(time.Second)
+	works := f.latest(t)
 	p, over := r.replica[works.Process-1], time.Now()
 	p.signal(signal)
 	<-p.over
