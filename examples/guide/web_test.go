@@ -7,16 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
@@ -140,78 +134,4 @@ func TestServe(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 	require.ErrorContains(t, run(t.Context(), []string{"-http", "nowhere"}, io.Discard, io.Discard), `-http "nowhere"`)
-}
-
-// openBrowser starts a browser, and returns what its console shows.
-func openBrowser(t *testing.T, path string) (context.Context, <-chan string) {
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.WindowSize(1200, 900),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	console := make(chan string, 100)
-	require.NoError(t, chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*log.EventEntryAdded); ok {
-			console <- e.Entry.Text + " " + e.Entry.URL
-		}
-	}))
-	_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
-	require.NoError(t, err)
-	return ctx, console
-}
-
-// TestBrowser looks at the pictures with a real browser. PAGE_TEST=all, as in CI,
-// makes it an error that there is none.
-func TestBrowser(t *testing.T) {
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("PAGE_TEST") == "all" {
-			t.Fatal("TestBrowser needs chromium (apt-get install chromium)")
-		}
-		t.Skip("TestBrowser is skipped: it needs chromium (apt-get install chromium)")
-	}
-	server := httptest.NewServer(newTestWeb(t))
-	t.Cleanup(server.Close)
-	ctx, console := openBrowser(t, path)
-	click := func(picture string) {
-		require.NoError(t, chromedp.Do(ctx, chromedp.Click(`[data-picture=`+picture+`] button`)))
-	}
-	until := func(picture, pattern string) {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		defer cancel()
-		expression := `/` + pattern + `/s.test(document.querySelector("[data-picture=` + picture + `]").innerText)`
-		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0)))
-		require.NoError(t, err, expression)
-	}
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(server.URL)))
-	click("life")
-	until("life", `3 of 3 succeeded.*3 attempts and their logs are kept.*kind: Job.*Completed`)
-	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](
-		`document.querySelector("[data-picture=lanes] [name=failures]").value = 1`)))
-	click("lanes")
-	until("lanes", `Complete: 6.6 succeeded, 1 failed; .* one by one`)
-	lanes, err := chromedp.Run(
-		ctx, chromedp.Evaluate[int](`document.querySelectorAll("[data-picture=lanes] svg.box").length`),
-	)
-	require.NoError(t, err)
-	require.Equal(t, 7, lanes, "index 2 was run twice")
-	click("restarts")
-	until("restarts", `retry 2.*Failed: BackoffLimitExceeded.*3 failed, more than the limit of 2`)
-	until("restarts", `restart 2.*2 restarts reach the limit of 2`)
-	require.NoError(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](
-		`document.querySelector("[data-picture=restarts] [name=limit]").removeAttribute("max")`,
-	),
-		chromedp.SendKeys("[data-picture=restarts] [name=limit]", "99")))
-	click("restarts")
-	until("restarts", `limit \d+: must be from 0 to 10`)
-	if picture := os.Getenv("PAGE_PICTURES"); picture != "" {
-		data, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(picture, data, 0o644))
-	}
-	for len(console) > 0 {
-		require.Contains(t, <-console, "400 (Bad Request)")
-	}
 }

@@ -96,7 +96,7 @@ class Picture {
 		]);
 		const place = this.section.querySelector(".beside");
 		texts.forEach(([title, text], i) => {
-			const box = place.children[i] ?? place.appendChild(element("div", {}, element("h3", { class: "mono" }), element("pre", { tabindex: "0", role: "region" })));
+			const box = place.children[i] ?? place.appendChild(element("div", {}, element("h3", { class: "mono" }), element("pre", { tabindex: "0", role: "group" })));
 			if (box.firstChild.textContent !== title) box.firstChild.textContent = title;
 			if (box.lastChild.textContent !== text) box.lastChild.textContent = text;
 			box.lastChild.setAttribute("aria-label", title);
