@@ -3,6 +3,7 @@ package ksm
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/batchtest"
+	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube"
 	"github.com/runtocompletion/batch/contrib/prometheus"
 )
@@ -24,11 +26,18 @@ import (
 // younger are metrics of jobs that later versions of kube-state-metrics have.
 var younger = []string{"kube_job_status_ready"}
 
+// versions is a metric with what each server numbers changes by.
+const versions = "kube_cronjob_metadata_resource_version"
+
 func TestKubeStateMetricsShowsTheSame(t *testing.T) {
 	path := build(t)
 	c := batchtest.NewController(t, batch.Options{})
+	crons, err := cron.New(c, cron.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, crons.Shutdown(context.Background())) })
 	metrics, err := prometheus.New(prometheus.Options{
 		Labels: []string{"app", "costCentre"}, Annotations: []string{"example.com/note"},
+		CronJobs: prometheus.CronJobsOf(crons), Owner: prometheus.OwnerOf(crons),
 	})
 	require.NoError(t, err)
 	registry := client.NewPedanticRegistry()
@@ -36,15 +45,22 @@ func TestKubeStateMetricsShowsTheSame(t *testing.T) {
 
 	jobs := makeJobs(t, c)
 	createByClient(t, c)
-	p := start(t, path, "--kubeconfig="+serve(t, c), "--resources=jobs",
-		"--metric-labels-allowlist=jobs=[app,costCentre]", "--metric-annotations-allowlist=jobs=[example.com/note]")
+	cronJobs := makeCronJobs(t, crons)
+	p := start(t, path, "--kubeconfig="+serve(t, c, crons), "--resources=jobs,cronjobs",
+		"--metric-labels-allowlist=jobs=[app,costCentre],cronjobs=[app,costCentre]",
+		"--metric-annotations-allowlist=jobs=[example.com/note],cronjobs=[example.com/note]")
 
 	want, got := map[string]float64(nil), ours(t, registry)
-	require.Greater(t, len(got), 12*jobs)
+	require.Greater(t, len(got), 12*jobs+9*cronJobs)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if want = samples(p.families()); len(want) >= len(got) {
 			break
 		}
+	}
+	for _, all := range []map[string]float64{want, got} {
+		before := len(all)
+		maps.DeleteFunc(all, func(series string, _ float64) bool { return strings.HasPrefix(series, versions) })
+		require.Equal(t, before-cronJobs, len(all))
 	}
 	require.Equal(t, want, got)
 }
@@ -90,6 +106,41 @@ func makeJobs(t *testing.T, c *batch.Controller) int {
 	return len(slices.Collect(c.All()))
 }
 
+// makeCronJobs makes CronJobs of each kind, waits until none of them changes, and
+// returns how many there are.
+func makeCronJobs(t *testing.T, c *cron.Controller) int {
+	succeeds, hangs := batch.Job{Executor: batchtest.Succeed()}, batch.Job{Executor: batchtest.Hang()}
+	for _, job := range []cron.CronJob{
+		{Name: "never", Schedule: "0 0 29 2 *", Job: succeeds},
+		{Name: "yearly", Schedule: "@yearly", TimeZone: "Europe/Berlin", ConcurrencyPolicy: cron.Forbid, Job: succeeds,
+			StartingDeadline: new(200 * time.Second), SuccessfulJobsHistoryLimit: new(7), FailedJobsHistoryLimit: new(0),
+			Labels:      map[string]string{"app": "web", "costCentre": "7"},
+			Annotations: map[string]string{"example.com/note": `a "quoted" \ note`}},
+		{Name: "off", Schedule: "0 * * * *", Suspend: true, ConcurrencyPolicy: cron.Replace, Job: succeeds},
+		{Name: "ran", Schedule: "@every 1s", Job: succeeds},
+		{Name: "runs", Schedule: "@every 1s", Job: hangs},
+	} {
+		require.NoError(t, c.Create(t.Context(), job))
+	}
+	for change, err := range c.Watch(t.Context(), 0) { // each of these has started one job of its minute
+		require.NoError(t, err)
+		s := change.Status
+		if !s.Suspend && (s.Name == "runs" && len(s.Active) > 0 || !s.LastSuccessfulTime.IsZero()) {
+			require.NoError(t, c.Suspend(t.Context(), s.Name))
+		}
+		if get(t, c, "ran").Suspend && get(t, c, "runs").Suspend && len(get(t, c, "ran").Active) == 0 {
+			break
+		}
+	}
+	return len(slices.Collect(c.All()))
+}
+
+func get(t *testing.T, c *cron.Controller, name string) cron.Status {
+	status, err := c.Get(name)
+	require.NoError(t, err)
+	return status
+}
+
 const created = `
 apiVersion: batch/v1
 kind: Job
@@ -115,9 +166,9 @@ func createByClient(t *testing.T, c *batch.Controller) {
 
 // serve serves the controller to clients of Kubernetes until the test ends, and
 // returns their kubeconfig.
-func serve(t *testing.T, c *batch.Controller) string {
+func serve(t *testing.T, c *batch.Controller, crons *cron.Controller) string {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	listener, err := kube.Listen(c, kube.Options{}, kube.ListenOptions{Kubeconfig: kubeconfig})
+	listener, err := kube.Listen(c, kube.Options{CronJobs: crons}, kube.ListenOptions{Kubeconfig: kubeconfig})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -135,7 +186,7 @@ func ours(t *testing.T, registry *client.Registry) map[string]float64 {
 	require.NoError(t, err)
 	families := make(map[string]*dto.MetricFamily)
 	for _, f := range list {
-		if strings.HasPrefix(f.GetName(), "kube_job_") && !slices.Contains(younger, f.GetName()) {
+		if strings.HasPrefix(f.GetName(), "kube_") && !slices.Contains(younger, f.GetName()) {
 			families[f.GetName()] = f
 		}
 	}
