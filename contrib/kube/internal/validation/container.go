@@ -7,342 +7,223 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-func checkContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSource, path *field.Path) field.ErrorList {
+// containers looks at all containers of a pod, whose names are different ones. Ports of
+// the machine can be had by one of the containers that run at once.
+func (c *checker) containers(pod *corev1.PodSpec, volumes map[string]bool, path *field.Path) {
+	list := path.Child("containers")
 	if len(pod.Containers) == 0 {
-		return field.ErrorList{field.Required(path, "")}
+		c.add(field.Required(list, ""))
 	}
-	var errs field.ErrorList
 	names := make(map[string]bool, len(pod.Containers))
-	for i := range pod.Containers {
-		c, at := &pod.Containers[i], path.Index(i)
-		errs = append(errs, checkContainer(c, volumes, at)...)
-		if names[c.Name] {
-			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
+	each := func(containers []corev1.Container, list *field.Path, check func(*corev1.Container, *field.Path)) {
+		for i := range containers {
+			of, at := &containers[i], list.Index(i)
+			c.container(of, volumes, at)
+			if names[of.Name] {
+				c.add(field.Duplicate(at.Child("name"), of.Name))
+			}
+			names[of.Name] = of.Name != ""
+			check(of, at)
 		}
-		names[c.Name] = true
-		errs = append(errs, checkRestartRules(c, at)...)
-		errs = append(errs, checkProbes(c, at)...)
 	}
-	return append(errs, checkHostPorts(pod.Containers, path)...)
-}
-
-func checkInitContainers(pod *corev1.PodSpec, volumes map[string]*corev1.VolumeSource,
-	path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	names := make(map[string]bool, len(pod.Containers))
-	for _, c := range pod.Containers {
-		names[c.Name] = true
-	}
-	for i := range pod.InitContainers {
-		c, at := &pod.InitContainers[i], path.Index(i)
-		errs = append(errs, checkContainer(c, volumes, at)...)
-		if names[c.Name] {
-			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
-		} else if c.Name != "" {
-			names[c.Name] = true
-		}
-		errs = append(errs, checkInitRestartRules(c, at)...)
-		errs = append(errs, checkHostPorts(pod.InitContainers[i:i+1], path)...)
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-			errs = append(errs, checkHelpless(c, at)...)
+	each(pod.Containers, list, func(of *corev1.Container, at *field.Path) {
+		c.restartRules(of, false, at)
+		c.probes(of, at)
+	})
+	c.hostPorts(pod.Containers, list)
+	list = path.Child("initContainers")
+	each(pod.InitContainers, list, func(of *corev1.Container, at *field.Path) {
+		c.restartRules(of, true, at)
+		c.hostPorts([]corev1.Container{*of}, list)
+		if of.RestartPolicy == nil || *of.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+			c.helpless(of, at)
 		} else {
-			errs = append(errs, checkProbes(c, at)...)
+			c.probes(of, at)
 		}
-	}
-	return errs
+	})
 }
 
-// checkHelpless forbids what an init container that ends cannot have.
-func checkHelpless(c *corev1.Container, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
+func (c *checker) container(of *corev1.Container, volumes map[string]bool, path *field.Path) {
+	c.fields(of, path)
+	names := make(map[string]bool)
+	for i, port := range of.Ports {
+		good := len(utilvalidation.IsValidPortName(port.Name)) == 0
+		if good && names[port.Name] {
+			c.add(field.Duplicate(path.Child("ports").Index(i).Child("name"), port.Name))
+		}
+		names[port.Name] = names[port.Name] || good
+	}
+	for i := range of.Env {
+		if of.Env[i].ValueFrom != nil {
+			c.envSource(&of.Env[i], path.Child("env").Index(i).Child("valueFrom"))
+		}
+	}
+	for _, source := range of.EnvFrom {
+		switch at := path.Child("envFrom"); {
+		case source.ConfigMapRef == nil && source.SecretRef == nil:
+			c.add(field.Invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"))
+		case source.ConfigMapRef != nil && source.SecretRef != nil:
+			c.add(field.Invalid(at, "", "may not have more than one field specified at a time"))
+		}
+	}
+	c.mounts(of, volumes, path.Child("volumeMounts"))
+	c.add(checkResources(&of.Resources, path.Child("resources"))...)
+}
+
+// helpless forbids what an init container that ends cannot have.
+func (c *checker) helpless(of *corev1.Container, path *field.Path) {
 	for _, part := range []struct {
 		field string
 		set   bool
 	}{
-		{"lifecycle", c.Lifecycle != nil},
-		{"livenessProbe", c.LivenessProbe != nil},
-		{"readinessProbe", c.ReadinessProbe != nil},
-		{"startupProbe", c.StartupProbe != nil},
+		{"lifecycle", of.Lifecycle != nil},
+		{"livenessProbe", of.LivenessProbe != nil},
+		{"readinessProbe", of.ReadinessProbe != nil},
+		{"startupProbe", of.StartupProbe != nil},
 	} {
 		if part.set {
-			errs = append(
-				errs, field.Forbidden(path.Child(part.field), "may not be set for init containers without restartPolicy=Always"),
-			)
+			c.add(field.Forbidden(path.Child(part.field), "may not be set for init containers without restartPolicy=Always"))
 		}
 	}
-	return errs
 }
 
-func checkContainer(c *corev1.Container, volumes map[string]*corev1.VolumeSource, path *field.Path) field.ErrorList {
-	errs := checkLabelName(c.Name, path.Child("name"))
-	if c.Image == "" {
-		errs = append(errs, field.Required(path.Child("image"), ""))
-	}
-	errs = append(errs, known(c.TerminationMessagePolicy, path.Child("terminationMessagePolicy"),
-		corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)...)
-	errs = append(errs, checkPorts(c.Ports, path.Child("ports"))...)
-	errs = append(errs, checkEnv(c.Env, path.Child("env"))...)
-	errs = append(errs, checkEnvFrom(c.EnvFrom, path.Child("envFrom"))...)
-	errs = append(errs, checkMounts(c, volumes, path.Child("volumeMounts"))...)
-	errs = append(errs, known(c.ImagePullPolicy, path.Child("imagePullPolicy"),
-		corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)...)
-	return append(errs, checkResources(&c.Resources, path.Child("resources"))...)
-}
-
-// checkInitRestartRules does not look at rules that cannot be there.
-func checkInitRestartRules(c *corev1.Container, path *field.Path) field.ErrorList {
-	if c.RestartPolicy == nil && len(c.RestartPolicyRules) > 0 {
-		return field.ErrorList{
-			field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"),
+// restartRules wants rules that a container may have. Of an init container, rules without
+// a policy are not looked at.
+func (c *checker) restartRules(of *corev1.Container, isInit bool, path *field.Path) {
+	if of.RestartPolicy == nil && len(of.RestartPolicyRules) > 0 {
+		c.add(field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
+		if isInit {
+			return
 		}
-	}
-	return checkRestartRules(c, path)
-}
-
-// checkRestartRules wants rules that a container may have.
-func checkRestartRules(c *corev1.Container, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	switch {
-	case c.RestartPolicy == nil && len(c.RestartPolicyRules) > 0:
-		errs = append(
-			errs, field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"),
-		)
-	case c.RestartPolicy != nil:
-		errs = append(errs, knownOrEmpty(*c.RestartPolicy, path.Child("restartPolicy"),
-			corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)...)
 	}
 	path = path.Child("restartPolicyRules")
-	errs = append(errs, atMost(len(c.RestartPolicyRules), 20, path)...)
-	for i, rule := range c.RestartPolicyRules {
-		at := path.Index(i)
-		errs = append(errs, knownOrEmpty(rule.Action, at.Child("action"),
-			corev1.ContainerRestartRuleActionRestart, corev1.ContainerRestartRuleActionRestartAllContainers)...)
+	c.add(atMost(len(of.RestartPolicyRules), 20, path)...)
+	for i, rule := range of.RestartPolicyRules {
+		c.fields(&rule, path.Index(i))
+		at := path.Index(i).Child("exitCodes")
 		if rule.ExitCodes == nil {
-			errs = append(errs, field.Required(at.Child("exitCodes"), "must be specified"))
-			continue
-		}
-		errs = append(errs, knownOrEmpty(rule.ExitCodes.Operator, at.Child("exitCodes", "operator"),
-			corev1.ContainerRestartRuleOnExitCodesOpIn, corev1.ContainerRestartRuleOnExitCodesOpNotIn)...)
-		errs = append(errs, atMost(len(rule.ExitCodes.Values), maxExitCodes, at.Child("exitCodes", "values"))...)
-	}
-	return errs
-}
-
-// knownOrEmpty is known for a field whose empty value is just another wrong one.
-func knownOrEmpty[T ~string](value T, path *field.Path, values ...T) field.ErrorList {
-	if slices.Contains(values, value) {
-		return nil
-	}
-	return field.ErrorList{field.NotSupported(path, value, values)}
-}
-
-// fieldPaths are those that an environment variable may refer to, besides single
-// labels and annotations.
-var fieldPaths = []string{
-	"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
-}
-
-func checkEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for i, v := range env {
-		at := path.Index(i)
-		if v.Name == "" {
-			errs = append(errs, field.Required(at.Child("name"), ""))
+			c.add(field.Required(at, "must be specified"))
 		} else {
-			errs = append(errs, invalidEach(at.Child("name"), v.Name, utilvalidation.IsRelaxedEnvVarName(v.Name))...)
-		}
-		if v.ValueFrom != nil {
-			errs = append(errs, checkEnvSource(&v, at.Child("valueFrom"))...)
+			c.add(atMost(len(rule.ExitCodes.Values), maxExitCodes, at.Child("values"))...)
 		}
 	}
-	return errs
 }
 
-func checkEnvSource(v *corev1.EnvVar, path *field.Path) field.ErrorList {
-	from, sources := v.ValueFrom, 0
-	var errs field.ErrorList
-	if from.FieldRef != nil {
-		sources++
-		errs = append(errs, checkFieldRef(from.FieldRef, path.Child("fieldRef"))...)
-	}
-	if from.ResourceFieldRef != nil {
-		sources++
-		errs = append(errs, checkResourceRef(from.ResourceFieldRef, path.Child("resourceFieldRef"))...)
-	}
-	if ref := from.ConfigMapKeyRef; ref != nil {
-		sources++
-		errs = append(errs, checkKeyRef(ref.Name, ref.Key, path.Child("configMapKeyRef"))...)
-	}
-	if ref := from.SecretKeyRef; ref != nil {
-		sources++
-		errs = append(errs, checkKeyRef(ref.Name, ref.Key, path.Child("secretKeyRef"))...)
-	}
-	if from.FileKeyRef != nil {
-		sources++
-	}
-	switch {
-	case sources == 0:
-		errs = append(
-			errs,
-			field.Invalid(
-				path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
-			),
-		)
-	case v.Value != "":
-		errs = append(errs, field.Invalid(path, "", "may not be specified when `value` is not empty"))
-	case sources > 1:
-		errs = append(errs, field.Invalid(path, "", "may not have more than one field specified at a time"))
-	}
-	return errs
-}
-
-func checkKeyRef(name, key string, path *field.Path) field.ErrorList {
-	errs := invalidEach(path.Child("name"), name, utilvalidation.IsDNS1123Subdomain(name))
-	if key == "" {
-		return append(errs, field.Required(path.Child("key"), ""))
-	}
-	return append(errs, invalidEach(path.Child("key"), key, utilvalidation.IsConfigMapKey(key))...)
-}
-
-// checkFieldRef wants a field of a pod that is known before it runs.
-func checkFieldRef(ref *corev1.ObjectFieldSelector, path *field.Path) field.ErrorList {
-	at := path.Child("fieldPath")
-	switch {
-	case ref.APIVersion == "":
-		return field.ErrorList{field.Required(path.Child("apiVersion"), "")}
-	case ref.FieldPath == "":
-		return field.ErrorList{field.Required(at, "")}
-	case ref.APIVersion != "v1":
-		return field.ErrorList{
-			field.Invalid(at, ref.FieldPath, "error converting fieldPath: unsupported pod version: "+ref.APIVersion),
-		}
-	}
-	if list, key, ok := Subscript(ref.FieldPath); ok {
-		return checkSubscript(list, key, ref.FieldPath, path)
-	}
-	switch {
-	case slices.Contains(fieldPaths, ref.FieldPath), ref.FieldPath == "spec.host": // the name of spec.nodeName of old
-		return nil
-	case slices.Contains(otherFieldPaths, ref.FieldPath):
-		return field.ErrorList{field.NotSupported(at, ref.FieldPath, fieldPaths)}
-	}
-	return field.ErrorList{
-		field.Invalid(at, ref.FieldPath, "error converting fieldPath: field label not supported: "+ref.FieldPath),
-	}
-}
-
-// otherFieldPaths are those that only volumes may refer to, and selectors.
-var otherFieldPaths = []string{
-	"metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"}
-
-func checkSubscript(list, key, whole string, path *field.Path) field.ErrorList {
-	switch list {
-	case "metadata.annotations":
-		return checkQualifiedName(strings.ToLower(key), path)
-	case "metadata.labels":
-		return checkQualifiedName(key, path)
-	}
-	return field.ErrorList{field.Invalid(path.Child("fieldPath"), whole,
-		"error converting fieldPath: field label does not support subscript: "+whole)}
-}
-
-// Subscript takes a path such as metadata.labels['app'] apart.
-func Subscript(fieldPath string) (list, key string, ok bool) {
-	rest, ok := strings.CutSuffix(fieldPath, "']")
-	if !ok {
-		return "", "", false
-	}
-	list, key, ok = strings.Cut(rest, "['")
-	return list, key, ok && list != ""
-}
-
-var resourcePaths = []string{
-	"limits.cpu", "limits.ephemeral-storage", "limits.memory",
-	"requests.cpu", "requests.ephemeral-storage", "requests.memory"}
-
-var (
-	divisorsOfCPU    = []string{"1", "1m"}
-	divisorsOfMemory = []string{"1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"}
-)
-
-func checkResourceRef(ref *corev1.ResourceFieldSelector, path *field.Path) field.ErrorList {
-	_, name, _ := strings.Cut(ref.Resource, ".")
-	huge := strings.HasPrefix(ref.Resource, "limits.hugepages-") || strings.HasPrefix(ref.Resource, "requests.hugepages-")
-	var errs field.ErrorList
-	switch {
-	case ref.Resource == "":
-		errs = append(errs, field.Required(path.Child("resource"), ""))
-	case !huge && !slices.Contains(resourcePaths, ref.Resource):
-		return field.ErrorList{field.NotSupported(path.Child("resource"), ref.Resource, resourcePaths)}
-	}
-	divisors, kind := divisorsOfMemory, name
-	switch {
-	case name == "cpu":
-		divisors = divisorsOfCPU
-	case name == "ephemeral-storage":
-		kind = "local ephemeral storage"
-	case huge:
-		kind = "hugepages"
-	}
-	if ref.Resource == "" || ref.Divisor.IsZero() || slices.Contains(divisors, ref.Divisor.String()) {
-		return errs
-	}
-	list := strings.Join(divisors, ", ")
-	if name == "cpu" {
-		list = "1m and 1"
-	}
-	return append(errs, field.Invalid(path.Child("divisor"), ref.Resource,
-		fmt.Sprintf("only divisor's values %s are supported with the %s resource", list, kind)))
-}
-
-func checkEnvFrom(sources []corev1.EnvFromSource, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for i, source := range sources {
+func (c *checker) mounts(of *corev1.Container, volumes map[string]bool, path *field.Path) {
+	seen := make(map[string]bool, len(of.VolumeMounts))
+	for i, mount := range of.VolumeMounts {
 		at := path.Index(i)
-		if source.Prefix != "" {
-			errs = append(
-				errs, invalidEach(at.Child("prefix"), source.Prefix, utilvalidation.IsRelaxedEnvVarName(source.Prefix))...,
-			)
+		if !volumes[mount.Name] {
+			c.add(field.NotFound(at.Child("name"), mount.Name))
 		}
-		if source.ConfigMapRef != nil {
-			errs = append(errs, checkRefName(source.ConfigMapRef.Name, at.Child("configMapRef"))...)
+		if seen[mount.MountPath] {
+			c.add(field.Invalid(at.Child("mountPath"), mount.MountPath, "must be unique"))
 		}
-		if source.SecretRef != nil {
-			errs = append(errs, checkRefName(source.SecretRef.Name, at.Child("secretRef"))...)
+		seen[mount.MountPath] = true
+		if mount.SubPath != "" && mount.SubPathExpr != "" {
+			c.add(field.Invalid(at.Child("subPathExpr"), mount.SubPathExpr,
+				"subPathExpr and subPath are mutually exclusive"))
 		}
-		switch {
-		case source.ConfigMapRef == nil && source.SecretRef == nil:
-			errs = append(errs, field.Invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"))
-		case source.ConfigMapRef != nil && source.SecretRef != nil:
-			errs = append(errs, field.Invalid(path, "", "may not have more than one field specified at a time"))
-		}
+		c.descending(mount.SubPath, path.Child("subPath")) // without the index, as the API server has it
+		c.descending(mount.SubPathExpr, path.Child("subPathExpr"))
 	}
-	return errs
 }
 
-// checkRefName wants a name; that it may be one to be generated is a habit of
-// the API server.
-func checkRefName(name string, path *field.Path) field.ErrorList {
-	path = path.Child("name")
-	if name == "" {
-		return field.ErrorList{field.Required(path, "")}
-	}
-	return invalidEach(path, name, utilvalidation.IsDNS1123Subdomain(strings.TrimSuffix(name, "-")))
-}
-
-// checkDescending wants a path that stays below where it starts.
-func checkDescending(to string, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
+// descending wants a path that stays below where it starts.
+func (c *checker) descending(to string, at *field.Path) {
 	if path.IsAbs(to) {
-		errs = append(errs, field.Invalid(at, to, "must be a relative path"))
+		c.add(field.Invalid(at, to, "must be a relative path"))
 	}
 	if slices.Contains(strings.Split(to, "/"), "..") {
-		errs = append(errs, field.Invalid(at, to, "must not contain '..'"))
+		c.add(field.Invalid(at, to, "must not contain '..'"))
 	}
-	return errs
+}
+
+// hostPorts wants each port of the machine once.
+func (c *checker) hostPorts(containers []corev1.Container, path *field.Path) {
+	seen := make(map[string]bool)
+	for i, of := range containers {
+		for j, port := range of.Ports {
+			key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
+			if seen[key] {
+				c.add(field.Duplicate(path.Index(i).Child("ports").Index(j).Child("hostPort"), key))
+			}
+			seen[key] = port.HostPort != 0
+		}
+	}
+}
+
+// probes wants probes that a container which keeps running may have.
+func (c *checker) probes(of *corev1.Container, path *field.Path) {
+	c.probe(of.LivenessProbe, false, path.Child("livenessProbe"))
+	c.probe(of.ReadinessProbe, true, path.Child("readinessProbe"))
+	c.probe(of.StartupProbe, false, path.Child("startupProbe"))
+}
+
+func (c *checker) probe(p *corev1.Probe, readiness bool, path *field.Path) {
+	if p == nil {
+		return
+	}
+	c.probeHandler(&p.ProbeHandler, path)
+	c.fields(p, path)
+	grace := p.TerminationGracePeriodSeconds
+	if grace != nil && *grace <= 0 {
+		c.add(field.Invalid(path.Child("terminationGracePeriodSeconds"), *grace, "must be greater than 0"))
+	}
+	switch {
+	case readiness && grace != nil:
+		c.add(field.Invalid(path.Child("terminationGracePeriodSeconds"), *grace, "must not be set for readinessProbes"))
+	case !readiness && p.SuccessThreshold != 1:
+		c.add(field.Invalid(path.Child("successThreshold"), p.SuccessThreshold, "must be 1"))
+	}
+}
+
+// probeHandler wants exactly one handler, of which only the first is looked at.
+func (c *checker) probeHandler(h *corev1.ProbeHandler, path *field.Path) {
+	var given []string
+	add := func(name string, is bool, check func(at *field.Path)) {
+		if !is {
+			return
+		}
+		if given = append(given, name); len(given) > 1 {
+			c.add(field.Forbidden(path.Child(name), "may not specify more than 1 handler type"))
+			return
+		}
+		check(path.Child(name))
+	}
+	add("exec", h.Exec != nil, func(at *field.Path) {
+		if len(h.Exec.Command) == 0 {
+			c.add(field.Required(at.Child("command"), ""))
+		}
+	})
+	add("httpGet", h.HTTPGet != nil, func(at *field.Path) { c.httpGet(h.HTTPGet, at) })
+	add("tcpSocket", h.TCPSocket != nil, func(at *field.Path) { c.probePort(h.TCPSocket.Port, at.Child("port")) })
+	add("grpc", h.GRPC != nil, func(at *field.Path) { c.probePort(intstr.FromInt32(h.GRPC.Port), at.Child("port")) })
+	if len(given) == 0 {
+		c.add(field.Required(path, "must specify a handler type"))
+	}
+}
+
+func (c *checker) httpGet(get *corev1.HTTPGetAction, path *field.Path) {
+	c.probePort(get.Port, path.Child("port"))
+	if get.Scheme != corev1.URISchemeHTTP && get.Scheme != corev1.URISchemeHTTPS {
+		c.add(field.NotSupported(path.Child("scheme"), get.Scheme,
+			[]corev1.URIScheme{corev1.URISchemeHTTP, corev1.URISchemeHTTPS}))
+	}
+	for _, header := range get.HTTPHeaders {
+		c.add(invalidEach(path.Child("httpHeaders"), header.Name, utilvalidation.IsHTTPHeaderName(header.Name))...)
+	}
+}
+
+func (c *checker) probePort(port intstr.IntOrString, path *field.Path) {
+	if port.Type == intstr.String {
+		c.add(invalidEach(path, port.StrVal, utilvalidation.IsValidPortName(port.StrVal))...)
+		return
+	}
+	c.add(invalidEach(path, port.IntVal, utilvalidation.IsValidPortNum(int(port.IntVal)))...)
 }

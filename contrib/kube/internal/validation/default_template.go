@@ -1,6 +1,7 @@
 package validation
 
 import (
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -8,51 +9,98 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// podDefaults are the values of fields that a pod leaves out, by the types of the objects
+// that have them and their names in a manifest.
+var podDefaults = map[reflect.Type]map[string]any{
+	of[corev1.PodSpec](): {"dnsPolicy": corev1.DNSClusterFirst, "restartPolicy": corev1.RestartPolicyAlways,
+		"securityContext": corev1.PodSecurityContext{}, "schedulerName": corev1.DefaultSchedulerName,
+		"terminationGracePeriodSeconds": int64(corev1.DefaultTerminationGracePeriodSeconds)},
+	of[corev1.Container]():                     containerDefaults,
+	of[corev1.EphemeralContainerCommon]():      containerDefaults,
+	of[corev1.ContainerPort]():                 {"protocol": corev1.ProtocolTCP},
+	of[corev1.ObjectFieldSelector]():           {"apiVersion": "v1"},
+	of[corev1.FileKeySelector]():               {"optional": false},
+	of[corev1.GRPCAction]():                    {"service": ""},
+	of[corev1.HTTPGetAction]():                 {"path": "/", "scheme": corev1.URISchemeHTTP},
+	of[corev1.HostPathVolumeSource]():          {"type": corev1.HostPathUnset},
+	of[corev1.SecretVolumeSource]():            {"defaultMode": corev1.SecretVolumeSourceDefaultMode},
+	of[corev1.ConfigMapVolumeSource]():         {"defaultMode": corev1.ConfigMapVolumeSourceDefaultMode},
+	of[corev1.DownwardAPIVolumeSource]():       {"defaultMode": corev1.DownwardAPIVolumeSourceDefaultMode},
+	of[corev1.ProjectedVolumeSource]():         {"defaultMode": corev1.ProjectedVolumeSourceDefaultMode},
+	of[corev1.ServiceAccountTokenProjection](): {"expirationSeconds": int64(3600)},
+	of[corev1.PersistentVolumeClaimSpec]():     {"volumeMode": corev1.PersistentVolumeFilesystem},
+	of[corev1.ISCSIVolumeSource]():             {"iscsiInterface": "default"},
+	of[corev1.RBDVolumeSource]():               {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+	of[corev1.ScaleIOVolumeSource]():           {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+	of[corev1.AzureDiskVolumeSource](): {"cachingMode": corev1.AzureDataDiskCachingReadWrite, "fsType": "ext4",
+		"readOnly": false, "kind": corev1.AzureSharedBlobDisk},
+	of[corev1.Probe](): {"timeoutSeconds": int32(1), "periodSeconds": int32(10), "successThreshold": int32(1),
+		"failureThreshold": int32(3)},
+}
+
+var containerDefaults = map[string]any{"terminationMessagePath": corev1.TerminationMessagePathDefault,
+	"terminationMessagePolicy": corev1.TerminationMessageReadFile}
+
 // defaultTemplate fills in the pod of a template. The restart policy becomes
 // Always, which a job then rejects.
 func defaultTemplate(spec *corev1.PodSpec) {
 	orValue(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName
-	orValue(&spec.DNSPolicy, corev1.DNSClusterFirst)
-	orValue(&spec.RestartPolicy, corev1.RestartPolicyAlways)
-	orDefault(&spec.SecurityContext, corev1.PodSecurityContext{})
-	orDefault(&spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
-	orValue(&spec.SchedulerName, corev1.DefaultSchedulerName)
-	for i := range spec.Volumes {
-		defaultVolume(&spec.Volumes[i].VolumeSource)
-	}
-	for i := range spec.InitContainers {
-		defaultContainer(&spec.InitContainers[i])
-	}
-	for i := range spec.Containers {
-		defaultContainer(&spec.Containers[i])
-	}
-	for i := range spec.EphemeralContainers {
-		defaultContainer((*corev1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon))
-	}
-	roundUp(spec.Overhead)
-	if spec.Resources != nil {
-		roundUp(spec.Resources.Limits)
-		roundUp(spec.Resources.Requests)
+	fillIn(reflect.ValueOf(spec).Elem())
+}
+
+// fillIn sets all fields of a value, and of those in it, that have a default and no value.
+func fillIn(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			fillIn(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			fillIn(v.Index(i))
+		}
+	case reflect.Map:
+		if list, ok := v.Interface().(corev1.ResourceList); ok {
+			roundUp(list)
+		}
+	case reflect.Struct:
+		fillInFields(v, podDefaults[v.Type()])
 	}
 }
 
-func defaultContainer(c *corev1.Container) {
-	orValue(&c.ImagePullPolicy, pullPolicy(c.Image))
-	orValue(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
-	orValue(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
-	for i := range c.Ports {
-		orValue(&c.Ports[i].Protocol, corev1.ProtocolTCP)
+func fillInFields(v reflect.Value, defaults map[string]any) {
+	switch o := v.Addr().Interface().(type) {
+	case *resource.Quantity:
+		return
+	case *corev1.Container:
+		orValue(&o.ImagePullPolicy, pullPolicy(o.Image))
+	case *corev1.EphemeralContainerCommon:
+		orValue(&o.ImagePullPolicy, pullPolicy(o.Image))
+	case *corev1.ImageVolumeSource:
+		orValue(&o.PullPolicy, pullPolicy(o.Reference))
+	case *corev1.VolumeSource:
+		if *o == (corev1.VolumeSource{}) {
+			o.EmptyDir = new(corev1.EmptyDirVolumeSource)
+		}
 	}
-	for i := range c.Env {
-		defaultEnvSource(c.Env[i].ValueFrom)
+	for f, value := range v.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if usual, ok := defaults[name]; ok && value.IsZero() {
+			setField(value, reflect.ValueOf(usual))
+		}
+		if f.IsExported() {
+			fillIn(value)
+		}
 	}
-	roundUp(c.Resources.Limits)
-	roundUp(c.Resources.Requests)
-	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-		defaultProbe(probe)
+}
+
+func setField(field, value reflect.Value) {
+	if field.Kind() == reflect.Pointer {
+		field.Set(reflect.New(field.Type().Elem()))
+		field = field.Elem()
 	}
-	defaultLifecycle(c.Lifecycle)
+	field.Set(value.Convert(field.Type()))
 }
 
 // imageName is what comes last in the path of an image.
@@ -69,130 +117,10 @@ func pullPolicy(image string) corev1.PullPolicy {
 	return corev1.PullIfNotPresent
 }
 
-func defaultEnvSource(source *corev1.EnvVarSource) {
-	if source == nil {
-		return
-	}
-	if source.FieldRef != nil {
-		orValue(&source.FieldRef.APIVersion, "v1")
-	}
-	if source.FileKeyRef != nil {
-		orDefault(&source.FileKeyRef.Optional, false)
-	}
-}
-
-func defaultProbe(p *corev1.Probe) {
-	if p == nil {
-		return
-	}
-	orValue(&p.TimeoutSeconds, 1)
-	orValue(&p.PeriodSeconds, 10)
-	orValue(&p.SuccessThreshold, 1)
-	orValue(&p.FailureThreshold, 3)
-	defaultHTTPGet(p.HTTPGet)
-	if p.GRPC != nil {
-		orDefault(&p.GRPC.Service, "")
-	}
-}
-
-func defaultLifecycle(l *corev1.Lifecycle) {
-	if l == nil {
-		return
-	}
-	for _, handler := range []*corev1.LifecycleHandler{l.PostStart, l.PreStop} {
-		if handler != nil {
-			defaultHTTPGet(handler.HTTPGet)
-		}
-	}
-}
-
-func defaultHTTPGet(get *corev1.HTTPGetAction) {
-	if get == nil {
-		return
-	}
-	orValue(&get.Path, "/")
-	orValue(&get.Scheme, corev1.URISchemeHTTP)
-}
-
 // roundUp drops what is finer than a thousandth from each quantity.
 func roundUp(list corev1.ResourceList) {
 	for name, quantity := range list {
 		quantity.RoundUp(resource.Milli)
 		list[name] = quantity
-	}
-}
-
-// defaultVolume fills in a volume's source; without any it is an emptyDir.
-func defaultVolume(v *corev1.VolumeSource) {
-	if *v == (corev1.VolumeSource{}) {
-		v.EmptyDir = new(corev1.EmptyDirVolumeSource)
-	}
-	if v.HostPath != nil {
-		orDefault(&v.HostPath.Type, corev1.HostPathUnset)
-	}
-	if v.Secret != nil {
-		orDefault(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
-	}
-	if v.ConfigMap != nil {
-		orDefault(&v.ConfigMap.DefaultMode, corev1.ConfigMapVolumeSourceDefaultMode)
-	}
-	if v.DownwardAPI != nil {
-		orDefault(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
-		defaultFiles(v.DownwardAPI.Items)
-	}
-	if v.Projected != nil {
-		orDefault(&v.Projected.DefaultMode, corev1.ProjectedVolumeSourceDefaultMode)
-		defaultProjections(v.Projected.Sources)
-	}
-	if v.Image != nil {
-		orValue(&v.Image.PullPolicy, pullPolicy(v.Image.Reference))
-	}
-	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
-		claim := &v.Ephemeral.VolumeClaimTemplate.Spec
-		orDefault(&claim.VolumeMode, corev1.PersistentVolumeFilesystem)
-		roundUp(claim.Resources.Limits)
-		roundUp(claim.Resources.Requests)
-	}
-	defaultRemoteVolume(v)
-}
-
-func defaultProjections(sources []corev1.VolumeProjection) {
-	for _, source := range sources {
-		if source.DownwardAPI != nil {
-			defaultFiles(source.DownwardAPI.Items)
-		}
-		if source.ServiceAccountToken != nil {
-			orDefault(&source.ServiceAccountToken.ExpirationSeconds, 3600)
-		}
-	}
-}
-
-func defaultFiles(files []corev1.DownwardAPIVolumeFile) {
-	for _, file := range files {
-		if file.FieldRef != nil {
-			orValue(&file.FieldRef.APIVersion, "v1")
-		}
-	}
-}
-
-// defaultRemoteVolume is for volumes that other machines serve.
-func defaultRemoteVolume(v *corev1.VolumeSource) {
-	if v.ISCSI != nil {
-		orValue(&v.ISCSI.ISCSIInterface, "default")
-	}
-	if v.RBD != nil {
-		orValue(&v.RBD.RBDPool, "rbd")
-		orValue(&v.RBD.RadosUser, "admin")
-		orValue(&v.RBD.Keyring, "/etc/ceph/keyring")
-	}
-	if v.AzureDisk != nil {
-		orDefault(&v.AzureDisk.CachingMode, corev1.AzureDataDiskCachingReadWrite)
-		orDefault(&v.AzureDisk.FSType, "ext4")
-		orDefault(&v.AzureDisk.ReadOnly, false)
-		orDefault(&v.AzureDisk.Kind, corev1.AzureSharedBlobDisk)
-	}
-	if v.ScaleIO != nil {
-		orValue(&v.ScaleIO.StorageMode, "ThinProvisioned")
-		orValue(&v.ScaleIO.FSType, "xfs")
 	}
 }
