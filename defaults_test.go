@@ -9,54 +9,56 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var withDefaultsTests = map[string]struct {
+	job  Job
+	want func(*Job) // changes the defaults of an empty job
+}{
+	"nothing is given (R35)": {job: Job{}, want: func(*Job) {}},
+	"parallelism alone makes a work queue (R35, R147)": {
+		job:  Job{Parallelism: new(3)},
+		want: func(j *Job) { j.Parallelism, j.Completions = new(3), nil },
+	},
+	"completions alone (R35)": {job: Job{Completions: new(3)}, want: func(j *Job) { j.Completions = new(3) }},
+	"no parallelism is a choice": {
+		job:  Job{Parallelism: new(0), Completions: new(0)},
+		want: func(j *Job) { j.Parallelism, j.Completions = new(0), new(0) },
+	},
+	"no retry is a choice (R36)": {job: Job{BackoffLimit: new(0)}, want: func(j *Job) { j.BackoffLimit = new(0) }},
+	"no grace period is a choice": {
+		job:  Job{TerminationGracePeriod: new(time.Duration(0))},
+		want: func(j *Job) { j.TerminationGracePeriod = new(time.Duration(0)) },
+	},
+	"no history and logs, a choice": {
+		job: Job{History: new(0), LogLimit: new(0)}, want: func(j *Job) { j.History, j.LogLimit = new(0), new(0) },
+	},
+	"other enumerations are kept": {
+		job:  Job{RestartPolicy: "Always", CompletionMode: "Random"},
+		want: func(j *Job) { j.RestartPolicy, j.CompletionMode = "Always", "Random" },
+	},
+	"managed by another (R33)": {job: Job{ManagedBy: new("a.io/b")}, want: func(j *Job) { j.ManagedBy = new("a.io/b") }},
+	"a limit per index alone (R23)": {
+		job:  Job{BackoffLimitPerIndex: new(1)},
+		want: func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(math.MaxInt32) },
+	},
+	"both back-off limits (R36)": {
+		job:  Job{BackoffLimitPerIndex: new(1), BackoffLimit: new(2)},
+		want: func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(2) },
+	},
+	"a replacement policy is kept": {
+		job: Job{ReplacementPolicy: ReplaceFailed}, want: func(j *Job) { j.ReplacementPolicy = ReplaceFailed },
+	},
+	"a failure policy (R32)": {
+		job:  Job{FailurePolicy: []FailureRule{}},
+		want: func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceFailed },
+	},
+	"a wrong replacement policy too": {
+		job:  Job{FailurePolicy: []FailureRule{}, ReplacementPolicy: "x"},
+		want: func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, "x" },
+	},
+}
+
 func TestWithDefaults(t *testing.T) {
-	tests := map[string]struct {
-		job  Job
-		want func(*Job) // changes the defaults of an empty job
-	}{
-		"nothing is given (R35)": {Job{}, func(*Job) {}},
-		"parallelism alone makes a work queue (R35, R147)": {
-			Job{Parallelism: new(3)},
-			func(j *Job) { j.Parallelism, j.Completions = new(3), nil },
-		},
-		"completions alone (R35)": {Job{Completions: new(3)}, func(j *Job) { j.Completions = new(3) }},
-		"no parallelism is a choice": {
-			Job{Parallelism: new(0), Completions: new(0)}, func(j *Job) { j.Parallelism, j.Completions = new(0), new(0) },
-		},
-		"no retry is a choice (R36)": {Job{BackoffLimit: new(0)}, func(j *Job) { j.BackoffLimit = new(0) }},
-		"no grace period is a choice": {
-			Job{TerminationGracePeriod: new(time.Duration(0))},
-			func(j *Job) { j.TerminationGracePeriod = new(time.Duration(0)) },
-		},
-		"no history and logs, a choice": {
-			Job{History: new(0), LogLimit: new(0)}, func(j *Job) { j.History, j.LogLimit = new(0), new(0) },
-		},
-		"other enumerations are kept": {
-			Job{RestartPolicy: "Always", CompletionMode: "Random"},
-			func(j *Job) { j.RestartPolicy, j.CompletionMode = "Always", "Random" },
-		},
-		"managed by another (R33)": {Job{ManagedBy: new("a.io/b")}, func(j *Job) { j.ManagedBy = new("a.io/b") }},
-		"a limit per index alone (R23)": {
-			Job{BackoffLimitPerIndex: new(1)},
-			func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(math.MaxInt32) },
-		},
-		"both back-off limits (R36)": {
-			Job{BackoffLimitPerIndex: new(1), BackoffLimit: new(2)},
-			func(j *Job) { j.BackoffLimitPerIndex, j.BackoffLimit = new(1), new(2) },
-		},
-		"a replacement policy is kept": {
-			Job{ReplacementPolicy: ReplaceFailed}, func(j *Job) { j.ReplacementPolicy = ReplaceFailed },
-		},
-		"a failure policy (R32)": {
-			Job{FailurePolicy: []FailureRule{}},
-			func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceFailed },
-		},
-		"a wrong replacement policy too": {
-			Job{FailurePolicy: []FailureRule{}, ReplacementPolicy: "x"},
-			func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, "x" },
-		},
-	}
-	for name, test := range tests {
+	for name, test := range withDefaultsTests {
 		t.Run(name, func(t *testing.T) {
 			want := Job{
 				Completions: new(1), Parallelism: new(1), CompletionMode: NonIndexed, RestartPolicy: RestartNever,

@@ -24,45 +24,62 @@ type executorFailure struct {
 }
 
 var howExecutorsFailTests = map[string]executorFailure{
-	"an error has code 1": {func() error { return errDisk }, 1, "disk full", errDisk},
+	"an error has code 1": {execute: func() error { return errDisk }, code: 1, message: "disk full", is: errDisk},
 	"an error with a code": {
-		func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, 42, "wrapped: exit", exit(42),
+		execute: func() error { return fmt.Errorf("wrapped: %w", exit(42)) }, code: 42, message: "wrapped: exit",
+		is: exit(42),
 	},
-	"the code 0 of an error is not success": {func() error { return exit(0) }, 1, "exit", exit(0)},
-	"a negative code":                       {func() error { return exit(-3) }, -3, "exit", exit(-3)},
-	"an error that cannot be compared":      {func() error { return uncomparable{"a", "b"} }, 1, "a b", nil},
-	"a nil pointer as an error":             {func() error { return (*nilError)(nil) }, 1, "nil pointer", nil},
-	"panic with a text":                     {func() error { panic("boom") }, 2, "executor panicked: boom", nil},
+	"the code 0 of an error is not success": {
+		execute: func() error { return exit(0) }, code: 1, message: "exit", is: exit(0),
+	},
+	"a negative code": {
+		execute: func() error { return exit(-3) }, code: -3, message: "exit", is: exit(-3),
+	},
+	"an error that cannot be compared": {
+		execute: func() error { return uncomparable{"a", "b"} }, code: 1, message: "a b",
+	},
+	"a nil pointer as an error": {
+		execute: func() error { return (*nilError)(nil) }, code: 1, message: "nil pointer",
+	},
+	"panic with a text": {
+		execute: func() error { panic("boom") }, code: 2, message: "executor panicked: boom",
+	},
 	"panic with an error": {
-		func() error { panic(errDisk) }, 2, "executor panicked: disk full", errDisk,
+		execute: func() error { panic(errDisk) }, code: 2, message: "executor panicked: disk full", is: errDisk,
 	},
-	"panic with nil": {func() error { panic(nil) }, 2, "panic called with nil", nil},
+	"panic with nil": {execute: func() error { panic(nil) }, code: 2, message: "panic called with nil"},
 	"a run-time error": {
-		func() error { var none []error; return none[len(none)] }, 2, "index out of range", nil,
+		execute: func() error { var none []error; return none[len(none)] }, code: 2, message: "index out of range",
 	},
-	"runtime.Goexit": {goexit[error], 2, "batch: executor called runtime.Goexit", nil},
+	"runtime.Goexit": {execute: goexit[error], code: 2, message: "batch: executor called runtime.Goexit"},
 	"an error whose text panics": {
-		func() error { return hostile{text: panics[string]} }, 7, "whose text cannot be had: panic: gotcha", nil,
+		execute: func() error { return hostile{text: panics[string]} }, code: 7,
+		message: "whose text cannot be had: panic: gotcha",
 	},
 	"an error whose text exits": {
-		func() error { return hostile{text: goexit[string]} }, 2, "runtime.Goexit", nil,
+		execute: func() error { return hostile{text: goexit[string]} }, code: 2, message: "runtime.Goexit",
 	},
-	"an error whose exit code panics": {func() error { return hostile{code: panics[int]} }, 1, "hostile", nil},
+	"an error whose exit code panics": {
+		execute: func() error { return hostile{code: panics[int]} }, code: 1, message: "hostile",
+	},
 	"an error whose exit code exits": {
-		func() error { return hostile{code: goexit[int]} }, 2, "runtime.Goexit", nil,
+		execute: func() error { return hostile{code: goexit[int]} }, code: 2, message: "runtime.Goexit",
 	},
-	"an error whose As panics": {func() error { return hostile{as: panics[bool]} }, 7, "hostile", nil},
-	"an error whose Is panics": {func() error { return hostile{is: panics[bool]} }, 7, "hostile", nil},
+	"an error whose As panics": {execute: func() error { return hostile{as: panics[bool]} }, code: 7, message: "hostile"},
+	"an error whose Is panics": {execute: func() error { return hostile{is: panics[bool]} }, code: 7, message: "hostile"},
 	"an error whose As lies": {
-		func() error { return hostile{as: func() bool { return true }} }, 7, "hostile", nil,
+		execute: func() error { return hostile{as: func() bool { return true }} }, code: 7, message: "hostile",
 	},
-	"a panic with an error whose As panics": {func() error { panic(hostile{as: panics[bool]}) }, 2, "panicked", nil},
+	"a panic with an error whose As panics": {
+		execute: func() error { panic(hostile{as: panics[bool]}) }, code: 2, message: "panicked",
+	},
 	"an error with a text without end": {
-		func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, 7,
-		strings.Repeat("x", 4096), nil,
+		execute: func() error { return hostile{text: func() string { return strings.Repeat("x", 1<<20) }} }, code: 7,
+		message: strings.Repeat("x", 4096),
 	},
 	"an error whose text is cut in a letter": {
-		func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, 1, strings.Repeat("ä", 2048), nil,
+		execute: func() error { return errors.New(strings.Repeat("ä", 1<<12) + "x") }, code: 1,
+		message: strings.Repeat("ä", 2048),
 	},
 }
 

@@ -163,9 +163,9 @@ func leavingJobs(ended *batch.Attempt) map[string]struct {
 	}
 	byIndex := map[int]string{0: "a", 2: "c", 3: "d", 5: "f"}
 	return map[string]row{
-		"Indexed":                    {indexed, byIndex, 2},
-		"Indexed, without a history": {short, byIndex, 2},
-		"NonIndexed":                 {job, map[int]string{0: "a"}, 0},
+		"Indexed":                    {job: indexed, results: byIndex, failures: 2},
+		"Indexed, without a history": {job: short, results: byIndex, failures: 2},
+		"NonIndexed":                 {job: job, results: map[int]string{0: "a"}},
 	}
 }
 

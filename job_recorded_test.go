@@ -200,38 +200,40 @@ var excuses = map[string]struct {
 	why  string
 	errs []string // of our answer; none: we accept the job
 }{
-	"completions-not-a-number": {"a type of Go: no Job has it", []string{notAJob}},
-	"completions-fraction":     {"a type of Go: no Job has it", []string{notAJob}},
-	"policy-no-operator":       {"a type of Go: In and NotIn are fields", []string{notAJob}},
-	"policy-values-missing": {"a type of Go: a list that is nil is not given", []string{
+	"completions-not-a-number": {why: "a type of Go: no Job has it", errs: []string{notAJob}},
+	"completions-fraction":     {why: "a type of Go: no Job has it", errs: []string{notAJob}},
+	"policy-no-operator":       {why: "a type of Go: In and NotIn are fields", errs: []string{notAJob}},
+	"policy-values-missing": {why: "a type of Go: a list that is nil is not given", errs: []string{
 		"Invalid spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: []: at least one value is required"}},
-	"policy-unknown-operator": {"a type of Go: In and NotIn are fields", []string{notAJob}},
-	"completions-above-int32": {"counts are ints", nil},
-	"restart-unset":           {"R39: RestartPolicy has a default here, and a Job has no template", []string{notAJob}},
-	"restart-unknown": {"R89: the pod's own validation reports it a second time",
-		[]string{"NotSupported spec.template.spec.restartPolicy: " +
-			`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
-	"template-no-containers":          {"R89: a Job has one executor, and no template", []string{notAJob}},
-	"template-container-no-image":     {"R89: a Job has one executor, and no template", []string{notAJob}},
-	"template-duplicate-containers":   {"R89: a Job has one executor, and no template", []string{notAJob}},
-	"mode-empty":                      {"the zero value means the default", nil},
-	"selector-manual":                 {"R93: no selectors", []string{notAJob}},
-	"selector-manual-mismatch":        {"R95: no selectors", []string{notAJob}},
-	"selector-manual-missing":         {"R93, R95: no selectors", []string{notAJob}},
-	"selector-not-manual":             {"R95, R97: no selectors", []string{notAJob}},
-	"indexed-parallelism-above-limit": {"R61: no size caps", nil},
-	"max-failed-required":             {"R64: no size caps", nil},
-	"max-failed-large-too-many":       {"R66: no size caps", nil},
-	"max-failed-large-parallelism":    {"R65: no size caps", nil},
-	"max-failed-100000": {
-		"R63: no size caps",
-		[]string{"Invalid spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions"},
+	"policy-unknown-operator": {why: "a type of Go: In and NotIn are fields", errs: []string{notAJob}},
+	"completions-above-int32": {why: "counts are ints"},
+	"restart-unset": {
+		why: "R39: RestartPolicy has a default here, and a Job has no template", errs: []string{notAJob},
 	},
-	"policy-21-rules":      {"R69: no size caps", nil},
-	"policy-256-values":    {"R77: no size caps", nil},
-	"policy-21-conditions": {"R80: no size caps", nil},
-	"success-21-rules":     {"R83: no size caps", nil},
-	"managed-by-too-long":  {"R14, R58: no size caps", nil},
+	"restart-unknown": {why: "R89: the pod's own validation reports it a second time",
+		errs: []string{"NotSupported spec.template.spec.restartPolicy: " +
+			`Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`}},
+	"template-no-containers":          {why: "R89: a Job has one executor, and no template", errs: []string{notAJob}},
+	"template-container-no-image":     {why: "R89: a Job has one executor, and no template", errs: []string{notAJob}},
+	"template-duplicate-containers":   {why: "R89: a Job has one executor, and no template", errs: []string{notAJob}},
+	"mode-empty":                      {why: "the zero value means the default"},
+	"selector-manual":                 {why: "R93: no selectors", errs: []string{notAJob}},
+	"selector-manual-mismatch":        {why: "R95: no selectors", errs: []string{notAJob}},
+	"selector-manual-missing":         {why: "R93, R95: no selectors", errs: []string{notAJob}},
+	"selector-not-manual":             {why: "R95, R97: no selectors", errs: []string{notAJob}},
+	"indexed-parallelism-above-limit": {why: "R61: no size caps"},
+	"max-failed-required":             {why: "R64: no size caps"},
+	"max-failed-large-too-many":       {why: "R66: no size caps"},
+	"max-failed-large-parallelism":    {why: "R65: no size caps"},
+	"max-failed-100000": {
+		why:  "R63: no size caps",
+		errs: []string{"Invalid spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions"},
+	},
+	"policy-21-rules":      {why: "R69: no size caps"},
+	"policy-256-values":    {why: "R77: no size caps"},
+	"policy-21-conditions": {why: "R80: no size caps"},
+	"success-21-rules":     {why: "R83: no size caps"},
+	"managed-by-too-long":  {why: "R14, R58: no size caps"},
 }
 
 func TestRecordedValidation(t *testing.T) {

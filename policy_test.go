@@ -43,11 +43,11 @@ func TestBackoffs(t *testing.T) {
 		backoff Backoff
 		want    []time.Duration
 	}{
-		"constant":           {ConstantBackoff(3 * s), []time.Duration{3 * s, 3 * s, 3 * s}},
-		"constant, negative": {ConstantBackoff(-s), []time.Duration{0, 0}},
+		"constant":           {backoff: ConstantBackoff(3 * s), want: []time.Duration{3 * s, 3 * s, 3 * s}},
+		"constant, negative": {backoff: ConstantBackoff(-s), want: []time.Duration{0, 0}},
 		"exponential, Kubernetes' (R180)": {
-			ExponentialBackoff(10*s, 10*time.Minute, 0),
-			[]time.Duration{10 * s, 20 * s, 40 * s, 80 * s, 160 * s, 320 * s, 600 * s, 600 * s},
+			backoff: ExponentialBackoff(10*s, 10*time.Minute, 0),
+			want:    []time.Duration{10 * s, 20 * s, 40 * s, 80 * s, 160 * s, 320 * s, 600 * s, 600 * s},
 		},
 	}
 	for name, test := range tests {
@@ -67,10 +67,12 @@ func TestExponentialBackoff(t *testing.T) {
 		initial, limit time.Duration
 		want           []time.Duration
 	}{
-		"doubles up to the limit": {10 * time.Second, time.Minute,
-			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute}},
-		"begins with the limit if that is less": {time.Minute, time.Second, []time.Duration{time.Second, time.Second}},
-		"negative counts as zero":               {-1, -1, []time.Duration{0, 0}},
+		"doubles up to the limit": {initial: 10 * time.Second, limit: time.Minute,
+			want: []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute}},
+		"begins with the limit if that is less": {
+			initial: time.Minute, limit: time.Second, want: []time.Duration{time.Second, time.Second},
+		},
+		"negative counts as zero": {initial: -1, limit: -1, want: []time.Duration{0, 0}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -20,12 +20,12 @@ func TestProcessExits(t *testing.T) {
 		job   batch.Job
 		exits int
 	}{
-		"by default":      {batch.Job{}, 7},
-		"none may fail":   {batch.Job{BackoffLimit: new(0)}, 2},
-		"Indexed":         {batch.Job{CompletionMode: batch.Indexed}, 7},
-		"per index":       {batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, 2},
-		"restarts":        {batch.Job{RestartPolicy: batch.RestartOnFailure}, 7},
-		"after they stop": {batch.Job{ReplacementPolicy: batch.ReplaceFailed}, 7},
+		"by default":      {job: batch.Job{}, exits: 7},
+		"none may fail":   {job: batch.Job{BackoffLimit: new(0)}, exits: 2},
+		"Indexed":         {job: batch.Job{CompletionMode: batch.Indexed}, exits: 7},
+		"per index":       {job: batch.Job{CompletionMode: batch.Indexed, BackoffLimitPerIndex: new(1)}, exits: 2},
+		"restarts":        {job: batch.Job{RestartPolicy: batch.RestartOnFailure}, exits: 7},
+		"after they stop": {job: batch.Job{ReplacementPolicy: batch.ReplaceFailed}, exits: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

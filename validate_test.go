@@ -46,198 +46,216 @@ func set(text string) IndexSet {
 	return set
 }
 
-func TestValidate(t *testing.T) {
-	const (
-		notSubdomain = `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', ` +
-			`and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is ` +
-			`'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`
-		notLabel = `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start ` +
-			`and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is ` +
-			`'[a-z0-9]([-a-z0-9]*[a-z0-9])?')`
-		notValue = `a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and ` +
-			`must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for ` +
-			`validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`
-		notName = `name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
-			`alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is ` +
-			`'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`
-		notPath  = `Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')`
-		negative = `must be greater than or equal to 0`
-	)
-	long := strings.Repeat("a", 64)
-	tests := map[string]struct {
-		change func(*Job)
-		want   []string
-	}{
-		"all fields set": {func(j *Job) { *j = *full() }, nil},
-		"zero is a number (R100)": {
-			func(j *Job) { j.Completions, j.Parallelism, j.ActiveDeadline = new(0), new(0), new(time.Duration(0)) }, nil,
-		},
-		// R98
-		"restarts with a limit per index ": {
-			func(j *Job) { indexed(j); j.RestartPolicy, j.BackoffLimitPerIndex = RestartOnFailure, new(1) }, nil,
-		},
+const (
+	notSubdomain = `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', ` +
+		`and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is ` +
+		`'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`
+	notLabel = `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start ` +
+		`and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is ` +
+		`'[a-z0-9]([-a-z0-9]*[a-z0-9])?')`
+	notValue = `a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and ` +
+		`must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for ` +
+		`validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`
+	notName = `name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
+		`alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is ` +
+		`'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`
+	notPath  = `Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')`
+	negative = `must be greater than or equal to 0`
+)
 
-		"no name (R50)": {
-			func(j *Job) { j.Name = "" }, []string{"metadata.name: Required value: name or generateName is required"},
-		},
-		"a bad name (R50)": {
-			func(j *Job) { j.Name = "a_b" }, []string{`metadata.name: Invalid value: "a_b": ` + notSubdomain},
-		},
-		"a long name (R52)": {
-			func(j *Job) { j.Name = long },
-			[]string{`spec.template.labels: Invalid value: "` + long + `": must be no more than 63 bytes`},
-		},
-		// R51
-		"no room for indexes": {
-			func(j *Job) { indexed(j); j.Name = long[:62] },
-			[]string{`metadata.name: Invalid value: "` + long[:62] + `": will not able to create pod with invalid DNS label: ` +
-				long[:62] + "-4"},
-		},
-		"room but no indexes": {func(j *Job) { indexed(j); j.Name, j.Completions = long[:63], new(0) }, nil}, // R51
+var longName = strings.Repeat("a", 64)
 
-		"labels in order of their keys": {
-			func(j *Job) { j.Labels = map[string]string{"b": "x y", "a/b/c": "", "a b": "ok"} },
-			[]string{
-				`metadata.labels: Invalid value: "a b": ` + notName,
-				`metadata.labels: Invalid value: "a/b/c": a valid label key ` + strings.TrimPrefix(
-					notName, "name part ",
-				) + ` with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
-				`metadata.labels: Invalid value: "x y": ` + notValue,
-			},
-		},
-		"annotations": {
-			func(j *Job) { j.Annotations = map[string]string{"EXAMPLE.com/a": "free text", "-": ""} },
-			[]string{`metadata.annotations: Invalid value: "-": ` + notName},
-		},
+var validateTests = map[string]struct {
+	change func(*Job)
+	want   []string
+}{
+	"all fields set": {change: func(j *Job) { *j = *full() }},
+	"zero is a number (R100)": {
+		change: func(j *Job) { j.Completions, j.Parallelism, j.ActiveDeadline = new(0), new(0), new(time.Duration(0)) },
+	},
+	// R98
+	"restarts with a limit per index ": {
+		change: func(j *Job) { indexed(j); j.RestartPolicy, j.BackoffLimitPerIndex = RestartOnFailure, new(1) },
+	},
 
-		"no executor": {
-			func(j *Job) { j.Executor = nil }, []string{"spec.executor: Required value: a job needs something to run"},
-		},
-		"a nil function": {
-			func(j *Job) { j.Executor = ExecutorFunc(nil) }, []string{"spec.executor: Required value: the function is nil"},
-		},
-		"a command of nothing": {
-			func(j *Job) { j.Executor = Command{} },
-			[]string{"spec.executor: Required value: Args of a Command must name a program"},
-		},
-		"a command without name": {
-			func(j *Job) { j.Executor = &Command{Args: []string{"", "x"}} },
-			[]string{"spec.executor: Required value: Args of a Command must name a program"},
-		},
-		"a nil command": {
-			func(j *Job) { j.Executor = (*Command)(nil) },
-			[]string{"spec.executor: Required value: Args of a Command must name a program"},
-		},
-		"a command": {func(j *Job) { j.Executor = Command{Args: []string{"true"}} }, nil},
-		"a container's name": {
-			func(j *Job) { j.ContainerName = "Main" },
-			[]string{`spec.template.spec.containers[0].name: Invalid value: "Main": ` + notLabel},
-		},
+	"no name (R50)": {
+		change: func(j *Job) { j.Name = "" },
+		want:   []string{"metadata.name: Required value: name or generateName is required"},
+	},
+	"a bad name (R50)": {
+		change: func(j *Job) { j.Name = "a_b" }, want: []string{`metadata.name: Invalid value: "a_b": ` + notSubdomain},
+	},
+	"a long name (R52)": {
+		change: func(j *Job) { j.Name = longName },
+		want:   []string{`spec.template.labels: Invalid value: "` + longName + `": must be no more than 63 bytes`},
+	},
+	// R51
+	"no room for indexes": {
+		change: func(j *Job) { indexed(j); j.Name = longName[:62] },
+		want: []string{`metadata.name: Invalid value: "` + longName[:62] + `": ` +
+			`will not able to create pod with invalid DNS label: ` + longName[:62] + "-4"},
+	},
+	"room but no indexes": {change: func(j *Job) { indexed(j); j.Name, j.Completions = longName[:63], new(0) }}, // R51
 
-		"negative numbers (R54)": {
-			func(j *Job) {
-				indexed(j)
-				j.Parallelism, j.Completions, j.BackoffLimit = new(-1), new(-2), new(-3)
-				j.BackoffLimitPerIndex, j.MaxFailedIndexes, j.History, j.LogLimit = new(-4), new(-5), new(-6), new(-7)
-				j.ActiveDeadline, j.TTLAfterFinished = new(-8*time.Second), new(-500*time.Millisecond)
-				j.TerminationGracePeriod = new(time.Duration(-1))
-			},
-			[]string{
-				"spec.parallelism: Invalid value: -1: " + negative,
-				"spec.completions: Invalid value: -2: " + negative,
-				"spec.activeDeadlineSeconds: Invalid value: -8: " + negative,
-				"spec.backoffLimit: Invalid value: -3: " + negative,
-				"spec.ttlSecondsAfterFinished: Invalid value: -0.5: " + negative,
-				"spec.backoffLimitPerIndex: Invalid value: -4: " + negative,
-				"spec.maxFailedIndexes: Invalid value: -5: " + negative,
-				"spec.template.spec.terminationGracePeriodSeconds: Invalid value: -0.000000001: " + negative,
-				"spec.history: Invalid value: -6: " + negative,
-				"spec.logLimit: Invalid value: -7: " + negative,
-			},
+	"labels in order of their keys": {
+		change: func(j *Job) { j.Labels = map[string]string{"b": "x y", "a/b/c": "", "a b": "ok"} },
+		want: []string{
+			`metadata.labels: Invalid value: "a b": ` + notName,
+			`metadata.labels: Invalid value: "a/b/c": a valid label key ` + strings.TrimPrefix(
+				notName, "name part ",
+			) + ` with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+			`metadata.labels: Invalid value: "x y": ` + notValue,
 		},
-		"no time for an attempt": {
-			func(j *Job) { j.AttemptTimeout = new(time.Duration(0)) },
-			[]string{"spec.template.spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"},
-		},
-		"little time for an attempt": {func(j *Job) { j.AttemptTimeout = new(time.Millisecond) }, nil},
+	},
+	"annotations": {
+		change: func(j *Job) { j.Annotations = map[string]string{"EXAMPLE.com/a": "free text", "-": ""} },
+		want:   []string{`metadata.annotations: Invalid value: "-": ` + notName},
+	},
 
-		"failed indexes without a limit per index (R55)": {
-			func(j *Job) { indexed(j); j.MaxFailedIndexes = new(1) },
-			[]string{"spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified"},
-		},
-		"managed by nobody (R56)": {
-			func(j *Job) { j.ManagedBy = new("") }, []string{"spec.managedBy: Required value"},
-		},
-		"managed by a domain (R57)": {
-			func(j *Job) { j.ManagedBy = new("acme.io/") },
-			[]string{`spec.managedBy: Invalid value: "acme.io/": must be a domain-prefixed path (such as "acme.io/foo")`},
-		},
-		"managed by a path (R57)": {
-			func(j *Job) { j.ManagedBy = new("/foo") },
-			[]string{`spec.managedBy: Invalid value: "/foo": must be a domain-prefixed path (such as "acme.io/foo")`},
-		},
-		"managed by a deep path": {func(j *Job) { j.ManagedBy = new("acme.io/foo/bar") }, nil},
-		"managed by something strange (R57)": {
-			func(j *Job) { j.ManagedBy = new("A/b c") },
-			[]string{`spec.managedBy: Invalid value: "A": ` + notSubdomain, `spec.managedBy: Invalid value: "b c": ` + notPath},
-		},
-		"completion mode (R59)": {
-			func(j *Job) { j.CompletionMode = "Random" },
-			[]string{`spec.completionMode: Unsupported value: "Random": supported values: "NonIndexed", "Indexed"`},
-		},
-		"Indexed without completions (R60)": {
-			func(j *Job) { indexed(j); j.Completions, j.Parallelism = nil, new(2) },
-			[]string{"spec.completions: Required value: when completion mode is Indexed"},
-		},
-		// R62
-		"more failed indexes than indexes": {
-			func(j *Job) { indexed(j); j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) },
-			[]string{"spec.maxFailedIndexes: Invalid value: 6: must be less than or equal to completions"},
-		},
-		// R67
-		"limits per index without indexes": {
-			func(j *Job) { j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) },
-			[]string{
-				"spec.backoffLimitPerIndex: Invalid value: 0: requires indexed completion mode",
-				"spec.maxFailedIndexes: Invalid value: 6: requires indexed completion mode",
-			},
-		},
-		"replacement policy (R88)": {
-			func(j *Job) { j.ReplacementPolicy = "Never" },
-			[]string{`spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed"`},
-		},
-		"replacement with a policy (R88)": {
-			func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceTerminatingOrFailed },
-			[]string{`spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"`},
-		},
-		"restart Always (R90)": {
-			func(j *Job) { j.RestartPolicy = "Always" },
-			[]string{`spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
-		},
-		"restart Sometimes (R91)": {
-			func(j *Job) { j.RestartPolicy = "Sometimes" },
-			[]string{`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`},
-		},
-		"restarts with failure policy (R92)": {
-			func(j *Job) { j.FailurePolicy, j.RestartPolicy = []FailureRule{}, RestartOnFailure },
-			[]string{`spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when ` +
-				`podFailurePolicy is specified`},
-		},
-		"all sizes are welcome (R61 to R66)": {func(j *Job) {
+	"no executor": {
+		change: func(j *Job) { j.Executor = nil },
+		want:   []string{"spec.executor: Required value: a job needs something to run"},
+	},
+	"a nil function": {
+		change: func(j *Job) { j.Executor = ExecutorFunc(nil) },
+		want:   []string{"spec.executor: Required value: the function is nil"},
+	},
+	"a command of nothing": {
+		change: func(j *Job) { j.Executor = Command{} },
+		want:   []string{"spec.executor: Required value: Args of a Command must name a program"},
+	},
+	"a command without name": {
+		change: func(j *Job) { j.Executor = &Command{Args: []string{"", "x"}} },
+		want:   []string{"spec.executor: Required value: Args of a Command must name a program"},
+	},
+	"a nil command": {
+		change: func(j *Job) { j.Executor = (*Command)(nil) },
+		want:   []string{"spec.executor: Required value: Args of a Command must name a program"},
+	},
+	"a command": {change: func(j *Job) { j.Executor = Command{Args: []string{"true"}} }},
+	"a container's name": {
+		change: func(j *Job) { j.ContainerName = "Main" },
+		want:   []string{`spec.template.spec.containers[0].name: Invalid value: "Main": ` + notLabel},
+	},
+
+	"negative numbers (R54)": {
+		change: func(j *Job) {
 			indexed(j)
-			j.BackoffLimitPerIndex, j.Completions, j.Parallelism = new(1), new(math.MaxInt), new(math.MaxInt)
-		}, nil},
-		"errors come together, in this order": {
-			func(j *Job) { *j = Job{Completions: new(-1), RestartPolicy: "x"} },
-			[]string{
-				"metadata.name: Required value: name or generateName is required",
-				"spec.completions: Invalid value: -1: " + negative,
-				`spec.template.spec.restartPolicy: Unsupported value: "x": supported values: "OnFailure", "Never"`,
-				"spec.executor: Required value: a job needs something to run",
-			},
+			j.Parallelism, j.Completions, j.BackoffLimit = new(-1), new(-2), new(-3)
+			j.BackoffLimitPerIndex, j.MaxFailedIndexes, j.History, j.LogLimit = new(-4), new(-5), new(-6), new(-7)
+			j.ActiveDeadline, j.TTLAfterFinished = new(-8*time.Second), new(-500*time.Millisecond)
+			j.TerminationGracePeriod = new(time.Duration(-1))
 		},
-	}
-	for name, test := range tests {
+		want: []string{
+			"spec.parallelism: Invalid value: -1: " + negative,
+			"spec.completions: Invalid value: -2: " + negative,
+			"spec.activeDeadlineSeconds: Invalid value: -8: " + negative,
+			"spec.backoffLimit: Invalid value: -3: " + negative,
+			"spec.ttlSecondsAfterFinished: Invalid value: -0.5: " + negative,
+			"spec.backoffLimitPerIndex: Invalid value: -4: " + negative,
+			"spec.maxFailedIndexes: Invalid value: -5: " + negative,
+			"spec.template.spec.terminationGracePeriodSeconds: Invalid value: -0.000000001: " + negative,
+			"spec.history: Invalid value: -6: " + negative,
+			"spec.logLimit: Invalid value: -7: " + negative,
+		},
+	},
+	"no time for an attempt": {
+		change: func(j *Job) { j.AttemptTimeout = new(time.Duration(0)) },
+		want: []string{
+			"spec.template.spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive",
+		},
+	},
+	"little time for an attempt": {change: func(j *Job) { j.AttemptTimeout = new(time.Millisecond) }},
+
+	"failed indexes without a limit per index (R55)": {
+		change: func(j *Job) { indexed(j); j.MaxFailedIndexes = new(1) },
+		want:   []string{"spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified"},
+	},
+	"managed by nobody (R56)": {
+		change: func(j *Job) { j.ManagedBy = new("") }, want: []string{"spec.managedBy: Required value"},
+	},
+	"managed by a domain (R57)": {
+		change: func(j *Job) { j.ManagedBy = new("acme.io/") },
+		want: []string{
+			`spec.managedBy: Invalid value: "acme.io/": must be a domain-prefixed path (such as "acme.io/foo")`,
+		},
+	},
+	"managed by a path (R57)": {
+		change: func(j *Job) { j.ManagedBy = new("/foo") },
+		want:   []string{`spec.managedBy: Invalid value: "/foo": must be a domain-prefixed path (such as "acme.io/foo")`},
+	},
+	"managed by a deep path": {change: func(j *Job) { j.ManagedBy = new("acme.io/foo/bar") }},
+	"managed by something strange (R57)": {
+		change: func(j *Job) { j.ManagedBy = new("A/b c") },
+		want: []string{
+			`spec.managedBy: Invalid value: "A": ` + notSubdomain,
+			`spec.managedBy: Invalid value: "b c": ` + notPath,
+		},
+	},
+	"completion mode (R59)": {
+		change: func(j *Job) { j.CompletionMode = "Random" },
+		want:   []string{`spec.completionMode: Unsupported value: "Random": supported values: "NonIndexed", "Indexed"`},
+	},
+	"Indexed without completions (R60)": {
+		change: func(j *Job) { indexed(j); j.Completions, j.Parallelism = nil, new(2) },
+		want:   []string{"spec.completions: Required value: when completion mode is Indexed"},
+	},
+	// R62
+	"more failed indexes than indexes": {
+		change: func(j *Job) { indexed(j); j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) },
+		want:   []string{"spec.maxFailedIndexes: Invalid value: 6: must be less than or equal to completions"},
+	},
+	// R67
+	"limits per index without indexes": {
+		change: func(j *Job) { j.BackoffLimitPerIndex, j.MaxFailedIndexes = new(0), new(6) },
+		want: []string{
+			"spec.backoffLimitPerIndex: Invalid value: 0: requires indexed completion mode",
+			"spec.maxFailedIndexes: Invalid value: 6: requires indexed completion mode",
+		},
+	},
+	"replacement policy (R88)": {
+		change: func(j *Job) { j.ReplacementPolicy = "Never" },
+		want: []string{
+			`spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", "TerminatingOrFailed"`,
+		},
+	},
+	"replacement with a policy (R88)": {
+		change: func(j *Job) { j.FailurePolicy, j.ReplacementPolicy = []FailureRule{}, ReplaceTerminatingOrFailed },
+		want:   []string{`spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"`},
+	},
+	"restart Always (R90)": {
+		change: func(j *Job) { j.RestartPolicy = "Always" },
+		want:   []string{`spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`},
+	},
+	"restart Sometimes (R91)": {
+		change: func(j *Job) { j.RestartPolicy = "Sometimes" },
+		want: []string{
+			`spec.template.spec.restartPolicy: Unsupported value: "Sometimes": supported values: "OnFailure", "Never"`,
+		},
+	},
+	"restarts with failure policy (R92)": {
+		change: func(j *Job) { j.FailurePolicy, j.RestartPolicy = []FailureRule{}, RestartOnFailure },
+		want: []string{`spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when ` +
+			`podFailurePolicy is specified`},
+	},
+	"all sizes are welcome (R61 to R66)": {change: func(j *Job) {
+		indexed(j)
+		j.BackoffLimitPerIndex, j.Completions, j.Parallelism = new(1), new(math.MaxInt), new(math.MaxInt)
+	}},
+	"errors come together, in this order": {
+		change: func(j *Job) { *j = Job{Completions: new(-1), RestartPolicy: "x"} },
+		want: []string{
+			"metadata.name: Required value: name or generateName is required",
+			"spec.completions: Invalid value: -1: " + negative,
+			`spec.template.spec.restartPolicy: Unsupported value: "x": supported values: "OnFailure", "Never"`,
+			"spec.executor: Required value: a job needs something to run",
+		},
+	},
+}
+
+func TestValidate(t *testing.T) {
+
+	for name, test := range validateTests {
 		t.Run(name, func(t *testing.T) {
 			job := good(test.change).withDefaults()
 			require.Equal(t, test.want, lines(job.spec().Validate()))
@@ -247,20 +265,20 @@ func TestValidate(t *testing.T) {
 
 func TestFieldErrorText(t *testing.T) {
 	tests := map[string]FieldError{
-		`a: Required value`:                {"a", "Required", nil, ""},
-		`a: Required value: b`:             {"a", "Required", nil, "b"},
-		`a: Invalid value: "b\n": c`:       {"a", "Invalid", "b\n", "c"},
-		`a: Invalid value: -1`:             {"a", "Invalid", -1, ""},
-		`a: Invalid value: c`:              {"a", "Invalid", nil, "c"},
-		`a: Invalid value: true`:           {"a", "Invalid", true, ""},
-		`a: Invalid value: 1.5`:            {"a", "Invalid", 1500 * time.Millisecond, ""},
-		`a: Invalid value: {...}`:          {"a", "Invalid", spec.SomeObject, ""},
-		`a: Unsupported value: "b": c`:     {"a", "NotSupported", "b", "c"},
-		`a: Forbidden: c`:                  {"a", "Forbidden", nil, "c"},
-		`a: Too long: c`:                   {"a", "TooLong", nil, "c"},
-		`a: Too many: 21: must`:            {"a", "TooMany", 21, "must"},
-		`a: Duplicate value: 1`:            {"a", "Duplicate", 1, ""},
-		`a: Something of your own: "b": c`: {"a", "Something of your own", "b", "c"},
+		`a: Required value`:                {Field: "a", Kind: "Required"},
+		`a: Required value: b`:             {Field: "a", Kind: "Required", Detail: "b"},
+		`a: Invalid value: "b\n": c`:       {Field: "a", Kind: "Invalid", Value: "b\n", Detail: "c"},
+		`a: Invalid value: -1`:             {Field: "a", Kind: "Invalid", Value: -1},
+		`a: Invalid value: c`:              {Field: "a", Kind: "Invalid", Detail: "c"},
+		`a: Invalid value: true`:           {Field: "a", Kind: "Invalid", Value: true},
+		`a: Invalid value: 1.5`:            {Field: "a", Kind: "Invalid", Value: 1500 * time.Millisecond},
+		`a: Invalid value: {...}`:          {Field: "a", Kind: "Invalid", Value: spec.SomeObject},
+		`a: Unsupported value: "b": c`:     {Field: "a", Kind: "NotSupported", Value: "b", Detail: "c"},
+		`a: Forbidden: c`:                  {Field: "a", Kind: "Forbidden", Detail: "c"},
+		`a: Too long: c`:                   {Field: "a", Kind: "TooLong", Detail: "c"},
+		`a: Too many: 21: must`:            {Field: "a", Kind: "TooMany", Value: 21, Detail: "must"},
+		`a: Duplicate value: 1`:            {Field: "a", Kind: "Duplicate", Value: 1},
+		`a: Something of your own: "b": c`: {Field: "a", Kind: "Something of your own", Value: "b", Detail: "c"},
 	}
 	for want, err := range tests {
 		require.Equal(t, want, err.Error())
