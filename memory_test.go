@@ -163,13 +163,11 @@ func memoryCases() map[string]struct {
 		most int
 	}
 	const least, left = 1024, 1280 // left: an input, a result, a failure, and two sets of indexes as they are stored
-	return map[string]row{"complete": {
-		job: plain, most: least,
-	}, "failed": {
-		job: failing, most: least,
-	}, "with results": {
-		job: leaving, most: least + left,
-	}}
+	return map[string]row{
+		"complete":     {job: plain, most: least},
+		"failed":       {job: failing, most: least},
+		"with results": {job: leaving, most: least + left},
+	}
 }
 
 // TestFinishedJobsTakeLittleMemory wants a job that has finished to need less than 1 KiB

@@ -27,9 +27,13 @@ import (
 	"github.com/runtocompletion/batch/contrib/page"
 )
 
-// The tests of this file look at the pages with a real browser. PAGE_TEST=all, as
-// in CI, makes it an error that there is none; elsewhere they are skipped by name.
+// The tests of this file look at the pages with a real browser. Without PAGE_TEST=all,
+// which CI sets, only those in always run, and only if there is a browser. With it, it is
+// an error that there is none.
 // PAGE_CHROMIUM and PAGE_AXE name the programs, if they are not in the usual places.
+
+// always are the tests that need no PAGE_TEST.
+var always = []string{"TestBrowserListIsLive", "TestBrowserJobIsLive"}
 
 // missing skips a test, or fails it in CI.
 func missing(t *testing.T, what string) {
@@ -62,6 +66,9 @@ type browser struct {
 // newBrowser starts a browser with a window of that size.
 func newBrowser(t *testing.T, width, height int, flags ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
+	if os.Getenv("PAGE_TEST") != "all" && !slices.Contains(always, t.Name()) {
+		t.Skipf("%s runs with PAGE_TEST=all: each browser takes seconds of two processors", t.Name())
+	}
 	path := chromium()
 	if path == "" {
 		missing(t, "chromium (apt-get install chromium, or PAGE_CHROMIUM)")

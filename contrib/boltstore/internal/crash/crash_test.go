@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/runtocompletion/batch/internal/race"
 )
 
@@ -34,9 +35,9 @@ func killsToMake() int {
 	case *kills > 0:
 		return *kills
 	case race.Enabled, testing.Short():
-		return 60
+		return 50
 	}
-	return 300
+	return effort.Of(50, 300)
 }
 
 func TestKills(t *testing.T) {

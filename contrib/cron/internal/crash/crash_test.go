@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch/internal/effort"
 )
 
-var kills = flag.Int("kills", 20, "how many times to kill")
+var kills = flag.Int("kills", effort.Of(8, 20), "how many times to kill")
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {

@@ -16,18 +16,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
 var (
-	faults = flag.Int("faults", 300, "how many faults")
+	faults = flag.Int("faults", effort.Of(50, 300), "how many faults")
 	atOnce = flag.Int("rounds", 4, "how many rounds are run at once")
 	lease  = flag.Duration("lease", 400*time.Millisecond, "the lease: short, so that many faults fit into a minute")
 	only   = flag.String("only", "", "the one kind of fault to be made, such as SIGKILL; any if empty")
 	keep   = flag.String("keep", "", "a folder in which ledgers are left")
 	seed   = flag.Uint64("seed", 0, "of the jobs and faults of the first round; 0 for any")
 
-	takeOvers     = flag.Int("takeovers", 3, "how many take-overs of each kind are measured")
+	takeOvers     = flag.Int("takeovers", effort.Of(1, 3), "how many take-overs of each kind are measured")
 	takeOverLease = flag.Duration("takeoverlease", 5*time.Second, "the lease while they are")
 )
 

@@ -13,7 +13,8 @@
 // The server's files are on a small disk in memory, which only root can have: others make
 // all faults but that of a full disk.
 //
-// The tests make some hundred faults, and measure a few take-overs. For thousands:
+// The tests make 50 faults, and 300 with BATCH_TEST=all, as in CI, and measure a few
+// take-overs. For thousands:
 //
 //	cd contrib/pgstore/internal/crash && go test -run TestFaults -faults 2000 -timeout 1h -v
 //	cd contrib/pgstore/internal/crash && go test -run TestTakeOver -takeovers 100 -timeout 1h -v
