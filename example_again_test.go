@@ -5,30 +5,50 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 
 	"github.com/runtocompletion/batch"
 )
 
-// A nightly job is created once, and runs every night under its name.
+// A nightly job is created once, with what it works on, and runs every night under its
+// name. Each index leaves a result.
 func ExampleController_Again() {
 	ctx := context.Background()
-	c, err := batch.New(ctx, batch.Options{})
+	dump := func(_ context.Context, table string) (int64, error) { return int64(len(table)), nil }
+	c, err := batch.New(ctx, batch.Options{MaxActive: 64})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Shutdown(ctx)
 
-	nightly := batch.Job{Name: "nightly-backup", Executor: batch.ExecutorFunc(
-		func(context.Context, batch.Attempt) error { return nil })}
-	status, err := c.Run(ctx, nightly)
-	fmt.Println(status.Run, status.State(), err)
-	for range 2 { // nights
-		if _, err := c.Again(ctx, "nightly-backup", false); err != nil {
-			log.Fatal(err)
-		}
-		status, err = c.Wait(ctx, "nightly-backup")
-		fmt.Println(status.Run, status.State(), err)
+	err = c.Create(ctx, batch.Job{
+		Name: "nightly-backup", CompletionMode: batch.Indexed, Completions: new(2), Input: []string{"orders", "users"},
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			tables, err := batch.Input[[]string](a) // as it was when the job was created, also after a restart
+			if err != nil {
+				return err
+			}
+			size, err := dump(ctx, tables[a.Index])
+			return errors.Join(err, a.SetResult(size))
+		}),
+	})
+	if err != nil {
+		log.Fatal(err)
 	}
+	status, err := c.Wait(ctx, "nightly-backup")
+	fmt.Println(status.Run, status.State(), err)
+
+	_, err = c.Again(ctx, "nightly-backup", false) // the second night
+	if err != nil {
+		log.Fatal(err)
+	}
+	status, err = c.Wait(ctx, "nightly-backup")
+	fmt.Println(status.Run, status.State(), err)
+	sizes, err := batch.Results[int64](ctx, c, "nightly-backup")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(maps.Collect(sizes))
 	attempts, err := c.Attempts(ctx, "nightly-backup")
 	if err != nil {
 		log.Fatal(err)
@@ -39,10 +59,11 @@ func ExampleController_Again() {
 	// Output:
 	// 1 Complete <nil>
 	// 2 Complete <nil>
-	// 3 Complete <nil>
+	// map[0:6 1:5]
 	// attempt 0 was of run 1
-	// attempt 1 was of run 2
-	// attempt 2 was of run 3
+	// attempt 1 was of run 1
+	// attempt 2 was of run 2
+	// attempt 3 was of run 2
 }
 
 // Once what was wrong has been repaired, only the failed indexes run.
