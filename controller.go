@@ -478,10 +478,7 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	}
 	cause = cmp.Or(cause, context.Canceled)
 	faults, err := j.Cancel(cause, errorText(cause), slices.Clone(indexes))
-	if err != nil {
-		return err
-	}
-	if err := validationError(name, faults); err != nil {
+	if err = cmp.Or(err, validationError(name, faults)); err != nil {
 		return err
 	}
 	return j.Durable(ctx)
