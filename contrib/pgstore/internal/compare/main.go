@@ -1,7 +1,7 @@
 // Command compare measures durable completions that do nothing, with package pgstore and
 // with River, on the same server in the same run:
 //
-//	cd contrib/pgstore/internal/compare && go run . -completions 1000000
+//	cd contrib/pgstore/internal/compare && GOWORK=off go run . -completions 1000000
 package main
 
 import (
