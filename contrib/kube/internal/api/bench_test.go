@@ -23,15 +23,16 @@ import (
 
 // A counter is a client that counts what it is sent, and does not keep it.
 type counter struct {
-	header http.Header
-	bytes  atomic.Int64
+	header  http.Header
+	bytes   atomic.Int64
+	flushes atomic.Int64 // the first one when a watch has begun
 }
 
 func newCounter() *counter { return &counter{header: make(http.Header)} }
 
 func (c *counter) Header() http.Header { return c.header }
 func (c *counter) WriteHeader(int)     {}
-func (c *counter) FlushError() error   { return nil }
+func (c *counter) FlushError() error   { c.flushes.Add(1); return nil }
 func (c *counter) Write(p []byte) (int, error) {
 	c.bytes.Add(int64(len(p)))
 	return len(p), nil
@@ -217,7 +218,9 @@ func TestWatchersLoseNothing(t *testing.T) {
 		r := httptest.NewRequestWithContext(ctx, "GET", "http://localhost"+jobsPath+"?watch=1", nil)
 		group.Go(func() { w.server.ServeHTTP(histories[i], r) })
 	}
-	w.eventually(func() bool { return len(w.server.host.Streams) == watchers })
+	w.eventually(func() bool {
+		return !slices.ContainsFunc(histories, func(h *recorder) bool { return h.flushes.Load() == 0 })
+	})
 	for i := range jobs {
 		name := fmt.Sprint("job-", i)
 		w.create(batch.Job{

@@ -165,7 +165,7 @@ func (w *watch) sendBundle(key bundleKey, changes []*watchcache.Change) bool {
 	if err != nil {
 		return w.add(nil, err)
 	}
-	return w.flush() && w.answer.Send(data, true) == nil
+	return (len(w.buffer) == 0 || w.flush()) && w.answer.Send(data, true) == nil
 }
 
 // sendChange sends a change as it looks through the selectors: an object that

@@ -54,7 +54,8 @@ type job struct {
 	named     uint32              // how many events were given names
 	dismissed map[string]struct{} // UIDs of ended attempts that users have deleted
 	due       time.Time           // when its pods and events may be looked at again
-	taken     time.Time           // when the follower last took in a change of it
+	next      time.Time           // when it may be looked at itself again
+	late      bool                // it has changed since the last look
 }
 
 // New returns a cache of a controller of jobs, and one of CronJobs unless that is nil. Its versions

@@ -16,8 +16,12 @@ var ErrClosed = errors.New("watch cache closed")
 
 const (
 	// jobPause is the least time between two looks at one job, so that a job
-	// that changes all the time costs a bounded share of a processor.
-	jobPause = 10 * time.Millisecond
+	// that changes all the time costs a bounded share of a processor; each watcher
+	// makes it longer by watcherJobPause, as what is seen is sent to every one of them.
+	// What is new about its conditions is seen at once.
+	jobPause        = 10 * time.Millisecond
+	watcherJobPause = time.Millisecond
+	longestJobPause = time.Second
 	// changePause is how much longer the next look at a job's pods and events is
 	// put off for each change that the last one found: a job has at most a
 	// thousand changes a second shown.
@@ -59,9 +63,14 @@ func (f *follower) watchers() (n int) {
 	return n
 }
 
-// touch has the pods and events of a job looked at, if somebody watches them.
+// pause is how long a job, or its pods and events, is left alone after a look.
+func (f *follower) pause() time.Duration {
+	return min(longestJobPause, jobPause+time.Duration(f.watchers())*watcherJobPause)
+}
+
+// touch has a job, and its pods and events, looked at, if somebody watches.
 func (f *follower) touch(j *job) {
-	if f.watching[Pods]+f.watching[Events] == 0 {
+	if f.watchers() == 0 {
 		return
 	}
 	f.dirty[j] = struct{}{}
@@ -213,7 +222,7 @@ func (c *Cache) follow(ctx context.Context) {
 				return
 			case err != nil: // too old, or ctx has ended
 			default:
-				sleep(ctx, c.take(change))
+				c.take(change)
 			}
 		}
 		c.rescan()
@@ -235,25 +244,28 @@ func (c *Cache) end() {
 	c.wakeLocked()
 }
 
-// take takes in a change, and returns how long to wait before the next one.
-func (c *Cache) take(change batch.Change) time.Duration {
+// take takes in a change, or leaves it to the next look at its job.
+func (c *Cache) take(change batch.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if change.Deleted {
-		if j := c.jobs[change.Status.Name]; j != nil && j.uid == change.Status.UID {
-			c.removeLocked(j, &change.Status)
-		}
-		return 0
-	}
-	c.applyLocked(change.Status)
 	j := c.jobs[change.Status.Name]
-	if j == nil {
-		return 0
+	switch known := j != nil && j.uid == change.Status.UID; {
+	case known && change.Deleted:
+		c.removeLocked(j, &change.Status)
+	case change.Deleted:
+	case known && time.Until(j.next) > 0 && sameConditions(j.object.Job.Status, change.Status):
+		j.late = true
+		c.follower.touch(j)
+	default:
+		c.applyLocked(change.Status)
+		if j := c.jobs[change.Status.Name]; j != nil {
+			j.next = time.Now().Add(c.follower.pause())
+		}
 	}
-	now := time.Now()
-	pause := max(0, jobPause-now.Sub(j.taken))
-	j.taken = now.Add(pause)
-	return pause
+}
+
+func sameConditions(a, b batch.Status) bool {
+	return a.Generation == b.Generation && slices.Equal(a.Conditions, b.Conditions)
 }
 
 // lookAround looks at the pods and events of jobs that have changed until ctx
@@ -297,6 +309,13 @@ func (c *Cache) lookAtJob(j *job) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	if wait := j.next.Sub(now); j.late && wait > 0 {
+		return wait
+	}
+	if j.late {
+		j.late, j.next = false, now.Add(c.follower.pause())
+		c.refreshJobLocked(j.name)
+	}
 	if wait := j.due.Sub(now); wait > 0 {
 		return wait
 	}
@@ -306,24 +325,11 @@ func (c *Cache) lookAtJob(j *job) time.Duration {
 			changes += c.lookLocked(j, kind)
 		}
 	}
-	j.due = now.Add(jobPause + time.Duration(changes)*changePause)
+	j.due = now.Add(c.follower.pause() + time.Duration(changes)*changePause)
 	if _, lingers := c.removed[j]; lingers && len(j.pods) > 0 && c.follower.watching[Pods] > 0 {
 		j.due = now.Add(lingerPause) // the controller does not tell when attempts of a deleted job change
 		return lingerPause
 	}
 	delete(c.follower.dirty, j)
 	return 0
-}
-
-// sleep waits, but not longer than ctx.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
