@@ -1,0 +1,149 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/contrib/kube"
+)
+
+// How much there is of everything.
+const (
+	loadJobs    = 1_000
+	loadPods    = 10_000
+	loadPage    = 500
+	loadWatches = 1_000
+	loadChanges = 20
+	loadWorkers = 16
+)
+
+// BenchmarkLoad creates 1,000 jobs, lists 10,000 pods in pages of 500, and has 1,000
+// watches see 20 jobs come: here and, with -real, on a cluster, in one run.
+//
+//	go test -run '^$' -bench Load -benchtime 1x -real KUBECONFIG ./contrib/kube/internal/clients
+func BenchmarkLoad(b *testing.B) {
+	b.Run("batch", func(b *testing.B) {
+		c, err := batch.New(b.Context(), batch.Options{})
+		require.NoError(b, err)
+		w := newWorldOf(b, c, kube.Options{Write: true})
+		const each = 1_000 // as many attempts as are kept of a job
+		nothing := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
+		for i := range loadPods / each {
+			_, err := c.Run(b.Context(), batch.Job{Name: fmt.Sprint("pods-", i), Completions: new(each),
+				Parallelism: new(loadWorkers), Executor: nothing})
+			require.NoError(b, err)
+		}
+		measure(b, w.config())
+	})
+	if *real == "" {
+		return
+	}
+	b.Run("cluster", func(b *testing.B) {
+		config, err := clientcmd.BuildConfigFromFlags("", *real)
+		require.NoError(b, err)
+		clientset := unlimited(b, config)
+		inParallel(loadPods, func(i int) {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("pod-", i)}, Spec: corev1.PodSpec{
+				SchedulerName: "nobody", Containers: []corev1.Container{{Name: "main", Image: "busybox:1.37"}}}}
+			_, err := clientset.CoreV1().Pods(namespace).Create(b.Context(), pod, metav1.CreateOptions{})
+			require.NoError(b, err)
+		})
+		measure(b, config)
+	})
+}
+
+func unlimited(b *testing.B, config *rest.Config) *kubernetes.Clientset {
+	config.QPS = -1
+	clientset, err := kubernetes.NewForConfig(config)
+	require.NoError(b, err)
+	return clientset
+}
+
+// inParallel calls do with each number below n.
+func inParallel(n int, do func(i int)) {
+	var group sync.WaitGroup
+	for worker := range loadWorkers {
+		group.Go(func() {
+			for i := worker; i < n; i += loadWorkers {
+				do(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func measure(b *testing.B, config *rest.Config) {
+	clientset := unlimited(b, config)
+	jobs := clientset.BatchV1().Jobs(namespace)
+	round := 0
+	create := func(n int) {
+		round++
+		inParallel(n, func(i int) {
+			m := job(fmt.Sprintf("load-%d-%d", round, i), "hello")
+			m.Spec.Suspend = new(true)
+			_, err := jobs.Create(b.Context(), m, metav1.CreateOptions{})
+			require.NoError(b, err)
+		})
+	}
+	for b.Loop() {
+		begun := time.Now()
+		create(loadJobs)
+		b.ReportMetric(time.Since(begun).Seconds(), "s/1000-jobs")
+		begun = time.Now()
+		require.Equal(b, loadPods, countPods(b, clientset))
+		b.ReportMetric(time.Since(begun).Seconds(), "s/10000-pods")
+		b.ReportMetric(watchAll(b, clientset, create).Seconds(), "s/20-jobs-to-1000-watches")
+	}
+}
+
+func countPods(b *testing.B, clientset *kubernetes.Clientset) (n int) {
+	options := metav1.ListOptions{Limit: loadPage}
+	for {
+		list, err := clientset.CoreV1().Pods(namespace).List(b.Context(), options)
+		require.NoError(b, err)
+		n += len(list.Items)
+		if options.Continue = list.Continue; options.Continue == "" {
+			return n
+		}
+	}
+}
+
+// watchAll is how long it takes until all watches have seen jobs that are created.
+func watchAll(b *testing.B, clientset *kubernetes.Clientset, create func(n int)) time.Duration {
+	list, err := clientset.BatchV1().Jobs(namespace).List(b.Context(), metav1.ListOptions{Limit: 1})
+	require.NoError(b, err)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	var seen sync.WaitGroup
+	inParallel(loadWatches, func(int) {
+		w, err := clientset.BatchV1().Jobs(namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+		require.NoError(b, err)
+		seen.Go(func() {
+			names := make(map[string]bool)
+			for event := range w.ResultChan() {
+				if o, ok := event.Object.(metav1.Object); ok {
+					names[o.GetName()] = true
+				}
+				if len(names) == loadChanges {
+					w.Stop()
+					return
+				}
+			}
+		})
+	})
+	begun := time.Now()
+	create(loadChanges)
+	seen.Wait()
+	return time.Since(begun)
+}
