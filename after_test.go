@@ -179,12 +179,12 @@ func TestAfterCycle(t *testing.T) {
 		}
 		complete(t, c, "a")
 		require.NoError(t, c.Delete(t.Context(), "b", batch.DeleteBackground))
-		mustCreate(t, c, after("b", succeed, "a")) // what has started waits for nobody
+		mustCreate(t, c, after("b", succeed, "a")) // what has started waits for no other job
 		complete(t, c, "b")
 	})
 }
 
-// Another run of a job waits for nobody, also after a restart; who waits for it waits for
+// Another run of a job waits for no other job, also after a restart; a job that waits for it waits for
 // that run.
 func TestAfterAndAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {

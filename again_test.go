@@ -155,7 +155,7 @@ func TestAgainOfFailedIndexes(t *testing.T) {
 	})
 }
 
-// Whoever waits for a run gets its outcome, however soon the next one begins.
+// The caller that waits for a run gets its outcome, however soon the next one begins.
 func TestAgainAndWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newController(t, batch.Options{})

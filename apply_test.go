@@ -194,7 +194,7 @@ func resolved(t *testing.T, job batch.Job) string {
 	return strings.ReplaceAll(describeSpec(t, c, "resolved"), "resolved", "j")
 }
 
-// describeSpec writes down a job's spec, but for its functions.
+// describeSpec writes down a job's spec, except its functions.
 func describeSpec(t *testing.T, c *batch.Controller, name string) string {
 	t.Helper()
 	job, err := c.Job(name)

@@ -329,7 +329,7 @@ func TestCheckpointOfAnUncountedSuccessStays(t *testing.T) {
 }
 
 // A checkpoint that is saved while its job is deleted does not come back without
-// the job, in whichever commits they are: nobody could load that.
+// the job, in whichever commits they are: that could not be loaded.
 func TestCheckpointsDuringDeletions(t *testing.T) {
 	var store batchtest.MemoryStore
 	c, err := batch.New(t.Context(), batch.Options{Store: &store})

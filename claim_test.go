@@ -96,7 +96,7 @@ func claimedBy(t *testing.T, host string, pid int, started string) *disk {
 	return &store
 }
 
-// What is left of a process that is gone keeps nobody away.
+// A claim left by a process that is gone is not respected.
 func TestPlainStoreOfAnotherProcess(t *testing.T) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
@@ -129,7 +129,7 @@ func TestPlainStoreOfAnotherProcess(t *testing.T) {
 	}
 }
 
-// Somebody whom this process cannot see claims the store: its commits are found out.
+// A process that cannot be seen from here claims the store: its commits are noticed.
 func TestPlainStoreIsTakenAway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store disk

@@ -102,7 +102,7 @@ type sightings struct {
 	all map[uint64]string
 }
 
-// add takes in a status. Whoever sees the same revision sees the same.
+// add records a status. A revision always shows the same status.
 func (s *sightings) add(t *testing.T, status batch.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +164,7 @@ func fastJob(n int, calls, failures *atomic.Int64) batch.Job {
 		})}
 }
 
-// Attempts that take no time are counted apart from the job, until somebody looks
+// Attempts that take no time are counted apart from the job, until the job is read
 // at it.
 func TestLookingAtAFastJob(t *testing.T) {
 	n := 1_000_000

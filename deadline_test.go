@@ -163,7 +163,7 @@ func TestTimeoutsAreDeadlines(t *testing.T) {
 	}
 }
 
-// TestReturnAtTheDeadline wants the deadline to be taken first by whoever returns
+// TestReturnAtTheDeadline wants the deadline to be taken first by an executor that returns
 // exactly then.
 func TestReturnAtTheDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestReturnAtTheDeadline(t *testing.T) {
 	})
 }
 
-// TestReturnAtTheTimeout wants the timeout to be taken first by whoever returns exactly
+// TestReturnAtTheTimeout wants the timeout to be taken first by an executor that returns exactly
 // then, with an error or without.
 func TestReturnAtTheTimeout(t *testing.T) {
 	for name, result := range map[string]error{"an error": os.ErrDeadlineExceeded, "nothing": nil} {

@@ -90,7 +90,7 @@ func TestLateErrorOfALostAttempt(t *testing.T) {
 	})
 }
 
-// Whatever an executor does long after it was given up is nothing to anybody.
+// Whatever an executor does long after it was given up has no effect.
 func TestLateReturns(t *testing.T) {
 	returns := map[string]func() error{
 		"succeeds": func() error { return nil },

@@ -276,7 +276,7 @@ func TestErrorWithoutATextSurvives(t *testing.T) {
 	})
 }
 
-// TestJobErrorSaysWhenItIsCut wants to know of failures that are not kept.
+// TestJobErrorSaysWhenItIsCut wants failures that are not kept to be counted.
 func TestJobErrorSaysWhenItIsCut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		job := batch.Job{Name: "j", BackoffLimit: new(9), Backoff: batch.ConstantBackoff(0), Executor: fails(errDisk)}

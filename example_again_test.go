@@ -104,7 +104,7 @@ func ExampleController_Again_failedOnly() {
 
 var errOrderWithdrawn = errors.New("the order was withdrawn")
 
-// The executor, and whoever waits for the job, learn the cause.
+// The executor, and the one that waits for the job, learn the cause.
 func ExampleController_Cancel() {
 	ctx := context.Background()
 	c, err := batch.New(ctx, batch.Options{})

@@ -230,7 +230,7 @@ func ExampleController_Resume() {
 	status, _ := c.Get("rollout")
 	fmt.Println(status.Explain())
 
-	_ = c.Resume(ctx, "rollout") // somebody has approved it
+	_ = c.Resume(ctx, "rollout") // the rollout was approved
 	fmt.Println(c.Wait(ctx, "rollout"))
 	// Output:
 	// suspended; waits to be resumed

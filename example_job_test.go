@@ -24,7 +24,7 @@ func ExampleJob() {
 		Completions:    new(len(photos)),
 		Parallelism:    new(2),
 		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			thumbnails[a.Index] = photos[a.Index] + "-small.jpg" // nobody else has this index
+			thumbnails[a.Index] = photos[a.Index] + "-small.jpg" // no other attempt has this index
 			return nil
 		}),
 	})

@@ -80,6 +80,6 @@ func ExampleController_SetLimit() {
 	status, err = c.Wait(ctx, "report")
 	fmt.Println(status, err)
 	// Output:
-	// limit database lets nobody begin
+	// limit database lets no attempt begin
 	// report: Complete, 1/1 succeeded, 0 failed <nil>
 }

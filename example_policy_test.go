@@ -49,7 +49,7 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) 
 func (e exitStatus) ExitCode() int { return int(e) }
 
 // Rules say what a failure means: exit code 42 is a bug, which no retry will
-// mend; 75 is a temporary failure of somebody else, which shall not count; and
+// mend; 75 is a temporary failure elsewhere, which shall not count; and
 // what is forbidden stays so.
 func ExampleFailureRule() {
 	codes := []exitStatus{75, 75, 1, 42}
@@ -74,7 +74,7 @@ func ExampleFailureRule() {
 	// 2 of 4 failures counted
 }
 
-// Conditions tell a disruption, which is nobody's fault, from a failure.
+// Conditions tell a disruption, which the work did not cause, from a failure.
 func ExampleFailureRule_conditions() {
 	status, err := batch.Run(context.Background(), batch.Job{
 		Name:         "train",

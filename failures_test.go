@@ -13,7 +13,7 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// A failure is what a test wants to know of a [batch.AttemptError].
+// A failure is what tests compare of a [batch.AttemptError].
 type failure struct {
 	Attempt                   string
 	Index, Failures, ExitCode int
@@ -146,7 +146,7 @@ var failureTests = map[string]struct {
 		want: failure{ExitCode: 2, Message: "batch: executor panicked: disk"}},
 }
 
-// TestFailuresOfEachKind wants to know how an index failed last, however its attempt
+// TestFailuresOfEachKind wants the last failure of an index, however its attempt
 // came to its end.
 func TestFailuresOfEachKind(t *testing.T) {
 

@@ -15,7 +15,7 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// A job that has finished is what it was when it ended, whoever asks and how often: also
+// A job that has finished is what it was when it ended, however often it is read: also
 // what cannot be written down, such as its errors and functions, and its log.
 func TestFinishedJobsStayWhatTheyWere(t *testing.T) {
 	bubble(t, func(t *testing.T) {

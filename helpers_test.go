@@ -118,7 +118,7 @@ func resultsOf[T any](t *testing.T, c *batch.Controller, job string) map[int]T {
 	return all
 }
 
-// specText writes down a job, but for its functions.
+// specText writes down a job, except its functions.
 func specText(t *testing.T, job batch.Job) string {
 	t.Helper()
 	text, err := json.Marshal(job)
@@ -129,7 +129,7 @@ func specText(t *testing.T, job batch.Job) string {
 // slowly waits a minute, and is not known to be constant.
 var slowly = batch.BackoffFunc(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) })
 
-// finishMany has jobs run that are alike but for their names.
+// finishMany has jobs run that are alike except their names.
 func finishMany(t *testing.T, c *batch.Controller, n int, job batch.Job) {
 	t.Helper()
 	for i := range n {

@@ -170,7 +170,7 @@ func TestAcquire(t *testing.T) {
 		_, err = c.Acquire(soon, "x", "customer")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		release()
-		release() // gives nothing back that somebody else has
+		release() // gives nothing back that another has
 		settle()
 		require.Equal(t, 1, get(t, c, "a").Ready)
 		release()

@@ -94,7 +94,7 @@ func TestFailedIndexesSurviveTheProcess(t *testing.T) {
 	})
 }
 
-// TestCancelledMap wants to know which items had succeeded, and the last error.
+// TestCancelledMap wants the items that had succeeded, and the last error.
 func TestCancelledMap(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)

@@ -172,7 +172,7 @@ func memoryCases() map[string]struct {
 
 // TestFinishedJobsTakeLittleMemory wants a job that has finished to need less than 1 KiB
 // beside its history and what its attempts have left, in memory only and with a store,
-// after somebody has looked at it, and after it has been opened.
+// after it has been read, and after it has been opened.
 func TestFinishedJobsTakeLittleMemory(t *testing.T) {
 	const jobs = 3000
 	for name, tc := range memoryCases() {

@@ -107,7 +107,7 @@ func sameOutcome(t *testing.T, before, after error) {
 	}
 }
 
-// withoutErrors are attempts but for their errors, whose texts are in Message.
+// withoutErrors are attempts except their errors, whose texts are in Message.
 func withoutErrors(list []batch.AttemptStatus) []batch.AttemptStatus {
 	for i := range list {
 		list[i].Err = nil

@@ -16,7 +16,7 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// A stored job that nobody has declared can be seen and managed, but does not
+// A stored job that has not been declared can be seen and managed, but does not
 // run.
 func TestUndeclaredJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {

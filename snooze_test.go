@@ -47,7 +47,7 @@ func TestSnooze(t *testing.T) {
 	require.Equal(t, errDisk, batch.Snooze(errDisk, 0))
 }
 
-// Nobody snoozes for ever, also not over restarts.
+// The number of snoozes is limited, also over restarts.
 func TestSnoozeIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		tries := 0

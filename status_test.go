@@ -88,7 +88,7 @@ var (
 			"output":"o","progress":{"done":1,"total":2,"phase":"p"}}`
 )
 
-// The encoding of a status is a promise: a change here breaks somebody.
+// The encoding of a status is a promise: a change here breaks programs that read it.
 func TestStatusJSON(t *testing.T) {
 	tests := map[string]struct {
 		value any

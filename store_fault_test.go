@@ -85,7 +85,7 @@ var troubles = map[string]func(apply func() error) error{
 	"an error after some time":   func(func() error) error { time.Sleep(700 * time.Millisecond); return errFull },
 }
 
-// While the store fails what runs goes on, nothing begins, and everybody can
+// While the store fails what runs goes on, nothing begins, and every status can
 // see why; when it works again, so does everything else, by itself.
 func TestStoreFailsForAWhile(t *testing.T) {
 	for name, trouble := range troubles {

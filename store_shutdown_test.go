@@ -160,7 +160,7 @@ func TestChangesDuringShutdown(t *testing.T) {
 }
 
 // TestStoreIsClosedTooEarly wants callers to learn that the store was closed before
-// the controller, and nobody to wait for ever.
+// the controller, and no call to wait for ever.
 func TestStoreIsClosedTooEarly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := &disk{}
@@ -204,7 +204,7 @@ func TestWaitDoesNotHangOnAClosedStore(t *testing.T) {
 	})
 }
 
-// nothingElse is err, but for what a closed store and an attempt that has ended lead to.
+// nothingElse is err, except what a closed store and an attempt that has ended lead to.
 func nothingElse(err error) error {
 	if errors.Is(err, fs.ErrClosed) || errors.Is(err, batch.ErrAttemptEnded) {
 		return nil

@@ -167,7 +167,7 @@ func (s *hungStore) Commit(ctx context.Context, records []batch.Record) error {
 	return s.MemoryStore.Commit(ctx, records)
 }
 
-// While a store hangs, whoever subscribes waits, and nobody waits for that: Shutdown does
+// While a store hangs, a call of Subscribe waits, and nothing waits for that call: Shutdown does
 // not take it for a call that it has left behind.
 func TestSubscribeToAStoreThatHangs(t *testing.T) {
 	for _, name := range []string{"known", "new"} {

@@ -146,7 +146,7 @@ func asJSON(t *testing.T, s batch.Status) string {
 	return string(text)
 }
 
-// Ends of which a known subscription was not told survive everything: nobody is
+// Ends of which a known subscription was not told survive everything: no caller is
 // subscribed, the job is deleted, over its time to live or one too many, and the process
 // is killed.
 func TestSubscribeAfterACrash(t *testing.T) {
@@ -241,7 +241,7 @@ func endsIn(t *testing.T, store batch.Store) (keys []string) {
 	return keys
 }
 
-// A job that is run again ends again, each time with its own status, also if nobody was
+// A job that is run again ends again, each time with its own status, also if no caller was
 // subscribed between.
 func TestSubscribeToRunsOfAJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/runtocompletion/batch/batchtest"
 )
 
-// TestWrap wants every attempt to run inside of what Wrap returns, whoever has declared
+// TestWrap wants every attempt to run inside of what Wrap returns, however it was declared
 // its job and how, and jobs to show the executors that they were given.
 func TestWrap(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -17,10 +17,10 @@ type MemoryStore struct {
 	mu      sync.Mutex // guards the fields below
 	jobs    map[string]map[string][]byte
 	holder  *memoryClaim  // nil if the store is free
-	changed chan struct{} // closed when one of the fields above changes; nil if nobody waits
+	changed chan struct{} // closed when one of the fields above changes; nil if no caller waits
 }
 
-// A memoryClaim tells one claim from another.
+// A memoryClaim distinguishes one claim from another.
 type memoryClaim struct{ store *MemoryStore }
 
 type memoryClaimKey struct{ store *MemoryStore }
@@ -75,7 +75,7 @@ func (s *MemoryStore) wakeLocked() {
 	}
 }
 
-// Load walks over a copy of what there is. The error is that of ctx.
+// Load iterates over a copy of what there is. The error is that of ctx.
 func (s *MemoryStore) Load(ctx context.Context) iter.Seq2[batch.Record, error] {
 	return func(yield func(batch.Record, error) bool) {
 		s.mu.Lock()

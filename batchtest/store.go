@@ -121,7 +121,7 @@ type storeUnderTest struct {
 	want storeModel
 }
 
-// commit commits records, which are only lent, and looks at what is there then.
+// commit commits records, which must not be retained, and looks at what is there then.
 func (s *storeUnderTest) commit(records ...batch.Record) error {
 	lent := cloneRecords(records)
 	if err := s.Commit(s.ctx, lent); err != nil {

@@ -40,7 +40,7 @@ func (s *Store) Claim(ctx context.Context, wait func(holder string)) (context.Co
 	}
 }
 
-// tryClaim claims the store if nobody has it. The error is an [*InUseError], or why the
+// tryClaim claims the store if it is free. The error is an [*InUseError], or why the
 // file could not be opened.
 func (s *Store) tryClaim(ctx context.Context) (*claim, error) {
 	c := &claim{s}

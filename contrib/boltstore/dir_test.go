@@ -66,7 +66,7 @@ func makeDirs(path string) error {
 
 // Directories of which nothing was stored, as the process was killed just after it had
 // made them, are removed when the next one opens the store; those of other stores, and
-// what is nobody's, stay.
+// what belongs to no store, stay.
 func TestDirsOfAKilledProcess(t *testing.T) {
 	path, tmp := filepath.Join(t.TempDir(), "jobs.db"), t.TempDir()
 	t.Setenv("TMPDIR", tmp)

@@ -26,12 +26,12 @@
 //   - [*InUseError]: the store is open elsewhere. Open does not wait; the error
 //     has the number of the process, on Linux.
 //   - [*IOError]: the system did not do what was asked of it, because the folder
-//     is missing, nobody may write there, the disk is full, or a write or a sync
+//     is missing, it may not be written to, the disk is full, or a write or a sync
 //     has failed. What errors.Is finds in it says which. A store that is open
 //     works again by itself once the reason is gone.
 //     A file that was removed, renamed or replaced while it was open has
 //     [ErrMoved].
-//   - [*CorruptError]: bytes have changed, or are missing; or somebody else has
+//   - [*CorruptError]: bytes have changed, or are missing; or another program has
 //     written to the file while it was open.
 //   - [*FormatError]: another version of this package has written the file. Both
 //     versions of the format are named.

@@ -30,7 +30,7 @@ func asNobody(t *testing.T, f func()) {
 	f()
 }
 
-// openFolder is a folder that everybody may use.
+// openFolder is a folder that every user may use.
 func openFolder(t *testing.T) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "boltstore")

@@ -17,7 +17,7 @@ import (
 // acquire opens a file and locks it. If there is none it makes one.
 func acquire(path string, mode fs.FileMode) (*os.File, error) {
 	// Another process may make, rename or remove the file meanwhile. Once is
-	// enough unless somebody does so all the time.
+	// enough unless that is done all the time.
 	const tries = 10
 	for range tries {
 		file, err := openLocked(path)
@@ -75,8 +75,8 @@ func lockNamed(file *os.File, path string) error {
 }
 
 // create makes a store under another name, and gives it its own once it is
-// complete and durable: whoever is killed while at it leaves no half a store.
-// If somebody else is faster, that is well.
+// complete and durable: a process that is killed meanwhile leaves no half of a store.
+// Another process may be faster.
 func create(path string, mode fs.FileMode) error {
 	folder := filepath.Dir(path)
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {

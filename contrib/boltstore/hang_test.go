@@ -49,7 +49,7 @@ func (w *waiting) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// A disk that hangs keeps nobody whose context ends.
+// A disk that hangs keeps no caller whose context ends.
 func TestCommit_DiskHangs(t *testing.T) {
 	s := open(t, storePath(t))
 	commit(t, s, record("job", "key", "before"))

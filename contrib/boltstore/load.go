@@ -12,7 +12,7 @@ import (
 // stepSize is how many bytes of values are read at a time, if jobs are small.
 const stepSize = 1 << 18
 
-// Load walks over every record, job by job. The values are the caller's. While
+// Load iterates over every record, job by job. The values are the caller's. While
 // the loop's body runs the store may be used: a job that is changed meanwhile
 // is met as it was or as it is, as a whole. The errors are an [*IOError], a
 // [*CorruptError], [ErrClosed], or the cause of a ctx that has ended, also while

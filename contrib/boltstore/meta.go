@@ -94,7 +94,7 @@ func (s *Store) overwritten() error {
 	return &CorruptError{Path: s.path, Problem: problem}
 }
 
-// checkName checks that the file has its name: nobody finds one that was removed,
+// checkName checks that the file has its name: one that was removed is not found,
 // renamed or replaced.
 func (s *Store) checkName() error {
 	named, err := os.Stat(s.absolute)

@@ -15,7 +15,7 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// A file that loses its name under a store that is open: nobody would find there
+// A file that loses its name under a store that is open: what is committed then would not be found
 // what is committed to it.
 func TestCommit_FileIsMoved(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -62,7 +62,7 @@ func TestCommit_FileIsMoved(t *testing.T) {
 	}
 }
 
-// A file that somebody else writes to is not what was committed: nothing more is
+// A file that another writes to is not what was committed: nothing more is
 // acknowledged until it is.
 func TestCommit_FileIsOverwritten(t *testing.T) {
 	path := storePath(t)

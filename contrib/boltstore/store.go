@@ -34,7 +34,7 @@ type Options struct {
 type Store struct {
 	path     string
 	absolute string        // the same, also when the process changes its folder
-	info     fs.FileInfo   // tells the file from others; nil before it was opened first
+	info     fs.FileInfo   // distinguishes the file from others; nil before it was opened first
 	patience time.Duration // how long Close waits for a call
 
 	mode     fs.FileMode           // of a file that is made
@@ -173,7 +173,7 @@ func (s *Store) commit(changes []change) error {
 	return s.finish(tx)
 }
 
-// finish writes what a transaction has changed. Before anybody learns of it, the
+// finish writes what a transaction has changed. Before any caller learns of it, the
 // file must be the one that was written to.
 func (s *Store) finish(tx *bbolt.Tx) error {
 	before := s.last

@@ -52,7 +52,7 @@ func walkFile(path string, r io.ReaderAt, size int64, visit func(batch.Record) e
 	return ioError("read", path, file.CheckFreelist())
 }
 
-// A verifier walks over the buckets of a file.
+// A verifier iterates over the buckets of a file.
 type verifier struct {
 	path  string
 	r     io.ReaderAt
@@ -87,7 +87,7 @@ func (v *verifier) top(e boltfile.Entry) error {
 }
 
 // end looks at what can be told only when all was visited. A file that bbolt
-// has made and nobody has written to is none of ours: we write to it before it
+// has made and nothing was written to is none of ours: we write to it before it
 // gets its name.
 func (v *verifier) end() error {
 	newest, _ := v.file.Metas()
@@ -127,7 +127,7 @@ func (v *verifier) checkFormat(b boltfile.Bucket) error {
 
 // checkMetas looks at the meta page that is not the newest whole one. Neither of
 // the two may have the receipt of something newer. If it is
-// not whole, it may be what is left of a write that was cut short: nobody was
+// not whole, it may be what is left of a write that was cut short: no caller was
 // told of what it would have committed. Or its bytes have changed since: then it
 // may be the last one that was committed. The difference is that a cut write has
 // left the end of the page before it, whose checksum is known.

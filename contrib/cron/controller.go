@@ -225,7 +225,7 @@ func (c *Controller) find(name string) (*run, error) {
 	return nil, fmt.Errorf("%w: %q", ErrNotFound, name)
 }
 
-// All walks over the status of every CronJob, in order of name.
+// All iterates over the status of every CronJob, in order of name.
 func (c *Controller) All() iter.Seq[Status] {
 	return func(yield func(Status) bool) {
 		c.mu.Lock()

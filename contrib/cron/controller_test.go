@@ -90,7 +90,7 @@ func TestUpdate_MayCallBack(t *testing.T) {
 		require.NoError(t, f.Create(t.Context(), f.cronJob("a", "@daily")))
 		calls := 0
 		require.NoError(t, f.Update(t.Context(), "a", func(j *CronJob) {
-			if calls++; calls == 1 { // somebody else is faster
+			if calls++; calls == 1 { // another is faster
 				require.NoError(t, f.Suspend(t.Context(), "a"))
 			}
 			j.Schedule = "@hourly"
@@ -388,7 +388,7 @@ func TestJobsShowWhatTheyRun(t *testing.T) {
 	})
 }
 
-// TestValidateIsWhatCreateAndUpdateSay: nobody needs to try to find out.
+// TestValidateIsWhatCreateAndUpdateSay: the answer is known without an attempt.
 func TestValidateIsWhatCreateAndUpdateSay(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		good := f.cronJob("a", "@daily")

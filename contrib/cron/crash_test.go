@@ -86,7 +86,7 @@ func live(t *testing.T, store *mortalStore, l *ledger, job CronJob, until time.T
 	if err == nil {
 		job.Job.Executor = batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			at, ok := ScheduledTime(ctx)
-			if !store.isOver() { // what an ended process does, nobody sees
+			if !store.isOver() { // what an ended process does is not seen
 				require.True(t, ok)
 				l.write(at, a.Token()[:36])
 			}

@@ -21,7 +21,7 @@ import (
 
 // A CronJob creates jobs on a schedule. The zero value of every field but Name,
 // Schedule and Job.Executor is Kubernetes' default. It is a plain value: a
-// controller takes a copy, but for the executor and other functions of Job.
+// controller takes a copy, except the executor and other functions of Job.
 type CronJob struct {
 	// Name names the CronJob within its controller: a DNS-1123 subdomain of at most
 	// 52 bytes. The job for a time is called "<name>-<minutes since 1970>".
@@ -125,7 +125,7 @@ func copyOf[T any](p *T) *T {
 }
 
 // cloneJob copies what a job points to. What policies have inside is copied by
-// whoever creates the job, and not written to here.
+// the one that creates the job, and not written to here.
 func cloneJob(j *batch.Job) batch.Job {
 	d := *j
 	v := reflect.ValueOf(&d).Elem()

@@ -32,7 +32,7 @@
 // old as StartingDeadline. More than 100 missed times are reported. Jobs are named
 // after the minute, and there is one of a name at a time: intervals below a minute
 // start one job a minute, unless no history is kept. If the job's name belongs to
-// somebody else, nothing is started until something changes; [Status].Problem says
+// another, nothing is started until something changes; [Status].Problem says
 // so.
 //
 // Times are those of the clock on the wall. If that is set back, no time is started
@@ -48,7 +48,7 @@
 //
 // # Where Kubernetes v1.37 has defects
 //
-// The answers are those of the recorded controller, but for these:
+// The answers are those of the recorded controller, except these:
 //
 //   - Changes of the clock by half an hour, minutes that a change leaves out, and days
 //     that a zone leaves out: no time is lost, moved, or searched for without end.

@@ -71,7 +71,7 @@ func undeclaredExecutor(context.Context, batch.Attempt) error {
 // newJob makes a job from the template. It is owned, and does not run before
 // recorded is closed.
 func newJob(c *CronJob, owner, name string, at time.Time, recorded chan struct{}) batch.Job {
-	job := c.Job // whoever creates it copies what it points to
+	job := c.Job // the one that creates it copies what it points to
 	job.Name = name
 	annotations := make(map[string]string, len(job.Annotations)+2)
 	maps.Copy(annotations, job.Annotations)

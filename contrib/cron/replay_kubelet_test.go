@@ -114,7 +114,7 @@ func (k *kubelet) Execute(ctx context.Context, a batch.Attempt) error {
 	plan := k.plan(uid)
 	code := k.run(ctx, a, plan)
 	ended := time.Now()
-	k.pause() // nobody learns of its end
+	k.pause() // its end is not observed
 	k.mu.Lock()
 	k.lastEnd = ended
 	k.mu.Unlock()

@@ -46,7 +46,7 @@ type run struct {
 type input struct {
 	engine.Input
 	change *revision
-	done   chan error // has room for one; nil if nobody waits
+	done   chan error // has room for one; nil if no caller waits
 }
 
 // A revision is a change of a spec.
@@ -168,7 +168,7 @@ func (r *run) next() (input, bool) {
 	return in, true
 }
 
-// handle lets the engine take in an input, and does what it wants. Nothing is done
+// handle lets the engine record an input, and does what it wants. Nothing is done
 // before what was decided earlier is stored.
 func (r *run) handle(in input) error {
 	if r.unsaved {

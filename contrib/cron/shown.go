@@ -17,7 +17,7 @@ type shown struct {
 	Blocked, Refused string
 }
 
-// show lets everybody see the state, and reports whether anything has changed. It
+// show lets every caller see the state, and reports whether anything has changed. It
 // needs c.mu.
 func (r *run) show() bool {
 	e := r.engine

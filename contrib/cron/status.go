@@ -12,7 +12,7 @@ import (
 
 // A Status is what is known of a CronJob at one moment. It is a copy.
 type Status struct {
-	// Name is the CronJob's name, and UID tells it from others that had or will have
+	// Name is the CronJob's name, and UID distinguishes it from others that had or will have
 	// that name.
 	Name string `json:"name"`
 	UID  string `json:"uid"`

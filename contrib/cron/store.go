@@ -80,7 +80,7 @@ func (c *Controller) addLoaded(l *loading) {
 	r.post(input{Input: engine.Input{Kind: engine.Look}})
 }
 
-// save stores the state, if it has changed, and then lets everybody see it.
+// save stores the state, if it has changed, and then lets every caller see it.
 func (r *run) save() error {
 	c := r.c
 	var err error

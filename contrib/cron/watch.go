@@ -15,7 +15,7 @@ type Change struct {
 	Deleted bool // it is gone, and the status is its last
 }
 
-// Watch walks over the changes of all CronJobs after revision since, in order of
+// Watch iterates over the changes of all CronJobs after revision since, in order of
 // revision, as [batch.Controller.Watch] does for jobs. The walk ends with the error
 // of ctx, [ErrShutdown], or [ErrTooOld].
 func (c *Controller) Watch(ctx context.Context, since uint64) iter.Seq2[Change, error] {

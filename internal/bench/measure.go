@@ -29,7 +29,7 @@ func measure(f func() error) (sample, error) {
 type series []sample
 
 // interleave lets every contender run once a round. Every other round goes
-// backwards, so that nobody always follows the same one.
+// backwards, so that none always follows the same one.
 func interleave(rounds int, contenders []func() error) ([]series, error) {
 	all := make([]series, len(contenders))
 	for i, run := range contenders { // once for caches and calibration

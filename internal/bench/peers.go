@@ -87,7 +87,7 @@ func runRaw(w *work) error {
 	return first.get()
 }
 
-// runRawClock is the floor for whoever has to know when each task began.
+// runRawClock is the floor for a pool that records when each task began.
 func runRawClock(w *work) error {
 	var (
 		first firstError

@@ -67,7 +67,7 @@ func (b *Book) change(key string, data []byte) {
 	b.changed[key] = data
 }
 
-// Leave leaves a checkpoint to whoever comes next.
+// Leave leaves a checkpoint to the next attempt.
 func (b *Book) Leave(c *Checkpoint) { b.left = append(b.left, c) }
 
 // TakeOver returns a checkpoint that was left; nil if there is none.
@@ -124,7 +124,7 @@ func Key(id int64, name string) string {
 }
 
 // Load moves the checkpoints from a job's records into the book, and leaves them
-// to whoever comes if the job has no indexes.
+// to any attempt if the job has no indexes.
 func (b *Book) Load(records map[string][]byte, indexed bool) error {
 	for key, data := range records {
 		text, ok := strings.CutPrefix(key, prefix)

@@ -22,7 +22,7 @@ const step = int64(100 * time.Millisecond)
 const mostSteps = 64
 
 // A Clock counts nanoseconds. Its methods may be called by several goroutines at
-// once, but for Continue.
+// once, except Continue.
 type Clock struct {
 	start  time.Time // with its monotonic reading
 	origin int64     // what the clock says at start

@@ -143,7 +143,7 @@ func fieldErrorSet(errs []FieldError) []string {
 	return slices.Compact(set)
 }
 
-// A podKey tells the pods of a job apart.
+// A podKey distinguishes the pods of a job.
 type podKey struct{ index, number int }
 
 func (p Pod) key() podKey {
@@ -220,7 +220,7 @@ func compareEvents(a, b Event) int {
 
 // renumbered returns got with the ordinals that want gives to its pods, in the
 // texts too: the order of the pods that an Indexed job creates at one instant
-// is nobody's business.
+// does not matter.
 func renumbered(got, want *Observation) *Observation {
 	wanted := make(map[podKey]int)
 	for _, w := range want.Pods {

@@ -375,7 +375,7 @@ func (s *session) sawAllEvents() bool {
 }
 
 // lastStatus is the last status that the API server would have stored. A job
-// that vanishes before it has finished keeps the one from before, but for the
+// that vanishes before it has finished keeps the one from before, except the
 // failures that are counted when its pods are released.
 func (s *session) lastStatus() batch.Status {
 	switch {

@@ -114,7 +114,7 @@ func (s *session) patch(ctx context.Context, patch []byte) error {
 	return err
 }
 
-// setSpec gives j the fields that [Convert] sets, but for those that come from
+// setSpec gives j the fields that [Convert] sets, except those that come from
 // the pod template.
 func setSpec(j *batch.Job, spec batch.Job) {
 	j.Parallelism = spec.Parallelism

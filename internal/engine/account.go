@@ -43,7 +43,7 @@ func (j *Job) accountFor(a *Attempt, now Time) {
 // recount moves the retry delay of an index whose attempt was counted when it was
 // asked to stop: now its end is known, and the delay counts from there.
 func (j *Job) recount(a *Attempt, now Time) {
-	// The delay is never made shorter: somebody may have been told when it ends.
+	// The delay is never made shorter: a caller may have been told when it ends.
 	end := a.failedAt(now)
 	if end <= a.countedAt {
 		return
@@ -285,7 +285,7 @@ func (j *Job) forgetAll() {
 	}
 }
 
-// delayKnown takes in a delay that was asked for with NeedDelay. A negative
+// delayKnown records a delay that was asked for with NeedDelay. A negative
 // one means that there is to be no retry: the limit counts as exceeded.
 func (j *Job) delayKnown(index int, n int, delay time.Duration) {
 	if index != None {

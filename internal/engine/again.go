@@ -17,7 +17,7 @@ const RunAgain = "RunAgain"
 // one, and there may be very many jobs.
 type reruns struct {
 	run    int        // the present one
-	starts []runStart // of those that attempts are kept of, but for the first
+	starts []runStart // of those that attempts are kept of, except the first
 }
 
 // Run counts the runs of the job, from 1.
@@ -89,7 +89,7 @@ func (j *Job) runAgain(ev Event) {
 // beginRun numbers the run. Of earlier ones those are forgotten of which no attempt is
 // kept: a job may run every night for years.
 func (j *Job) beginRun() {
-	// It walks over the history, once for each run.
+	// It iterates over the history, once for each run.
 	kept := make(map[int]bool)
 	for a := range j.All() {
 		kept[j.RunOf(a.Seq)] = true

@@ -9,9 +9,9 @@ import (
 
 // This file is the life of one attempt. It is Pending until its executor has started,
 // which is at once unless starts are queued or the executor says when; then Running,
-// also while it waits for a restart in place; and ends as Succeeded or Failed. Whoever
+// also while it waits for a restart in place; and ends as Succeeded or Failed. The caller that
 // wants it to stop asks it to: it then has its grace period, after which the caller
-// gives up on it. It still counts as terminating then, as nobody can end a goroutine.
+// gives up on it. It still counts as terminating then, as a goroutine cannot be ended.
 // An attempt of which nothing runs ends as soon as it is asked.
 
 // An Attempt is the record of one attempt. Records of ended attempts that are
@@ -129,7 +129,7 @@ func (a *Attempt) Runs() []Run {
 type Deleter uint8
 
 const (
-	NotDeleted          Deleter = iota // nobody has
+	NotDeleted          Deleter = iota // not at all
 	DeletedByController                // the job does not need it any more
 	DeletedByUser                      // AttemptDeleted
 	DeletedByEviction                  // Disrupted, by what lets it stop
@@ -199,7 +199,7 @@ func (a *Attempt) setCondition(c Condition) {
 func (j *Job) create(index, number int, now Time) *Attempt {
 	a := j.history.reuse()
 	// The record served another attempt before, whose conditions may be in a copy that
-	// somebody looks at: the room is given up, and not written over.
+	// is looked at: the room is given up, and not written over.
 	conditions := a.Conditions[:0:0]
 	*a = Attempt{Owner: a.Owner, Conditions: conditions, touched: a.touched}
 	a.Seq, a.Index, a.Number = j.created, index, number
@@ -261,7 +261,7 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	case !ready:
 		a.readyBefore, a.readyAt = a.readyAt, now
 	case a.readyAt == now && a.readyBefore != 0:
-		// A restart without a delay: nobody has seen that it was not ready.
+		// A restart without a delay: it was never seen not to be ready.
 		a.readyAt = a.readyBefore
 	default:
 		a.readyAt = now
@@ -276,7 +276,7 @@ func (j *Job) setReady(a *Attempt, ready bool, now Time) {
 	}
 }
 
-// ended takes in that the executor returned.
+// ended records that the executor returned.
 func (j *Job) ended(a *Attempt, r Result, now Time) {
 	if a.HasEnded() {
 		return // the job's end has taken it along
@@ -333,7 +333,7 @@ func (j *Job) tick(now Time) {
 			j.rearm(a)
 		}
 	}
-	// Nobody need be woken for these: reconcile, which follows, finds them ready.
+	// No timer is needed for these: reconcile, which follows, finds them ready.
 	for a, ok := j.retries.Pop(int64(now)); ok; a, ok = j.retries.Pop(int64(now)) {
 		if j.indexes.returned.Contains(a.Index) {
 			j.indexes.ready.Add(a.Index)

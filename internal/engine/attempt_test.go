@@ -154,7 +154,7 @@ func TestTimeAdd(t *testing.T) {
 	require.Equal(t, Time(3), Time(1).Add(2))
 }
 
-// Whoever tells of an attempt may be late.
+// The caller that tells of an attempt may be late.
 func TestNothingMovesAnAttemptThatHasEnded(t *testing.T) {
 	w := play{"P=2 C=9", "0s: create\n1s: fail 0"}.run(t)
 	var ended *Attempt

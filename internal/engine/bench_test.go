@@ -83,7 +83,7 @@ func BenchmarkStepAtSize(b *testing.B) {
 	}
 }
 
-// A completion in steady state allocates nothing, but for the index set, which
+// A completion in steady state allocates nothing, except the index set, which
 // grows by a few bytes for thousands of indexes.
 func TestStepDoesNotAllocate(t *testing.T) {
 	for name, spec := range benchSpecs {

@@ -27,7 +27,7 @@ func (j *Job) cancel(cause string, indexes []int, now Time) {
 		// Indexes that are over by now are passed by: the caller has looked before.
 		j.cancelIndexes(indexes, now)
 	default:
-		// A decision that is settling is overruled: it was not seen by anybody.
+		// A decision that is settling is overruled: it was not seen by any caller.
 		j.target = &target{reason: ReasonCancelled, message: CancelledMessage + cause}
 	}
 }

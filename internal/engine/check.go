@@ -235,7 +235,7 @@ func (c *checkup) checkPlaces() {
 }
 
 // managed reports whether the job's attempts are as its spec wants them: not
-// when its end is near, or when somebody else has taken over.
+// when its end is near, or when another has taken over.
 func (c *checkup) managed() bool {
 	return c.now != 0 && c.target == nil && c.decideAt == 0 && c.DeletedAt == 0 && !c.startsNothing() && !c.Spec.Unmanaged
 }

@@ -229,7 +229,7 @@ func (j *Job) pursue(now Time) {
 // mayFinish reports whether the terminal condition may follow: a job that is decided
 // while it is suspended waits until it is resumed, as only a job with a start time
 // can have finished. The exceptions are one that has nothing to do, and one that was
-// cancelled: whoever does that does not want to resume it.
+// cancelled: a job that is cancelled is not to be resumed.
 func (j *Job) mayFinish() bool {
 	return j.StartTime != 0 || j.isCancelled() || j.Spec.Suspend && j.Spec.Completions == 0
 }

@@ -54,7 +54,7 @@ func (r *retry) heldUntil() Time {
 	return max(r.until, r.asleep)
 }
 
-// note takes in one more failure, seen now, of an attempt that ended at end. It
+// note records one more failure, seen now, of an attempt that ended at end. It
 // reports false if the failure does not count, because a success of the same look
 // ended no earlier. A failure that is seen later counts, however old it is: so does
 // the reference, which compares only what it sees in one look. For the same reason

@@ -3,7 +3,7 @@ package engine
 // This file is what an attempt itself says of when it goes on: that it is only too early
 // for it, and that it still makes progress.
 
-// mostSnoozes is how many snoozes in a row do not count. It is far more than whoever
+// mostSnoozes is how many snoozes in a row do not count. It is far more than the one that
 // waits for something needs, and bounds a job that would otherwise never end.
 const mostSnoozes = 100
 
@@ -36,7 +36,7 @@ func (j *Job) snooze(a *Attempt) {
 	if !j.Spec.Indexed {
 		j.snoozes++
 	}
-	// It is shown all the same: somebody wants to know what the job waits for.
+	// It is shown all the same: it says what the job waits for.
 	j.noteFailure(a, 1, a.countedAt)
 	j.retry.asleep = max(j.retry.asleep, a.countedAt.Add(a.retryAfter))
 }

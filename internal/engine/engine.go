@@ -32,14 +32,14 @@ func (t Time) Add(d time.Duration) Time {
 	return t + Time(d)
 }
 
-// settleTime is how long a running attempt that somebody else asked to stop may
+// settleTime is how long a running attempt that was stopped by others may
 // take to do so before the job goes on without it: before it counts as failed for
 // having been asked, or, if only ended attempts count, before the job may be
 // complete. It stands in for the second that the reference lets pass before it
 // looks: an attempt that stops right away is judged by how it ended.
 const settleTime = time.Millisecond
 
-// A Job is the state of one job. It is not safe for concurrent use, but for
+// A Job is the state of one job. It is not safe for concurrent use, except
 // Lane.Renew.
 type Job struct {
 	ID   Identity
@@ -83,7 +83,7 @@ type Job struct {
 	steadyUntil Time
 	reruns      *reruns // nil in the first run
 	// settling counts the attempts that were asked to stop so short a while ago that
-	// they may yet be judged by how they end; nobody takes their place meanwhile.
+	// they may yet be judged by how they end; they are not replaced meanwhile.
 	settling int32
 	halted   bool // nothing starts any more in this process
 	paused   bool // for now, nothing is to start
@@ -152,7 +152,7 @@ func (j *Job) Step(ev Event) []Action {
 	return j.conclude(ev.At)
 }
 
-// takeOfAttempt takes in what happened to one attempt.
+// takeOfAttempt applies what happened to one attempt.
 func (j *Job) takeOfAttempt(ev Event) {
 	switch ev.Kind {
 	case Started:
@@ -172,7 +172,7 @@ func (j *Job) takeOfAttempt(ev Event) {
 	}
 }
 
-// take takes in what happened to the job as a whole. A Tick is nothing by itself: what
+// take applies what happened to the job as a whole. A Tick is nothing by itself: what
 // is due is done after every event.
 func (j *Job) take(ev Event) {
 	switch ev.Kind {
@@ -300,7 +300,7 @@ func (j *Job) NextRetry() Time {
 		return 0
 	}
 	next := min(j.retry.wake, first(&j.retries), first(&j.restarting))
-	// Its delay is being asked for: nobody knows yet.
+	// Its delay has been requested and is not known yet.
 	if next == Never {
 		return 0
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Events about attempts are not recorded: they follow from the attempts, and are made
-// up when somebody asks. A job with millions of attempts would otherwise pay for each
+// up when a caller asks. A job with millions of attempts would otherwise pay for each
 // of them, and keep only the newest anyway.
 
 // How many events are told: those about single attempts, which come by the
@@ -70,7 +70,7 @@ func (j *Job) addEvent(e EventRecord) {
 	if j.tracker != nil {
 		j.tracker.events = true
 	}
-	// The newest are kept: an operator wants to know what a job does now, and its creation
+	// The newest are kept: an operator needs to know what a job does now, and its creation
 	// is in its status.
 	if len(j.events) == keptJobEvents {
 		j.events = slices.Delete(j.events, 0, 1)

@@ -54,7 +54,7 @@ type Lane struct {
 	mu     sync.Mutex // see lock; guards the fields below while the lane is open
 	isOpen bool
 	a      *Attempt // that the worker runs
-	index  int      // of the one that it ran when somebody last looked
+	index  int      // of the one that it ran at the last look
 	now    Time
 	ends   ring[laneEnd] // that the history does not know yet
 	_      [64]byte
@@ -185,7 +185,7 @@ func (l *Lane) keep(a *Attempt) {
 	l.ends.push(laneEnd{a.Seq, a.Index, a.StartedAt, l.now})
 }
 
-// lock locks the lane. Whoever has it has it for some nanoseconds. To sleep until
+// lock locks the lane. It is held for some nanoseconds. To sleep until
 // then, as Lock does while other goroutines want to run, takes a thousand times as
 // long.
 func (l *Lane) lock() {
@@ -197,7 +197,7 @@ func (l *Lane) lock() {
 	}
 }
 
-// Collect closes the lanes and takes in what has ended there. It reports whether
+// Collect closes the lanes and records what has ended there. It reports whether
 // anything has that Look has not told.
 func (j *Job) Collect() (changed bool) {
 	s := j.lanes
@@ -263,7 +263,7 @@ func (s *lanes) unlock() {
 // attempt had ended.
 func (s *lanes) handedOut() int64 { return min(s.given.Load(), s.limit) }
 
-// lookAround notes what has begun and what has ended since somebody last looked,
+// lookAround notes what has begun and what has ended since the last look,
 // of the attempts that workers had then or have now. All lanes are locked.
 func (s *lanes) lookAround() {
 	s.began, s.ended = s.began[:0], s.ended[:0]
@@ -276,7 +276,7 @@ func (s *lanes) lookAround() {
 }
 
 // count counts a success for each attempt that was handed out, and completes, of an
-// Indexed job, the indexes that were handed out but for those that run now, and
+// Indexed job, the indexes that were handed out except those that run now, and
 // those that ran before.
 func (j *Job) count(given int64) {
 	s := j.lanes
@@ -342,7 +342,7 @@ func (j *Job) Renew(a *Attempt, now Time) bool {
 	return true
 }
 
-// renew makes a running attempt one that starts now, but for what numbers it.
+// renew makes a running attempt one that starts now, except what numbers it.
 func (a *Attempt) renew(now Time) {
 	a.FinishedAt, a.Failures, a.Ignored, a.Exits, a.Snoozes = 0, 0, 0, 0, 0
 	a.CreatedAt, a.StartedAt, a.runAt, a.readyAt = now, now, now, now

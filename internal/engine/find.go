@@ -11,7 +11,7 @@ import (
 // the place.
 
 // A finder finds the attempts that are live or kept by their place in the order of
-// creation. It exists only while somebody looks attempts up: to keep it costs more
+// creation. It exists only while attempts are looked up: to keep it costs more
 // than a short attempt takes, so that it is dropped when it has been kept up to date
 // for long without a question.
 type finder struct {
@@ -28,7 +28,7 @@ func (f *finder) changed() bool {
 
 // Find returns the attempt with that name or UID if it is live or kept, or nil. Of an
 // attempt that has ended it may be a copy without its owner. The time that it takes
-// does not depend on how many attempts there are, but for the first of many calls.
+// does not depend on how many attempts there are, except the first of many calls.
 func (j *Job) Find(nameOrUID string) *Attempt {
 	for seq := range j.ID.candidates(nameOrUID, j.created) {
 		a := j.bySeq(seq)

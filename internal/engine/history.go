@@ -4,7 +4,7 @@ import "iter"
 
 // Of a job with millions of attempts only the newest are kept. Two things matter here:
 // that a record is used again while it is in the processor's cache, and that failed
-// attempts outlast the far more numerous successes, since it is they that somebody
+// attempts outlast the far more numerous successes, since it is they that an operator
 // will ask about.
 
 // A history keeps the newest ended attempts, failed ones preferred, and hands
@@ -160,7 +160,7 @@ func (h *history) addPlain(a *Attempt) {
 
 // addBrief keeps what there is to tell of a plain success.
 func (h *history) addBrief(b brief) {
-	// Not even a place is used up: whoever keeps nothing pays nothing.
+	// Not even a place is used up: a job that keeps nothing pays nothing.
 	if h.limit == 0 {
 		return
 	}
@@ -179,14 +179,14 @@ func (h *history) pushPlain(b brief) {
 	h.plain.push(b)
 }
 
-// settle takes in what has ended in lanes.
+// settle records what has ended in lanes.
 func (h *history) settle() {
 	if len(h.lanes) > 0 {
 		h.merge()
 	}
 }
 
-// merge takes in the ends of all lanes in their order.
+// merge records the ends of all lanes in their order.
 func (h *history) merge() {
 	for {
 		var next *Lane
@@ -254,7 +254,7 @@ func (h *history) reuse() *Attempt {
 	return a
 }
 
-// All walks over every attempt that is live or kept, in no order. Of an
+// All iterates over every attempt that is live or kept, in no order. Of an
 // attempt that has ended it may yield a copy without its owner.
 func (j *Job) All() iter.Seq[*Attempt] {
 	return func(yield func(*Attempt) bool) {
@@ -267,7 +267,7 @@ func (j *Job) All() iter.Seq[*Attempt] {
 	}
 }
 
-// all walks over what is kept, and over the retained attempts that have ended: those
+// all iterates over what is kept, and over the retained attempts that have ended: those
 // that have not are live as well.
 func (h *history) all(yield func(*Attempt) bool, retained map[int]*Attempt) {
 	h.settle()

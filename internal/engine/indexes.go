@@ -179,7 +179,7 @@ func (j *Job) shrink(to int) {
 	}
 }
 
-// grow makes indexes that had been cut off pending again, but for those that
+// grow makes indexes that had been cut off pending again, except those that
 // an old attempt still holds.
 func (j *Job) grow(from, to int) {
 	x := &j.indexes

@@ -50,7 +50,7 @@ type loader struct {
 	succeeded, failed map[int64][]savedAttempt
 }
 
-// take takes in one record.
+// take applies one record.
 func (l *loader) take(key string, value []byte) error {
 	switch key {
 	case keyHead:
@@ -85,7 +85,7 @@ func (l *loader) take(key string, value []byte) error {
 	return errors.New("not known")
 }
 
-// takePage takes in a page of a set.
+// takePage records a page of a set.
 func takePage(set *indexset.Set, n int64, value []byte) error {
 	var page indexset.Page
 	if err := page.UnmarshalBinary(value); err != nil {
@@ -95,7 +95,7 @@ func takePage(set *indexset.Set, n int64, value []byte) error {
 	return nil
 }
 
-// takeBriefs takes in a run of plain successes. A record that ends in the middle of one is
+// takeBriefs records a run of plain successes. A record that ends in the middle of one is
 // damaged: what it holds cannot be made up.
 func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
 	var list []brief
@@ -118,7 +118,7 @@ func takeBriefs(runs *map[int64][]brief, n int64, value []byte) error {
 	return nil
 }
 
-// takeEnded takes in a run of attempts that have ended.
+// takeEnded records a run of attempts that have ended.
 func takeEnded(runs *map[int64][]savedAttempt, n int64, value []byte) error {
 	var list []savedAttempt
 	if err := json.Unmarshal(value, &list); err != nil {
@@ -206,7 +206,7 @@ func (l *loader) revive(s *savedAttempt) *Attempt {
 	return a
 }
 
-// takeAttempt takes in an attempt that is live or retained, with what follows
+// takeAttempt records an attempt that is live or retained, with what follows
 // from it.
 func (l *loader) takeAttempt(a *Attempt) {
 	if a.retained {

@@ -221,7 +221,7 @@ var restartPlays = map[string]play{
 
 func TestRestarts(t *testing.T) { runPlays(t, restartPlays) }
 
-// TestDueGoesFirst ends attempts at the very instant of a deadline, before anybody
+// TestDueGoesFirst ends attempts at the very instant of a deadline, before any caller
 // has given the job a Tick.
 func TestDueGoesFirst(t *testing.T) {
 	for name, c := range map[string]struct {

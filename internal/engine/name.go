@@ -12,7 +12,7 @@ import (
 
 // An Identity names a job and, through it, its attempts: their names and UIDs
 // follow from it and from their place in the order of creation, so that they
-// cost nothing until somebody asks, and are the same after a replay.
+// cost nothing until a caller asks, and are the same after a replay.
 type Identity struct {
 	Job string
 	UID [16]byte // random
@@ -32,7 +32,7 @@ func (id Identity) Name(seq int64, index int) string {
 	if index >= 0 {
 		base, tail = id.Job, "-"+strconv.Itoa(index)+"-"
 	}
-	// The job gives way and not the index, which tells attempts apart for people.
+	// The job gives way and not the index, which distinguishes attempts for people.
 	if len(base)+len(tail) > maxBase {
 		base = base[:maxBase-len(tail)]
 	}

@@ -34,7 +34,7 @@ func owners(w *world) (reachable func() int) {
 	}
 }
 
-// letGo drops what the world itself refers to, but for the job.
+// letGo drops what the world itself refers to, except the job.
 func (w *world) letGo() *Job {
 	clear(w.executing)
 	clear(w.line)

@@ -23,7 +23,7 @@ func (j *Job) awaitRestart(a *Attempt, now Time) {
 		j.restartIn(a, a.retryAfter, now)
 		a.retryAfter = 0 // it was for this run
 	case j.Spec.CustomRestartDelay:
-		// Until the answer is there. Never, and not zero, tells it from a run that is due.
+		// Until the answer is there. Never, and not zero, distinguishes it from a run that is due.
 		a.RestartAt = Never
 		j.out = append(j.out, Action{Kind: NeedRestartDelay, Attempt: a, N: a.Restarts + 1})
 	default:

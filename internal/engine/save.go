@@ -59,7 +59,7 @@ type tracker struct {
 	ended              []int64      // attempts with a record that are kept in the history now
 	completed, givenUp indexset.Set // as they were saved
 	events             bool         // there are new ones
-	head               []byte       // as it was saved, but for the time
+	head               []byte       // as it was saved, except the time
 	plain              runs         // of the history's briefs
 	succeeded, failed  runs         // of its lists
 }
@@ -261,7 +261,7 @@ func (b *brief) append(data []byte) []byte {
 	return data
 }
 
-// An Outcome is what has come of a job so far, but for its sets.
+// An Outcome is what has come of a job so far, except its sets.
 type Outcome struct {
 	CreatedAt, StartTime, FinishedAt, DeletedAt Time
 	Conditions                                  []Condition

@@ -128,7 +128,7 @@ func (s *simulation) crash(saved disk, spec Spec) error {
 	return s.err
 }
 
-// A promise is what somebody has been told of a job, which must stay true.
+// A promise is what has been reported of a job, which must stay true.
 type promise struct {
 	run               int
 	succeeded, failed int

@@ -19,7 +19,7 @@ import (
 
 // A requirement is an item of the documents in the folder specification.
 type requirement struct {
-	first, last int // the same, but for a range
+	first, last int // equal, except for a range
 	text        string
 	tests       []string // names of tests and recorded cases
 }

@@ -80,7 +80,7 @@ func (a *Attempt) IsRestart() bool { return a.idle() && a.runEndAt != 0 }
 // Pin notes that an executor runs for the attempt.
 func (j *Job) Pin(a *Attempt) {
 	a.Pinned = true
-	// One that is restarted is queued as well, and Started tells it from a first run.
+	// One that is restarted is queued as well, and Started distinguishes it from a first run.
 	if a.State == StateQueued {
 		a.State = StateStarting
 	}

@@ -2,7 +2,7 @@ package engine
 
 // This file is what users do to a job as a whole: change its spec, and remove it.
 
-// update takes in a changed spec.
+// update applies a changed spec.
 func (j *Job) update(spec Spec, now Time) {
 	old := j.Spec
 	j.Spec = spec

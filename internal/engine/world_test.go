@@ -24,7 +24,7 @@ type world struct {
 
 	events []Event  // all of them
 	trace  []string // every event and action, for comparisons
-	did    []string // the actions since somebody looked
+	did    []string // the actions since the last look
 	err    error    // the first fault
 }
 
@@ -208,7 +208,7 @@ func (w *world) attempt(seq int64) *Attempt {
 }
 
 // stuck reports why nothing will ever happen any more to a job that has not
-// reached its end and that nobody holds back.
+// reached its end and that are not held back.
 func (w *world) stuck() error {
 	j := w.job
 	if j.FinishedAt != 0 || j.gone || j.DeletedAt != 0 || j.startsNothing() || j.Spec.Suspend || j.Spec.Unmanaged ||

@@ -3,8 +3,8 @@
 //
 // Changes are not stored. Each object has the revision of its latest change,
 // and a watcher asks for the objects that changed after the revision that it
-// knows. Changes of one object that nobody has seen merge into one: a revision
-// is given out anew only when somebody has seen one as high, so an object that
+// knows. Changes of one object that no caller has seen merge into one: a revision
+// is given out anew only when a caller has seen one as high, so an object that
 // changes millions of times a second costs a comparison each.
 package feed
 
@@ -21,7 +21,7 @@ const keptRemovals = 1000
 // Its methods may be called by several goroutines at once. For an entry, Add comes
 // first, and Remove once.
 type Feed[T any] struct {
-	seen atomic.Uint64 // the highest revision that anybody has been told
+	seen atomic.Uint64 // the highest revision that any caller has been told
 
 	mu       sync.Mutex // guards the fields below; nothing else is locked under it
 	revision uint64     // the latest
@@ -80,7 +80,7 @@ func (f *Feed[T]) Changed(e *Entry[T]) uint64 {
 	return e.Revision()
 }
 
-// HasSeen reports whether anybody has been told of a revision as high.
+// HasSeen reports whether any caller has been told of a revision as high.
 func (f *Feed[T]) HasSeen(revision uint64) bool { return revision <= f.seen.Load() }
 
 // Remove takes the object out. Watchers see it with last in its place, also later
@@ -112,7 +112,7 @@ func (f *Feed[T]) forgetRemovals() {
 	}
 }
 
-// Observe returns the object's revision for somebody who is going to see it, and
+// Observe returns the object's revision for a caller that is going to see it, and
 // will see all that had been changed when a call of Changed returned this one.
 func (f *Feed[T]) Observe(e *Entry[T]) uint64 {
 	revision := e.Revision()
@@ -124,7 +124,7 @@ func (f *Feed[T]) Observe(e *Entry[T]) uint64 {
 	}
 }
 
-// Now returns the latest revision for somebody who is going to see all objects, and to
+// Now returns the latest revision for a caller that is going to see all objects, and to
 // follow what changes after that.
 func (f *Feed[T]) Now() uint64 {
 	f.mu.Lock()

@@ -68,7 +68,7 @@ func (m *model) something() {
 
 func (m *model) any() *object { return m.objects[m.r.IntN(len(m.objects))] }
 
-// A view is what somebody knows of the objects by name, as of a revision.
+// A view is what a watcher has seen of the objects by name, as of a revision.
 type view struct {
 	revision uint64
 	states   map[int]int

@@ -99,7 +99,7 @@ func (w *Watcher[T]) collect() []Change[T] {
 	return changes
 }
 
-// Superseded tells the watcher that a change was not told to anybody because a
+// Superseded tells the watcher that a change was not told to any caller because a
 // later one will be: if it was an addition, that one is.
 func (w *Watcher[T]) Superseded(c Change[T]) {
 	if !c.Added {

@@ -15,7 +15,7 @@ const PageSize = fanout * wordBits
 // date elsewhere.
 type Page [fanout]uint64
 
-// Changes walks over the pages in which s differs from old, an earlier snapshot
+// Changes iterates over the pages in which s differs from old, an earlier snapshot
 // of it, with their numbers in increasing order. What both share, which is
 // nearly all after few writes, costs nothing.
 func (s Set) Changes(old Set) iter.Seq2[int, Page] {

@@ -202,7 +202,7 @@ func (s Set) Intervals() iter.Seq2[int, int] {
 
 // Equal reports whether s and t have the same indexes. It is quick for sets of
 // different size and for a set that has not changed since t became its
-// snapshot; otherwise it walks over the intervals of both.
+// snapshot; otherwise it iterates over the intervals of both.
 func (s Set) Equal(t Set) bool {
 	if s.window == t.window && s.tree.root == t.tree.root && s.tree.level == t.tree.level {
 		return true

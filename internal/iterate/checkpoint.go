@@ -14,7 +14,7 @@ import (
 type Checkpoint interface {
 	// Load returns what was last saved; nothing if nothing was.
 	Load() ([]byte, error)
-	// Save replaces it. The data is only lent.
+	// Save replaces it. The data must not be retained.
 	Save(ctx context.Context, data []byte) error
 }
 

@@ -46,7 +46,7 @@ func (r *run[T, C]) endsAll(c *chunk[T, C], err error) bool {
 	return v.final
 }
 
-// skips takes in an item's error and reports whether the item is skipped.
+// skips records an item's error and reports whether the item is skipped.
 func (r *run[T, C]) skips(c *chunk[T, C], i int, err error) bool {
 	if r.ctx.Err() != nil {
 		return false // it may have failed for that

@@ -55,7 +55,7 @@ type intake[T, C any] struct {
 	spawned int          // how many workers there are
 }
 
-// add takes in an item and reports whether to go on.
+// add adds an item and reports whether to go on.
 func (in *intake[T, C]) add(item T) bool {
 	cursor := in.work.Cursor(item)
 	if !in.begun {
@@ -74,7 +74,7 @@ func (in *intake[T, C]) add(item T) bool {
 	return len(in.chunk.items) < in.work.ChunkSize || in.handOver()
 }
 
-// count takes in the cursor of one more item.
+// count counts the cursor of one more item.
 func (in *intake[T, C]) count(cursor C) {
 	if !in.equal(in.last, cursor) {
 		in.row = 0

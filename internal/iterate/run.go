@@ -150,7 +150,7 @@ func (r *run[T, C]) doOne(item []T) error {
 	return r.work.DoChunk(r.ctx, item)
 }
 
-// settle takes in that the next n items of the chunk are done.
+// settle records that the next n items of the chunk are done.
 func (r *run[T, C]) settle(c *chunk[T, C], n int) {
 	r.record(func(l *ledger[C]) { l.settle(&c.stretch, n) })
 }

@@ -71,7 +71,7 @@ func (s *saver) wants(settled int, finished bool) bool {
 	return s.err == nil && (settled != s.settled || finished != s.finished)
 }
 
-// tried takes in what became of the checkpoint of so many items.
+// tried records what became of the checkpoint of so many items.
 func (s *saver) tried(settled int, finished bool, err error) {
 	if err != nil {
 		s.err = fmt.Errorf("save the checkpoint: %w", err)

@@ -76,7 +76,7 @@ type round struct {
 	requests []*request
 }
 
-// A request is records that somebody waits for, or nothing but the wait.
+// A request is records that a caller waits for, or nothing but the wait.
 type request struct {
 	records, undo []Record
 	done          chan error
@@ -115,7 +115,7 @@ func (j *Journal) Changed(p *Place) {
 	j.run()
 }
 
-// Sync returns when all that has changed before is durable, but for what the
+// Sync returns when all that has changed before is durable, except what the
 // store refuses. It returns an error at once while commits fail, and the cause of
 // ctx if that ends first.
 func (j *Journal) Sync(ctx context.Context) error {
@@ -221,7 +221,7 @@ func (j *Journal) Failing() error {
 	return j.failed
 }
 
-// Abort has nothing more written, but for a commit that is under way, whose context
+// Abort has nothing more written, except a commit that is under way, whose context
 // ends. All who wait, and all that comes, get the error.
 func (j *Journal) Abort(err error) {
 	j.mu.Lock()

@@ -393,7 +393,7 @@ func TestStoredAfterTheTroubleIsOver(t *testing.T) {
 
 var errLost = errors.New("lost")
 
-// After Abort nothing more is written; everybody gets the error, at once and for ever.
+// After Abort nothing more is written; every caller gets the error, at once and for ever.
 func TestAbort(t *testing.T) {
 	for name, fails := range map[string]bool{"while a commit is under way": false, "while commits fail": true} {
 		t.Run(name, func(t *testing.T) {

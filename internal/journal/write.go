@@ -186,7 +186,7 @@ func (j *Journal) retryStuck() {
 	}
 }
 
-// try commits records. A store is somebody else's code: it may panic, and it may
+// try commits records. A store is code of a user: it may panic, and it may
 // never return.
 func (j *Journal) try(records []Record) (err error) {
 	done := make(chan error, 1)

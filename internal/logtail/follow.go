@@ -43,7 +43,7 @@ func (l *Log) All(ctx context.Context, tail int) iter.Seq2[Line, error] {
 //
 // A loop that is slower than the writers misses lines: it is told how many by
 // the Dropped of the next line that it gets. Lines dropped after the last one
-// kept are only known to [Log.Dropped]. The loop makes nobody wait, and takes
+// kept are only known to [Log.Dropped]. Writers do not wait for the loop, and takes
 // memory for a few lines only. The order is that of [Log.Lines].
 func (l *Log) Follow(ctx context.Context, tail int) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {

@@ -81,7 +81,7 @@ type Log struct {
 	first   int64              // number of the oldest line that is kept
 	lost    int64              // bytes of text in lines that were dropped
 	written time.Time          // when something was last written
-	wake    chan struct{}      // closed at the next change; nil if nobody waits
+	wake    chan struct{}      // closed at the next change; nil if no caller waits
 }
 
 // New returns an empty log. See [Log.Reset] for the limit.

@@ -73,7 +73,7 @@ func compareVersions(a, b string) int {
 	return version(a) - version(b)
 }
 
-// becomeUser has programs run by somebody whom PostgreSQL accepts.
+// becomeUser has programs run as a user that PostgreSQL accepts.
 func (s *Server) becomeUser() error {
 	if os.Getuid() != 0 {
 		return nil

@@ -63,7 +63,7 @@ func exitError(cmd *exec.Cmd, err error) error {
 		return nil
 	}
 	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok { // such as a status taken by somebody else who waits for all children
+	if !ok { // such as a status taken by other code that waits for all children
 		return fmt.Errorf("%q: wait for its end: %w", cmd.Args[0], err)
 	}
 	e := &ExitError{Program: cmd.Args[0], Code: exit.ExitCode(), Err: exit}

@@ -16,7 +16,7 @@ type group struct{ leader *os.Process }
 
 func groupOf(leader *os.Process) group { return group{leader} }
 
-// terminate reports false: nobody has been asked to end.
+// terminate reports false: no process was signalled.
 func (g group) terminate() bool { return false }
 
 func (g group) kill() { _ = g.leader.Kill() }

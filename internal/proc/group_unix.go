@@ -24,7 +24,7 @@ func groupOf(leader *os.Process) group { return group{leader, leader.Pid} }
 // terminate asks the group to end, and reports true. Each process is asked
 // once: many programs take a second SIGTERM for impatience.
 func (g group) terminate() bool {
-	// That there is nobody to signal any more is no error, here and below.
+	// That there is no process to signal any more is no error, here and below.
 	_ = syscall.Kill(-g.id, syscall.SIGTERM)
 	if id, err := syscall.Getpgid(g.id); err == nil && id != g.id {
 		_ = g.leader.Signal(syscall.SIGTERM) // it has joined another group

@@ -235,7 +235,7 @@ func (s *streams) endFeed(deadline time.Time) error {
 	if s.stdin == nil {
 		return nil
 	}
-	s.stdin.Close() // ends a Write to it; nobody is left to read
+	s.stdin.Close() // ends a Write to it; nothing is left to read
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {

@@ -9,7 +9,7 @@ import (
 // program's status.
 //
 // The status is taken after the call, so that during it the process is a
-// zombie: its number, and with it that of its group, cannot belong to anybody
+// zombie: its number, and with it that of its group, cannot belong to another process
 // else when ended kills the group.
 func waitThen(cmd *exec.Cmd, ended func()) error {
 	if awaitZombie(cmd.Process.Pid) {

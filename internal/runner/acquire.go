@@ -80,7 +80,7 @@ func (r *Runner) mayAcquire(ctx context.Context, limits []string) error {
 	return nil
 }
 
-// handOutNow is for callers whom nobody waits for.
+// handOutNow is for code that no caller waits for.
 func (r *Runner) handOutNow() {
 	if r.visit() {
 		defer r.leave()

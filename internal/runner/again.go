@@ -15,7 +15,7 @@ type ending struct {
 	reached chan struct{} // closed when the job has finished or is gone, as far as others may know
 
 	isAwaited bool // guarded by Job.mu
-	// outcome is written before reached is closed, if somebody waits: there may be
+	// outcome is written before reached is closed, if a caller waits: there may be
 	// another run by the time that they look.
 	outcome *Outcome
 }

@@ -19,7 +19,7 @@ import (
 // of each executor several times.
 type Attempt struct {
 	run *run
-	key int64 // tells the run's executions apart; see keyOf
+	key int64 // distinguishes the run's executions; see keyOf
 }
 
 // An Execution is an attempt with what its executor is to know of it.
@@ -58,7 +58,7 @@ func (a Attempt) Name(index int) string { return a.run.job.id.Name(a.seq(), inde
 // UID is the attempt's UID.
 func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq()) }
 
-// Token tells the attempt from every other one, in a form that says where it belongs.
+// Token distinguishes the attempt from every other one, in a form that says where it belongs.
 func (a Attempt) Token(index, number int) string {
 	return a.run.job.id.String() + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/runtocompletion/batch/internal/journal"
 )
 
-// A Store keeps records for whoever has claimed it.
+// A Store keeps records for the process that has claimed it.
 type Store struct {
 	// Load is for those who have no claim. It is not called with one.
 	Load func(ctx context.Context) iter.Seq2[journal.Record, error]
@@ -62,7 +62,7 @@ func (r *Runner) whenLost(f func()) { context.AfterFunc(r.claimed, f) }
 // errLost is the cause when a store says no more than that the claim is lost.
 var errLost = fmt.Errorf("%w, or may be: the claim is lost", ErrStoreInUse)
 
-// endWith has everybody get an error who waits for jobs, or wants to change one. It
+// endWith returns an error to every caller that waits for a job or changes one. It
 // reports false if there is another one already.
 func (r *Runner) endWith(cause error) bool {
 	if !r.loss.CompareAndSwap(nil, &cause) {

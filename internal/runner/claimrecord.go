@@ -35,8 +35,8 @@ func (c *claimRecord) holder() string { return fmt.Sprintf("process %d on %s", c
 // outlive its controller, but not tell of it.
 var held sync.Map
 
-// checkTime is how long a claim is taken for granted: a store that anybody can write to
-// does not tell when somebody else has claimed it, so it is asked.
+// checkTime is how long a claim is taken for granted: a store that others can write to
+// does not report that another has claimed it, so it is read.
 const checkTime = 5 * time.Second
 
 // A plainStore has no claims of its own.
@@ -118,7 +118,7 @@ func (s *plainStore) find(ctx context.Context) (found *claimRecord, err error) {
 	return nil, nil
 }
 
-// isAlive reports whether the holder may work, as far as can be told from here. Of
+// isAlive reports whether the holder may work, as far as is known from here. Of
 // another machine nothing is known.
 func (c *claimRecord) isAlive() bool {
 	if _, isHeld := held.Load(c.ID); isHeld {

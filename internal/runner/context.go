@@ -18,7 +18,7 @@ func AttemptFrom(ctx context.Context) (Execution, bool) {
 }
 
 // An attemptContext is the context of one attempt. What it takes to cancel it
-// is made when somebody first asks; a context that nobody has asked serves the
+// is made at its first use; a context that was not used serves the
 // next attempt of its goroutine too, so an executor that does not look at its
 // context costs nothing for it.
 type attemptContext struct {
@@ -41,7 +41,7 @@ func stopFor(cause error) *stop {
 	return &stop{cause, context.Canceled}
 }
 
-// A liveContext is a context that somebody has asked.
+// A liveContext is a context that has been used.
 type liveContext struct {
 	context.Context
 	cancel  context.CancelCauseFunc
@@ -89,7 +89,7 @@ func (c *attemptContext) asked() *liveContext {
 		parent = live.expiry
 	}
 	live.Context, live.cancel = context.WithCancelCause(parent)
-	if !c.run.attempt.Pinned { // somebody was left behind by the executor
+	if !c.run.attempt.Pinned { // the executor left a goroutine behind
 		live.end(stopFor(ErrAttemptEnded))
 		return live // not stored: c may serve another attempt
 	}
@@ -101,7 +101,7 @@ func (c *attemptContext) asked() *liveContext {
 }
 
 // stopLocked notes why the context ends, and returns what is to be cancelled as
-// soon as job.mu is released: whoever wakes up wants it. It is nil if nobody has
+// soon as job.mu is released: a goroutine that wakes up needs it. It is nil if no one has
 // asked, or the context has been stopped before.
 func (c *attemptContext) stopLocked(s *stop) *liveContext {
 	if c.stop != nil {

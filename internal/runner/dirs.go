@@ -18,7 +18,7 @@ import (
 // dirsKey is the record that has what the names of a store's directories begin with.
 const dirsKey = "dirs"
 
-// newDirsID returns what tells the directories of one store from those of others.
+// newDirsID returns what distinguishes the directories of one store from those of others.
 func newDirsID() string {
 	var id [8]byte
 	rand.Read(id[:]) // never fails
@@ -61,7 +61,7 @@ func (j *Job) removeDirLocked(dir string) {
 	})
 }
 
-// removeLeftDirs has the directories removed that an earlier process has left, but for
+// removeLeftDirs removes the directories that an earlier process has left, except
 // those that are in use. Until they have other names, no attempt makes one: it may be
 // one of them that is repeated.
 func (r *Runner) removeLeftDirs(used map[string]bool) {

@@ -84,7 +84,7 @@ func (j *Job) noteEndLocked() {
 	j.isGone = j.engine.IsGone()
 	hasEnded := j.hasNewEnd || j.isGone && !wasGone && j.engine.FinishedAt == 0
 	j.hasNewEnd = false
-	if hasEnded && j.r.mayRest { // otherwise nobody can subscribe
+	if hasEnded && j.r.mayRest { // otherwise there are no subscriptions
 		if j.ends == nil {
 			j.ends = new(jobEnds)
 		}
@@ -220,9 +220,9 @@ type subscription struct {
 	name    string
 	wake    chan struct{} // has one when there may be something to be told
 	isKnown bool          // it is stored
-	isTaken bool          // somebody is told, or a call has not returned
+	isTaken bool          // an end is being delivered, or a call has not returned
 	isBusy  bool          // it is counted as something that runs
-	queue   []end         // to be told, but for the one under way
+	queue   []end         // to be told, except the one under way
 	since   map[ended]struct{}
 	dropped int
 	current *delivery // the latest
@@ -230,7 +230,7 @@ type subscription struct {
 	records []journal.Record // to be stored
 }
 
-// An ended tells the ends of jobs apart, for a subscription that begins.
+// An ended distinguishes the ends of jobs, for a subscription that begins.
 type ended struct {
 	uid string
 	at  int64
@@ -253,7 +253,7 @@ func (s *subscription) addLocked(c *collectedEnd, isStored bool) {
 	s.stirLocked()
 }
 
-// dropLocked drops the oldest end: nobody has asked for it for so long that as many jobs
+// dropLocked drops the oldest end: it was not requested while as many jobs
 // have ended since as are kept.
 func (s *subscription) dropLocked() {
 	s.storeLocked(journal.Record{Key: s.queue[0].key(s.name)})
@@ -303,7 +303,7 @@ func (s *subscription) Collect(put func(journal.Record)) {
 	s.records = nil
 }
 
-// Stored has nothing to do: nobody waits for it.
+// Stored has nothing to do: no caller waits for it.
 func (s *subscription) Stored() {}
 
 // StoredLocked has nothing to do either.

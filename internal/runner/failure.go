@@ -122,7 +122,7 @@ func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
 }
 
 // An overdueError is what an attempt returned after its time was up. Its parts are not
-// looked at before somebody asks: they are user code.
+// looked at before a caller asks: they are user code.
 type overdueError struct{ reason, err error }
 
 // Overdue is the error of an attempt that failed for a reason, which may be nil, and what

@@ -68,7 +68,7 @@ func (f *failures) get(index int) (last indexFailure, ok bool) {
 	return last, ok
 }
 
-// all walks over the indexes that have failed, in any order.
+// all iterates over the indexes that have failed, in any order.
 func (f *failures) all() iter.Seq2[int, indexFailure] {
 	return func(yield func(int, indexFailure) bool) {
 		if f == nil {
@@ -119,7 +119,7 @@ func (f *failures) unpack() {
 	f.rested = nil
 }
 
-// note takes in a failure of an index.
+// note records a failure of an index.
 func (f *failures) note(index int, last indexFailure) {
 	f.unpack()
 	before, ok := f.of[index]
@@ -280,7 +280,7 @@ func isUncounted(cause error) bool {
 	return isOfParent || cause == ErrShutdown || cause == ErrSuspended || cause == ErrScaledDown
 }
 
-// noteFailureLocked takes in a failure of an index.
+// noteFailureLocked records a failure of an index.
 func (j *Job) noteFailureLocked(index int, last indexFailure) {
 	if j.failures == nil {
 		j.failures = &failures{isStored: j.stored != nil}
@@ -321,7 +321,7 @@ func (j *Job) settleFailureLocked(index int) {
 	}
 }
 
-// Failures walks over the indexes that have failed, each with its last failure as it is
+// Failures iterates over the indexes that have failed, each with its last failure as it is
 // when the walk comes to it. One that has succeeded meanwhile is left out.
 func (j *Job) Failures() iter.Seq[LastFailure] {
 	j.lock()

@@ -31,7 +31,7 @@ func (r *Runner) keepFinished(j *Job) {
 }
 
 // removeOldest removes jobs until there are not too many. It has a goroutine of its
-// own, as the lock of another job is held by whoever finds that out.
+// own, as the lock of another job is held where that is found out.
 func (r *Runner) removeOldest() {
 	defer r.leave()
 	for {

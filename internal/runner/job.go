@@ -33,7 +33,7 @@ type Job struct {
 	mu      sync.Mutex // see lock, unlock and look; guards the fields below; not held while user code runs
 	updates int64      // of the definition, also those that change nothing
 	holds   hold
-	resting *rest // of a finished job that rests, also while somebody looks at it
+	resting *rest // of a finished job that rests, also while it is looked at
 	*body         // nil while the job rests
 }
 
@@ -116,7 +116,7 @@ func (j *Job) newBody() *body {
 // Name is the job's name.
 func (j *Job) Name() string { return j.id.Job }
 
-// UID tells the job from every other one.
+// UID distinguishes the job from every other one.
 func (j *Job) UID() string { return j.id.String() }
 
 // Now is the present time by the clock of the job's runner.
@@ -125,7 +125,7 @@ func (j *Job) Now() time.Time { return j.r.Now() }
 // Durable waits until everything of the job is stored.
 func (j *Job) Durable(ctx context.Context) error { return cmp.Or(j.r.Durable(ctx), j.Refused()) }
 
-// lock locks j.mu, for whoever is to give the engine an event or to look at
+// lock locks j.mu, to give the engine an event or to look at
 // attempts. A job that rests has its body until unlock.
 func (j *Job) lock() {
 	j.mu.Lock()
@@ -148,7 +148,7 @@ func (j *Job) catchUpLocked() {
 	}
 }
 
-// lookLocked counts what has ended in lanes, for whoever looks at the job as a
+// lookLocked counts what has ended in lanes, for a look at the job as a
 // whole, and returns the revision of what is seen then. If only one revision is
 // wanted, another one does not count as seen.
 func (j *Job) lookLocked(wanted uint64) (revision uint64) {

@@ -76,7 +76,7 @@ func (l *loading) fence() int64 {
 	return l.clock.Fence
 }
 
-// read reads a store, but for jobs whose records have a sum in last.
+// read reads a store, except jobs whose records have a sum in last.
 func (r *Runner) read(ctx context.Context, load func(context.Context) iter.Seq2[journal.Record, error],
 	last map[string]uint64) (*loading, error) {
 	l := &loading{r: r, parts: make(chan []journal.Record), extensions: make(map[string][]byte), last: last}
@@ -97,7 +97,7 @@ func (r *Runner) read(ctx context.Context, load func(context.Context) iter.Seq2[
 	return l, nil
 }
 
-// hasRecords reports whether there are some that belong to no job, but to somebody.
+// hasRecords reports whether there are some that belong to no job, but to users of records.
 func (l *loading) hasRecords() bool { return len(l.extensions)+len(l.subscribed.byName) > 0 }
 
 // read reads all records. Broken is why a job cannot be made of its own, which does not
@@ -205,7 +205,7 @@ func (l *loading) loadJob(job *loadedJob, records map[string][]byte) error {
 
 var sumSeed = maphash.MakeSeed()
 
-// sumOf tells the records of a job from what they were before.
+// sumOf distinguishes the records of a job from what they were before.
 func sumOf(records map[string][]byte) (sum uint64) {
 	for key, value := range records {
 		sum += maphash.String(sumSeed, key) ^ maphash.Bytes(sumSeed, value)*0x9E3779B97F4A7C15
@@ -258,7 +258,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return err
 	}
 	j.created = j.engine.CreatedAt
-	if j.engine.FinishedAt == 0 && j.engine.Run() == 1 { // another run waits for nobody
+	if j.engine.FinishedAt == 0 && j.engine.Run() == 1 { // another run waits for no other job
 		j.loadEnds(saved.Definition.After, ends)
 	}
 	*l = loadedJob{j, l.uid, 0, j.created, j.engine.FinishedAt, j.engine.Latest(), j.engine.Due()}

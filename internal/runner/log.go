@@ -30,7 +30,7 @@ type logEntry struct {
 	index     int
 }
 
-// isLogged reports whether what happens to the job is: a reader leaves that to whoever
+// isLogged reports whether what happens to the job is: a reader leaves that to the process that
 // works.
 func (j *Job) isLogged() bool { return j.r.handler != nil && j.r.reader == nil }
 
@@ -129,7 +129,7 @@ func (r *Runner) handle(record slog.Record) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer func() { _ = recover() }() // there is nobody to whom a logger's failure could be reported
+		defer func() { _ = recover() }() // a failure of the logger cannot be reported
 		if ctx := context.Background(); r.handler.Enabled(ctx, record.Level) {
 			_ = r.handler.Handle(ctx, record)
 		}

@@ -86,7 +86,7 @@ func (r *Runner) Open(ctx context.Context, claim Claim) error {
 // declarationTime is how long after the start a service has its jobs declared.
 const declarationTime = time.Minute
 
-// reportUndeclared logs which stored jobs nobody has declared: their code may have
+// reportUndeclared logs which stored jobs have not been declared: their code may have
 // been renamed or removed.
 func (r *Runner) reportUndeclared() {
 	if !r.visit() {

@@ -169,7 +169,7 @@ func (j *Job) tellEndLocked() {
 	})
 }
 
-// sees takes in how a job has ended that this one waits for.
+// sees records how a job has ended that this one waits for.
 func (j *Job) sees(name string, f fate) {
 	var e effects
 	j.lock()
@@ -215,7 +215,7 @@ func (j *Job) saveEndsLocked(put func(key string, value []byte)) {
 	j.stored.newEnds = nil
 }
 
-// lookAround takes in the ends that were there before the job waited for them.
+// lookAround records the ends that were there before the job waited for them.
 func (j *Job) lookAround() {
 	names, ends := j.awaited()
 	for _, name := range names {

@@ -106,7 +106,7 @@ func (r *Runner) refresh(ctx context.Context, store Store) error {
 	return nil
 }
 
-// show has everybody see what was read.
+// show publishes what was read.
 func (r *Runner) show(l *loading) {
 	d := r.reader
 	r.followClock(l)
@@ -138,7 +138,7 @@ func (r *Runner) show(l *loading) {
 	r.records = l.extensions
 }
 
-// followClock has dates be those of the clock of whoever works.
+// followClock shows dates by the clock of the process that works.
 func (r *Runner) followClock(l *loading) {
 	switch {
 	case !r.reader.begun:
@@ -149,7 +149,7 @@ func (r *Runner) followClock(l *loading) {
 	}
 }
 
-// become has j be what was read of it last, which nobody else has.
+// become has j be what was read of it last, which nothing else refers to.
 func (j *Job) become(read *Job) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -62,7 +62,7 @@ func (r *rest) record() (record restRecord) {
 // restLocked lets a job rest that has settled, or goes on with its rest.
 func (j *Job) restLocked() {
 	switch {
-	case j.resting != nil: // somebody has looked at it
+	case j.resting != nil: // it was looked at
 		j.fallAsleepLocked()
 	case j.hasEnded && j.hasSettledLocked():
 		j.input.forget()

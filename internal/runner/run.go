@@ -173,7 +173,7 @@ func (x *run) stackIn(stacks string) string {
 	return "not found"
 }
 
-// isInside reports whether an executor or receiver of the runner calls, as far as can be told:
+// isInside reports whether an executor or receiver of the runner calls, as far as is known:
 // from ctx, or because it is on the stack of this goroutine.
 func (r *Runner) isInside(ctx context.Context) bool {
 	if a, ok := AttemptFrom(ctx); ok && a.run.job.r == r && a.with(func(*run) {}) {

@@ -205,7 +205,7 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 	return j, nil
 }
 
-// create makes the job's first step, and returns what is to be stored before anybody
+// create makes the job's first step, and returns what is to be stored before any caller
 // can see it.
 func (j *Job) create() (records []journal.Record) {
 	var e effects
@@ -225,7 +225,7 @@ func (j *Job) create() (records []journal.Record) {
 	return records
 }
 
-// begin lets everybody see the job, and starts it.
+// begin publishes the job, and starts it.
 func (j *Job) begin() {
 	var e effects
 	visiting := j.r.visit()
@@ -347,7 +347,7 @@ func (r *Runner) MayChange(ctx context.Context) error {
 	return r.storeError(ctx, r.journal.Failing())
 }
 
-// Durable waits until all that has happened is stored, but for what a store refuses.
+// Durable waits until all that has happened is stored, except what a store refuses.
 func (r *Runner) Durable(ctx context.Context) error {
 	return r.storeError(ctx, r.journal.Sync(ctx))
 }

@@ -22,7 +22,7 @@ func (r *Runner) leave() {
 	}
 }
 
-// visit is enter for a caller whom nobody waits for: it reports false once Shutdown
+// visit is enter for work that no caller waits for: it reports false once Shutdown
 // has begun, as Shutdown may have returned already.
 func (r *Runner) visit() bool {
 	r.mu.Lock()
@@ -175,7 +175,7 @@ func isIdleBefore[T any](r *Runner, end <-chan T) bool {
 			return r.running.Load() == 0
 		}
 	}
-	r.signalIdle() // somebody else may wait, too
+	r.signalIdle() // another call may wait, too
 	return true
 }
 

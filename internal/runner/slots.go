@@ -20,7 +20,7 @@ type slots struct {
 	limit int // how many executors run at once; 0: any number
 	turns *turns.Turns[taker]
 	// waiting counts those in line: who gives the engine an event looks at it, and at
-	// nothing else if nobody is.
+	// nothing else if there is none.
 	waiting atomic.Int64
 
 	mu    sync.Mutex // guards the fields below
@@ -105,7 +105,7 @@ func (l *Limits) all() map[string]turns.Limit {
 func (s *slots) isFor(d *Definition) bool { return s.limit > 0 || len(d.Limits) > 0 }
 
 // needs is what an attempt needs, with the limits of its job. What all jobs need comes last:
-// it is kept for nobody.
+// it is not kept.
 func (s *slots) needs(limits []string) []string {
 	if s.limit == 0 {
 		return limits
@@ -116,7 +116,7 @@ func (s *slots) needs(limits []string) []string {
 func (s *slots) now() int64 { return int64(s.r.now()) }
 
 func (s *slots) join(p *turns.Place[taker]) {
-	s.waiting.Add(1) // before somebody else takes it out
+	s.waiting.Add(1) // before it is taken out elsewhere
 	if !s.turns.Join(p, s.now()) {
 		s.waiting.Add(-1)
 	}

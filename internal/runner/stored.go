@@ -49,7 +49,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	j.collectEndsLocked(put)
 	j.noteFateLocked(put)
 	if s.gone = j.engine.IsGone(); s.gone {
-		j.awaitNothingLocked() // nobody is to write a record of it after this
+		j.awaitNothingLocked() // no record of it is written after this
 		put(journal.Record{Job: j.uid})
 		return
 	}

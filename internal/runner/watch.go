@@ -33,7 +33,7 @@ func (j *Job) lookAt(wanted uint64) (View, bool) {
 	return j.viewLocked(revision), true
 }
 
-// Revision is that of the latest change, for somebody who is going to list all jobs
+// Revision is that of the latest change, for a caller that is going to list all jobs
 // and to watch from there.
 func (r *Runner) Revision() uint64 { return r.feed.Now() }
 

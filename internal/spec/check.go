@@ -103,7 +103,7 @@ func (j *Job) checkAfter() []FieldError {
 	return errs
 }
 
-// checkSharing looks at what the job shares with others, but for whether that exists.
+// checkSharing looks at what the job shares with others, except whether that exists.
 func (j *Job) checkSharing() []FieldError {
 	var errs []FieldError
 	for i, name := range j.Limits {

@@ -49,7 +49,7 @@ func checkInput(input any) []FieldError {
 	return nil
 }
 
-// CheckInputUpdate wants the input to stay. Inputs may be large: they are told apart by
+// CheckInputUpdate wants the input to stay. Inputs may be large: they are distinguished by
 // their sizes and digests.
 func (j *Job) CheckInputUpdate(old *Job) []FieldError {
 	now, was := j.InputBytes(), old.InputBytes()

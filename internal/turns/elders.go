@@ -6,7 +6,7 @@ import "github.com/runtocompletion/batch/internal/duequeue"
 // when one is there, another one is not. So the group that has waited for longest, and for
 // longer than a time, is the elder: what it needs is kept for it as it comes, one after
 // the other in the order in which it names them, so that what is named last is never kept
-// from others. There is one elder at a time: nobody waits for what is kept for somebody who
+// from others. There is one elder at a time: no one waits for what is kept for one that
 // waits in turn. Something that never comes would keep the rest for ever: so an elder that
 // has not got it all in a time counts as having come just now, and nothing is kept for a
 // while.
@@ -42,7 +42,7 @@ func (e *elders[T]) until() int64 {
 	return e.end
 }
 
-// elect finds an elder when somebody has overtaken those who wait.
+// elect finds an elder when one has overtaken those who wait.
 func (t *Turns[T]) elect(now int64) {
 	e := &t.elders
 	first, ok := e.all.First()

@@ -2,7 +2,7 @@ package turns
 
 import "maps"
 
-// A Lack is what somebody in line waits for.
+// A Lack is what a place in line waits for.
 type Lack struct {
 	Name, Key string
 	Limit

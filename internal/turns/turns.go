@@ -2,7 +2,7 @@
 // many for each key.
 //
 // Who stands in line needs one or several limits, and gets all of them in one decision or
-// none: nothing is held while something else is waited for, so that nobody waits for ever
+// none: nothing is held while something else is waited for, so that no caller waits for ever
 // because of the order in which others ask. Those who need the same wait together, as one
 // group, where one of their limits has nothing left; when it has, the group looks at all
 // of them again. Both take time in the logarithm of those who wait, and nothing is looked
@@ -22,7 +22,7 @@ import (
 
 // A Limit is how much of something there is.
 type Limit struct {
-	Active int           // the most who have it at once; Unlimited: any number; 0: nobody
+	Active int           // the most who have it at once; Unlimited: any number; 0: none
 	Every  time.Duration // one may begin in each; 0: any number
 	Burst  int           // how many may begin at once when none has for a while; at least 1
 	PerKey bool          // all of this holds for each key on its own
@@ -31,7 +31,7 @@ type Limit struct {
 // Unlimited is any number of holders.
 const Unlimited = -1
 
-// Ahead is by how much earlier somebody of the next higher priority counts as having come.
+// Ahead is by how much earlier a place of the next higher priority counts as having come.
 const Ahead = time.Minute
 
 // Never is later than any other time.
@@ -48,7 +48,7 @@ type Turns[T any] struct {
 	groups map[string]*group[T]
 	ready  duequeue.Queue[*group[T]]    // that may have all they need
 	due    duequeue.Queue[*resource[T]] // by when something of it is there again, or it is to be forgotten
-	last   int64                        // when somebody joined last; each at a time of its own
+	last   int64                        // when the last one joined; each at a time of its own
 	elders elders[T]
 }
 
@@ -64,7 +64,7 @@ type group[T any] struct {
 	members   int // in line or with what they need
 }
 
-// A Place is somebody's place in a line, for one turn at a time or several. It must not be
+// A Place is a caller's place in a line, for one turn at a time or several. It must not be
 // copied.
 type Place[T any] struct {
 	Item     T
@@ -77,7 +77,7 @@ type Place[T any] struct {
 	place duequeue.Place
 }
 
-// A Grant is what somebody has got. Its owner releases it once. The zero Grant is nothing.
+// A Grant is what was given. Its owner releases it once. The zero Grant is nothing.
 type Grant[T any] struct {
 	group *group[T]
 	name  string
@@ -93,7 +93,7 @@ func New[T any]() *Turns[T] {
 	}
 }
 
-// Set adds a limit or changes it. Nobody who has it loses it.
+// Set adds a limit or changes it. What has been granted stays granted.
 func (t *Turns[T]) Set(name string, want Limit, now int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -290,7 +290,7 @@ func (t *Turns[T]) move(g *group[T]) {
 	}
 }
 
-// unpark takes a group out that has nobody in line.
+// unpark takes a group out that has no place in line.
 func (t *Turns[T]) unpark(g *group[T]) {
 	if g.parked == nil {
 		t.ready.Remove(g)
@@ -308,7 +308,7 @@ func (t *Turns[T]) lookAll(g *group[T], now int64) {
 
 // look lets the first group that waits for a resource look at all of its needs, if there is
 // some of it: if others are to do so, that group leads to it. Otherwise it sees to it that
-// somebody looks again when there is.
+// the line is looked at again when there is.
 func (t *Turns[T]) look(r *resource[T], now int64) {
 	if r.waiting.Len() == 0 {
 		return
@@ -324,7 +324,7 @@ func (t *Turns[T]) look(r *resource[T], now int64) {
 	}
 }
 
-// leaveGroup counts one less, and forgets a group of a key that nobody needs.
+// leaveGroup counts one less, and forgets a group of a key that is not needed.
 func (t *Turns[T]) leaveGroup(g *group[T], now int64) {
 	g.members--
 	isOfKey := slices.ContainsFunc(g.needs, func(r *resource[T]) bool { return r.of.all == nil })
@@ -338,7 +338,7 @@ func (t *Turns[T]) leaveGroup(g *group[T], now int64) {
 	}
 }
 
-// forget forgets a key that nobody needs, once nothing is to be known of it any more.
+// forget forgets a key that is not needed, once nothing is to be known of it any more.
 func (t *Turns[T]) forget(r *resource[T], now int64) {
 	switch {
 	case r.of.all != nil || r.groups > 0:

@@ -87,7 +87,7 @@ func TestAllOrNone(t *testing.T) {
 	q.join("both", "a", "b")
 	q.join("the other way", "b", "a")
 	q.join("two", "b")
-	q.want("two") // nobody holds b for a
+	q.want("two") // b is not held for a
 	q.release("one")
 	q.want()
 	q.release("two")
@@ -213,7 +213,7 @@ func TestElderRetires(t *testing.T) {
 	}
 }
 
-// In random use no limit is exceeded, and nobody waits for what is there.
+// In random use no limit is exceeded, and no caller waits for what is there.
 func TestNobodyIsForgotten(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))

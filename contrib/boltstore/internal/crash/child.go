@@ -104,7 +104,7 @@ func (c *child) open() (err error) {
 	return nil
 }
 
-// run goes on with the jobs until they have ended, or somebody asks to stop.
+// run goes on with the jobs until they have ended, or it is to stop.
 func (c *child) run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

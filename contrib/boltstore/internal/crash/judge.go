@@ -66,7 +66,7 @@ type record struct {
 	open       map[place]*executed // executions of this process that have not ended
 	tokens     map[token]*attempted
 	wishes     wishes
-	stopped    bool // somebody may have stopped executions in this process
+	stopped    bool // users may have stopped executions in this process
 	gracefully bool // the last process was shut down
 	executing  bool // this process has executed some
 
@@ -90,7 +90,7 @@ func (r *record) find(f fault, format string, args ...any) {
 	r.judge.find(f, r.name+" "+r.uid[:8], format, args...)
 }
 
-// read takes in a line.
+// read records a line.
 func (j *judge) read(l line) {
 	switch l.Kind {
 	case began:
@@ -171,7 +171,7 @@ func (r *record) read(l line) {
 	}
 }
 
-// end takes in how the process has ended: whether it was shut down in good
+// end records how the process has ended: whether it was shut down in good
 // order.
 func (j *judge) end(gracefully bool) {
 	for _, uid := range slices.Sorted(maps.Keys(j.jobs)) {
@@ -181,13 +181,13 @@ func (j *judge) end(gracefully bool) {
 	}
 }
 
-// isKnown reports whether somebody was told that there is the job.
+// isKnown reports whether a caller was told that there is the job.
 func (r *record) isKnown() bool { return r.last.UID != "" || len(r.statuses) > 0 }
 
 // mayBeGone reports whether there may be reasons for the job not to be there.
 func (r *record) mayBeGone() bool { return r.removed || r.deleting || r.job.TTLAfterFinished != nil }
 
-// checkListed: all jobs that somebody was told of are there again, unless they
+// checkListed: all jobs that a caller was told of are there again, unless they
 // have been removed.
 func (j *judge) checkListed() {
 	for _, r := range j.jobs {

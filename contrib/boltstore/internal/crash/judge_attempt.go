@@ -8,7 +8,7 @@ import (
 	"github.com/runtocompletion/batch"
 )
 
-// tell notes that somebody was told of an attempt that so many of its executions
+// tell notes that a caller was told of an attempt that so many of its executions
 // have begun.
 func (a *attempted) tell(process, begun int) {
 	if begun > a.begun {
@@ -24,7 +24,7 @@ func begunOf(s *batch.AttemptStatus) int {
 	return s.Restarts + 1
 }
 
-// readAttempts takes in the attempts that were told: at the beginning of a
+// readAttempts records the attempts that were told: at the beginning of a
 // process, and later.
 func (r *record) readAttempts(list []batch.AttemptStatus) {
 	seen := make(map[token]bool)
@@ -42,7 +42,7 @@ func (r *record) readAttempts(list []batch.AttemptStatus) {
 			a.cutShort = -1
 		case a.begun > 0 && (a.uid != "" || a.toldIn < r.process):
 			r.find(lost, "attempt %v is not there any more", t)
-		case r.listing: // it has vanished with its process before anybody was told
+		case r.listing: // it has vanished with its process before any caller was told
 			delete(r.tokens, t)
 		}
 	}
@@ -87,7 +87,7 @@ func isDisrupted(s *batch.AttemptStatus) bool {
 }
 
 // checkDisrupted looks at an attempt as the next process has found it. If it was
-// running when the process was killed it is a disrupted one, unless nobody was
+// running when the process was killed it is a disrupted one, unless no caller was
 // told that this execution had begun: then it may still wait. A shutdown leaves
 // none.
 func (r *record) checkDisrupted(t token, a *attempted, s *batch.AttemptStatus) {

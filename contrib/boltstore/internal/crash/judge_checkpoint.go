@@ -25,7 +25,7 @@ type content struct {
 // saves are the checkpoints of one index.
 type saves struct {
 	tried        map[content]bool
-	acknowledged ordinal // the latest one that somebody was told to be durable
+	acknowledged ordinal // the latest one that a caller was told to be durable
 }
 
 func (r *record) saves(index int) *saves {

@@ -34,7 +34,7 @@ type attempted struct {
 	settled   bool // it cannot count as failed any more
 	released  bool // it need not count as failed: a shutdown has perhaps released it
 
-	toldIn   int // the process in which somebody was told so
+	toldIn   int // the process in which a caller was told so
 	begun    int // how many executions were told to have begun
 	uid      string
 	final    *batch.AttemptStatus // what was told of its end
@@ -101,7 +101,7 @@ func (r *record) readExecution(l line) {
 	}
 }
 
-// checkToken: an execution is repeated only if nobody was told that it had begun,
+// checkToken: an execution is repeated only if no caller was told that it had begun,
 // and its process has ended; and the executions of an attempt come one after the
 // other.
 func (r *record) checkToken(p place) {
@@ -186,7 +186,7 @@ func (r *record) isOpen(t token) bool {
 	return false
 }
 
-// readEnd takes in that an execution is about to return.
+// readEnd records that an execution is about to return.
 func (r *record) readEnd(p place, l line) {
 	delete(r.open, p)
 	a := r.attempt(p.token)
@@ -209,7 +209,7 @@ func (r *record) readEnd(p place, l line) {
 	}
 }
 
-// readHalting takes in that a shutdown begins. It may release what has not been
+// readHalting records that a shutdown begins. It may release what has not been
 // told to have ended, and that stays so if it is killed before it has done all.
 func (j *judge) readHalting() {
 	j.halting = true
@@ -220,7 +220,7 @@ func (j *judge) readHalting() {
 	}
 }
 
-// endExecutions takes in how the process has ended.
+// endExecutions records how the process has ended.
 func (r *record) endExecutions(gracefully bool) {
 	if gracefully && len(r.open) > 0 {
 		r.find(wrong, "%d executions run when the process has been shut down", len(r.open))

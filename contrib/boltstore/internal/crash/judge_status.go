@@ -19,7 +19,7 @@ func finishTime(s *batch.Status) time.Time {
 	return s.CompletionTime
 }
 
-// readFound takes in what is there before anything has gone on.
+// readFound records what is there before anything has gone on.
 func (r *record) readFound(s *batch.Status) {
 	if r.removed && r.goneIn < r.process {
 		r.find(duplicated, "the job is there again after it was removed")
@@ -28,7 +28,7 @@ func (r *record) readFound(s *batch.Status) {
 	r.readStatus(s)
 }
 
-// readStatus: nobody is told of what has not happened.
+// readStatus: no caller is told of what has not happened.
 func (r *record) readStatus(s *batch.Status) {
 	r.counts.told++
 	r.statuses = append(r.statuses, *s)

@@ -62,7 +62,7 @@ func checkpointLine(k kind, index, number, n int) line {
 	return line{Kind: k, Index: index, Number: number, By: number, N: n, Sum: uint32(n)}
 }
 
-// status is a line in which somebody is told of it.
+// status is a line in which a caller is told of it.
 func status(k kind, s batch.Status) line {
 	s.UID, s.Name = jobUID, "job"
 	if s.Parallelism == 0 {

@@ -48,7 +48,7 @@ func (r *record) readDelivered(l line) {
 	r.ends.latest = max(r.ends.latest, l.Status.Revision)
 }
 
-// over is called when the last process has stopped. A job that nobody has declared again
+// over is called when the last process has stopped. A job that was not declared again
 // has not ended.
 func (j *judge) over() {
 	for _, r := range j.jobs {

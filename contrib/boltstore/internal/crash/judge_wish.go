@@ -9,8 +9,8 @@ import "github.com/runtocompletion/batch"
 type wishes struct {
 	suspended   bool
 	parallelism int
-	unanswered  map[string]bool // what was asked for, if nobody has been told
-	suspends    bool            // somebody has asked for a suspension, ever
+	unanswered  map[string]bool // what was asked for, if no caller has been told
+	suspends    bool            // a caller has asked for a suspension, ever
 	scales      bool
 }
 

@@ -78,7 +78,7 @@ func openLedger(path string, process int) (*ledger, error) {
 }
 
 // write appends a line with one call of the system, so that lines of several
-// goroutines do not mix. A kill may cut it short: then nobody has been told. So
+// goroutines do not mix. A kill may cut it short: then no caller has been told. So
 // that it does not spoil the next one, a line begins with a line feed.
 func (l *ledger) write(entry line) {
 	entry.Process, entry.At = l.process, time.Now()

@@ -24,7 +24,7 @@ type round struct {
 	folder   string // an empty one
 	seed     uint64
 	kills    int           // the most; the process after them may go on to the end
-	patience time.Duration // how long a process may take that nobody ends
+	patience time.Duration // how long a process may take that is not killed
 	breakage string        // see breakages; empty for none
 
 	rng     *rand.Rand

@@ -179,7 +179,7 @@ func (d *differ) job(path string, got, want Job) {
 }
 
 // ownLabels are those of the job, without the four that a job without any shows of
-// its pod template: those are for whoever shows it to kubectl.
+// its pod template: those are set where it is shown to kubectl.
 func (j *Job) ownLabels() map[string]string {
 	own := maps.Clone(j.Labels)
 	maps.DeleteFunc(own, func(key, value string) bool {

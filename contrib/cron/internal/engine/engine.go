@@ -107,7 +107,7 @@ type CronJob struct {
 	Held bool
 	// Due is when to look again if nothing happens before.
 	Due Time
-	// Blocked is the name that is due and belongs to somebody else; Refused is why
+	// Blocked is the name that is due and belongs to another; Refused is why
 	// the latest job could not be created.
 	Blocked, Refused string
 	// Events are the newest, oldest first. Neither they nor a slice of them that was

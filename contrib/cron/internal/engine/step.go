@@ -28,7 +28,7 @@ const (
 
 	// What came of an action. If it failed, those behind it are dropped.
 	Created // the job is there
-	Taken   // its name belongs to somebody else
+	Taken   // its name belongs to another
 	Refused // it could not be created
 	Done    // a job, Job, has been deleted or released
 	NotDone // or could not be
@@ -78,7 +78,7 @@ type Step struct {
 	Changed bool // the State is to be stored before the actions, or with what they lead to
 }
 
-// Step takes in what has happened.
+// Step records what has happened.
 func (c *CronJob) Step(in Input) Step {
 	c.take(in)
 	var actions []Action
@@ -143,7 +143,7 @@ func (c *CronJob) answer(in Input) {
 	}
 }
 
-// note takes in what an owned job is like. What it was made for is as it was first
+// note records what an owned job is like. What it was made for is as it was first
 // said to be.
 func (c *CronJob) note(j Job) {
 	i, found := slices.BinarySearchFunc(c.jobs, &j, compareJobs)
@@ -166,7 +166,7 @@ func compareJobs(a, b *Job) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }
 
-// gone takes out a job. That it had finished is reported, if nobody has seen it.
+// gone takes out a job. That it had finished is reported, if that was not seen.
 func (c *CronJob) gone(last Job, at Time) {
 	j := c.find(last.UID)
 	if j == nil {
@@ -188,7 +188,7 @@ func (c *CronJob) started(r Ref) {
 	c.Refused, c.Blocked, c.failures = "", "", 0
 }
 
-// keep takes in that jobs could not be deleted: those that are still there.
+// keep records that jobs could not be deleted: those that are still there.
 func (c *CronJob) keep() {
 	for _, j := range c.jobs {
 		if j.fromActive && !c.isActive(j.UID) {

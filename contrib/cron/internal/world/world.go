@@ -126,7 +126,7 @@ func (w *world) since(t time.Time) corpus.Seconds {
 	return corpus.Seconds(t.Sub(w.c.Scenario.Start).Seconds())
 }
 
-// step lets the engine take in an input, and does what it wants.
+// step lets the engine record an input, and does what it wants.
 func (w *world) step(in engine.Input) {
 	if w.cron == nil || w.down {
 		return
