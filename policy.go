@@ -198,13 +198,10 @@ type Backoff interface {
 	BackOff() backoff.BackOff
 }
 
-// BackoffFunc adapts a constructor to a [Backoff]. Any of github.com/cenkalti/backoff/v4
-// fits; its exponential one gives up after 15 minutes unless it has
-// backoff.WithMaxElapsedTime(0).
-type BackoffFunc func() backoff.BackOff
-
-// BackOff calls f.
-func (f BackoffFunc) BackOff() backoff.BackOff { return f() }
+// BackoffFunc returns a [Backoff] that calls a constructor. Any of
+// github.com/cenkalti/backoff/v4 fits; its exponential one gives up after 15 minutes
+// unless it has backoff.WithMaxElapsedTime(0).
+func BackoffFunc(f func() backoff.BackOff) Backoff { return spec.BackoffFunc(f) }
 
 // ConstantBackoff waits d after every failure. Zero or less retries at once.
 func ConstantBackoff(d time.Duration) Backoff { return spec.ConstantBackoff{Delay: max(d, 0)} }

@@ -486,12 +486,6 @@ func (s IndexSet) All() iter.Seq[int] { return s.set.All() }
 // Intervals returns an iterator over the runs of consecutive indexes, first and last.
 func (s IndexSet) Intervals() iter.Seq2[int, int] { return s.set.Intervals() }
 
-// Equal reports whether both sets have the same indexes.
-func (s IndexSet) Equal(t IndexSet) bool { return s.set.Equal(t.set) }
-
-// IsZero reports whether the set is empty.
-func (s IndexSet) IsZero() bool { return s.set.Len() == 0 }
-
 // String gives the text format: runs of three or more are "2-4".
 func (s IndexSet) String() string { return s.set.String() }
 
@@ -517,12 +511,15 @@ func statusOf(v runner.View, now time.Time) Status {
 		CreatedAt: v.CreatedAt, DeletedAt: v.DeletedAt,
 		Parallelism: v.Parallelism, Suspend: v.Suspend, ManagedBy: v.ManagedBy, Halted: v.Halted,
 		Active: v.Active, Pending: v.Pending, Ready: v.Ready, Terminating: v.Terminating, Abandoned: v.Abandoned,
-		Succeeded: v.Succeeded, Failed: v.Failed, CompletedIndexes: IndexSet{v.Completed},
+		Succeeded: v.Succeeded, Failed: v.Failed,
 		StartTime: v.StartTime, Conditions: seq.Slice(v.Conditions, conditionOf), NextRetry: v.NextRetry,
 		LastFailure: failureOf(v.LastFailure), WaitsFor: cmp.Or(v.Awaits, v.WaitsFor),
 	}
 	if v.Completions != engine.None {
 		s.Completions = new(v.Completions)
+	}
+	if v.Completed.Len() > 0 { // an empty one is left out of JSON
+		s.CompletedIndexes = IndexSet{v.Completed}
 	}
 	if v.FailsIndexes {
 		s.FailedIndexes = &IndexSet{v.GivenUp}

@@ -152,13 +152,12 @@ func TestIndexSet(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, text, set.String())
 		require.Equal(t, size, set.Len())
-		require.Equal(t, size == 0, set.IsZero())
 		encoded, err := json.Marshal(set)
 		require.NoError(t, err)
 		require.Equal(t, `"`+text+`"`, string(encoded))
 		var decoded batch.IndexSet
 		require.NoError(t, json.Unmarshal(encoded, &decoded))
-		require.True(t, set.Equal(decoded))
+		require.Equal(t, set.String(), decoded.String())
 		n := 0
 		for first, last := range set.Intervals() {
 			n += last - first + 1
@@ -168,7 +167,6 @@ func TestIndexSet(t *testing.T) {
 	}
 	require.Equal(t, []int{0, 2, 3, 4}, slices.Collect(indexSet(t, "0,2-4").All()))
 	require.Equal(t, "0,1", indexSet(t, "0-1").String(), "two are no run (R155)")
-	require.True(t, indexSet(t, "0-1").Equal(indexSet(t, "0,1")))
 	require.Equal(t, "", batch.IndexSet{}.String())
 	for text, want := range map[string]string{
 		"3,2": `batch: index set "3,2": non-increasing order, previous: 3, current: 2`,

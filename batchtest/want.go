@@ -46,7 +46,7 @@ func WantIndexes(t testing.TB, got batch.IndexSet, want string) {
 		t.Errorf("batchtest.WantIndexes: %v", err)
 		return
 	}
-	if got.Equal(set) {
+	if got.String() == set.String() {
 		return
 	}
 	text := fmt.Sprintf("batchtest.WantIndexes:\n got: %q\nwant: %q", got, set)

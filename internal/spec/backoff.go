@@ -48,12 +48,14 @@ func (b ExponentialBackoff) BackOff() backoff.BackOff {
 	)
 }
 
-// An unknownBackoff stands in for a function that has not been declared yet.
-type unknownBackoff func() backoff.BackOff
+// A BackoffFunc is a function that returns a new sequence.
+type BackoffFunc func() backoff.BackOff
 
-func (unknownBackoff) BackOff() backoff.BackOff { return nil }
+// BackOff calls f.
+func (f BackoffFunc) BackOff() backoff.BackOff { return f() }
 
-func noBackoff() backoff.BackOff { return nil }
+// unknown stands in for a function that has not been declared yet.
+func unknown() backoff.BackOff { return nil }
 
 // IsFunction reports whether a back-off is a function, which has no value.
 func IsFunction(b Backoff) bool { return reflect.ValueOf(b).Kind() == reflect.Func }
@@ -95,5 +97,5 @@ func (s *StoredBackoff) Load() Backoff {
 	case s.Exponential != nil:
 		return *s.Exponential
 	}
-	return unknownBackoff(noBackoff)
+	return BackoffFunc(unknown)
 }
