@@ -231,7 +231,8 @@ func failureRules(policy []FailureRule) []spec.FailureRule {
 	}
 	rules := make([]spec.FailureRule, len(policy))
 	for i, r := range policy {
-		rules[i] = spec.FailureRule{Action: r.Action, OnExitCodes: (*spec.ExitCodes)(r.OnExitCodes), OnError: r.OnError != nil}
+		rules[i].Action, rules[i].OnError = r.Action, r.OnError != nil
+		rules[i].OnExitCodes = (*spec.ExitCodes)(r.OnExitCodes)
 		for _, c := range r.OnConditions {
 			rules[i].OnConditions = append(rules[i].OnConditions, engine.Condition{Type: c.Type, Status: c.Status})
 		}

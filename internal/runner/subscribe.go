@@ -9,9 +9,10 @@ import (
 	"github.com/runtocompletion/batch/internal/journal"
 )
 
-// Subscribe calls deliver for each end of a job until it has returned nil, one after
-// the other. A nil deliver removes the subscription. It returns when ctx ends, or nothing more can be delivered. A subscription
-// that is new is stored first, with the ends of all jobs there are.
+// Subscribe calls deliver for each end of a job until it has returned nil, one after the
+// other. A nil deliver removes the subscription. It returns when ctx ends, or nothing more
+// can be delivered. A subscription that is new is stored first, with the ends of all jobs
+// there are.
 func (r *Runner) Subscribe(ctx context.Context, name string, deliver func(context.Context, Change) error) error {
 	const longest = 60
 	switch {
