@@ -23,6 +23,8 @@
 //     containers only: with mounts of their own, they see the other files of this
 //     machine as they are. Where the system lets this process mount nothing, by
 //     unshare(1), it is refused. Functions have no volumes.
+//   - The back-off limit counts before a success policy, as on a cluster: a job whose
+//     failures and successes come together may fail or complete.
 //   - Variables may come from the ConfigMaps and Secrets that the [Runner] has.
 //   - Init containers run before it, one after the other, and not again when the
 //     container is restarted in place. A pod has one back-off for all of its

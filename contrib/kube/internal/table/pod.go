@@ -52,10 +52,6 @@ type summary struct {
 	ready, total int
 	restarts     int
 	lastRestart  time.Time
-	// sidecars are counted apart until it is known whether the pod is past its
-	// init containers.
-	sidecarRestarts int
-	lastSidecar     time.Time
 }
 
 func (s summary) restartText() string {
@@ -87,32 +83,15 @@ func isOver(phase corev1.PodPhase) bool {
 	return phase == corev1.PodFailed || phase == corev1.PodSucceeded
 }
 
-// initContainers takes in the init containers, and reports whether they are
-// still at work.
+// initContainers takes in the init containers, of which none is a sidecar, and reports
+// whether they are still at work.
 func (s *summary) initContainers(pod *corev1.Pod) bool {
-	sidecars := make(map[string]bool)
-	for _, c := range pod.Spec.InitContainers {
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			sidecars[c.Name] = true
-			s.total++
-		}
-	}
 	for i, c := range pod.Status.InitContainerStatuses {
 		s.restarted(c)
-		if sidecars[c.Name] {
-			s.sidecarRestarted(c)
+		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
+			s.reason = initReason(c, i, len(pod.Spec.InitContainers))
+			return true
 		}
-		switch {
-		case c.State.Terminated != nil && c.State.Terminated.ExitCode == 0:
-			continue
-		case sidecars[c.Name] && c.Started != nil && *c.Started:
-			if c.Ready {
-				s.ready++
-			}
-			continue
-		}
-		s.reason = initReason(c, i, len(pod.Spec.InitContainers))
-		return true
 	}
 	return false
 }
@@ -134,7 +113,7 @@ func initReason(c corev1.ContainerStatus, i, total int) string {
 // containers takes in the other containers: the first one in order that has
 // something to say decides.
 func (s *summary) containers(pod *corev1.Pod) {
-	s.restarts, s.lastRestart = s.sidecarRestarts, s.lastSidecar
+	s.restarts, s.lastRestart = 0, time.Time{}
 	running, failure := false, ""
 	for i := len(pod.Status.ContainerStatuses) - 1; i >= 0; i-- {
 		c := pod.Status.ContainerStatuses[i]
@@ -178,19 +157,9 @@ func containerReason(c corev1.ContainerStatus) string {
 
 func (s *summary) restarted(c corev1.ContainerStatus) {
 	s.restarts += int(c.RestartCount)
-	s.lastRestart = later(s.lastRestart, c)
-}
-
-func (s *summary) sidecarRestarted(c corev1.ContainerStatus) {
-	s.sidecarRestarts += int(c.RestartCount)
-	s.lastSidecar = later(s.lastSidecar, c)
-}
-
-func later(t time.Time, c corev1.ContainerStatus) time.Time {
-	if last := c.LastTerminationState.Terminated; last != nil && last.FinishedAt.After(t) {
-		return last.FinishedAt.Time
+	if last := c.LastTerminationState.Terminated; last != nil && last.FinishedAt.After(s.lastRestart) {
+		s.lastRestart = last.FinishedAt.Time
 	}
-	return t
 }
 
 func podIs(pod *corev1.Pod, kind corev1.PodConditionType) bool {
