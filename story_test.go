@@ -24,6 +24,7 @@ import (
 //	submit JOB WORDS...     declares a job; see words
 //	at TIME                 waits until so long after the beginning
 //	suspend, resume JOB
+//	update JOB WORDS...     changes what the words say
 //	delete JOB PROPAGATION
 //	end                     the process is killed, and in a second telling shut down
 //	boot                    the next process opens the store, and has no functions
@@ -79,6 +80,9 @@ func (s *story) tell(where, verb string, words []string) {
 		require.NoError(s, s.c.Suspend(ctx, words[0]), where)
 	case "resume":
 		require.NoError(s, s.c.Resume(ctx, words[0]), where)
+	case "update":
+		require.NoError(s, s.c.Update(ctx, words[0], func(job *batch.Job) { s.set(where, job, words[1:]) }), where)
+		settle()
 	case "delete":
 		require.NoError(s, s.c.Delete(ctx, words[0], words[1]), where)
 	case "at":
@@ -106,6 +110,11 @@ func (s *story) duration(where, text string) time.Duration {
 // stopped, and the third, and all after it, succeed after a second.
 func (s *story) job(where, name string, words []string) batch.Job {
 	job := batch.Job{Name: name, Completions: new(1)}
+	s.set(where, &job, words)
+	return job
+}
+
+func (s *story) set(where string, job *batch.Job, words []string) {
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		number := func() *int {
@@ -140,12 +149,11 @@ func (s *story) job(where, name string, words []string) batch.Job {
 		case "suspended":
 			job.Suspend = true
 		case "runs":
-			job.Executor = s.executor(where, name, strings.Split(value, ","))
+			job.Executor = s.executor(where, job.Name, strings.Split(value, ","))
 		default:
 			require.Fail(s, "unknown word", where)
 		}
 	}
-	return job
 }
 
 func (s *story) executor(where, name string, plan []string) batch.Executor {
@@ -181,6 +189,16 @@ func since(t time.Time) string {
 	return t.Sub(epoch).Round(time.Second).String()
 }
 
+// events are the reasons of a job's events.
+func (s *story) events(name string) (reasons []string) {
+	list, err := s.c.Events(s.Context(), name)
+	require.NoError(s, err)
+	for _, e := range list {
+		reasons = append(reasons, e.Reason)
+	}
+	return reasons
+}
+
 // facts are those of a job that are wanted: its state, or KEY=VALUE.
 func (s *story) facts(name string, wanted []string) []string {
 	status, err := s.c.Get(name)
@@ -203,6 +221,9 @@ func (s *story) facts(name string, wanted []string) []string {
 		"started":     since(status.StartTime),
 		"retry":       since(status.NextRetry),
 		"runs":        strings.Join(s.begun[name], ","),
+		"completed":   since(status.CompletionTime),
+		"failure":     strconv.FormatBool(status.LastFailure != nil),
+		"events":      strings.Join(s.events(name), ","),
 	}
 	if len(attempts) > 0 {
 		known["restarts"] = strconv.Itoa(attempts[0].Restarts)
