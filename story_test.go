@@ -221,6 +221,8 @@ func (s *story) facts(name string, wanted []string) []string {
 		"started":     since(status.StartTime),
 		"retry":       since(status.NextRetry),
 		"runs":        strings.Join(s.begun[name], ","),
+		"executions":  strconv.Itoa(len(s.begun[name])),
+		"indexes":     status.CompletedIndexes.String(),
 		"completed":   since(status.CompletionTime),
 		"failure":     strconv.FormatBool(status.LastFailure != nil),
 		"events":      strings.Join(s.events(name), ","),
