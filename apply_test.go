@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
@@ -311,43 +310,6 @@ func TestApplyOfAFinishedJob(t *testing.T) {
 			require.Equal(t, before.Generation, status.Generation, name)
 		}
 	})
-}
-
-// TestFunctionsAreNotCompared wants the function that was handed in last to count, and
-// the same job written twice to be the same.
-func TestFunctionsAreNotCompared(t *testing.T) {
-	errA, errB := errors.New("a"), errors.New("b")
-	job := func(target error) batch.Job {
-		return batch.Job{Name: "j", Suspend: true, BackoffLimit: new(3), Executor: fails(errB),
-			Backoff:       batch.BackoffFunc(func() backoff.BackOff { return &backoff.ZeroBackOff{} }),
-			FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailJob, OnError: batch.ErrorIs(target)}}}
-	}
-	ways := map[string]func(c *batch.Controller) error{
-		"Apply": func(c *batch.Controller) error {
-			_, err := c.Apply(t.Context(), job(errB))
-			return err
-		},
-		"Update": func(c *batch.Controller) error {
-			return c.Update(t.Context(), "j", func(j *batch.Job) { j.FailurePolicy[0].OnError = batch.ErrorIs(errB) })
-		},
-	}
-	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				c := newController(t, batch.Options{})
-				mustCreate(t, c, job(errA))
-				require.NoError(t, way(c))
-				require.Equal(t, int64(1), get(t, c, "j").Generation)
-				declared, err := c.Job("j")
-				require.NoError(t, err)
-				require.True(t, declared.FailurePolicy[0].OnError(errB))
-				require.NoError(t, c.Resume(t.Context(), "j"))
-				status, err := c.Wait(t.Context(), "j")
-				failed(t, err, batch.ReasonPodFailurePolicy)
-				require.Equal(t, 1, status.Failed)
-			})
-		})
-	}
 }
 
 // otherDeclarations change one field each.

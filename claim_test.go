@@ -3,8 +3,10 @@ package batch_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -236,5 +238,34 @@ func TestClaimIsLostAtOnce(t *testing.T) {
 		require.NoError(t, c.Claimed(t.Context()))
 		mustCreate(t, c, batch.Job{Name: "j", Executor: succeed})
 		complete(t, c, "j")
+	})
+}
+
+// TestTwoJobsOfOneName opens a store that two controllers have written to: the older job
+// is kept, the other one removed, and the log says so.
+func TestTwoJobsOfOneName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store, other := new(batchtest.MemoryStore), new(batchtest.MemoryStore)
+		job := batch.Job{Name: "migrate", Suspend: true, Executor: succeed}
+		var uids []string
+		for _, s := range []batch.Store{store, other} {
+			c := newController(t, batch.Options{Store: s})
+			uids = append(uids, apply(t, c, job).UID)
+			shut(t, c)
+			time.Sleep(time.Second)
+		}
+		for _, r := range recordsOf(t, other) {
+			if r.Job != "" {
+				require.NoError(t, store.Commit(t.Context(), []batch.Record{r}))
+			}
+		}
+		for _, mentions := range []int{1, 0} { // it has been repaired
+			var log lockedBuffer
+			c := newController(t, batch.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			require.Equal(t, uids[0], get(t, c, "migrate").UID)
+			shut(t, c)
+			require.Equal(t, mentions, strings.Count(log.String(), `msg="two jobs in the store have one name`), log.String())
+			require.Equal(t, mentions, strings.Count(log.String(), "removed="+uids[1]))
+		}
 	})
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -260,3 +262,62 @@ type curious struct {
 }
 
 func (e curious) HoldsPending() bool { e.look(); return false }
+
+// A job that could not be stored was not created, whatever became of the commit.
+func TestCreateWithAFailingStore(t *testing.T) {
+	create := func(ctx context.Context, c *batch.Controller, job batch.Job) error { return c.Create(ctx, job) }
+	apply := func(ctx context.Context, c *batch.Controller, job batch.Job) error {
+		_, err := c.Apply(ctx, job)
+		return err
+	}
+	cases := map[string]struct {
+		create  func(ctx context.Context, c *batch.Controller, job batch.Job) error
+		respond func(apply func() error) error
+	}{
+		"Create, not stored": {create: create, respond: failing},
+		"Create, stored nevertheless": {
+			create: create, respond: func(apply func() error) error { return errors.Join(apply(), errFull) },
+		},
+		"Apply, not stored": {create: apply, respond: failing},
+		"Apply, stored nevertheless": {
+			create: apply, respond: func(apply func() error) error { return errors.Join(apply(), errFull) },
+		},
+		"Create, in a store that hangs": {
+			create: create, respond: func(func() error) error { time.Sleep(time.Hour); return errFull },
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var store disk
+				var ran atomic.Int32
+				job := batch.Job{
+					Name: "j", ActiveDeadline: new(time.Minute), Executor: fn(func(context.Context) error { ran.Add(1); return nil }),
+				}
+				c := newController(t, batch.Options{Store: &store})
+				empty := recorded(t, &store)
+				store.set(tc.respond)
+				answers := make(chan error, 1)
+				go func() { answers <- tc.create(t.Context(), c, job) }()
+				synctest.Wait()
+				if len(answers) == 0 { // it hangs
+					require.ErrorIs(t, c.Create(t.Context(), job), batch.ErrExists)
+				}
+				storeError(t, <-answers, errFull)
+				_, err := c.Get("j")
+				require.ErrorIs(t, err, batch.ErrNotFound)
+				require.Empty(t, slices.Collect(c.All()))
+				storeError(t, tc.create(t.Context(), c, job), errFull) // at once, and not because the name is taken
+
+				store.set(nil)
+				time.Sleep(time.Minute)
+				require.Equal(t, empty, recorded(t, &store))
+				require.Zero(t, ran.Load())
+				require.NoError(t, tc.create(t.Context(), c, job))
+				require.Equal(t, 1, complete(t, c, "j").Succeeded)
+				require.EqualValues(t, 1, ran.Load())
+				require.Equal(t, "Complete", get(t, fresh(t, &store), "j").State())
+			})
+		})
+	}
+}
