@@ -1,14 +1,12 @@
 package batch_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 // TestCommandWithOneWriter wants the order of what a program prints to both streams
 // to be kept, and all of it in the log.
 func TestCommandWithOneWriter(t *testing.T) {
-	var out sharedBuffer
+	var out lockedBuffer
 	c := newController(t, batch.Options{})
 	command := sh("for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done")
 	command.Stdout, command.Stderr = &out, &out
@@ -38,28 +36,10 @@ func TestCommandWithOneWriter(t *testing.T) {
 	require.Equal(t, want, text)
 }
 
-// A sharedBuffer is a buffer for several goroutines.
-type sharedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *sharedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *sharedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // TestCommandSaysWhyItFailed wants the end of a program's standard error wherever its
 // failure is told.
 func TestCommandSaysWhyItFailed(t *testing.T) {
-	var log sharedBuffer
+	var log lockedBuffer
 	c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	status, err := c.Run(t.Context(), batch.Job{
 		Name: "j", BackoffLimit: new(0), Executor: sh("echo fine; echo no space >&2; echo left >&2; exit 3"),

@@ -129,7 +129,7 @@ func TestPanicHasItsStack(t *testing.T) {
 // attempt, and the time of the next try in the former.
 func TestPanicIsFound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var log sharedBuffer
+		var log lockedBuffer
 		c := newController(t, batch.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		mustCreate(t, c, batch.Job{
 			Name: "j", Backoff: batch.ConstantBackoff(time.Hour),

@@ -143,7 +143,7 @@ func TestUndeclaredJobsAreReported(t *testing.T) {
 		mustCreate(t, c, batch.Job{Name: "over", Executor: succeed})
 		settle()
 		require.NoError(t, c.Shutdown(ended(errCause)))
-		var log sharedBuffer
+		var log lockedBuffer
 		c = newController(t, batch.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		require.Equal(
 			t, "forgotten: Running, 0/1 succeeded, 0 failed, stalled: ExecutorNotDeclared", get(t, c, "forgotten").String(),
