@@ -106,7 +106,7 @@ func TestSetLimit(t *testing.T) {
 		mustCreate(t, c, sharing("a", 20, db.takes(time.Minute), "db"))
 		time.Sleep(24 * time.Hour)
 		s := get(t, c, "a")
-		require.Equal(t, "limit db lets nobody begin", s.WaitsFor)
+		require.Equal(t, "limit db lets no attempt begin", s.WaitsFor)
 		require.Equal(t, 20, s.Pending)
 		for _, want := range []int32{2, 5} {
 			require.NoError(t, c.SetLimit("db", batch.Limit{Active: new(int(want))}))

@@ -340,7 +340,7 @@ func (s *slots) describe(lack *turns.Lack) string {
 		at := s.r.date(engine.Time(lack.At)).Format(time.TimeOnly)
 		return fmt.Sprintf("%s of one in %v, the next at %s", what, lack.Every, at)
 	case lack.Active == 0:
-		return what + " lets nobody begin"
+		return what + " lets no attempt begin"
 	}
 	return fmt.Sprintf("%s of %d is reached by %s", what, lack.Active, describeHolders(lack.Holders))
 }
