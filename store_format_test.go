@@ -303,7 +303,7 @@ func TestTextsOfAttemptsSurvive(t *testing.T) {
 	})
 }
 
-// What a running attempt has left survives a crash, once somebody was told of it.
+// What a running attempt has left survives a crash, once it was reported.
 func TestOutputOfARunningAttemptSurvives(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var store batchtest.MemoryStore

@@ -44,7 +44,7 @@ func (j *Job) snooze(a *Attempt) {
 // NoProgress is the reason of an attempt that gave no sign of life for too long.
 const NoProgress = "ProgressDeadlineExceeded"
 
-// signKnown takes in when an attempt last gave a sign of life. It is asked for only when
+// signKnown records when an attempt last gave a sign of life. It is requested only when
 // that may be too long ago: to note each line that an attempt prints would cost more
 // than many attempts do.
 func (j *Job) signKnown(a *Attempt, last, now Time) {

@@ -26,7 +26,7 @@ type claimRecord struct {
 	ID      string // of the claim
 	Host    string
 	PID     int
-	Started string // when the process did, as far as the system tells
+	Started string // when the process did, as far as the system reports it
 }
 
 func (c *claimRecord) holder() string { return fmt.Sprintf("process %d on %s", c.PID, c.Host) }

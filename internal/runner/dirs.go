@@ -12,7 +12,7 @@ import (
 )
 
 // A scratch directory is made before anything of it is stored, so a process that is
-// killed may leave some of which its store knows nothing. Their names say which store
+// killed may leave some that its store has no record of. Their names say which store
 // it was: the next process that opens it removes what none of its attempts has.
 
 // dirsKey is the record that has what the names of a store's directories begin with.

@@ -117,7 +117,7 @@ func (j *Job) tellEndsLocked() {
 	}
 }
 
-// subscriptions are those that a runner knows.
+// subscriptions are those of a runner.
 type subscriptions struct {
 	over chan struct{} // closed when nothing more is delivered
 

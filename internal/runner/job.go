@@ -58,7 +58,7 @@ type body struct {
 	unasked     []question    // of a job that has not been declared
 	stuck       *Stall        // of a store that refuses what the job has, if it does
 	hasNewEnd   bool          // it has finished in this step
-	isGone      bool          // as noteEndLocked knows
+	isGone      bool          // set by noteEndLocked
 	removals    int           // scratch directories that are being removed
 	hasEnded    bool          // others may know that the job has finished
 	hasLeft     bool          // others may know that the job is gone

@@ -24,7 +24,7 @@ func (x *run) lastSignLocked() engine.Time {
 	return last
 }
 
-// answerSignLocked tells the engine what it has asked for.
+// answerSignLocked gives the engine what it has requested.
 func (j *Job) answerSignLocked(e *effects, a *engine.Attempt) {
 	last := runOf(a).lastSignLocked()
 	j.carryOutLocked(e, j.engine.Step(engine.Event{Kind: engine.SignKnown, Attempt: a, Last: last, At: j.r.now()}))

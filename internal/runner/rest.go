@@ -8,7 +8,7 @@ import (
 
 // A job that has finished is asked about now and then, and there may be a hundred
 // thousand of them. So it rests as soon as nothing of it is left to be done: as a
-// record, its functions, its errors, its results and its history. Who wants to see it as a whole
+// record, its functions, its errors, its results and its history. A caller that needs it as a whole
 // reads the record; for anything else its body is made again, and is gone with the lock
 // unless the job has changed.
 

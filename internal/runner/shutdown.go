@@ -184,7 +184,7 @@ func (r *Runner) stop() {
 	r.mu.Lock()
 	first := !r.isStopping()
 	if first {
-		r.enter() // so that it is not idle before every job knows
+		r.enter() // so that it is not idle before every job has been stopped
 		close(r.stopping)
 	}
 	r.mu.Unlock()

@@ -17,7 +17,7 @@ const (
 	failureKey    = "failure" // a savedFailure
 )
 
-// stored is what a job knows of its records in a store.
+// stored is the state of a job's records in a store.
 type stored struct {
 	isChanged       bool // since it was collected
 	isCollected     bool // and not stored yet

@@ -196,7 +196,7 @@ func (s *Succession) Claimed(ctx context.Context) error {
 	}
 }
 
-// successor waits for the runner that comes after r and knows what is in the store. It
+// successor waits for the runner that comes after r and has read the store. It
 // returns nil if there is none.
 func (s *Succession) successor(ctx context.Context, r *Runner) *Runner {
 	for s.isStandby {

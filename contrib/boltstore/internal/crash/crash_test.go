@@ -35,7 +35,7 @@ func killsToMake() int {
 	case *kills > 0:
 		return *kills
 	case race.Enabled, testing.Short():
-		return 50
+		return 60
 	}
 	return effort.Of(50, 300)
 }
