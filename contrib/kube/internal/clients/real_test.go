@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -94,7 +95,10 @@ func (s *stage) play(c scene) map[string][]map[string]any {
 	require.NoError(s, err)
 	var objects map[string][]map[string]any
 	require.Eventually(s, func() bool {
-		objects = s.objects(c.name)
+		before := objects
+		if objects = s.objects(c.name); !reflect.DeepEqual(before, objects) {
+			return false // they are listed one kind after the other
+		}
 		pod := map[string]any{}
 		if pods := objects["pods"]; len(pods) > 0 {
 			pod = pods[0]
