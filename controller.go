@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/runtocompletion/batch/internal/logtail"
 	"github.com/runtocompletion/batch/internal/results"
 	"github.com/runtocompletion/batch/internal/runner"
 	"github.com/runtocompletion/batch/internal/seq"
@@ -66,6 +69,12 @@ type Options struct {
 	// result is used by several goroutines at once, and passes on the attempt, and its
 	// context or one made of that. Nil, or a nil result, means the executor itself.
 	Wrap func(Executor) Executor
+	// Managers are those that run jobs of this controller somewhere else, by the name that
+	// such a job has in [Job.ManagedBy]. The function is called by Create, Apply and
+	// Update, and says what the manager cannot do, best with a [*ValidationError]. They
+	// also make [Controller.Cancel] available for such a job. Jobs may name a manager that
+	// is not among them. Nil means none.
+	Managers map[string]func(Job) error
 	// BaseContext has values for the contexts of all attempts. Its end is ignored. Nil means
 	// that there are none.
 	BaseContext context.Context
@@ -137,6 +146,9 @@ type Controller struct {
 	runners runner.Succession
 	wrap    func(Executor) Executor // see Options.Wrap; may be nil
 	limits  *runner.Limits
+
+	managers map[string]func(Job) error // see Options.Managers
+	slots    int                        // see Options.MaxActive
 }
 
 // current is the runner that answers now.
@@ -167,11 +179,12 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 // controller returns a controller, the options of its runners, or what is wrong with o.
 func (o Options) controller(parent context.Context) (*Controller, runner.Options, error) {
 	const finishedJobs = 10_000
-	c := &Controller{wrap: o.Wrap, limits: new(runner.Limits)}
+	c := &Controller{wrap: o.Wrap, limits: new(runner.Limits), managers: maps.Clone(o.Managers), slots: o.MaxActive}
 	return c, runner.Options{
 		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Limits: c.limits,
 		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: parent,
 		Decode: c.load, FunctionsOf: functionsOf, Panicked: panicked,
+		Manages: func(name string) bool { return c.managers[name] != nil },
 	}, o.check(c.limits)
 }
 
@@ -303,8 +316,32 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 // checked returns a job with its defaults, if it is valid.
 func (c *Controller) checked(job Job) (Job, error) {
 	job = job.withDefaults()
-	errs := append(job.spec().Validate(), spec.CheckLimits(job.Limits, c.limits.Has)...)
+	errs := slices.Concat(job.spec().Validate(), spec.CheckLimits(job.Limits, c.limits.Has), c.checkManager(&job))
 	return job, validationError(job.Name, errs)
+}
+
+// checkManager finds what the manager of a job cannot do.
+func (c *Controller) checkManager(job *Job) []spec.FieldError {
+	name := job.spec().OtherManager()
+	can := c.managers[name]
+	if can == nil {
+		return nil
+	}
+	var errs []spec.FieldError
+	if c.slots > 0 {
+		errs = append(errs, spec.Forbidden("spec.managedBy", name,
+			"Options.MaxActive does not hold where the manager runs the job"))
+	}
+	switch err := can(job.clone()); e := err.(type) {
+	case nil:
+	case *ValidationError:
+		for _, field := range e.Fields {
+			errs = append(errs, spec.FieldError(field))
+		}
+	default:
+		errs = append(errs, spec.Forbidden("spec.managedBy", name, errorText(err)))
+	}
+	return errs
 }
 
 // Apply creates a job, or updates the one of that name to its declaration, and returns
@@ -374,7 +411,8 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 // revise puts a changed job in the place of what it was before.
 func (c *Controller) revise(j *runner.Job, before runner.Revision, job Job, declared *Job) (done bool, err error) {
 	old := &sourceOf(before.Definition).job
-	if err := validationError(old.Name, job.spec().ValidateUpdate(old.spec())); err != nil {
+	errs := append(job.spec().ValidateUpdate(old.spec()), c.checkManager(&job)...)
+	if err := validationError(old.Name, errs); err != nil {
 		return true, err
 	}
 	raise, kept := !job.sameAs(old), *declared
@@ -484,6 +522,77 @@ func (c *Controller) Cancel(ctx context.Context, name string, cause error, index
 	return j.Durable(ctx)
 }
 
+// A Report is what the manager of a job knows of it; see [Controller.Report].
+type Report struct {
+	// UID is that of the job that is meant: see [Status].
+	UID string
+	// Status replaces, of the job's status, the counters, index sets, StartTime,
+	// CompletionTime and Conditions; its other fields are not looked at. Nil leaves all.
+	Status *Status
+	// Attempts are those that are new or have changed, by their UID; of one that has
+	// ended, nothing changes any more. The newest of them are kept; see [Job.History].
+	Attempts []AttemptStatus
+	// Results are those of Attempts that have succeeded, by UID; see [Results].
+	Results map[string]json.RawMessage
+	// Logs are lines to be added to the logs of attempts, by UID.
+	Logs map[string][]LogLine
+	// Events replaces all events of the job. Nil leaves them.
+	Events []Event
+}
+
+// Report says how a job is that names another manager in [Job.ManagedBy]. That manager
+// finds its jobs, and what users want of them, by [Controller.Watch] and
+// [Controller.Job]. It may report as much as it likes: saying the same again changes
+// nothing. All of a report is stored together.
+//
+// A status has to follow from the one before, by the rules of the API server for
+// jobs/status: a [*ValidationError] names each field that does not, and nothing has
+// changed. Other errors are [ErrNotFound], also for a job of another UID, [ErrShutdown],
+// [ErrStore] and that of ctx.
+func (c *Controller) Report(ctx context.Context, name string, r Report) error {
+	j, err := c.current().Change(ctx, name)
+	if err != nil {
+		return err
+	}
+	faults, err := j.Report(runnerReport(&r))
+	if err != nil {
+		return err
+	}
+	var errs []spec.FieldError
+	for _, f := range faults {
+		kind := "Invalid"
+		if f.Required {
+			kind = "Required"
+		}
+		errs = append(errs, spec.FieldError{Field: f.Field, Kind: kind, Value: f.Value, Detail: f.Detail})
+	}
+	return cmp.Or(validationError(name, errs), j.Durable(ctx))
+}
+
+// runnerReport is a report as the runner wants it.
+func runnerReport(r *Report) *runner.Report {
+	report := &runner.Report{UID: r.UID, Status: reportedStatus(r.Status),
+		Results: make(map[string][]byte), Logs: make(map[string][]logtail.Line)}
+	for _, a := range r.Attempts {
+		report.Attempts = append(report.Attempts, attemptView(a))
+	}
+	for uid, data := range r.Results {
+		report.Results[uid] = bytes.Clone(data)
+	}
+	for uid, lines := range r.Logs {
+		for _, line := range lines {
+			report.Logs[uid] = append(report.Logs[uid], line.tail())
+		}
+	}
+	if r.Events != nil {
+		report.Events = make([]runner.Event, len(r.Events))
+	}
+	for i, e := range r.Events {
+		report.Events[i] = runner.Event{Warning: e.Type == "Warning", Reason: e.Reason, Message: e.Message, At: e.At}
+	}
+	return report
+}
+
 // Again runs a finished job once more, whatever its outcome was, and returns its status.
 // With failedOnly, what has succeeded stays done, with its results: only the indexes, or
 // completions, that are missing run; a work queue always runs as a whole. Name, UID,
@@ -498,6 +607,10 @@ func (c *Controller) Again(ctx context.Context, name string, failedOnly bool) (S
 	j, err := c.current().Change(ctx, name)
 	if err != nil {
 		return Status{}, err
+	}
+	if manager := j.Definition().ManagedBy; manager != "" {
+		return statusNow(j), validationError(name, []spec.FieldError{spec.Forbidden("spec.managedBy", manager,
+			"another controller has the job: it cannot be run again here")})
 	}
 	if err := j.Durable(ctx); err != nil { // its end is reported before it begins anew
 		return statusNow(j), err

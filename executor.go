@@ -215,10 +215,14 @@ func (a Attempt) Stdout() io.Writer { return a.writer(logtail.Stdout) }
 func (a Attempt) Stderr() io.Writer { return a.writer(logtail.Stderr) }
 
 func (a Attempt) writer(stream logtail.Stream) io.Writer {
-	if log := a.live.Log(); log != nil {
-		return logWriter{log.Writer(stream)}
+	log := a.live.Log()
+	if log == nil {
+		return endedWriter{}
 	}
-	return endedWriter{}
+	if beside := a.live.Beside(stream); beside != nil {
+		return io.MultiWriter(logWriter{log.Writer(stream)}, beside)
+	}
+	return logWriter{log.Writer(stream)}
 }
 
 // Waited is how long the attempt waited for a free slot of [Options.MaxActive] before
@@ -333,6 +337,115 @@ func (w logWriter) Write(p []byte) (int, error) {
 type endedWriter struct{}
 
 func (endedWriter) Write([]byte) (int, error) { return 0, ErrAttemptEnded }
+
+// AttemptOptions say which attempt [RunAttempt] runs, and with what. Functions may be
+// called by several goroutines at once.
+type AttemptOptions struct {
+	// Job is the attempt's job. Its Executor runs; its FailurePolicy says what an error
+	// means. What it says of other attempts, and of the job as a whole, does not matter.
+	Job Job
+	// Name, UID and Token are what the attempt says of itself.
+	Name, UID, Token string
+	// Index is -1 if the job is not Indexed. Number is that of the attempt.
+	Index, Number int
+	// Stdout and Stderr get all that the attempt prints, as it does so. Nil means that
+	// only its log has that.
+	Stdout, Stderr io.Writer
+	// Logger is that of [Options].
+	Logger *slog.Logger
+	// Checkpoint returns what was saved last under a name, nil if nothing, and
+	// SaveCheckpoint saves it, and returns when that is durable. The name is that of an
+	// [Iteration], or empty. Nil means that there are no checkpoints.
+	Checkpoint     func(name string) []byte
+	SaveCheckpoint func(ctx context.Context, name string, data []byte) error
+	// Progress is told of each [Attempt.Progress]. Nil means nobody.
+	Progress func(Progress)
+}
+
+// AttemptEnd is how an attempt has ended that [RunAttempt] has run.
+type AttemptEnd struct {
+	AttemptStatus
+	// Result is what [Attempt.SetResult] was given last; nil if nothing.
+	Result json.RawMessage
+	// Rule is the first rule of the job's FailurePolicy with an OnError that has matched
+	// the error; -1 if none has. Permanent and Snoozed say whether the error is one of
+	// [Permanent] or [Snooze].
+	Rule               int
+	Permanent, Snoozed bool
+}
+
+// RunAttempt runs one attempt of a job whose controller is somewhere else, and returns
+// how it has ended: the executor sees what it would see there. The end of ctx cancels the
+// attempt, with the same cause, and gives it its grace period. It is not retried.
+//
+// The error is a [*ValidationError] if the job is invalid, or an [*AbandonedError] if the
+// executor has not returned after the grace period.
+func RunAttempt(ctx context.Context, o AttemptOptions) (AttemptEnd, error) {
+	job := o.Job.withDefaults()
+	if err := validationError(job.Name, job.spec().Validate()); err != nil {
+		return AttemptEnd{}, err
+	}
+	end := AttemptEnd{Rule: engine.None}
+	c, options, err := Options{Logger: o.Logger}.controller(ctx)
+	if err != nil {
+		return AttemptEnd{}, err
+	}
+	options.Brief = true
+	r := runner.New(options)
+	c.runners.Begin(r)
+	def := c.define(job.forOneAttempt(), nil)
+	judge := judgeOf(job.FailurePolicy, c.logPanic)
+	def.Judge = func(err, stopped error) runner.Verdict {
+		v := judge(err, stopped)
+		end.Rule, end.Permanent, end.Snoozed = v.Result.ErrorRule, v.Result.Permanent, v.Result.Snooze
+		// Whatever it is, there is no other attempt.
+		v.Result = engine.Result{Code: v.Result.Code, ErrorRule: engine.None, Permanent: true}
+		return v
+	}
+	j, err := r.CreateAlone(ctx, job.Name, def, o.alone())
+	if err != nil {
+		return AttemptEnd{}, err
+	}
+	_, _ = c.wait(ctx, j) // how the attempt has ended says more than the job
+	err = c.Shutdown(ctx)
+	for _, a := range j.Attempts() {
+		end.AttemptStatus = attemptOf(a)
+	}
+	end.Name, end.UID, end.Index, end.Number = o.Name, o.UID, o.Index, o.Number
+	end.Result = j.AloneResult()
+	return end, err
+}
+
+// forOneAttempt is the job without what concerns more than one attempt.
+func (j *Job) forOneAttempt() Job {
+	one := j.clone()
+	one.Completions, one.Parallelism, one.CompletionMode = new(1), new(1), NonIndexed
+	one.BackoffLimit, one.BackoffLimitPerIndex, one.MaxFailedIndexes = new(0), nil, nil
+	one.RestartPolicy, one.FailurePolicy, one.SuccessPolicy = RestartNever, nil, nil
+	one.ReplacementPolicy, one.Suspend, one.ManagedBy = ReplaceTerminatingOrFailed, false, nil
+	one.ActiveDeadline, one.TTLAfterFinished, one.After = nil, nil, nil
+	one.Limits, one.LimitKey, one.History = nil, nil, new(1)
+	return one
+}
+
+func (o *AttemptOptions) alone() *runner.Alone {
+	alone := &runner.Alone{Name: o.Name, UID: o.UID, Token: o.Token, Index: o.Index, Number: o.Number,
+		Stdout: o.Stdout, Stderr: o.Stderr, Load: o.Checkpoint, Save: o.SaveCheckpoint}
+	if o.Checkpoint == nil {
+		alone.Load = func(string) []byte { return nil }
+	}
+	if o.SaveCheckpoint == nil {
+		alone.Save = func(context.Context, string, []byte) error {
+			return errors.New("batch: attempt without its job: there are no checkpoints")
+		}
+	}
+	if o.Progress != nil {
+		alone.Progress = func(p runner.Progress) {
+			o.Progress(Progress{Done: p.Done, Total: p.Total, Phase: p.Phase})
+		}
+	}
+	return alone
+}
 
 // Exit codes that are not the executor's own.
 const (

@@ -346,8 +346,9 @@ type Job struct {
 	// Nil means never.
 	SuccessPolicy []SuccessRule
 	// ManagedBy names another controller, as "acme.io/foo": this one then keeps the job and
-	// never touches it. Nil and "kubernetes.io/job-controller" mean this controller. Waiting
-	// for a job of another one ends with the context, or the job's deletion.
+	// never runs it (spec.managedBy). That controller reports what becomes of it with
+	// [Controller.Report]; see also [Options.Managers], and contrib/cluster. Nil and
+	// "kubernetes.io/job-controller" mean this controller.
 	ManagedBy *string
 
 	// After names jobs that must be complete before this one starts: until then it has no

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -588,6 +589,49 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 	}
 }
 
+// attemptView undoes attemptOf.
+func attemptView(a AttemptStatus) runner.AttemptView {
+	var runs []runner.Run
+	for _, run := range a.Runs {
+		runs = append(runs, runner.Run(run))
+	}
+	return runner.AttemptView{
+		Name: a.Name, UID: a.UID, JobUID: a.JobUID, JobRun: a.JobRun, Index: a.Index, Number: a.Number,
+		Phase: engine.Phase(max(0, slices.Index(attemptPhases[:], a.Phase))), Reason: a.Reason, Text: a.Message,
+		ExitCode: a.ExitCode, Err: a.Err, Restarts: a.Restarts, Runs: runs, Failures: a.Failures,
+		Ignored: a.IgnoredFailures, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
+		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt,
+		DeletedBy: engine.Deleter(max(0, slices.Index(deleters[:],
+			a.DeletedBy))), Abandoned: a.Abandoned, Ready: a.Ready,
+		Conditions: runnerConditions(a.Conditions), Output: a.Output,
+		Progress: runner.Progress{Done: a.Progress.Done, Total: a.Progress.Total, Phase: a.Progress.Phase},
+	}
+}
+
+// runnerConditions undoes conditionsOf.
+func runnerConditions(list []Condition) []runner.Condition {
+	var out []runner.Condition
+	for _, c := range list {
+		out = append(out, runner.Condition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message,
+			At: c.LastTransitionTime})
+	}
+	return out
+}
+
+// reportedStatus is what of a status the manager of a job decides.
+func reportedStatus(s *Status) *runner.ReportedStatus {
+	if s == nil {
+		return nil
+	}
+	r := &runner.ReportedStatus{StartTime: s.StartTime, CompletionTime: s.CompletionTime,
+		Conditions: runnerConditions(s.Conditions), Active: s.Active, Pending: s.Pending, Ready: s.Ready,
+		Terminating: s.Terminating, Succeeded: s.Succeeded, Failed: s.Failed, Completed: s.CompletedIndexes.set}
+	if s.FailedIndexes != nil {
+		r.GivenUp = &s.FailedIndexes.set
+	}
+	return r
+}
+
 // eventOf is an event with the public types.
 func eventOf(e runner.Event) Event {
 	event := Event{Type: "Normal", Reason: e.Reason, Message: e.Message, At: e.At}
@@ -625,6 +669,15 @@ func unfinished(s Status, err error, last *runner.FailedAttempt) error {
 func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
 	return &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode,
 		Err: runner.Overdue(a.Overdue, a.Err), Log: seq.Slice(a.Log, logLine)}
+}
+
+// tail undoes logLine.
+func (l LogLine) tail() logtail.Line {
+	line := logtail.Line{Time: l.Time, Text: l.Text, Cut: l.Cut}
+	if l.Stream == logtail.Stderr.String() {
+		line.Stream = logtail.Stderr
+	}
+	return line
 }
 
 func logLine(l logtail.Line) LogLine {

@@ -16,13 +16,15 @@ const CancelledMessage = "Job was cancelled: "
 // MayCancel reports whether the job has not been decided yet: once it has, how it ends
 // cannot change any more.
 func (j *Job) MayCancel() bool {
-	return j.target == nil && j.DeletedAt == 0 && !j.gone && !j.Spec.Unmanaged
+	return !j.isDecided() && j.DeletedAt == 0 && !j.gone
 }
 
 // cancel fails the job, or some of its indexes.
 func (j *Job) cancel(cause string, indexes []int, now Time) {
 	switch {
 	case !j.MayCancel():
+	case j.Spec.Unmanaged:
+		j.cancelReported(cause, now)
 	case len(indexes) > 0:
 		// Indexes that are over by now are passed by: the caller has looked before.
 		j.cancelIndexes(indexes, now)
@@ -37,7 +39,10 @@ func (j *Job) isCancelled() bool { return j.target != nil && j.target.reason == 
 
 // FailsIndexes reports whether single indexes can fail, or some have.
 func (j *Job) FailsIndexes() bool {
-	return !j.Spec.Unmanaged && (j.Spec.perIndex() || j.GivenUp.Len() > 0)
+	if j.Spec.Unmanaged && j.StartTime == 0 { // nothing has been reported
+		return false
+	}
+	return j.Spec.perIndex() || j.GivenUp.Len() > 0
 }
 
 // cancelIndexes gives up indexes that are not over yet. What their attempts have counted

@@ -18,6 +18,9 @@ func (j *Job) Check() error {
 	c.checkCounters()
 	c.checkLive()
 	c.checkDue()
+	if j.Spec.Unmanaged { // all else is as was reported
+		return errors.Join(c.faults...)
+	}
 	c.checkRetained()
 	c.checkIndexes()
 	c.checkLimits()
@@ -63,6 +66,10 @@ func (c *checkup) checkCounters() {
 		// A live attempt that is open may have been counted for the limits already, but not
 		// for good.
 		addIf(&uncounted, a.account == open)
+	}
+	if c.Spec.Unmanaged {
+		c.want(len(c.live) == 0 && c.created == 0, "attempts of another controller's job")
+		return // they are as was reported
 	}
 	have := counters{c.Pending, c.Active, c.Ready, c.Terminating, c.Abandoned, c.restarts, int(c.settling)}
 	c.want(have == want, "counters are %+v, want %+v", have, want)
@@ -243,7 +250,6 @@ func (c *checkup) managed() bool {
 // checkLimits makes sure that no more attempts are active than the job wants, as far as
 // that does not depend on the time.
 func (c *checkup) checkLimits() {
-	c.want(!c.Spec.Unmanaged || c.created == 0, "attempts of another controller's job")
 	if !c.managed() {
 		return
 	}

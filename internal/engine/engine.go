@@ -205,6 +205,8 @@ func (j *Job) take(ev Event) {
 		j.awaiting = false
 	case DependencyFailed:
 		j.failDependency(ev.Reason)
+	case Reported:
+		j.report(ev.Report, ev.At)
 	}
 }
 

@@ -24,6 +24,7 @@ type Event struct {
 	Keep    bool          // for Interrupted: leave attempts alone of which nothing runs; for Rerun: what has succeeded
 	Await   bool          // for Created and Recovered: do not begin before DependenciesMet
 	Cond    Condition     // for ConditionSet
+	Report  *Report       // for Reported; nil: there is no other status
 }
 
 // EventKind is the kind of an [Event].
@@ -51,6 +52,7 @@ const (
 	SignKnown                          // answers NeedSign
 	DependenciesMet                    // the jobs after which this one is to start are complete
 	DependencyFailed                   // one of them never will be
+	Reported                           // the manager of the job says how it is
 )
 
 // An Action is something that the caller of [Job.Step] is to do.

@@ -75,7 +75,8 @@ func (j *Job) expire(now Time) {
 
 // removeWhenEmpty removes a deleted job that has waited for its attempts to end.
 func (j *Job) removeWhenEmpty() {
-	if j.DeletedAt != 0 && len(j.live) == 0 {
+	// A job of another controller has attempts that are not live here.
+	if j.DeletedAt != 0 && len(j.live) == 0 && !(j.Spec.Unmanaged && j.Active+j.Terminating > 0) {
 		j.remove()
 	}
 }

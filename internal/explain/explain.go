@@ -67,7 +67,7 @@ func (j *Job) Explain() string {
 		return stalledTexts[c.Reason] + c.Message
 	}
 	switch {
-	case j.ManagedBy != "":
+	case j.ManagedBy != "" && !j.Started && len(j.Conditions) == 0:
 		return "left to another controller: " + j.ManagedBy
 	case j.Deleted:
 		return "being deleted; waits for " + j.stopping() + " to stop"

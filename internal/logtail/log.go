@@ -176,6 +176,22 @@ func (l *Log) Writer(stream Stream) io.Writer {
 	return &writer{log: l, epoch: l.epoch, stream: stream}
 }
 
+// Append adds lines with the times that they have. It does nothing when the log is
+// closed. Writers are not to be used beside it.
+func (l *Log) Append(lines []Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(lines) == 0 {
+		return
+	}
+	for _, line := range lines {
+		text := l.cutLocked(line.Time, line.Stream, []byte(line.Text), l.maxLine())
+		l.addLocked(line.Time, line.Stream, text, line.Cut)
+	}
+	l.written = time.Now()
+	l.wakeLocked()
+}
+
 type writer struct {
 	log    *Log
 	epoch  uint

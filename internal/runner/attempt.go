@@ -31,6 +31,9 @@ type Execution struct {
 // Begun is what the executor is to know of an attempt that it is called for.
 func (a Attempt) Begun() Execution {
 	e := a.run.attempt
+	if alone := a.alone(); alone != nil {
+		return Execution{a, alone.Index, alone.Number, 0}
+	}
 	return Execution{a, e.Index, e.Number, e.Restarts}
 }
 
@@ -53,13 +56,26 @@ func (a Attempt) IsZero() bool { return a.run == nil }
 func (a Attempt) Job() string { return a.run.job.id.Job }
 
 // Name is the attempt's name, given its index.
-func (a Attempt) Name(index int) string { return a.run.job.id.Name(a.seq(), index) }
+func (a Attempt) Name(index int) string {
+	if alone := a.alone(); alone != nil {
+		return alone.Name
+	}
+	return a.run.job.id.Name(a.seq(), index)
+}
 
 // UID is the attempt's UID.
-func (a Attempt) UID() string { return a.run.job.id.AttemptUID(a.seq()) }
+func (a Attempt) UID() string {
+	if alone := a.alone(); alone != nil {
+		return alone.UID
+	}
+	return a.run.job.id.AttemptUID(a.seq())
+}
 
 // Token distinguishes the attempt from every other one, in a form that says where it belongs.
 func (a Attempt) Token(index, number int) string {
+	if alone := a.alone(); alone != nil {
+		return alone.Token
+	}
 	return a.run.job.id.String() + "/" + strconv.Itoa(index) + "/" + strconv.Itoa(number)
 }
 
@@ -91,6 +107,9 @@ func (a Attempt) SetProgress(p Progress) {
 		x.giveSignLocked()
 		x.job.changedLocked()
 	})
+	if alone := a.alone(); alone != nil && alone.Progress != nil {
+		alone.Progress(p)
+	}
 }
 
 // SetOutput keeps the attempt's termination message.
@@ -159,6 +178,9 @@ func (a Attempt) do(ev engine.Event) bool {
 
 // Checkpoint returns what was saved last under a name, or nil.
 func (a Attempt) Checkpoint(name string) (data []byte) {
+	if alone := a.alone(); alone != nil {
+		return alone.Load(name)
+	}
 	a.with(func(x *run) {
 		if c := x.checkpointLocked(); c != nil {
 			data = c.Value(name)
@@ -171,6 +193,9 @@ func (a Attempt) Checkpoint(name string) (data []byte) {
 // returns when that is durable. While the store fails it waits, as long as the
 // attempt may run. If ctx ends first, the error is its cause.
 func (a Attempt) SaveCheckpoint(ctx context.Context, name string, data []byte) error {
+	if alone := a.alone(); alone != nil {
+		return alone.saveCheckpoint(ctx, a, name, data)
+	}
 	err := ErrAttemptEnded
 	var attempt context.Context
 	a.with(func(x *run) { attempt, err = x.ctx, x.saveCheckpointLocked(a, name, data) })

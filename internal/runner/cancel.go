@@ -12,8 +12,13 @@ import (
 // Cancel fails the job, or some of its indexes, with a cause, whose text is given: it is
 // user code. Either all of it is done, or nothing and the faults say why.
 func (j *Job) Cancel(cause error, text string, indexes []int) (faults []spec.FieldError, err error) {
-	if manager := j.Definition().ManagedBy; manager != "" {
+	switch manager := j.Definition().ManagedBy; {
+	case manager == "":
+	case !j.r.manages(manager):
 		return []spec.FieldError{spec.Forbidden("spec.managedBy", manager, "another controller has the job")}, nil
+	case len(indexes) > 0:
+		return []spec.FieldError{spec.Forbidden("spec.managedBy", manager,
+			"another controller has the job: it can be cancelled as a whole only")}, nil
 	}
 	if !j.r.visit() {
 		return nil, ErrShutdown

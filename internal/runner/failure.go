@@ -38,6 +38,12 @@ func (j *Job) failureLocked() *Failure {
 	f := &Failure{Reason: last.Reason, Message: last.Message, Cause: j.cancelCauseLocked(last)}
 	ended, failed := 0, 0
 	isKept := make(map[int64]bool)
+	if j.mirror != nil {
+		f.Attempts, failed, ended = j.mirroredFailuresLocked()
+		for _, a := range f.Attempts {
+			isKept[a.Seq] = true
+		}
+	}
 	for a := range e.All() {
 		if a.HasEnded() {
 			ended++
@@ -91,6 +97,9 @@ func (j *Job) LastFailed() *FailedAttempt {
 }
 
 func (j *Job) lastFailedLocked() *FailedAttempt {
+	if a := j.mirror.lastFailure(); a != nil {
+		return new(a.failed())
+	}
 	last := j.engine.LastFailure
 	if last.At == 0 || j.lastText.err == nil || j.lastText.seq != last.Seq {
 		return nil

@@ -33,6 +33,7 @@ type indexFailure struct {
 	overdue error  // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 	isLoss  bool   // the attempt was asked to stop, or lost: what its executor returns may follow
 	isSaved bool   // there is a record of the index
+	name    string // of the attempt, if it does not follow from seq
 }
 
 // A failedIndex is one that has failed.
@@ -189,10 +190,11 @@ type savedIndexFailure struct {
 	At       engine.Time `json:",omitzero"`
 	Before   int         `json:",omitzero"` // how many failures in a row came before
 	IsLoss   bool        `json:",omitzero"`
+	Name     string      `json:",omitzero"`
 }
 
 func (f *indexFailure) saved() savedIndexFailure {
-	return savedIndexFailure{f.seq, f.code, f.text, reasonOf(f.overdue), f.at, f.inARow - 1, f.isLoss}
+	return savedIndexFailure{f.seq, f.code, f.text, reasonOf(f.overdue), f.at, f.inARow - 1, f.isLoss, f.name}
 }
 
 // indexFailureKey, and the index, is the key of such a record.
@@ -231,7 +233,7 @@ func (j *Job) loadFailures(records map[string][]byte) error {
 			return fmt.Errorf("record %q: %w", key, err)
 		}
 		f.set(index, indexFailure{seq: s.Attempt, at: s.At, inARow: s.Before + 1, code: s.ExitCode,
-			err: errorOf(s.Text), text: s.Text, overdue: overdueNamed(s.Reason), isLoss: s.IsLoss, isSaved: true})
+			err: errorOf(s.Text), text: s.Text, overdue: overdueNamed(s.Reason), isLoss: s.IsLoss, isSaved: true, name: s.Name})
 	}
 	if len(f.of) > 0 {
 		f.isStored = true
@@ -342,6 +344,9 @@ func (j *Job) Failures() iter.Seq[LastFailure] {
 func (j *Job) nameLocked(last *indexFailure, index int) string {
 	if last.seq == noAttempt {
 		return ""
+	}
+	if last.name != "" {
+		return last.name
 	}
 	return j.id.Name(last.seq, index)
 }

@@ -241,7 +241,11 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 	if err := book.Load(records); err != nil {
 		return err
 	}
-	if rest, latest, ok := engine.LoadRest(records); ok {
+	reported, err := loadMirror(records)
+	if err != nil {
+		return err
+	}
+	if rest, latest, ok := engine.LoadRest(records); ok && reported == nil {
 		*l = r.loadRest(id, &saved, rest, latest, definition)
 		l.job.resting.leave(leavings{}, byIndex{results: book.Rest()})
 		return nil
@@ -258,6 +262,7 @@ func (r *Runner) loadJob(l *loadedJob, records map[string][]byte) error {
 		return err
 	}
 	j.created = j.engine.CreatedAt
+	j.takeMirror(reported)
 	if j.engine.FinishedAt == 0 && j.engine.Run() == 1 { // another run waits for no other job
 		j.loadEnds(saved.Definition.After, ends)
 	}

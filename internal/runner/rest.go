@@ -25,6 +25,7 @@ type leavings struct {
 	last      failureText
 	cancelled *stop    // why the job was; nil if it was not
 	indexes   *byIndex // nil if there is nothing
+	mirror    *mirror  // nil if nothing was reported
 }
 
 // ByIndex is what there is of single indexes or, of results, completions.
@@ -88,7 +89,8 @@ func (j *Job) hasSettledLocked() bool {
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
 	r := j.r.newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
-	r.leave(leavings{last: j.lastText, cancelled: j.cancelled}, byIndex{j.failures.rest(), j.results.Rest()})
+	r.leave(leavings{last: j.lastText, cancelled: j.cancelled, mirror: j.mirror},
+		byIndex{j.failures.rest(), j.results.Rest()})
 	return r
 }
 
@@ -147,7 +149,7 @@ func (b *body) takeBack(l *leavings) {
 	if l == nil {
 		return
 	}
-	b.lastText, b.cancelled = l.last, l.cancelled
+	b.lastText, b.cancelled, b.mirror = l.last, l.cancelled, l.mirror
 	if l.indexes != nil {
 		if rested := l.indexes.failures; len(rested) > 0 {
 			b.failures = &failures{isStored: b.stored != nil, rested: rested}
@@ -180,6 +182,9 @@ func (j *Job) viewAtRestLocked() View {
 	v.FailsIndexes = r.hasLimit || v.GivenUp.Len() > 0
 	if left := j.resting.left; left != nil {
 		left.last.describe(v.LastFailure)
+		if left.mirror != nil {
+			v.LastFailure = left.mirror.describeLastFailure()
+		}
 	}
 	return v
 }

@@ -18,6 +18,9 @@ func (a Attempt) SetResult(r Result) error {
 			return
 		}
 		x.result, err = &r, nil
+		if x.job.alone != nil {
+			x.job.alone.result = &r
+		}
 	})
 	return err
 }
@@ -29,13 +32,17 @@ func (j *Job) keepResultLocked(r *Result, index int) {
 		index = j.engine.Succeeded - 1
 	}
 	if r.Data != nil {
-		if j.results == nil {
-			j.results = &results.Book{IsStored: j.stored != nil}
-		}
-		j.results.Add(index, r.Data)
+		j.addResultLocked(index, r.Data)
 	} else if keep := j.def.Load().Keep; keep != nil {
 		keep(index, r.Value)
 	}
+}
+
+func (j *Job) addResultLocked(index int, data []byte) {
+	if j.results == nil {
+		j.results = &results.Book{IsStored: j.stored != nil}
+	}
+	j.results.Add(index, data)
 }
 
 // dropResultsLocked drops the results of what does not count as done any more.

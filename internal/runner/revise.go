@@ -145,6 +145,10 @@ func (r *Runner) Delete(ctx context.Context, name, propagation string) error {
 	if err != nil {
 		return err
 	}
+	if manager := j.Definition().ManagedBy; propagation == Orphan && r.manages(manager) {
+		return fmt.Errorf("batch: job %q: propagation Orphan: %s has its attempts: they cannot be left alone here",
+			name, manager)
+	}
 	if !r.visit() {
 		return ErrShutdown
 	}
@@ -188,6 +192,11 @@ func (r *Runner) changeAttempt(ctx context.Context, job, attempt string, ev engi
 	return cmp.Or(r.tellAttempt(job, attempt, ev), r.Durable(ctx))
 }
 
+// hasIt is why nothing can be done about an attempt here.
+func hasIt(manager, job, attempt string) error {
+	return fmt.Errorf("batch: attempt %q of job %q: %s has it", attempt, job, manager)
+}
+
 // tellAttempt gives the engine an event of an attempt that has not ended.
 func (r *Runner) tellAttempt(job, attempt string, ev engine.Event) error {
 	if !r.visit() {
@@ -214,6 +223,10 @@ func (j *Job) tellAttempt(attempt string, ev engine.Event) (found bool, err erro
 	var e effects
 	j.lock()
 	a := j.engine.Find(attempt)
+	if j.mirror.find(attempt) != nil {
+		defer j.unlock()
+		return true, hasIt(j.def.Load().ManagedBy, j.id.Job, attempt)
+	}
 	found = a != nil
 	if found && a.HasEnded() {
 		err = finishedError(attempt)

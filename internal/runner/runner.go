@@ -44,6 +44,8 @@ type Options struct {
 	// FunctionsOf returns, of the source of a definition, what stays in memory of it while
 	// the job rests.
 	FunctionsOf func(source any) any
+	// Manages reports whether a manager of jobs is known. Nil: none is.
+	Manages func(name string) bool
 	// Panicked is the error of an executor that has panicked with a value or, with nil,
 	// called runtime.Goexit.
 	Panicked func(value any, stack []byte) error
@@ -61,6 +63,7 @@ type Runner struct {
 	panicked    func(value any, stack []byte) error
 	decode      func(definition, input []byte, functions any) (SavedJob, error)
 	functionsOf func(source any) any
+	manages     func(name string) bool
 	mayRest     bool // see Job.resting
 	clock       *clock.Clock
 	alarm       *alarm.Alarm[*Job] // one timer for all that is due later
@@ -126,6 +129,7 @@ func New(o Options) *Runner {
 		panicked:    o.Panicked,
 		decode:      o.Decode,
 		functionsOf: o.FunctionsOf,
+		manages:     o.Manages,
 		mayRest:     !o.Brief,
 		limits:      cmp.Or(o.Limits, new(Limits)),
 		clock:       clock.New(),
@@ -149,6 +153,9 @@ func New(o Options) *Runner {
 	r.slots = newSlots(r, o.MaxActive, o.Limits)
 	_, r.hasDeadline = o.Parent.Deadline()
 	r.claimed, r.forget = context.WithCancel(context.Background())
+	if r.manages == nil {
+		r.manages = func(string) bool { return false }
+	}
 	if o.Logger != nil {
 		r.handler = o.Logger.Handler()
 	}
@@ -172,6 +179,10 @@ func (r *Runner) date(t engine.Time) time.Time {
 
 // Create starts a job, once it is stored.
 func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job, error) {
+	return r.create(ctx, name, def, nil)
+}
+
+func (r *Runner) create(ctx context.Context, name string, def *Definition, alone *Alone) (*Job, error) {
 	if r == nil {
 		return nil, ErrZero
 	}
@@ -184,7 +195,7 @@ func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job
 	id := engine.Identity{Job: name}
 	id.UID = newUID()
 	j := r.newJob(id, def)
-	j.awaits = slices.Clone(def.After)
+	j.alone, j.awaits = alone, slices.Clone(def.After)
 	j.engine = engine.New(id, r.spec(def))
 	j.holds = creatingHold
 	records := j.create()

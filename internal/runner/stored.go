@@ -69,6 +69,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 		record(failureKey, encode(failure))
 	}
 	j.failures.save(record)
+	j.mirror.save(record)
 	j.saveEndsLocked(record)
 	j.engine.Save(record)
 }

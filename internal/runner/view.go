@@ -100,7 +100,7 @@ func (j *Job) stallLocked(v *View) *Stall {
 		return &Stall{Err: trouble.Err, Since: trouble.Since}
 	case j.stuck != nil:
 		return j.stuck
-	case j.holds&undeclaredHold != 0:
+	case j.holds&undeclaredHold != 0 && j.mirror == nil: // its manager has what it needs
 		return &Stall{Undeclared: true, Since: j.r.start}
 	}
 	return nil
@@ -121,11 +121,14 @@ func (j *Job) presentLocked() View {
 		Conditions: r.conditions(e.Conditions), LastFailure: r.lastFailure(j.id, e.LastFailure),
 	}
 	j.lastText.describe(v.LastFailure)
+	if j.mirror != nil {
+		v.LastFailure = j.mirror.describeLastFailure()
+	}
 	return v
 }
 
 // hasLimit reports whether each index has a limit.
-func hasLimit(s *engine.Spec) bool { return s.BackoffLimitPerIndex != engine.None && !s.Unmanaged }
+func hasLimit(s *engine.Spec) bool { return s.BackoffLimitPerIndex != engine.None }
 
 func (r *Runner) conditions(list []engine.Condition) []Condition {
 	if len(list) == 0 {
@@ -198,6 +201,9 @@ func (r *Runner) Attempts(job string) ([]AttemptView, error) {
 func (j *Job) Attempts() []AttemptView {
 	j.lock()
 	var list []AttemptView
+	for _, a := range j.mirror.inOrder() {
+		list = append(list, a.view)
+	}
 	for a := range j.engine.All() {
 		if !a.HasEnded() || !j.engine.IsGone() {
 			list = append(list, j.attemptLocked(a))
@@ -287,6 +293,9 @@ func (r *Runner) attemptLog(job, attempt string) (*logtail.Log, error) {
 func (j *Job) attemptLog(attempt string) *logtail.Log {
 	j.lock()
 	defer j.unlock()
+	if m := j.mirror.find(attempt); m != nil {
+		return &m.log
+	}
 	a := j.engine.Find(attempt)
 	if a == nil {
 		return nil
@@ -328,6 +337,8 @@ func (j *Job) executing(attempt string) (x *run, found bool, err error) {
 	defer j.unlock()
 	a := j.engine.Find(attempt)
 	switch {
+	case j.mirror.find(attempt) != nil:
+		return nil, true, hasIt(j.def.Load().ManagedBy, j.id.Job, attempt)
 	case a == nil:
 		return nil, false, nil
 	case a.Pinned:
