@@ -131,7 +131,7 @@ func putSpec(spec *batchv1.JobSpec, job batch.Job) {
 }
 
 func statusOf(job batch.Job, s batch.Status) batchv1.JobStatus {
-	if s.ManagedBy != "" { // the other controller writes the status
+	if s.ManagedBy != "" && s.StartTime.IsZero() && len(s.Conditions) == 0 { // its manager has not reported it
 		return batchv1.JobStatus{}
 	}
 	status := batchv1.JobStatus{

@@ -436,6 +436,8 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, []string{"foregroundDeletion"}, m.Finalizers)
 	require.EqualValues(t, 3, m.Generation)
 	require.Empty(t, Manifest(job, batch.Status{ManagedBy: "a.b/c"}, "").Status, "the job of another controller")
+	reported := batch.Status{ManagedBy: "a.b/c", StartTime: time.Unix(1, 0), Active: 2}
+	require.EqualValues(t, 2, Manifest(job, reported, "").Status.Active, "which has reported it")
 }
 
 // TestExitCodesOfInitContainers is R197 for a pod with init containers.
