@@ -49,15 +49,6 @@ func awaitJob(t *testing.T, client kubernetes.Interface, name string, wanted fun
 	return nil
 }
 
-func isFinished(job *batchv1.Job) bool {
-	for _, c := range job.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
-}
-
 // shellJob is an Indexed job whose pods run a script.
 func shellJob(name string, completions int32, script string) *batchv1.Job {
 	mode := batchv1.IndexedCompletion

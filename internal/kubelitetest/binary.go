@@ -63,8 +63,10 @@ func Build(ctx context.Context) (string, error) {
 const (
 	version = "k8s.io/component-base/version"
 	// Without a version, clients cannot read what the API server says of itself.
-	linkerFlags = "-s -w -X " + version + ".gitVersion=v1.37.2 -X " + version + ".gitMajor=1 -X " + version + ".gitMinor=37 -X " +
-		version + ".gitTreeState=clean -X " + version + ".gitCommit=proxy -X " + version + ".buildDate=2026-11-28T00:00:00Z"
+	linkerFlags = "-s -w -X " + version + ".gitVersion=v1.37.2 -X " + version + ".gitMajor=1 -X " + version +
+		".gitMinor=37 -X " +
+		version + ".gitTreeState=clean -X " + version + ".gitCommit=proxy -X " + version +
+		".buildDate=2026-11-28T00:00:00Z"
 )
 
 // findSource finds the module above the working directory, which is that of a test.

@@ -59,7 +59,8 @@ func (s *containerSpec) makeRoot() (string, error) {
 	if err := mountAt("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return "", err
 	}
-	root, upper, work := filepath.Join(s.Overlay, "root"), filepath.Join(s.Overlay, "upper"), filepath.Join(s.Overlay, "work")
+	root, upper, work := filepath.Join(s.Overlay, "root"), filepath.Join(s.Overlay, "upper"), filepath.Join(s.Overlay,
+		"work")
 	if err := os.MkdirAll(s.Overlay, 0o700); err != nil {
 		return "", err
 	}

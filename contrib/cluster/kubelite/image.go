@@ -13,7 +13,7 @@ import (
 )
 
 // images are what containers can be made of: a name stands for a program of this
-// machine and its first arguments. Its digest is that of the program.
+// machine and its first arguments. Its digest is that of both.
 type images struct{ byName map[string]image }
 
 type image struct {
@@ -33,7 +33,7 @@ func loadImages(path string) (*images, error) {
 	}
 	loaded := &images{byName: make(map[string]image)}
 	for name, command := range commands {
-		digest, err := digestOf(command[0])
+		digest, err := digestOf(command)
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
@@ -43,8 +43,8 @@ func loadImages(path string) (*images, error) {
 	return loaded, nil
 }
 
-func digestOf(path string) (string, error) {
-	file, err := os.Open(path)
+func digestOf(command []string) (string, error) {
+	file, err := os.Open(command[0])
 	if err != nil {
 		return "", err
 	}
@@ -53,6 +53,7 @@ func digestOf(path string) (string, error) {
 	if _, err := io.Copy(h, file); err != nil {
 		return "", err
 	}
+	fmt.Fprintf(h, "%q", command[1:])
 	return fmt.Sprintf("sha256:%x", h.Sum(nil)), nil
 }
 
@@ -83,7 +84,8 @@ func (i *images) ListImages(context.Context, *runtimeapi.ImageFilter) ([]*runtim
 }
 
 // ImageStatus describes an image, or nothing.
-func (i *images) ImageStatus(_ context.Context, spec *runtimeapi.ImageSpec, _ bool) (*runtimeapi.ImageStatusResponse, error) {
+func (i *images) ImageStatus(_ context.Context, spec *runtimeapi.ImageSpec, _ bool) (*runtimeapi.ImageStatusResponse,
+	error) {
 	found, name, ok := i.find(spec.Image)
 	if !ok {
 		return &runtimeapi.ImageStatusResponse{}, nil

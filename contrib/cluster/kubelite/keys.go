@@ -49,7 +49,8 @@ func writeKeys(dir, address string) error {
 		return err
 	}
 	token := rand.Text()
-	err = os.WriteFile(filepath.Join(dir, tokensFile), fmt.Appendf(nil, "%s,admin,admin,system:masters\n", token), 0o600)
+	err = os.WriteFile(filepath.Join(dir, tokensFile), fmt.Appendf(nil, "%s,admin,admin,system:masters\n", token),
+		0o600)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,8 @@ func writeServing(dir, address string) error {
 	if err := writeKey(filepath.Join(dir, servingKey), key); err != nil {
 		return err
 	}
-	if err := writeCertificate(filepath.Join(dir, authorityFile), authority, authority, &signer.PublicKey, signer); err != nil {
+	if err := writeCertificate(filepath.Join(dir, authorityFile), authority, authority, &signer.PublicKey,
+		signer); err != nil {
 		return err
 	}
 	return writeCertificate(filepath.Join(dir, servingFile), serving, authority, &key.PublicKey, signer)

@@ -23,7 +23,8 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: kubelite up|%s|%s|%s|%s|node [flags]", etcd, apiServer, controllerManager, schedulerName))
+		fail(fmt.Errorf("usage: kubelite up|%s|%s|%s|%s|node [flags]", etcd, apiServer, controllerManager,
+			schedulerName))
 	}
 	name := os.Args[1]
 	os.Args = os.Args[1:]

@@ -41,11 +41,13 @@ func newProcessRuntime(dir, ip string, images *images) *processRuntime {
 		{Type: runtimeapi.RuntimeReady, Status: true},
 		{Type: runtimeapi.NetworkReady, Status: true},
 	}}
-	return &processRuntime{FakeRuntimeService: f, dir: dir, ip: ip, images: images, containers: make(map[string]*container)}
+	return &processRuntime{FakeRuntimeService: f, dir: dir, ip: ip, images: images,
+		containers: make(map[string]*container)}
 }
 
 // RunPodSandbox makes a sandbox.
-func (r *processRuntime) RunPodSandbox(ctx context.Context, c *runtimeapi.PodSandboxConfig, handler string) (string, error) {
+func (r *processRuntime) RunPodSandbox(ctx context.Context, c *runtimeapi.PodSandboxConfig, handler string) (string,
+	error) {
 	id, err := r.FakeRuntimeService.RunPodSandbox(ctx, c, handler)
 	if err != nil {
 		return "", err

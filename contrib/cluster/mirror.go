@@ -1,0 +1,333 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/runtocompletion/batch"
+)
+
+// A podReport is a report with what it is made of.
+type podReport struct {
+	batch.Report
+	running int // pods that have not ended
+}
+
+// report says how a Job of the cluster is. A pod is let go when that is durable.
+func (d *driver) report(ctx context.Context, status *batch.Status, found *batchv1.Job) error {
+	pods := d.podsOf(status.Name)
+	if isFinished(found) {
+		// What is known of pods may be older than what is known of their Job.
+		list, err := d.client.CoreV1().Pods(d.o.Namespace).List(ctx, metav1.ListOptions{
+			LabelSelector: batchv1.ControllerUidLabel + "=" + string(found.UID)})
+		if err != nil {
+			return err
+		}
+		pods = nil
+		for i := range list.Items {
+			pods = append(pods, &list.Items[i])
+		}
+		sortPods(pods)
+	}
+	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool {
+		return p.Labels[batchv1.ControllerUidLabel] != string(found.UID)
+	})
+	report, ended, err := d.attemptsOf(ctx, status, pods)
+	if err != nil {
+		return err
+	}
+	if isFinished(found) && report.running > 0 {
+		return nil // its log is still being read, and then it is looked at again
+	}
+	next, err := d.statusOf(status, found)
+	if err != nil {
+		return err
+	}
+	next.Pending = countPending(pods)
+	report.Status = next
+	if report.Events, err = d.eventsOf(found); err != nil {
+		return err
+	}
+	if err := d.controller.Report(ctx, status.Name, report.Report); err != nil {
+		return err
+	}
+	d.known.add(ended, status.UID)
+	return d.releaseAll(ctx, ended)
+}
+
+func sortPods(pods []*corev1.Pod) {
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// statusOf is the status of a job as the cluster has it.
+func (d *driver) statusOf(old *batch.Status, found *batchv1.Job) (*batch.Status, error) {
+	s := &found.Status
+	next := *old
+	next.Active, next.Succeeded, next.Failed = int(s.Active), int(s.Succeeded), int(s.Failed)
+	next.Ready, next.Terminating = intOr0(s.Ready), intOr0(s.Terminating)
+	next.StartTime, next.CompletionTime = timeOf(s.StartTime), timeOf(s.CompletionTime)
+	_, wasSuspended := old.Condition(batch.ConditionSuspended)
+	if !old.StartTime.IsZero() && !next.StartTime.Equal(old.StartTime) && !old.Suspend && !wasSuspended {
+		next.StartTime = old.StartTime // a suspension that was over before it was seen
+	}
+	var err error
+	if next.CompletedIndexes, err = batch.ParseIndexSet(s.CompletedIndexes); err != nil {
+		return nil, err
+	}
+	next.FailedIndexes = nil
+	if s.FailedIndexes != nil {
+		set, err := batch.ParseIndexSet(*s.FailedIndexes)
+		if err != nil {
+			return nil, err
+		}
+		next.FailedIndexes = &set
+	}
+	next.Conditions = nil
+	for _, c := range s.Conditions {
+		next.Conditions = append(next.Conditions, batch.Condition{Type: string(c.Type), Status: string(c.Status),
+			Reason: c.Reason, Message: plainMessage(c.Message, found), LastTransitionTime: c.LastTransitionTime.Time})
+	}
+	stalled, is := d.reach.stalled()
+	next.Conditions = withStalled(next.Conditions, stalled, is)
+	return &next, nil
+}
+
+// withStalled is a list of conditions with that one or without such a one.
+func withStalled(list []batch.Condition, stalled batch.Condition, is bool) []batch.Condition {
+	list = slices.DeleteFunc(slices.Clone(list),
+		func(c batch.Condition) bool { return c.Type == batch.ConditionStalled })
+	if is {
+		list = append(list, stalled)
+	}
+	return list
+}
+
+var byReservedCode = regexp.MustCompile(
+	`^Container \S+ for (pod \S+) failed with exit code (\d+) matching FailJob rule at index \d+$`)
+
+// plainMessage says what a reserved exit code stands for.
+func plainMessage(text string, found *batchv1.Job) string {
+	match := byReservedCode.FindStringSubmatch(text)
+	if match == nil {
+		return text
+	}
+	code, err := strconv.Atoi(match[2])
+	if err != nil || !isReserved(code) {
+		return text
+	}
+	who := "Pod" + strings.TrimPrefix(match[1], "pod")
+	switch {
+	case code >= exitRule:
+		return fmt.Sprintf("%s failed with an error matching FailJob rule at index %d", who, code-exitRule)
+	case code == exitPermanent:
+		return who + " failed with a permanent error"
+	case code == exitMissing:
+		return who + " has a program without the function or predicate"
+	case code == exitBuild:
+		return who + " has a program of another build"
+	case code == exitTooLarge:
+		return who + " leaves more than a termination message can have"
+	}
+	return text
+}
+
+func intOr0(n *int32) int {
+	if n == nil {
+		return 0
+	}
+	return int(*n)
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}
+
+func countPending(pods []*corev1.Pod) (n int) {
+	for _, p := range pods {
+		if p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// attemptsOf reports the pods of a job, and returns those that have ended.
+func (d *driver) attemptsOf(ctx context.Context, status *batch.Status, pods []*corev1.Pod) (
+	report podReport, ended []*corev1.Pod, err error) {
+	report.Report = batch.Report{UID: status.UID, Results: make(map[string]json.RawMessage),
+		Logs: make(map[string][]batch.LogLine)}
+	numbers := make(map[int]int)
+	for i, pod := range pods {
+		a := attemptOf(pod)
+		a.Number = i
+		if a.Index >= 0 {
+			a.Number = numbers[a.Index]
+			numbers[a.Index]++
+		}
+		if d.known.has(pod, status.UID) {
+			ended = append(ended, pod) // it may not have been let go
+			continue
+		}
+		lines, progress, complete := d.logs.take(pod)
+		if len(lines) > 0 {
+			report.Logs[a.UID] = lines
+		}
+		a.Progress = progress
+		isOver := a.Phase == batch.AttemptSucceeded || a.Phase == batch.AttemptFailed
+		if isOver && !complete {
+			report.running++
+			continue // it is reported when its log has been read
+		}
+		if !isOver {
+			report.running++
+		} else {
+			ended = append(ended, pod)
+			if err := d.readMessage(ctx, pod, &a, report.Results); err != nil {
+				return report, nil, err
+			}
+		}
+		report.Attempts = append(report.Attempts, a)
+	}
+	return report, ended, nil
+}
+
+// readMessage takes in what a pod has said at its end.
+func (d *driver) readMessage(ctx context.Context, pod *corev1.Pod, a *batch.AttemptStatus,
+	results map[string]json.RawMessage) error {
+	t := terminated(pod)
+	if t == nil {
+		return nil
+	}
+	m, ok := decodeMessage(t.Message)
+	if !ok {
+		if a.Phase == batch.AttemptFailed && a.Message == "" {
+			a.Message = fmt.Sprintf("exit code %d", t.ExitCode)
+			a.Err = errors.New(a.Message)
+		}
+		return nil
+	}
+	a.Output, a.Reason, a.ExitCode = m.Output, cmp.Or(a.Reason, m.Reason), new(m.ExitCode)
+	if a.Phase == batch.AttemptFailed {
+		a.Message, a.Err = m.Error, errors.New(m.Error)
+		return nil
+	}
+	if m.Stored != "" {
+		if d.o.Functions == nil || d.o.Functions.Results == nil {
+			return fmt.Errorf("cluster: Options.Functions.Results: nil, and pod %s has left its result there", pod.Name)
+		}
+		data, err := d.o.Functions.Results.Get(ctx, m.Stored)
+		if err != nil {
+			return fmt.Errorf("cluster: result of pod %s: %w", pod.Name, err)
+		}
+		m.Result = data
+	}
+	if m.Result != nil {
+		results[a.UID] = m.Result
+	}
+	return nil
+}
+
+// terminated is how the attempt's container has ended; nil if it has not.
+func terminated(pod *corev1.Pod) *corev1.ContainerStateTerminated {
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.State.Terminated != nil && hasSpec(pod, s.Name) {
+			return s.State.Terminated
+		}
+	}
+	return nil
+}
+
+// hasSpec reports whether a container is that of the attempt.
+func hasSpec(pod *corev1.Pod, container string) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+		return c.Name == container && slices.ContainsFunc(c.Env,
+			func(e corev1.EnvVar) bool { return e.Name == envSpec })
+	})
+}
+
+// attemptOf is a pod as an attempt, but for what it has said at its end.
+func attemptOf(pod *corev1.Pod) batch.AttemptStatus {
+	a := batch.AttemptStatus{Name: pod.Name, UID: string(pod.UID), Index: -1, Phase: batch.AttemptPending,
+		CreatedAt: pod.CreationTimestamp.Time, Reason: pod.Status.Reason, Message: pod.Status.Message}
+	if index, err := strconv.Atoi(pod.Annotations[annotationIdx]); err == nil {
+		a.Index = index
+	}
+	a.Failures, _ = strconv.Atoi(pod.Annotations[batchv1.JobIndexFailureCountAnnotation]) // unset is none
+	a.IgnoredFailures, _ = strconv.Atoi(pod.Annotations[batchv1.JobIndexIgnoredFailureCountAnnotation])
+	switch pod.Status.Phase {
+	case corev1.PodRunning:
+		a.Phase = batch.AttemptRunning
+	case corev1.PodSucceeded:
+		a.Phase = batch.AttemptSucceeded
+	case corev1.PodFailed:
+		a.Phase = batch.AttemptFailed
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			a.Ready = c.Status == corev1.ConditionTrue
+		}
+		if c.Type == corev1.DisruptionTarget {
+			a.Conditions = append(a.Conditions, batch.Condition{Type: string(c.Type), Status: string(c.Status),
+				Reason: c.Reason, Message: c.Message, LastTransitionTime: c.LastTransitionTime.Time})
+		}
+	}
+	if pod.DeletionTimestamp != nil {
+		grace := time.Duration(0)
+		if pod.DeletionGracePeriodSeconds != nil {
+			grace = time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
+		}
+		a.DeletedAt = pod.DeletionTimestamp.Add(-grace)
+	}
+	if pod.Status.StartTime != nil && a.Phase != batch.AttemptPending {
+		a.StartedAt = pod.Status.StartTime.Time
+	}
+	if t := terminated(pod); t != nil {
+		a.StartedAt, a.FinishedAt, a.ExitCode = t.StartedAt.Time, t.FinishedAt.Time, new(int(t.ExitCode))
+	} else if a.Phase == batch.AttemptFailed {
+		a.FinishedAt, a.Err = cmp.Or(a.DeletedAt, a.CreatedAt), batch.ErrDisrupted
+		a.Message = cmp.Or(a.Message, batch.ErrDisrupted.Error())
+	}
+	return a
+}
+
+// eventsOf are the events of a Job, oldest first.
+func (d *driver) eventsOf(found *batchv1.Job) ([]batch.Event, error) {
+	list, err := d.events.List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	events := []batch.Event{}
+	for _, e := range list {
+		if e.InvolvedObject.UID != found.UID {
+			continue
+		}
+		at := e.EventTime.Time
+		if !e.LastTimestamp.IsZero() {
+			at = e.LastTimestamp.Time
+		}
+		events = append(events, batch.Event{Type: e.Type, Reason: e.Reason, Message: plainMessage(e.Message, found),
+			At: at})
+	}
+	slices.SortStableFunc(events, func(a, b batch.Event) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Message, b.Message))
+	})
+	return events, nil
+}
