@@ -57,6 +57,9 @@ func Build(ctx context.Context) (string, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build of %s: %w\n%s", source, err, output)
 	}
+	if again, err := pathOf(source); err != nil || again != path {
+		return "", errors.Join(err, os.Remove(temp), errors.New("the sources have changed while they were built"))
+	}
 	return path, os.Rename(temp, path)
 }
 
