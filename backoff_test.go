@@ -201,6 +201,19 @@ func TestRetryAfterOfNothing(t *testing.T) {
 	require.NoError(t, batch.RetryAfter(nil, time.Hour))
 }
 
+// TestRetryAfterForEver wants a delay that cannot be waited for to be shown all the same.
+func TestRetryAfterForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newController(t, batch.Options{})
+		mustCreate(t, c, batch.Job{Name: "j", Executor: fn(func(context.Context) error {
+			return batch.RetryAfter(errDisk, math.MaxInt64)
+		})})
+		settle()
+		require.Greater(t, time.Until(get(t, c, "j").NextRetry), 24*365*time.Hour)
+		require.Contains(t, get(t, c, "j").Explain(), "next try at")
+	})
+}
+
 // waitAfter is how long a job waits after a first try that fails.
 func waitAfter(t *testing.T, job batch.Job, failure error) (took time.Duration) {
 	bubble(t, func(t *testing.T) {

@@ -249,3 +249,21 @@ func TestBaseContext(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// TestBaseContextOfRun wants the values of both contexts in attempts, first those of the
+// caller, and neither the end nor the cause of the base.
+func TestBaseContextOfRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		type key string
+		base := context.WithValue(context.WithValue(ended(errCause), key("a"), "base"), key("b"), "base")
+		ctx := context.WithValue(t.Context(), key("a"), "caller")
+		_, err := batch.Options{BaseContext: base}.Run(ctx, batch.Job{Name: "j", Executor: fn(
+			func(ctx context.Context) error {
+				if ctx.Value(key("a")) != "caller" || ctx.Value(key("b")) != "base" || context.Cause(ctx) != nil {
+					return errors.New("another context")
+				}
+				return nil
+			})})
+		require.NoError(t, err)
+	})
+}

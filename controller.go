@@ -158,11 +158,7 @@ func (c *Controller) current() *runner.Runner { return c.runners.Current() }
 // [Controller.Shutdown] when done with it. The error names a bad option, or is that of
 // Options.Store, such as [ErrStoreFormat], or of ctx, which limits the time to read it.
 func New(ctx context.Context, o Options) (*Controller, error) {
-	values := context.Background()
-	if o.BaseContext != nil {
-		values = context.WithoutCancel(o.BaseContext)
-	}
-	c, options, err := o.controller(values)
+	c, options, err := o.controller(context.Background())
 	switch {
 	case err != nil:
 		return nil, err
@@ -176,13 +172,14 @@ func New(ctx context.Context, o Options) (*Controller, error) {
 	return c, nil
 }
 
-// controller returns a controller, the options of its runners, or what is wrong with o.
-func (o Options) controller(parent context.Context) (*Controller, runner.Options, error) {
+// controller returns a controller whose attempts have contexts made of ctx, the options of
+// its runners, or what is wrong with o.
+func (o Options) controller(ctx context.Context) (*Controller, runner.Options, error) {
 	const finishedJobs = 10_000
 	c := &Controller{wrap: o.Wrap, limits: new(runner.Limits), managers: maps.Clone(o.Managers), slots: o.MaxActive}
 	return c, runner.Options{
 		Logger: o.Logger, Namespace: cmp.Or(o.Namespace, "default"), MaxActive: o.MaxActive, Limits: c.limits,
-		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: parent,
+		FinishedJobs: cmp.Or(o.FinishedJobs, finishedJobs), Parent: runner.WithValuesOf(ctx, o.BaseContext),
 		Decode: c.load, FunctionsOf: functionsOf, Panicked: panicked,
 		Manages: func(name string) bool { return c.managers[name] != nil },
 	}, o.check(c.limits)

@@ -335,3 +335,13 @@ func TestErrorOfStoppedJob(t *testing.T) {
 		require.Nil(t, status.LastFailure)
 	})
 }
+
+// TestJobErrorOfHostileErrors wants a text, whatever the errors do that it is made of.
+func TestJobErrorOfHostileErrors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, err := batch.Run(t.Context(), batch.Job{Name: "j", BackoffLimit: new(0), Executor: fn(func(context.Context) error {
+			return hostile{text: panics[string]}
+		})})
+		require.ErrorContains(t, err, "whose text cannot be had: panic: gotcha")
+	})
+}

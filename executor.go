@@ -308,14 +308,17 @@ func (a Attempt) SaveCheckpoint(ctx context.Context, data []byte) error {
 // killed has left is removed by the next one that opens its [Store].
 func (a Attempt) Dir() (string, error) { return a.live.Dir() }
 
-// errorText is the text of err, of bounded length. It calls user code.
-func errorText(err error) (text string) {
+// errorText is the text of err, of bounded length.
+func errorText(err error) string { return shorten(textOf(err)) }
+
+// textOf calls user code, which may panic.
+func textOf(err error) (text string) {
 	defer func() {
 		if v := recover(); v != nil {
 			text = fmt.Sprintf("%T, whose text cannot be had: panic: %v", err, v)
 		}
 	}()
-	return shorten(err.Error())
+	return err.Error()
 }
 
 // shorten cuts a text to what is kept of an output or an error.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -292,7 +293,8 @@ func retryAfterOf(err error) (delay time.Duration, snoozes bool) {
 		}
 		return true
 	})
-	return max(delay, 0), snoozes
+	const longest = math.MaxInt64 / 4 // what is added to it does not overflow
+	return min(max(delay, 0), longest), snoozes
 }
 
 // What the types are called in the versions of package backoff that have them. Where the

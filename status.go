@@ -431,7 +431,7 @@ type AttemptError struct {
 func (e *AttemptError) Error() string {
 	text := e.Message
 	if e.Err != nil {
-		text = e.Err.Error()
+		text = textOf(e.Err)
 	}
 	if e.Attempt == "" {
 		return fmt.Sprintf("index %d: %s", e.Index, text)

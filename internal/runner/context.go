@@ -9,6 +9,26 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 )
 
+// WithValuesOf returns ctx with the values that base has and ctx has not. Base may be nil.
+func WithValuesOf(ctx, base context.Context) context.Context {
+	if base == nil {
+		return ctx
+	}
+	return &valuesContext{ctx, context.WithoutCancel(base)}
+}
+
+type valuesContext struct {
+	context.Context
+	base context.Context
+}
+
+func (c *valuesContext) Value(key any) any {
+	if value := c.Context.Value(key); value != nil {
+		return value
+	}
+	return c.base.Value(key)
+}
+
 type attemptKey struct{}
 
 // AttemptFrom returns the attempt that ctx was made for.
