@@ -345,3 +345,18 @@ func TestJobErrorOfHostileErrors(t *testing.T) {
 		require.ErrorContains(t, err, "whose text cannot be had: panic: gotcha")
 	})
 }
+
+// TestJobErrorNamesTheLastFailure wants the attempt that has failed last, which need not be
+// the one that was created last.
+func TestJobErrorNamesTheLastFailure(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		status, err := batch.Run(t.Context(), batch.Job{Name: "j", CompletionMode: batch.Indexed, Completions: new(2),
+			Parallelism: new(2), BackoffLimit: new(1), Executor: batch.ExecutorFunc(
+				func(_ context.Context, a batch.Attempt) error {
+					time.Sleep(time.Duration(2-a.Index) * time.Millisecond / 10)
+					return fmt.Errorf("index %d", a.Index)
+				})})
+		require.Zero(t, status.LastFailure.Index)
+		require.ErrorContains(t, err, "; last: attempt "+status.LastFailure.Attempt+": exit code 1: index 0")
+	})
+}

@@ -313,7 +313,7 @@ func TestShutdownReportsEachBackoff(t *testing.T) {
 				require.True(t, ok)
 				require.Empty(t, left.Attempts)
 				require.EqualError(
-					t, left, "batch: back-offs, log handlers or removals of directories that have not returned: 1",
+					t, left, "batch: other functions, or removals of directories, that have not returned: 1",
 				)
 				close(release)
 				synctest.Wait()

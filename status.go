@@ -391,13 +391,31 @@ func (e *JobError) Error() string {
 	} else {
 		text += " failed: " + e.Reason + ": " + e.Message
 	}
-	if n := len(e.Attempts); n > 0 {
-		text += "; last: " + e.Attempts[n-1].Error()
+	if a := e.last(); a != nil {
+		text += "; last: " + a.Error()
 	}
 	if e.Omitted > 0 {
 		text += fmt.Sprintf(" (%d more attempts have failed)", e.Omitted)
 	}
 	return text
+}
+
+// last is the attempt that has failed last, or the index that was cancelled last; nil if
+// there is none.
+func (e *JobError) last() *AttemptError {
+	n := len(e.Attempts)
+	if n == 0 {
+		return nil
+	}
+	last := e.Attempts[n-1]
+	if f := e.Status.LastFailure; f != nil && last.Attempt != "" {
+		for _, a := range e.Attempts {
+			if a.Attempt == f.Attempt {
+				return a
+			}
+		}
+	}
+	return last
 }
 
 // Unwrap returns Err and the failed attempts' errors.
@@ -445,7 +463,7 @@ func (e *AttemptError) Unwrap() error { return e.Err }
 // An AbandonedError says what has not returned when a controller was shut down.
 type AbandonedError struct {
 	Attempts []string // whose executors have not, by name, sorted
-	Calls    int      // of other functions, such as back-offs, log handlers and removals of directories
+	Calls    int      // of other functions, such as back-offs and log handlers, and removals of directories
 }
 
 // Error lists the first attempts.
@@ -456,7 +474,7 @@ func (e *AbandonedError) Error() string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	if len(e.Attempts) == 0 {
-		return fmt.Sprintf("batch: back-offs, log handlers or removals of directories that have not returned: %d", e.Calls)
+		return fmt.Sprintf("batch: other functions, or removals of directories, that have not returned: %d", e.Calls)
 	}
 	return "batch: executors that have not returned: " + text
 }
