@@ -397,6 +397,7 @@ func RunAttempt(ctx context.Context, o AttemptOptions) (AttemptEnd, error) {
 	r := runner.New(options)
 	c.runners.Begin(r)
 	def := c.define(job.forOneAttempt(), nil)
+	def.Alone = o.alone()
 	judge := judgeOf(job.FailurePolicy, c.logPanic)
 	def.Judge = func(err, stopped error) runner.Verdict {
 		v := judge(err, stopped)
@@ -405,7 +406,7 @@ func RunAttempt(ctx context.Context, o AttemptOptions) (AttemptEnd, error) {
 		v.Result = engine.Result{Code: v.Result.Code, ErrorRule: engine.None, Permanent: true}
 		return v
 	}
-	j, err := r.CreateAlone(ctx, job.Name, def, o.alone())
+	j, err := r.Create(ctx, job.Name, def)
 	if err != nil {
 		return AttemptEnd{}, err
 	}
@@ -415,7 +416,7 @@ func RunAttempt(ctx context.Context, o AttemptOptions) (AttemptEnd, error) {
 		end.AttemptStatus = attemptOf(a)
 	}
 	end.Name, end.UID, end.Index, end.Number = o.Name, o.UID, o.Index, o.Number
-	end.Result = j.AloneResult()
+	end.Result = def.Alone.Result(j)
 	return end, err
 }
 

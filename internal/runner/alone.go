@@ -20,20 +20,15 @@ type Alone struct {
 	result *Result // guarded by Job.mu of the attempt's job
 }
 
-// CreateAlone starts a job with that one attempt. The definition is of a job with one
-// completion and without retries.
-func (r *Runner) CreateAlone(ctx context.Context, name string, def *Definition, a *Alone) (*Job, error) {
-	return r.create(ctx, name, def, a)
-}
-
-// AloneResult returns what the attempt has resulted in, if it has said so.
-func (j *Job) AloneResult() []byte {
+// Result returns what the attempt has resulted in, if it has said so, of the job that
+// was made for it.
+func (al *Alone) Result(j *Job) []byte {
 	j.lock()
 	defer j.unlock()
-	if j.alone == nil || j.alone.result == nil {
+	if al.result == nil {
 		return nil
 	}
-	return j.alone.result.Data
+	return al.result.Data
 }
 
 // alone is what the attempt is, if it is executed without its job.
@@ -41,7 +36,14 @@ func (a Attempt) alone() *Alone {
 	if a.run == nil {
 		return nil
 	}
-	return a.run.job.alone
+	return a.run.job.alone()
+}
+
+func (j *Job) alone() *Alone {
+	if def := j.def.Load(); def != nil {
+		return def.Alone
+	}
+	return nil // the job rests
 }
 
 // Beside is where the attempt prints besides its log; nil if nowhere.

@@ -40,6 +40,9 @@ type Definition struct {
 	Limits   []string
 	LimitKey func(index int) string
 	Priority int
+	// Alone is the job's one attempt, if it is of a job somewhere else; the job has one
+	// completion then, and no retries. It is nil otherwise.
+	Alone *Alone
 	// Encode returns the definition as it is stored, without its input and functions.
 	Encode func(generation int64) []byte
 	// Source is what the definition was made of.

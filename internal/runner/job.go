@@ -67,7 +67,6 @@ type body struct {
 	failure     *Failure      // of a job that has failed and is gone
 	failures    *failures     // nil if there are none yet
 	ends        *jobEnds      // nil if there are none
-	alone       *Alone        // nil unless its one attempt is of a job somewhere else
 	mirror      *mirror       // of a job that another controller manages; nil if nothing was reported
 	awaits      []string      // jobs that must be complete first, and were not seen so
 	log         logQueue

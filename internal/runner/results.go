@@ -18,8 +18,8 @@ func (a Attempt) SetResult(r Result) error {
 			return
 		}
 		x.result, err = &r, nil
-		if x.job.alone != nil {
-			x.job.alone.result = &r
+		if alone := x.job.alone(); alone != nil {
+			alone.result = &r
 		}
 	})
 	return err

@@ -179,10 +179,6 @@ func (r *Runner) date(t engine.Time) time.Time {
 
 // Create starts a job, once it is stored.
 func (r *Runner) Create(ctx context.Context, name string, def *Definition) (*Job, error) {
-	return r.create(ctx, name, def, nil)
-}
-
-func (r *Runner) create(ctx context.Context, name string, def *Definition, alone *Alone) (*Job, error) {
 	if r == nil {
 		return nil, ErrZero
 	}
@@ -195,7 +191,7 @@ func (r *Runner) create(ctx context.Context, name string, def *Definition, alone
 	id := engine.Identity{Job: name}
 	id.UID = newUID()
 	j := r.newJob(id, def)
-	j.alone, j.awaits = alone, slices.Clone(def.After)
+	j.awaits = slices.Clone(def.After)
 	j.engine = engine.New(id, r.spec(def))
 	j.holds = creatingHold
 	records := j.create()
