@@ -258,7 +258,6 @@ func (c *Controller) definition(s *source, holdsPending bool) *runner.Definition
 		LogLimit: *job.LogLimit, CheckpointLimit: *job.CheckpointLimit, ResultLimit: *job.ResultLimit,
 		Input: data.InputBytes(), After: job.After,
 		Limits: slices.Sorted(slices.Values(job.Limits)), LimitKey: job.LimitKey, Priority: job.Priority,
-		Encode: func(generation int64) []byte { return s.encode(generation, holdsPending) },
 	}
 	if k, ok := job.Executor.(interface{ keep(index int, value any) }); ok {
 		d.Keep = k.keep
@@ -312,13 +311,16 @@ func (c *Controller) create(ctx context.Context, job Job) (*runner.Job, error) {
 
 // checked returns a job with its defaults, if it is valid.
 func (c *Controller) checked(job Job) (Job, error) {
-	job = job.withDefaults()
-	errs := slices.Concat(job.spec().Validate(), spec.CheckLimits(job.Limits, c.limits.Has), c.checkManager(&job))
+	job, data := job.resolve()
+	errs := slices.Concat(data.Validate(), spec.CheckLimits(job.Limits, c.limits.Has), c.checkManager(&job))
 	return job, validationError(job.Name, errs)
 }
 
 // checkManager finds what the manager of a job cannot do.
 func (c *Controller) checkManager(job *Job) []spec.FieldError {
+	if job.ManagedBy == nil || len(c.managers) == 0 {
+		return nil
+	}
 	name := job.spec().OtherManager()
 	can := c.managers[name]
 	if can == nil {

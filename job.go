@@ -455,9 +455,12 @@ func (j *Job) Validate() error {
 	return validationError(d.Name, d.spec().Validate())
 }
 
-// spec returns what is declared, as plain data that is shared with j.
-func (j *Job) spec() *spec.Job {
-	return &spec.Job{
+// spec returns what is declared, as plain data that is shared with j. It is inlined, so
+// that what only looks at the data allocates nothing.
+func (j *Job) spec() *spec.Job { return new(j.data()) }
+
+func (j *Job) data() spec.Job {
+	return spec.Job{
 		Name: j.Name, Labels: j.Labels, Annotations: j.Annotations, ContainerName: j.ContainerName, Input: j.Input,
 		Completions: j.Completions, Parallelism: j.Parallelism,
 		CompletionMode: j.CompletionMode, RestartPolicy: j.RestartPolicy,
@@ -476,15 +479,21 @@ func (j *Job) spec() *spec.Job {
 // defaults resolved. Backoff and RestartBackoff stay nil: the engine knows Kubernetes'
 // own delays without a backoff.BackOff.
 func (j *Job) withDefaults() Job {
+	d, _ := j.resolve()
+	return d
+}
+
+// resolve is withDefaults, and what the copy declares as plain data.
+func (j *Job) resolve() (Job, spec.Job) {
 	d := j.clone()
 	setStatuses(d.FailurePolicy)
-	s := d.spec()
+	s := d.data()
 	s.SetDefaults()
 	d.ContainerName, d.Input, d.Completions, d.Parallelism = s.ContainerName, s.Input, s.Completions, s.Parallelism
 	d.CompletionMode, d.RestartPolicy, d.ReplacementPolicy = s.CompletionMode, s.RestartPolicy, s.ReplacementPolicy
 	d.BackoffLimit, d.TerminationGracePeriod = s.BackoffLimit, s.TerminationGracePeriod
 	d.History, d.LogLimit, d.CheckpointLimit, d.ResultLimit = s.History, s.LogLimit, s.CheckpointLimit, s.ResultLimit
-	return d
+	return d, s
 }
 
 // clone returns a deep copy of j, which shares only functions and the executor.
@@ -583,9 +592,9 @@ func storedDefaults() Job {
 		History:           new(1000), LogLimit: new(64 << 10), CheckpointLimit: new(1 << 20), ResultLimit: new(64 << 10)}
 }
 
-// encode returns what is stored. It calls no user code: whether the executor holds
+// Encode returns what is stored. It calls no user code: whether the executor holds
 // Pending was asked before.
-func (s *source) encode(generation int64, pending bool) []byte {
+func (s *source) Encode(generation int64, pending bool) []byte {
 	job, declared, defaults := s.job, *s.declaration(), storedDefaults()
 	job.Input, declared.Input = nil, nil // it has a record of its own
 	code := spec.Code{HoldsPending: pending,

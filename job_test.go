@@ -25,7 +25,7 @@ func TestWrapIsKeptAtRest(t *testing.T) {
 	job := good().withDefaults()
 	def := c.define(job, nil)
 	for range 2 {
-		saved, err := c.load(def.Encode(1), nil, functionsOf(def.Source))
+		saved, err := c.load(def.Source.Encode(1, def.Spec.HoldsPending), nil, functionsOf(def.Source))
 		require.NoError(t, err)
 		def = saved.Definition
 		require.Equal(t, nothing{}, sourceOf(def).job.Executor)

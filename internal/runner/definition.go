@@ -43,10 +43,20 @@ type Definition struct {
 	// Alone is the job's one attempt, if it is of a job somewhere else; the job has one
 	// completion then, and no retries. It is nil otherwise.
 	Alone *Alone
-	// Encode returns the definition as it is stored, without its input and functions.
-	Encode func(generation int64) []byte
 	// Source is what the definition was made of.
-	Source any
+	Source Source
+}
+
+// A Source is what a definition was made of.
+type Source interface {
+	// Encode returns the definition as it is stored, without its input and functions. It
+	// calls no user code.
+	Encode(generation int64, holdsPending bool) []byte
+}
+
+// encode is Encode of the source.
+func (d *Definition) encode(generation int64) []byte {
+	return d.Source.Encode(generation, d.Spec.HoldsPending)
 }
 
 // A Verdict is what the error of an executor came to.

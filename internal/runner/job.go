@@ -44,7 +44,6 @@ type body struct {
 	queue       *queue            // of attempts without a key; nil until there is one
 	queues      map[string]*queue // of those with one, by key; see Definition.LimitKey
 	unkeyed     []waiting         // attempts whose keys are not known yet
-	isKeying    bool              // keys are being found
 	retries     *delay.Sequences  // of a job with a Backoff
 	end         *ending           // of the present run
 	engine      *engine.Job
@@ -57,9 +56,10 @@ type body struct {
 	lastText    failureText   // of the latest failure
 	unasked     []question    // of a job that has not been declared
 	stuck       *Stall        // of a store that refuses what the job has, if it does
+	removals    int           // scratch directories that are being removed
+	isKeying    bool          // keys are being found
 	hasNewEnd   bool          // it has finished in this step
 	isGone      bool          // set by noteEndLocked
-	removals    int           // scratch directories that are being removed
 	hasEnded    bool          // others may know that the job has finished
 	hasLeft     bool          // others may know that the job is gone
 	cancelling  *stop         // of attempts, while the job or some of its indexes are cancelled

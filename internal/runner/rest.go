@@ -67,7 +67,7 @@ func (j *Job) restLocked() {
 		j.fallAsleepLocked()
 	case j.hasEnded && j.hasSettledLocked():
 		j.input.forget()
-		j.resting = j.newRestLocked(j.engine.Rest(), j.def.Load().Encode(j.generation))
+		j.resting = j.newRestLocked(j.engine.Rest(), j.def.Load().encode(j.generation))
 		j.fallAsleepLocked()
 		j.r.setAwake(j, false)
 	}

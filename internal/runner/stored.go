@@ -56,7 +56,7 @@ func (j *Job) collectLocked(put func(journal.Record)) {
 	record := func(key string, value []byte) { put(journal.Record{Job: j.uid, Key: key, Value: value}) }
 	if s.defChanged {
 		s.defChanged = false
-		record(definitionKey, j.def.Load().Encode(j.generation))
+		record(definitionKey, j.def.Load().encode(j.generation))
 	}
 	if s.inputIsNew {
 		s.inputIsNew = false
