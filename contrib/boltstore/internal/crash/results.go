@@ -26,6 +26,9 @@ func (x *execution) setResult() error {
 // failure of each index that was given up.
 func (c *child) checkResults(status batch.Status) {
 	found, err := batch.Results[string](context.Background(), c.controller, status.Name)
+	if errors.Is(err, batch.ErrNotFound) {
+		return // it was removed meanwhile, which the judge knows
+	}
 	if err != nil {
 		c.problem(fmt.Errorf("results of %s: %w", status.Name, err))
 		return
@@ -40,6 +43,9 @@ func (c *child) checkResults(status batch.Status) {
 		}
 	}
 	failures, err := c.controller.Failures(context.Background(), status.Name)
+	if errors.Is(err, batch.ErrNotFound) {
+		return
+	}
 	if err != nil {
 		c.problem(fmt.Errorf("failures of %s: %w", status.Name, err))
 		return
