@@ -6,7 +6,4 @@ import (
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
-func TestMain(m *testing.M) {
-	asClient()
-	leaktest.Main(m)
-}
+func TestMain(m *testing.M) { leaktest.Main(m) }
