@@ -3,6 +3,7 @@ package page_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -25,24 +26,11 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/page"
+	"github.com/runtocompletion/batch/internal/effort"
 )
 
-// The tests of this file look at the pages with a real browser. Without PAGE_TEST=all,
-// which CI sets, only those in always run, and only if there is a browser. With it, it is
-// an error that there is none.
-// PAGE_CHROMIUM and PAGE_AXE name the programs, if they are not in the usual places.
-
-// always are the tests that need no PAGE_TEST.
-var always = []string{"TestBrowserListIsLive", "TestBrowserJobIsLive"}
-
-// missing skips a test, or fails it in CI.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("PAGE_TEST") == "all" {
-		t.Fatalf("%s needs %s", t.Name(), what)
-	}
-	t.Skipf("%s is skipped: it needs %s", t.Name(), what)
-}
+// The tests of this file look at the pages with a real browser, if there is one. PAGE_CHROMIUM
+// and PAGE_AXE name the programs, if they are not in the usual places.
 
 var chromium = sync.OnceValue(func() string {
 	for _, name := range []string{os.Getenv("PAGE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
@@ -66,12 +54,9 @@ type browser struct {
 // newBrowser starts a browser with a window of that size.
 func newBrowser(t *testing.T, width, height int, flags ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	if os.Getenv("PAGE_TEST") != "all" && !slices.Contains(always, t.Name()) {
-		t.Skipf("%s runs with PAGE_TEST=all: each browser takes seconds of two processors", t.Name())
-	}
 	path := chromium()
 	if path == "" {
-		missing(t, "chromium (apt-get install chromium, or PAGE_CHROMIUM)")
+		effort.Need(t, errors.New("no chromium: apt-get install chromium, or PAGE_CHROMIUM"))
 	}
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(width, height),
@@ -227,11 +212,11 @@ func (b *browser) accessible() {
 	path := cmp.Or(os.Getenv("PAGE_AXE"), filepath.Join(folder, "batch-page/node_modules/axe-core/axe.min.js"))
 	script, err := os.ReadFile(path)
 	if err != nil {
-		missing(b.t, "axe-core (testdata/install-axe, or PAGE_AXE): "+err.Error())
+		effort.Need(b.t, fmt.Errorf("no axe-core: testdata/install-axe, or PAGE_AXE: %w", err))
 	}
 	eval[int](b, string(script)+";0")
-	found := eval[[]string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.flatMap(v => v.nodes.map(n =>
-		v.id + ": " + n.html.slice(0, 200) + " " + (n.any[0]?.message ?? n.all[0]?.message ?? n.none[0]?.message ?? ""))))`)
+	found := eval[[]string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.flatMap(
+		v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 200) + " " + (n.any[0]?.message ?? n.all[0]?.message ?? n.none[0]?.message ?? ""))))`)
 	require.Empty(b.t, found)
 }
 

@@ -2,7 +2,6 @@ package pgstore_test
 
 import (
 	"errors"
-	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -10,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch/contrib/pgstore"
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
@@ -17,8 +17,8 @@ import (
 func bouncer(t *testing.T, mode string) string {
 	t.Helper()
 	b, err := pgtest.StartBouncer(server, mode)
-	if errors.Is(err, pgtest.ErrNoBouncer) && os.Getenv("CI") == "" {
-		t.Skip(err)
+	if errors.Is(err, pgtest.ErrNoBouncer) {
+		effort.Need(t, err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Stop()) })

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,14 +24,8 @@ import (
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") == "true":
-		require.NoError(t, err, "CI needs Debian's package prometheus")
-	}
-	t.Skipf("%s is not installed: what it makes of the metrics is not tried", name)
-	return ""
+	effort.Need(t, err)
+	return path
 }
 
 // promtool runs promtool and returns what it says.

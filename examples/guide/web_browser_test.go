@@ -14,18 +14,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/stretchr/testify/require"
 )
-
-// missing skips a test that looks at the pictures with a real browser. PAGE_TEST=all,
-// as in CI, makes it an error instead.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("PAGE_TEST") == "all" {
-		t.Fatalf("%s needs %s", t.Name(), what)
-	}
-	t.Skipf("%s is skipped: it needs %s", t.Name(), what)
-}
 
 // A browser shows the guide.
 type browser struct {
@@ -38,9 +29,7 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
-	if err != nil {
-		missing(t, "chromium (apt-get install chromium)")
-	}
+	effort.Need(t, err)
 	server := httptest.NewServer(newTestWeb(t))
 	t.Cleanup(server.Close)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path),
@@ -126,9 +115,7 @@ func TestBrowserEverybodyCanRead(t *testing.T) {
 	folder, _ := os.UserCacheDir()
 	path := cmp.Or(os.Getenv("PAGE_AXE"), filepath.Join(folder, "batch-page/node_modules/axe-core/axe.min.js"))
 	script, err := os.ReadFile(path)
-	if err != nil {
-		missing(t, "axe-core (contrib/page/testdata/install-axe, or PAGE_AXE): "+err.Error())
-	}
+	effort.Need(t, err) // see contrib/page/testdata/install-axe
 	b := newBrowser(t)
 	eval[int](b, string(script)+";0")
 	for picture, end := range map[string]string{"life": "are kept", "lanes": "one by one", "restarts": "restarts reach"} {

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/runtocompletion/batch/internal/effort"
 )
 
 // Options say what a cluster has. The zero value is a cluster of one node.
@@ -72,13 +74,7 @@ func Unavailable() error {
 // fails instead.
 func Require(t testing.TB) {
 	t.Helper()
-	switch err := Unavailable(); {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("CI needs a cluster: %v", err)
-	default:
-		t.Skip(err)
-	}
+	effort.Need(t, Unavailable())
 }
 
 // Start starts a cluster that ends with the test.

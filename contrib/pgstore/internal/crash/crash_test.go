@@ -52,7 +52,7 @@ func runOnDisk(m *testing.M) (code int, err error) {
 	case err == nil:
 		folder = here.disk.Folder
 		defer func() { err = errors.Join(err, here.disk.Close()) }()
-	case os.Getenv("CI") != "":
+	case effort.IsCI():
 		return 0, err
 	default:
 		here.disk = nil
