@@ -166,9 +166,10 @@ func (c *child) tell(status batch.Status) {
 	c.ledger.write(line{Kind: told, Job: status.Name, UID: status.UID, Status: &status})
 }
 
-// show writes down the attempts and events of a job.
+// show writes down the attempts and events of a job, unless another one has got its
+// name meanwhile, whose events they would be.
 func (c *child) show(name string) {
-	status, err := c.controller.Get(name)
+	before, err := c.controller.Get(name)
 	if err != nil {
 		return // it is gone
 	}
@@ -176,12 +177,14 @@ func (c *child) show(name string) {
 	if err != nil {
 		return
 	}
-	attempts = slices.DeleteFunc(attempts, func(a batch.AttemptStatus) bool { return a.JobUID != status.UID })
 	events, err := c.controller.Events(context.Background(), name)
 	if err != nil {
 		return
 	}
-	c.ledger.write(line{Kind: shown, Job: name, UID: status.UID, Attempts: attempts, Events: events})
+	attempts = slices.DeleteFunc(attempts, func(a batch.AttemptStatus) bool { return a.JobUID != before.UID })
+	if after, err := c.controller.Get(name); err == nil && after.UID == before.UID {
+		c.ledger.write(line{Kind: shown, Job: name, UID: before.UID, Attempts: attempts, Events: events})
+	}
 }
 
 // watch writes down every change.
