@@ -76,7 +76,7 @@ func playEngine(t *testing.T, c *Case, ties tieOrder) (*Observation, []string) {
 	b.spec = Default(c.Scenario.Spec)
 	b.got.Accepted = true
 	id := engine.Identity{Job: "job", UID: [16]byte{1, 2, 3}}
-	b.job = engine.New(id, engineSpec(b.convert(b.spec), job.RestartPolicy))
+	b.job = engine.New(id, new(engineSpec(b.convert(b.spec), job.RestartPolicy)))
 	for _, a := range c.Scenario.Actions {
 		b.schedule(b.at(a.At), ties.ofUser(), func() { b.act(a) })
 	}

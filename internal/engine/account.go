@@ -235,14 +235,12 @@ func (j *Job) retryIndexAt(a *Attempt, t Time) {
 	// An index whose delay is over is ready at once and not at the next tick: a delay of
 	// zero is to cost nothing.
 	if t > j.now {
-		j.indexes.ready.Remove(a.Index)
+		j.indexes.returned.setReady(a.Index, false)
 		j.retries.Set(a, int64(t))
 		return
 	}
 	j.retries.Remove(a)
-	if j.indexes.returned.Contains(a.Index) {
-		j.indexes.ready.Add(a.Index)
-	}
+	j.indexes.returned.setReady(a.Index, true)
 }
 
 // forget drops a retained attempt without counting it.

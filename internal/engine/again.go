@@ -64,7 +64,7 @@ func (j *Job) runAgain(ev Event) {
 	}
 	now := ev.At
 	if ev.Spec != nil {
-		j.Spec = *ev.Spec
+		j.Spec = ev.Spec
 	}
 	// The last condition is the final one; see checkConditions.
 	last := j.Conditions[len(j.Conditions)-1]

@@ -335,9 +335,7 @@ func (j *Job) tick(now Time) {
 	}
 	// No timer is needed for these: reconcile, which follows, finds them ready.
 	for a, ok := j.retries.Pop(int64(now)); ok; a, ok = j.retries.Pop(int64(now)) {
-		if j.indexes.returned.Contains(a.Index) {
-			j.indexes.ready.Add(a.Index)
-		}
+		j.indexes.returned.setReady(a.Index, true)
 	}
 }
 

@@ -26,7 +26,7 @@ type treadmill struct {
 func newTreadmill(tb testing.TB, spec string) *treadmill {
 	s := parseSpec(tb, spec)
 	s.Completions = 1 << 40
-	m := &treadmill{job: New(Identity{Job: "job"}, s), now: epoch}
+	m := &treadmill{job: New(Identity{Job: "job"}, &s), now: epoch}
 	for _, act := range m.job.Step(Event{Kind: Created, At: m.now}) {
 		m.running = append(m.running, act.Attempt)
 	}
@@ -100,7 +100,7 @@ func TestStepDoesNotAllocate(t *testing.T) {
 func BenchmarkFailure(b *testing.B) {
 	for name, spec := range map[string]string{"NonIndexed": "L=1000000000", "PerIndex": "indexed perindex=1000000000"} {
 		b.Run(name, func(b *testing.B) {
-			j := New(Identity{Job: "job"}, parseSpec(b, spec))
+			j := New(Identity{Job: "job"}, new(parseSpec(b, spec)))
 			actions := j.Step(Event{Kind: Created, At: epoch})
 			b.ReportAllocs()
 			for b.Loop() {

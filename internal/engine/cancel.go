@@ -77,15 +77,12 @@ func (x *indexes) withdraw(i int) {
 	if i >= x.next {
 		// Fresh indexes are a single number, where they begin: those before i have to be
 		// told apart from it.
-		x.returned.AddRange(x.next, i-1)
-		x.ready.AddRange(x.next, i-1)
+		x.giveBackRange(x.next, i-1)
 		x.next = i + 1
 	}
-	x.returned.Remove(i)
-	x.ready.Remove(i)
-	x.waiting = x.returned.Len()
-	if _, ok := x.numbers[i]; ok {
-		delete(x.numbers, i)
+	x.returned.remove(i)
+	if _, ok := x.numbers()[i]; ok {
+		delete(x.numbers(), i)
 		x.touch(i)
 	}
 	delete(x.failures, i)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -188,7 +189,7 @@ func (c *checkup) checkIndexes() {
 		return // what was let go of does not matter any more
 	}
 	if !c.Spec.Indexed {
-		c.want(c.Completed.Len()+c.GivenUp.Len()+x.returned.Len()+x.next == 0, "indexes of a job without")
+		c.want(c.Completed.Len()+c.GivenUp.Len()+x.returned.len()+x.next == 0, "indexes of a job without")
 		return
 	}
 	c.want(c.Succeeded == c.Completed.Len(), "%d succeeded, %d completed", c.Succeeded, c.Completed.Len())
@@ -204,16 +205,17 @@ func (c *checkup) checkIndexes() {
 // checkPlaces counts the places that checkIndexes is about.
 func (c *checkup) checkPlaces() {
 	x := &c.indexes
+	back := cmp.Or(x.returned, new(returned))
 	// If an index were in two places it could be done twice, and in none never: the sums
 	// are compared, as each place is disjoint from the others by the tests below.
-	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.Len()
-	for i := range x.returned.All() {
+	places := c.Completed.Len() + c.GivenUp.Len() + x.returned.len()
+	for i := range back.all.All() {
 		c.want(!c.Completed.Contains(i) && !c.GivenUp.Contains(i), "index %d is to be started and over", i)
 		a := c.retained[i]
 		delayed := a != nil && c.delays(a)
 		// A job that is to end starts nothing, so that it need not be known what could start.
-		c.want(x.ready.Contains(i) != delayed || c.DeletedAt != 0 || c.target != nil,
-			"index %d is ready: %v", i, x.ready.Contains(i))
+		c.want(back.isReady(i) != delayed || c.DeletedAt != 0 || c.target != nil,
+			"index %d is ready: %v", i, back.isReady(i))
 	}
 	held := make(map[int]bool)
 	for _, a := range c.live {
@@ -222,21 +224,21 @@ func (c *checkup) checkPlaces() {
 			continue
 		}
 		c.want(!held[i], "index %d is held twice", i)
-		c.want(!x.returned.Contains(i) && !c.Completed.Contains(i) && !c.GivenUp.Contains(i),
+		c.want(!back.has(i) && !c.Completed.Contains(i) && !c.GivenUp.Contains(i),
 			"index %d is held and free", i)
 		held[i] = true
 		places++
 	}
 	c.want(places == min(x.next, c.Spec.Completions), "%d indexes are accounted for, want %d of %d",
 		places, x.next, c.Spec.Completions)
-	c.want(x.waiting == x.returned.Len(), "%d indexes wait, want %d", x.waiting, x.returned.Len())
-	for i := range x.ready.All() {
-		c.want(x.returned.Contains(i), "index %d is ready and not returned", i)
+	c.want(back.n == back.all.Len(), "%d indexes wait, want %d", back.n, back.all.Len())
+	for i := range back.ready.All() {
+		c.want(back.has(i), "index %d is ready and not returned", i)
 	}
 	// What a resize has cut off must not come back with a later one.
 	limit := min(x.next, c.Spec.Completions)
 	for _, n := range []int{c.Completed.Len() - c.Completed.CountBelow(limit),
-		c.GivenUp.Len() - c.GivenUp.CountBelow(limit), x.returned.Len() - x.returned.CountBelow(limit)} {
+		c.GivenUp.Len() - c.GivenUp.CountBelow(limit), back.n - back.all.CountBelow(limit)} {
 		c.want(n == 0, "%d indexes are not below %d", n, limit)
 	}
 }
@@ -308,9 +310,11 @@ func (c *checkup) checkEnd() {
 // place.
 func (c *checkup) checkHistory() {
 	h := &c.history
-	for _, l := range h.lanes {
-		c.want(!l.isOpen, "a lane is open")
-		c.want(l.ends.n <= h.limit, "%d attempts are kept in a lane", l.ends.n)
+	if h.lanes != nil {
+		for _, l := range h.lanes.all {
+			c.want(!l.isOpen, "a lane is open")
+			c.want(l.ends.n <= h.limit, "%d attempts are kept in a lane", l.ends.n)
+		}
 	}
 	h.settle()
 	kept := h.plain.n + h.succeeded.n + h.failed.n

@@ -55,7 +55,7 @@ func newChecker(j *Job, exact bool) *checker {
 func (c *checker) snap() snapshot {
 	j := c.job
 	return snapshot{
-		spec: j.Spec, run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, created: j.created,
+		spec: *j.Spec, run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, created: j.created,
 		conditions: slices.Clone(j.Conditions), startTime: j.StartTime, end: j.FinishedAt, decided: j.target != nil,
 		completed: j.Completed.String(), given: j.GivenUp.String(), lastFailure: j.LastFailure,
 	}

@@ -121,7 +121,7 @@ func (j *Job) settleUntil(t Time) {
 // decide finds out whether the job has failed, or met its success policy.
 // Failure is looked for first.
 func (j *Job) decide(now Time) *target {
-	s := &j.Spec
+	s := j.Spec
 	switch {
 	case j.failJob != nil:
 		return j.failJob

@@ -43,7 +43,7 @@ const settleTime = time.Millisecond
 // Lane.Renew.
 type Job struct {
 	ID   Identity
-	Spec Spec
+	Spec *Spec // it does not change: an update brings another one
 
 	CreatedAt  Time
 	StartTime  Time // of the first step that was not suspended, or of the latest resume
@@ -118,7 +118,7 @@ type target struct {
 }
 
 // New returns a job of that spec, before its first step.
-func New(id Identity, spec Spec) *Job {
+func New(id Identity, spec *Spec) *Job {
 	j := &Job{ID: id, Spec: spec}
 	j.emptyQueues()
 	j.history.limit = spec.History
@@ -184,7 +184,7 @@ func (j *Job) take(ev Event) {
 	case DelayKnown:
 		j.delayKnown(ev.Index, ev.N, ev.Delay)
 	case Updated:
-		j.update(*ev.Spec, ev.At)
+		j.update(ev.Spec, ev.At)
 	case Deleted:
 		j.delete(ev)
 	case Halted:

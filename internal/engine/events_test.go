@@ -84,10 +84,10 @@ func TestTooManySucceeded(t *testing.T) {
 func TestEventsAreBounded(t *testing.T) {
 	w := newWorld(parseSpec(t, "P=1 C=1000 suspended"), false)
 	w.step(Event{Kind: Created})
-	spec := w.job.Spec
+	spec := *w.job.Spec
 	spec.Suspend = false
 	w.now++
-	w.step(Event{Kind: Updated, Spec: &spec})
+	w.step(Event{Kind: Updated, Spec: new(spec)})
 	for seq := range int64(999) {
 		w.now++
 		w.end(seq, Result{ErrorRule: None})
@@ -102,7 +102,7 @@ func TestEventsAreBounded(t *testing.T) {
 	for i := range 2 * keptJobEvents {
 		spec.Suspend = i%2 == 0
 		w.now++
-		w.step(Event{Kind: Updated, Spec: &spec})
+		w.step(Event{Kind: Updated, Spec: new(spec)})
 	}
 	require.NoError(t, w.err)
 	require.Len(t, w.job.Events(), toldAttemptEvents+keptJobEvents)

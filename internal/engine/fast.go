@@ -96,6 +96,7 @@ func (j *Job) Lane(a *Attempt, now Time) *Lane {
 		// A worker that does not run for a while keeps its lane: hence two for
 		// each core.
 		j.lanes = &lanes{most: 2 * runtime.GOMAXPROCS(0)}
+		j.history.lanes = j.lanes
 	}
 	// Before the lanes are opened: if all are in use, this closes them first.
 	l := j.closedLane()
@@ -127,13 +128,12 @@ func (j *Job) closedLane() *Lane {
 	}
 	l := &Lane{of: s}
 	s.all = append(s.all, l)
-	j.history.lanes = s.all
 	return l
 }
 
 // openLanes has the lanes hand out what the job needs, if that is simple.
 func (j *Job) openLanes() bool {
-	if j.left() < leastLeft || len(j.indexes.numbers) > 0 || j.indexes.againFrom > 0 {
+	if j.left() < leastLeft || len(j.indexes.numbers()) > 0 || j.indexes.againFrom > 0 {
 		return false
 	}
 	s := j.lanes

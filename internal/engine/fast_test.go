@@ -16,7 +16,7 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 	for seed := range uint64(80) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		spec := renewSpec(random)
-		short, long := New(Identity{Job: "j"}, spec), New(Identity{Job: "j"}, spec)
+		short, long := New(Identity{Job: "j"}, &spec), New(Identity{Job: "j"}, &spec)
 		now := Time(1000)
 		both := func(ev Event, a, b *Attempt) {
 			ev.At = now
@@ -43,7 +43,7 @@ func TestRenewDoesWhatEndedDoes(t *testing.T) {
 			case random.IntN(60) == 0:
 				both(Event{Kind: Disrupted, Reason: "EvictionByEvictionAPI"}, a, b)
 			case random.IntN(30) == 0:
-				updated := updatedSpec(short.Spec, random)
+				updated := updatedSpec(*short.Spec, random)
 				both(Event{Kind: Updated, Spec: &updated}, nil, nil)
 			default:
 				if renewOrEnd(short, a, now) {

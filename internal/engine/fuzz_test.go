@@ -393,7 +393,7 @@ func fuzz(data []byte) error {
 	f.step(Event{Kind: Created})
 	for n := 0; len(c.data) > 0 && f.err == nil && n < 300; n++ {
 		var o op
-		spec := f.job.Spec
+		spec := *f.job.Spec
 		c.op(&o, &spec)
 		if o.kind == byte(Updated) && (!allowed(&spec, o.field) || exact && o.field%numSettings == setHistory) {
 			continue

@@ -16,9 +16,9 @@ import "iter"
 // again.
 type history struct {
 	limit             int
-	plain             briefs  // successes of which there is little to tell
-	lanes             []*Lane // with what is to go into plain
-	succeeded, failed list    // failed: also lost and stopped ones
+	plain             briefs // successes of which there is little to tell
+	lanes             *lanes // with what is to go into plain; nil if there are none
+	succeeded, failed list   // failed: also lost and stopped ones
 	free              *Attempt
 	finder            *finder // nil unless attempts are looked up
 }
@@ -181,7 +181,7 @@ func (h *history) pushPlain(b brief) {
 
 // settle records what has ended in lanes.
 func (h *history) settle() {
-	if len(h.lanes) > 0 {
+	if h.lanes != nil {
 		h.merge()
 	}
 }
@@ -191,7 +191,7 @@ func (h *history) merge() {
 	for {
 		var next *Lane
 		// There are few lanes, each in order: this is a merge of sorted lists.
-		for _, l := range h.lanes {
+		for _, l := range h.lanes.all {
 			if l.ends.n > 0 && (next == nil || l.ends.at(0).at < next.ends.at(0).at) {
 				next = l
 			}

@@ -3,8 +3,6 @@ package engine
 import (
 	"maps"
 	"slices"
-
-	"github.com/runtocompletion/batch/internal/indexset"
 )
 
 // Which index comes next has to be known without looking at all of them: there may be
@@ -17,12 +15,8 @@ import (
 // ones begin at next; the others came back from an attempt.
 type indexes struct {
 	next int // every index from here on is pending and was never held
-	// returned are pending indexes below next. Those with a retry delay that
-	// has not passed are not in ready.
-	returned, ready indexset.Set
-	waiting         int // the number of returned
-	// numbers counts the attempts of returned indexes so far.
-	numbers map[int]int
+	// returned are pending indexes below next; nil until there is one.
+	returned *returned
 	// again is the first index that was ever cut off by a resize; it and those
 	// after it go on counting their attempts from againFrom if that is not
 	// zero, so that no two attempts are ever alike.
@@ -43,6 +37,22 @@ type failures struct {
 	Exits, Snoozes   int
 }
 
+// back is returned, to be added to.
+func (x *indexes) back() *returned {
+	if x.returned == nil {
+		x.returned = new(returned)
+	}
+	return x.returned
+}
+
+// numbers counts the attempts of returned indexes so far, as far as it is not zero.
+func (x *indexes) numbers() map[int]int {
+	if x.returned == nil {
+		return nil
+	}
+	return x.returned.numbers
+}
+
 // keepFailures remembers what an attempt knows of the failures of its index.
 func (x *indexes) keepFailures(a *Attempt) {
 	// The zero value is what is assumed of every index that is not there.
@@ -57,28 +67,32 @@ func (x *indexes) keepFailures(a *Attempt) {
 
 // dropNumbers forgets the numbers of all indexes, and has their records removed.
 func (x *indexes) dropNumbers() {
-	for i := range x.numbers {
+	for i := range x.numbers() {
 		x.touch(i)
 	}
-	x.numbers = nil
+	if x.returned != nil {
+		x.returned.numbers = nil
+	}
 }
 
-// giveBack makes index i pending again.
-func (x *indexes) giveBack(i int, delayed bool) {
-	x.returned.Add(i)
-	x.waiting = x.returned.Len()
-	// If it is, the end of its delay makes it ready.
-	if !delayed {
-		x.ready.Add(i)
+// giveBack makes index i pending again. If it is delayed, the end of its delay makes it
+// ready.
+func (x *indexes) giveBack(i int, delayed bool) { x.back().add(i, !delayed) }
+
+// giveBackRange makes the indexes from first to last pending again.
+func (x *indexes) giveBackRange(first, last int) {
+	if first <= last {
+		x.back().addRange(first, last)
 	}
 }
 
 // count makes number the least that the next attempt of index i has.
 func (x *indexes) count(i, number int) {
-	if x.numbers == nil {
-		x.numbers = make(map[int]int)
+	back := x.back()
+	if back.numbers == nil {
+		back.numbers = make(map[int]int)
 	}
-	x.numbers[i] = max(x.numbers[i], number)
+	back.numbers[i] = max(back.numbers[i], number)
 	x.touch(i)
 }
 
@@ -88,18 +102,16 @@ func (x *indexes) take(i int) int {
 	if i >= x.next {
 		x.next = i + 1
 	} else {
-		x.returned.Remove(i)
-		x.ready.Remove(i)
-		x.waiting = x.returned.Len()
+		x.returned.remove(i)
 	}
 	n := 0
 	// It may have had attempts before it was cut off, of which nothing is known any more.
 	if x.againFrom > 0 && i >= x.again {
 		n = x.againFrom
 	}
-	if len(x.numbers) > 0 {
-		n = max(n, x.numbers[i])
-		delete(x.numbers, i)
+	if numbers := x.numbers(); len(numbers) > 0 {
+		n = max(n, numbers[i])
+		delete(numbers, i)
 		x.touch(i)
 	}
 	x.highest = max(x.highest, n)
@@ -110,15 +122,15 @@ func (x *indexes) take(i int) int {
 // first n pending ones, of which some were started before; indexes that wait
 // for their delay take up places too.
 func (x *indexes) candidate(n, started, completions int) (int, bool) {
-	if x.waiting == 0 {
+	if x.returned.len() == 0 {
 		return x.next, x.next < completions
 	}
-	if i, ok := x.ready.Min(); ok {
+	if i, ok := x.returned.ready.Min(); ok {
 		// So the reference does it: it picks the first n indexes that are missing, and then
 		// skips those whose delay runs.
-		return i, x.returned.CountBelow(i)+started < n
+		return i, x.returned.all.CountBelow(i)+started < n
 	}
-	return x.next, x.next < completions && x.returned.Len()+started < n
+	return x.next, x.next < completions && x.returned.len()+started < n
 }
 
 // freeIndex lets another attempt have the index of one that has ended, or that
@@ -167,10 +179,8 @@ func (j *Job) shrink(to int) {
 	j.Completed.Truncate(to)
 	j.GivenUp.Truncate(to)
 	j.Succeeded = j.Completed.Len()
-	x.returned.Truncate(to)
-	x.ready.Truncate(to)
+	x.returned.truncate(to)
 	maps.DeleteFunc(x.failures, func(i int, _ failures) bool { return i >= to })
-	x.waiting = x.returned.Len()
 	for _, i := range slices.Sorted(maps.Keys(j.retained)) {
 		if a := j.retained[i]; i >= to {
 			j.forget(a)
@@ -183,17 +193,12 @@ func (j *Job) shrink(to int) {
 // an old attempt still holds.
 func (j *Job) grow(from, to int) {
 	x := &j.indexes
-	if last := min(x.next, to) - 1; last >= from {
-		x.returned.AddRange(from, last)
-		x.ready.AddRange(from, last)
-	}
+	x.giveBackRange(from, min(x.next, to)-1)
 	for _, a := range j.live {
 		if a.holding {
-			x.returned.Remove(a.Index)
-			x.ready.Remove(a.Index)
+			x.returned.remove(a.Index)
 		}
 	}
-	x.waiting = x.returned.Len()
 }
 
 // holdAgain follows a change of the replacement policy to Failed: an attempt that is
@@ -207,10 +212,8 @@ func (j *Job) holdAgain() {
 			j.forget(a)
 			a.account, a.countedAt = open, 0
 		}
-		if a.State == StateStopping && !a.holding && a.Index >= 0 && x.returned.Remove(a.Index) {
-			x.ready.Remove(a.Index)
+		if a.State == StateStopping && !a.holding && a.Index >= 0 && x.returned.remove(a.Index) {
 			a.holding = true
 		}
 	}
-	x.waiting = x.returned.Len()
 }

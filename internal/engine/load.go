@@ -22,7 +22,7 @@ import (
 // wrong. It is tracked, as with Track; restore gives an attempt its owner, from
 // what was saved with it. The first step is to be Recovered. The job is paused:
 // nothing starts before it is told to go on.
-func Load(id Identity, spec Spec, records iter.Seq2[string, []byte], describe func(*Attempt) []byte,
+func Load(id Identity, spec *Spec, records iter.Seq2[string, []byte], describe func(*Attempt) []byte,
 	restore func(a *Attempt, data []byte)) (*Job, error) {
 	j := New(id, spec)
 	j.Track(describe)
@@ -74,7 +74,7 @@ func (l *loader) take(key string, value []byte) error {
 	case keyGivenUp:
 		return takePage(&l.GivenUp, n, value)
 	case keyNumbers:
-		return json.Unmarshal(value, &l.indexes.numbers)
+		return json.Unmarshal(value, &l.indexes.back().numbers)
 	case keyPlain:
 		return takeBriefs(&l.plain, n, value)
 	case keySucceeded:
@@ -253,24 +253,22 @@ func (j *Job) findReturned() {
 	// million indexes, but few gaps.
 	from := 0
 	for first, last := range j.Completed.Intervals() {
-		x.returned.AddRange(from, min(first, end)-1)
+		x.giveBackRange(from, min(first, end)-1)
 		from = last + 1
 	}
-	x.returned.AddRange(from, end-1)
+	x.giveBackRange(from, end-1)
 	for i := range j.GivenUp.All() {
-		x.returned.Remove(i)
+		x.returned.remove(i)
 	}
 	for _, a := range j.live {
 		if a.holding {
-			x.returned.Remove(a.Index)
+			x.returned.remove(a.Index)
 		}
 	}
-	x.waiting = x.returned.Len()
-	x.ready = x.returned.Snapshot()
 	// Their delays go on as if nothing had been in between.
 	for i, a := range j.retained {
 		if j.delays(a) {
-			x.ready.Remove(i)
+			x.returned.setReady(i, false)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func finishedJob(t *testing.T) (*Job, disk) {
 			}
 		}
 		require.NoError(t, s.run())
-		job, err := last.load(s.job.ID, s.job.Spec)
+		job, err := last.load(s.job.ID, *s.job.Spec)
 		if err == nil && job.FinishedAt != 0 && job.LastFailure.At != 0 && job.history.size() > 1 {
 			return job, last
 		}
@@ -35,11 +35,11 @@ func TestCutRecordsAreRefused(t *testing.T) {
 		whole := saved[key]
 		for n := range whole {
 			saved[key] = whole[:n]
-			_, err := saved.load(job.ID, job.Spec)
+			_, err := saved.load(job.ID, *job.Spec)
 			require.ErrorContains(t, err, `record "`+key+`": `, "%d of %d bytes", n, len(whole))
 		}
 		saved[key] = append(slices.Clone(whole), 0)
-		_, err := saved.load(job.ID, job.Spec)
+		_, err := saved.load(job.ID, *job.Spec)
 		require.ErrorContains(t, err, `record "`+key+`": damaged`)
 		saved[key] = whole
 	}
@@ -68,7 +68,7 @@ func TestImpossibleHeadsAreRefused(t *testing.T) {
 			for _, a := range job.live {
 				saved[numbered(keyAttempt, a.Seq)] = asJSON(job.tracker.saved(a))
 			}
-			_, err := saved.load(job.ID, job.Spec)
+			_, err := saved.load(job.ID, *job.Spec)
 			require.EqualError(t, err, `record "head": `+tc.want)
 		})
 	}
@@ -77,7 +77,7 @@ func TestImpossibleHeadsAreRefused(t *testing.T) {
 // A job to which nothing happens has nothing to be saved, however often it is held back
 // and let go on. What it saves with a change says how late it is.
 func TestTimeIsNoChange(t *testing.T) {
-	job := New(Identity{Job: "j"}, Spec{Completions: 1, Parallelism: 1, Suspend: true, BackoffLimitPerIndex: None,
+	job := New(Identity{Job: "j"}, &Spec{Completions: 1, Parallelism: 1, Suspend: true, BackoffLimitPerIndex: None,
 		ActiveDeadline: None, AttemptTimeout: None, TTL: None, MaxFailedIndexes: None})
 	job.Track(describe)
 	saved := disk{}
@@ -91,10 +91,10 @@ func TestTimeIsNoChange(t *testing.T) {
 		job.Step(ev)
 		job.Save(func(key string, value []byte) { t.Errorf("event %d: record %q", ev.Kind, key) })
 	}
-	spec := job.Spec
+	spec := *job.Spec
 	spec.Suspend = false
 	job.halted = false
-	job.Step(Event{Kind: Updated, Spec: &spec, At: 1_000_000})
+	job.Step(Event{Kind: Updated, Spec: new(spec), At: 1_000_000})
 	saved.save(job)
 	loaded, err := saved.load(job.ID, spec)
 	require.NoError(t, err)

@@ -25,7 +25,7 @@ func newLife(t *testing.T, spec string) *life {
 // the same spec, or this one.
 func (l *life) exit(spec ...string) {
 	l.saved.save(l.job)
-	next := l.job.Spec
+	next := *l.job.Spec
 	for _, text := range spec {
 		next = parseSpec(l.t, text)
 	}
@@ -242,9 +242,9 @@ func TestARestartInALineThatIsGone(t *testing.T) {
 	require.Equal(t, 1, a.Restarts)
 	require.True(t, a.Ready && a.active())
 	require.Equal(t, StateRunning, a.State)
-	spec := l.job.Spec
+	spec := *l.job.Spec
 	spec.Suspend = true
-	l.step(Event{Kind: Updated, Spec: &spec})
+	l.step(Event{Kind: Updated, Spec: new(spec)})
 	require.Contains(t, l.did, "stop:0(suspended)")
 	require.NoError(t, l.err)
 }

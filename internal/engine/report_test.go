@@ -29,7 +29,7 @@ func setOf(t *testing.T, text string) indexset.Set {
 
 // reported is a job after reports.
 func reported(t *testing.T, spec Spec, reports ...Report) *Job {
-	j := New(Identity{Job: "far"}, spec)
+	j := New(Identity{Job: "far"}, &spec)
 	j.Step(Event{Kind: Created, At: 1})
 	for i := range reports {
 		require.Empty(t, j.CheckReport(&reports[i]))

@@ -83,7 +83,7 @@ func (c *reportCheck) checkCounters() {
 	}
 	c.want(r.Failed >= old.Failed, "failed", r.Failed, "cannot decrease the failed counter")
 	// A job that is scaled down together with its completions loses successes.
-	s := &old.Spec
+	s := old.Spec
 	c.want(r.Succeeded >= old.Succeeded || s.Indexed && s.Completions == s.Parallelism,
 		"succeeded", r.Succeeded, "cannot decrease the succeeded counter")
 }
@@ -187,7 +187,7 @@ func (c *reportCheck) givenUpChanges() bool {
 }
 
 func (c *reportCheck) checkSets() {
-	r, s := c.new, &c.old.Spec
+	r, s := c.new, c.old.Spec
 	completedChanges := !r.Completed.Equal(c.old.Completed)
 	if completedChanges {
 		c.checkRange("completedIndexes", r.Completed)

@@ -86,7 +86,7 @@ func (q *ring[T]) clip() {
 }
 
 // Wake returns the job. Describe is that of Track; nil if the job is not saved.
-func (r *Rest) Wake(id Identity, spec Spec, describe func(*Attempt) []byte) *Job {
+func (r *Rest) Wake(id Identity, spec *Spec, describe func(*Attempt) []byte) *Job {
 	l := loader{Job: New(id, spec)}
 	if err := l.decodeHead(r.Head); err != nil {
 		panic("engine: head of a job that rests: " + err.Error())

@@ -63,7 +63,7 @@ func TestLoadRest(t *testing.T) {
 				return
 			}
 			rested++
-			loaded, err := short.load(s.job.ID, s.job.Spec)
+			loaded, err := short.load(s.job.ID, *s.job.Spec)
 			require.NoError(t, err, "seed %d", seed)
 			o := got.Outcome()
 			require.Equal(t, loaded.Due(), o.Due(s.job.Spec.TTL), "seed %d", seed)

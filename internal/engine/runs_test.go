@@ -11,7 +11,7 @@ import (
 // its own end, also over a restart of the process.
 func TestRuns(t *testing.T) {
 	const second = Time(time.Second)
-	j := New(Identity{}, Spec{Completions: 1, Parallelism: 1, BackoffLimit: 99, BackoffLimitPerIndex: None,
+	j := New(Identity{}, &Spec{Completions: 1, Parallelism: 1, BackoffLimit: 99, BackoffLimitPerIndex: None,
 		OnFailure: true, CustomRestartDelay: true, MaxFailedIndexes: None, AttemptTimeout: None, ActiveDeadline: None,
 		TTL: None})
 	j.Step(Event{Kind: Created, At: second})

@@ -186,7 +186,7 @@ func (j *Job) saveNumbers(put func(string, []byte)) {
 	for page := range x.touched {
 		numbers := make(map[int]int)
 		for i := page * indexset.PageSize; i < (page+1)*indexset.PageSize; i++ {
-			if n, ok := x.numbers[i]; ok {
+			if n, ok := x.numbers()[i]; ok {
 				numbers[i] = n
 			}
 		}

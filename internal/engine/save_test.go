@@ -28,7 +28,7 @@ func (d disk) save(j *Job) {
 // load returns the job that was saved. The owner of an attempt is the text that
 // describe gave it.
 func (d disk) load(id Identity, spec Spec) (*Job, error) {
-	return Load(id, spec, maps.All(d), describe, func(a *Attempt, data []byte) {
+	return Load(id, &spec, maps.All(d), describe, func(a *Attempt, data []byte) {
 		if want := string(describe(a)); string(data) != want {
 			panic(fmt.Sprintf("attempt %d was saved with %q, want %q", a.Seq, data, want))
 		}
@@ -48,10 +48,10 @@ func essence(j *Job) string {
 	put("sets", []string{j.Completed.String(), j.GivenUp.String()})
 	if j.target == nil { // indexes do not matter any more
 		put("indexes", []any{
-			j.indexes.returned.String(), j.indexes.ready.String(), j.indexes.next, j.indexes.waiting, j.indexes.highest,
+			j.indexes.returned.String(), j.indexes.next, j.indexes.returned.len(), j.indexes.highest,
 		})
 	}
-	put("numbers", j.indexes.numbers)
+	put("numbers", j.indexes.numbers())
 	put("failures", j.indexes.failures)
 	put("retry", []any{
 		j.retry.n, j.retry.success, j.retry.last, j.retry.until, j.retry.asleep, j.retry.seen, j.snoozes, j.Run(),
@@ -92,7 +92,7 @@ func TestSavedJobIsTheSame(t *testing.T) {
 				return
 			}
 			saved.save(s.job)
-			loaded, err := saved.load(s.job.ID, s.job.Spec)
+			loaded, err := saved.load(s.job.ID, *s.job.Spec)
 			require.NoError(t, err)
 			loaded.pause(s.job.paused, s.job.now)
 			want, got := strings.Split(essence(s.job), "\n"), strings.Split(essence(loaded), "\n")
@@ -123,7 +123,7 @@ func (s *simulation) crash(saved disk, spec Spec) error {
 	s.tell(func() { s.step(Event{Kind: Recovered, Await: s.awaits}) })
 	s.tell(func() { s.step(Event{Kind: Paused}) })
 	if s.job.FinishedAt == 0 && !s.job.gone { // what was not saved of it is declared again
-		s.tell(func() { s.step(Event{Kind: Updated, Spec: &newest}) })
+		s.tell(func() { s.step(Event{Kind: Updated, Spec: newest}) })
 	}
 	return s.err
 }
@@ -138,7 +138,7 @@ type promise struct {
 }
 
 func promiseOf(j *Job) promise {
-	t := promise{run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, completed: j.Completed.String(), spec: j.Spec}
+	t := promise{run: j.Run(), succeeded: j.Succeeded, failed: j.Failed, completed: j.Completed.String(), spec: *j.Spec}
 	if j.FinishedAt != 0 {
 		t.finished = slices.Clone(j.Conditions)
 	}
@@ -189,7 +189,7 @@ func TestCrashes(t *testing.T) {
 			most--
 			crashes++
 			crashing = true
-			s.err = s.crash(saved, spec)
+			s.err = s.crash(saved, *spec)
 			crashing = false
 			require.NoError(t, s.err, "seed %d", seed)
 			require.NoError(t, before.isTrueOf(s.job), "seed %d", seed)
@@ -197,4 +197,12 @@ func TestCrashes(t *testing.T) {
 		require.NoError(t, s.run(), "seed %d", seed)
 	}
 	require.Greater(t, crashes, 5000)
+}
+
+// String is what the sets hold.
+func (r *returned) String() string {
+	if r == nil {
+		return new(returned).String()
+	}
+	return r.all.String() + " ready " + r.ready.String()
 }

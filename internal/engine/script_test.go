@@ -222,11 +222,11 @@ func (s scriptLine) command(name string, args []string) {
 			s.end(s.number(seq), Result{Code: 1, ErrorRule: int(s.number(args[0]))})
 		}
 	case "update": // words of a spec
-		spec := s.job.Spec
+		spec := *s.job.Spec
 		for _, word := range args {
 			require.NoError(s.TB, spec.set(word), s.text)
 		}
-		s.step(Event{Kind: Updated, Spec: &spec})
+		s.step(Event{Kind: Updated, Spec: new(spec)})
 	case "remove":
 		s.step(Event{Kind: Deleted, Orphan: slices.Contains(args, "orphan"), Linger: slices.Contains(args, "linger")})
 	case "cancel": // indexes, or the job

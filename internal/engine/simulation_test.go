@@ -185,7 +185,7 @@ func scan(text, format string, values ...any) bool {
 
 // plan plans what an attempt's executor does.
 func (s *simulation) plan(seq int64) {
-	spec := &s.job.Spec
+	spec := s.job.Spec
 	d := s.delay()
 	if spec.QueuesStarts {
 		s.later(s.delay(), func() {
@@ -253,7 +253,7 @@ func (s *simulation) answerOne() {
 
 // interfere lets the user want something else.
 func (s *simulation) interfere() {
-	spec := s.job.Spec
+	spec := *s.job.Spec
 	switch s.r.IntN(18) {
 	case 0, 1:
 		spec.Parallelism = pick(s.r, 0, 1, 2, 5, 9)
@@ -294,7 +294,7 @@ func (s *simulation) interfere() {
 		s.step(Event{Kind: Rerun, Keep: s.chance(0.5)})
 		return
 	}
-	s.step(Event{Kind: Updated, Spec: &spec})
+	s.step(Event{Kind: Updated, Spec: new(spec)})
 }
 
 // cancel cancels some indexes, or now and then the job.
@@ -385,12 +385,12 @@ func (s *simulation) awaitEnd() {
 // letGo lets the user want only that the job ends.
 func (s *simulation) letGo() {
 	s.user = false
-	spec := s.job.Spec
+	spec := *s.job.Spec
 	if s.job.FinishedAt != 0 || spec.Parallelism > 0 && !spec.Suspend {
 		return
 	}
 	spec.Parallelism, spec.Suspend = max(1, spec.Parallelism), false
-	s.tell(func() { s.step(Event{Kind: Updated, Spec: &spec}) })
+	s.tell(func() { s.step(Event{Kind: Updated, Spec: new(spec)}) })
 }
 
 // TestSimulation runs random jobs to their ends. To repeat what it reports,

@@ -89,7 +89,7 @@ func TestSuccessRules(t *testing.T) {
 		"R223 several parts, one out of range": {rules: "success=1,9-30", completed: "1,9", want: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := New(Identity{}, parseSpec(t, "indexed C=10 "+c.rules))
+			j := New(Identity{}, new(parseSpec(t, "indexed C=10 "+c.rules)))
 			j.Completed = indexset.ParseLenient(c.completed, -1)
 			require.Equal(t, c.want, j.successRule())
 		})

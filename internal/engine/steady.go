@@ -22,14 +22,14 @@ func (a *Attempt) renewable() bool {
 // steady returns until when the job is steady, unless something else than a
 // plain success happens before: zero if it is not, Never if nothing is due.
 func (j *Job) steady() Time {
-	s := &j.Spec
+	s := j.Spec
 	switch {
 	case j.gone, j.FinishedAt != 0, j.target != nil, j.decideAt != 0, j.failJob != nil,
 		j.DeletedAt != 0, j.startsNothing(), j.StartTime == 0, s.Suspend, s.Unmanaged,
 		s.Completions == None, len(s.SuccessRules) > 0, s.AttemptTimeout >= 0, s.ProgressDeadline > 0,
 		s.HoldsPending, s.QueuesStarts, j.Active != s.Parallelism, j.Terminating > 0,
 		j.retry.n > 0, j.retry.asleep > 0, j.exits > 0, len(j.indexes.failures) > 0, j.outOfRange,
-		len(j.retained) > 0, j.indexes.waiting > 0, j.wakes.Len()+j.retries.Len() > 0:
+		len(j.retained) > 0, j.indexes.returned.len() > 0, j.wakes.Len()+j.retries.Len() > 0:
 		return 0
 	case s.ActiveDeadline >= 0:
 		// The deadline is the one thing that happens to a steady job without an event.

@@ -3,7 +3,7 @@ package engine
 // This file is what users do to a job as a whole: change its spec, and remove it.
 
 // update applies a changed spec.
-func (j *Job) update(spec Spec, now Time) {
+func (j *Job) update(spec *Spec, now Time) {
 	old := j.Spec
 	j.Spec = spec
 	// Also of a finished job: less memory is wanted at once.

@@ -33,7 +33,7 @@ const epoch = Time(1_000_000_000_000_000_000)
 
 func newWorld(spec Spec, exact bool) *world {
 	w := &world{
-		job:       New(Identity{Job: "job", UID: [16]byte{1, 2, 3, 8: 4}}, spec),
+		job:       New(Identity{Job: "job", UID: [16]byte{1, 2, 3, 8: 4}}, &spec),
 		now:       epoch,
 		executing: make(map[int64]*Attempt),
 		line:      make(map[int64]*Attempt),
@@ -233,8 +233,8 @@ func (w *world) dump() string {
 		j.Pending, j.Active, j.Ready, j.Terminating, j.Abandoned, j.Succeeded, j.Failed, j.unrecorded, j.restarts,
 		int(j.settling),
 	})
-	put("sets", []string{j.Completed.String(), j.GivenUp.String(), j.indexes.returned.String(), j.indexes.ready.String()})
-	put("numbers", j.indexes.numbers)
+	put("sets", []string{j.Completed.String(), j.GivenUp.String(), j.indexes.returned.String()})
+	put("numbers", j.indexes.numbers())
 	put("retry", j.retry)
 	put("last", j.LastFailure)
 	put("events", j.Events())

@@ -89,8 +89,7 @@ func (j *Job) againLocked(e *effects, keep bool) error {
 	if j.stored != nil {
 		j.holdLocked(e, storeHold, j.r.journal.Failing() != nil)
 	}
-	spec := j.r.spec(j.def.Load())
-	j.stepLocked(e, engine.Event{Kind: engine.Rerun, Keep: keep, Spec: &spec})
+	j.stepLocked(e, engine.Event{Kind: engine.Rerun, Keep: keep, Spec: &j.def.Load().Spec})
 	j.dropResultsLocked()
 	j.logLocked(slog.LevelInfo, "job runs again", slog.Int("run", j.engine.Run()))
 	return nil

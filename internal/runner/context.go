@@ -146,7 +146,7 @@ func (c *attemptContext) isUntouchedLocked() bool { return c.stop == nil && c.li
 
 // mayExpireLocked reports whether there is any deadline.
 func (c *attemptContext) mayExpireLocked() bool {
-	spec := &c.run.job.engine.Spec
+	spec := c.run.job.engine.Spec
 	return spec.ActiveDeadline >= 0 || spec.AttemptTimeout >= 0 || c.run.job.r.hasDeadline
 }
 
@@ -154,7 +154,7 @@ func (c *attemptContext) mayExpireLocked() bool {
 // if never.
 func (c *attemptContext) deadlineLocked() time.Time {
 	j, at := c.run.job, engine.Never
-	spec := &j.engine.Spec
+	spec := j.engine.Spec
 	if spec.ActiveDeadline >= 0 && j.engine.StartTime != 0 {
 		at = j.engine.StartTime.Add(spec.ActiveDeadline)
 	}

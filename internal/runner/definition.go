@@ -67,12 +67,11 @@ type Verdict struct {
 
 func (d *Definition) isDeclared() bool { return d.Execute != nil }
 
-// spec is d.Spec with what the runner decides.
-func (r *Runner) spec(d *Definition) engine.Spec {
-	spec := d.Spec
-	spec.Namespace = r.namespace
-	spec.QueuesStarts = r.slots.isFor(d)
-	return spec
+// spec returns the spec of a definition that no job has yet, with what the runner decides.
+func (r *Runner) spec(d *Definition) *engine.Spec {
+	d.Spec.Namespace = r.namespace
+	d.Spec.QueuesStarts = r.slots.isFor(d)
+	return &d.Spec
 }
 
 // A Progress is how far an attempt says it has come.

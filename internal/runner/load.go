@@ -279,7 +279,7 @@ func (r *Runner) loadRest(id engine.Identity, s *SavedJob, e engine.Rest, latest
 	j := &Job{r: r, id: id, input: newInput(s.Definition.Input), holds: undeclaredHold}
 	j.entry.Item, j.alarm.Item = j, j
 	spec := r.spec(s.Definition)
-	j.resting = j.r.newRest(e, &spec, s.Definition, s.Generation, definition)
+	j.resting = j.r.newRest(e, spec, s.Definition, s.Generation, definition)
 	o := e.Outcome()
 	return loadedJob{j, id.String(), 0, o.CreatedAt, o.FinishedAt, latest, o.Due(spec.TTL)}
 }

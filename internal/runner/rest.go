@@ -88,7 +88,7 @@ func (j *Job) hasSettledLocked() bool {
 }
 
 func (j *Job) newRestLocked(e engine.Rest, definition []byte) *rest {
-	r := j.r.newRest(e, &j.engine.Spec, j.def.Load(), j.generation, definition)
+	r := j.r.newRest(e, j.engine.Spec, j.def.Load(), j.generation, definition)
 	r.leave(leavings{last: j.lastText, cancelled: j.cancelled, mirror: j.mirror},
 		byIndex{j.failures.rest(), j.results.Rest()})
 	return r

@@ -63,7 +63,7 @@ func (j *Job) Revise(before Revision, def *Definition, raise bool) bool {
 		j.failures.cutOff(spec.Completions)
 		j.results.Truncate(spec.Completions)
 	}
-	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: &spec})
+	j.stepLocked(&e, engine.Event{Kind: engine.Updated, Spec: spec})
 	if def.isDeclared() && j.holds&undeclaredHold != 0 {
 		j.holdLocked(&e, undeclaredHold, false)
 		j.askAgainLocked()

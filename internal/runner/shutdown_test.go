@@ -26,9 +26,9 @@ func TestWhatStartsIsCountedAtOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, r.running.Load())
 
-			spec := j.engine.Spec
+			spec := *j.engine.Spec
 			spec.Suspend = false
-			require.EqualValues(t, 3, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: &spec}), "resumed")
+			require.EqualValues(t, 3, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: new(spec)}), "resumed")
 			for range 2 {
 				<-begun
 			}
@@ -37,13 +37,13 @@ func TestWhatStartsIsCountedAtOnce(t *testing.T) {
 			require.EqualValues(t, 1, countedAfter(j, event), "in the place of one that is lost")
 			<-begun
 			spec.Parallelism = 5
-			require.EqualValues(t, 2, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: &spec}), "more at once")
+			require.EqualValues(t, 2, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: new(spec)}), "more at once")
 
 			close(release)
 			left, err := r.Shutdown(t.Context())
 			require.NoError(t, err)
 			require.True(t, left.IsZero())
-			require.EqualValues(t, 0, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: &spec}), "shut down")
+			require.EqualValues(t, 0, countedAfter(j, engine.Event{Kind: engine.Updated, Spec: new(spec)}), "shut down")
 		})
 	}
 }
