@@ -287,3 +287,25 @@ func TestFailuresWithoutLimitPerIndex(t *testing.T) {
 	}
 	require.Empty(t, list)
 }
+
+// TestFailedAttemptsSayWhen wants the attempts of a [batch.JobError] to have what those of
+// Failures have.
+func TestFailedAttemptsSayWhen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := batch.Run(t.Context(), batch.Job{
+			Name: "j", CompletionMode: batch.Indexed, Completions: new(1), BackoffLimitPerIndex: new(1),
+			Backoff:  batch.ConstantBackoff(time.Minute),
+			Executor: fails(fmt.Errorf("part 1: %w", exit(3))),
+		})
+		var list []failure
+		for _, a := range failed(t, err, batch.ReasonFailedIndexes).Attempts {
+			require.NotEmpty(t, a.Attempt)
+			list = append(list, failure{Index: a.Index, Failures: a.Failures, ExitCode: a.ExitCode, Message: a.Message, At: a.At})
+		}
+		require.Equal(t, []failure{
+			{Failures: 1, ExitCode: 3, Message: "part 1: exit", At: start},
+			{Failures: 2, ExitCode: 3, Message: "part 1: exit", At: start.Add(time.Minute)},
+		}, list)
+	})
+}

@@ -401,18 +401,11 @@ func (e *JobError) Error() string {
 }
 
 // last is the attempt that has failed last, or the index that was cancelled last; nil if
-// there is none.
-func (e *JobError) last() *AttemptError {
-	n := len(e.Attempts)
-	if n == 0 {
-		return nil
-	}
-	last := e.Attempts[n-1]
-	if f := e.Status.LastFailure; f != nil && last.Attempt != "" {
-		for _, a := range e.Attempts {
-			if a.Attempt == f.Attempt {
-				return a
-			}
+// there is none. Attempts are in the order of their creation.
+func (e *JobError) last() (last *AttemptError) {
+	for _, a := range e.Attempts {
+		if last == nil || !a.At.Before(last.At) {
+			last = a
 		}
 	}
 	return last
@@ -434,7 +427,7 @@ func (e *JobError) Unwrap() []error {
 type AttemptError struct {
 	Attempt  string    `json:"attempt"`            // its name; empty for an index that was cancelled
 	Index    int       `json:"index"`              // its completion index; -1 if the job is not Indexed
-	Failures int       `json:"failures,omitempty"` // how often in a row that index, or job, has failed
+	Failures int       `json:"failures,omitempty"` // in a row of that index, or job; 0 if it is not known
 	ExitCode int       `json:"exitCode"`           // see [ExitCode]; -1 if it has none, as for a lost attempt
 	At       time.Time `json:"at,omitzero"`        // when it ended
 	// Err is what the executor returned; [ErrDisrupted] if it was lost and returned nothing.
@@ -575,12 +568,12 @@ func (s *Status) progress(now time.Time) Progress {
 	return p
 }
 
-func failureOf(f *runner.LastFailure) *AttemptError {
+func failureOf(f *runner.FailedAttempt) *AttemptError {
 	if f == nil {
 		return nil
 	}
-	return &AttemptError{Attempt: f.Attempt, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
-		Err: runner.Overdue(f.Overdue, f.Err), Message: f.Text, At: f.At}
+	return &AttemptError{Attempt: f.Name, Index: f.Index, Failures: f.Failures, ExitCode: f.ExitCode,
+		Err: runner.Overdue(f.Overdue, f.Err), Message: f.Text, At: f.At, Log: seq.Slice(f.Log, logLine)}
 }
 
 func conditionOf(c runner.Condition) Condition {
@@ -665,7 +658,7 @@ func failed(s Status, f *runner.Failure) *JobError {
 	for _, index := range f.Indexes {
 		e.failed.set.Add(index)
 	}
-	e.Attempts = seq.Slice(f.Attempts, attemptErrorOf)
+	e.Attempts = seq.Slice(f.Attempts, func(a runner.FailedAttempt) *AttemptError { return failureOf(&a) })
 	return e
 }
 
@@ -679,14 +672,9 @@ func unfinished(s Status, err error, last *runner.FailedAttempt) error {
 		e.failed = *s.FailedIndexes
 	}
 	if last != nil {
-		e.Attempts = []*AttemptError{attemptErrorOf(*last)}
+		e.Attempts = []*AttemptError{failureOf(last)}
 	}
 	return e
-}
-
-func attemptErrorOf(a runner.FailedAttempt) *AttemptError {
-	return &AttemptError{Attempt: a.Name, Index: a.Index, ExitCode: a.ExitCode,
-		Err: runner.Overdue(a.Overdue, a.Err), Log: seq.Slice(a.Log, logLine)}
 }
 
 // tail undoes logLine.

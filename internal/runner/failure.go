@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/logtail"
@@ -19,11 +20,14 @@ type Failure struct {
 	Indexes  []int // that have failed and not succeeded, ascending
 }
 
-// A FailedAttempt is how one attempt failed.
+// A FailedAttempt is how one attempt failed, or that an index was cancelled.
 type FailedAttempt struct {
 	Name            string
 	Seq             int64
 	Index, ExitCode int // ExitCode: -1 if there is none
+	Failures        int // in a row, with this one; 0 if that is not known
+	At              time.Time
+	Text            string
 	Err             error
 	Overdue         error          // ErrAttemptTimeout or ErrNoProgress, if it failed for that
 	Log             []logtail.Line // the last lines
@@ -61,8 +65,7 @@ func (j *Job) failureLocked() *Failure {
 		if isKept[last.seq] || e.Completed.Contains(index) { // its success may just be counted
 			continue
 		}
-		f.Attempts = append(f.Attempts, FailedAttempt{Name: j.nameLocked(&last, index), Seq: last.seq, Index: index,
-			ExitCode: last.code, Err: last.err, Overdue: last.overdue})
+		f.Attempts = append(f.Attempts, j.failedIndexLocked(index, &last))
 		if last.seq != noAttempt {
 			failed++
 		}
@@ -100,12 +103,12 @@ func (j *Job) lastFailedLocked() *FailedAttempt {
 	if a := j.mirror.lastFailure(); a != nil {
 		return new(a.failed())
 	}
-	last := j.engine.LastFailure
-	if last.At == 0 || j.lastText.err == nil || j.lastText.seq != last.Seq {
+	last := j.r.lastFailure(j.id, j.engine.LastFailure)
+	if last == nil || j.lastText.err == nil || j.lastText.seq != last.Seq {
 		return nil
 	}
-	return &FailedAttempt{Name: j.id.Name(last.Seq, last.Index), Seq: last.Seq, Index: last.Index,
-		ExitCode: last.ExitCode, Err: j.lastText.err}
+	last.Text, last.Err = j.lastText.text, j.lastText.err
+	return last
 }
 
 // wasMerelyStopped reports whether an attempt failed for no other reason than that
@@ -116,13 +119,16 @@ func wasMerelyStopped(a *engine.Attempt) bool {
 }
 
 func (j *Job) failedAttemptLocked(a *engine.Attempt) FailedAttempt {
-	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Seq: a.Seq, Index: a.Index, ExitCode: -1, Err: ErrDisrupted,
-		Overdue: overdueOf(a)}
+	f := FailedAttempt{Name: j.id.Name(a.Seq, a.Index), Seq: a.Seq, Index: a.Index, ExitCode: -1,
+		At: j.r.date(a.FinishedAt), Err: ErrDisrupted, Overdue: overdueOf(a)}
 	if a.HasExit {
 		f.ExitCode = a.ExitCode
 	}
+	if a.Index >= 0 {
+		f.Failures = a.Failures + a.Ignored + 1
+	}
 	if x, ok := a.Owner.(*run); ok {
-		f.Err = cmp.Or(x.err, f.Err)
+		f.Err, f.Text = cmp.Or(x.err, f.Err), x.text
 		if x.kept != nil {
 			f.Log = x.kept.log.Lines(10)
 		}

@@ -325,11 +325,11 @@ func (j *Job) settleFailureLocked(index int) {
 
 // Failures iterates over the indexes that have failed, each with its last failure as it is
 // when the walk comes to it. One that has succeeded meanwhile is left out.
-func (j *Job) Failures() iter.Seq[LastFailure] {
+func (j *Job) Failures() iter.Seq[FailedAttempt] {
 	j.lock()
 	indexes := j.failures.indexes(j.engine)
 	j.unlock()
-	return func(yield func(LastFailure) bool) {
+	return func(yield func(FailedAttempt) bool) {
 		for some := range slices.Chunk(indexes, 256) {
 			for _, f := range j.failuresOf(some) {
 				if !yield(f) {
@@ -351,23 +351,28 @@ func (j *Job) nameLocked(last *indexFailure, index int) string {
 	return j.id.Name(last.seq, index)
 }
 
-func (j *Job) failuresOf(indexes []int) []LastFailure {
+func (j *Job) failuresOf(indexes []int) []FailedAttempt {
 	j.lock()
 	defer j.unlock()
-	list := make([]LastFailure, 0, len(indexes))
+	list := make([]FailedAttempt, 0, len(indexes))
 	for _, index := range indexes {
 		last, ok := j.failures.get(index)
 		switch {
 		case ok:
-			f := LastFailure{Attempt: j.nameLocked(&last, index), Index: index, Failures: last.inARow,
-				ExitCode: last.code, Text: last.text, At: j.r.date(last.at), Err: last.err, Overdue: last.overdue}
-			if last.overdue != nil && last.err != last.overdue {
-				f.Text = last.overdue.Error() + ": " + f.Text
-			}
-			list = append(list, f)
+			list = append(list, j.failedIndexLocked(index, &last))
 		case j.engine.GivenUp.Contains(index): // by a version that has not stored why
-			list = append(list, LastFailure{Index: index, ExitCode: -1, Text: ErrDisrupted.Error(), Err: ErrDisrupted})
+			list = append(list, FailedAttempt{Index: index, ExitCode: -1, Text: ErrDisrupted.Error(), Err: ErrDisrupted})
 		}
 	}
 	return list
+}
+
+// failedIndexLocked describes the last failure of an index.
+func (j *Job) failedIndexLocked(index int, last *indexFailure) FailedAttempt {
+	f := FailedAttempt{Name: j.nameLocked(last, index), Seq: last.seq, Index: index, Failures: last.inARow,
+		ExitCode: last.code, Text: last.text, At: j.r.date(last.at), Err: last.err, Overdue: last.overdue}
+	if last.overdue != nil && last.err != last.overdue {
+		f.Text = last.overdue.Error() + ": " + f.Text
+	}
+	return f
 }

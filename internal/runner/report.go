@@ -209,17 +209,17 @@ func (j *Job) mirroredFailuresLocked() (list []FailedAttempt, failed, ended int)
 
 func (a *mirrored) failed() FailedAttempt {
 	v := &a.view
-	return FailedAttempt{Name: v.Name, Seq: v.Seq, Index: v.Index, ExitCode: a.exitCode(), Err: v.Err,
-		Log: a.log.Lines(10)}
+	return FailedAttempt{Name: v.Name, Seq: v.Seq, Index: v.Index, Failures: v.Failures + v.Ignored + 1,
+		ExitCode: a.exitCode(), At: v.FinishedAt, Text: v.Text, Err: v.Err, Log: a.log.Lines(10)}
 }
 
-// mirroredLastFailure describes the latest failure of a job that is run somewhere else.
-func (m *mirror) describeLastFailure() *LastFailure {
+// lastFailureShown is the latest failure as a [View] has it.
+func (m *mirror) lastFailureShown() *FailedAttempt {
 	a := m.lastFailure()
 	if a == nil {
 		return nil
 	}
-	v := &a.view
-	return &LastFailure{Attempt: v.Name, Index: v.Index, Failures: v.Failures + v.Ignored + 1, ExitCode: a.exitCode(),
-		Text: v.Text, At: v.FinishedAt, Err: v.Err, seq: v.Seq}
+	f := a.failed()
+	f.Err, f.Log = nil, nil
+	return &f
 }

@@ -183,7 +183,7 @@ func (j *Job) viewAtRestLocked() View {
 	if left := j.resting.left; left != nil {
 		left.last.describe(v.LastFailure)
 		if left.mirror != nil {
-			v.LastFailure = left.mirror.describeLastFailure()
+			v.LastFailure = left.mirror.lastFailureShown()
 		}
 	}
 	return v

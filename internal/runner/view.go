@@ -30,25 +30,13 @@ type View struct {
 	Abandoned, Succeeded, Failed        int
 	Completed, GivenUp                  indexset.Set // GivenUp if FailsIndexes
 	Conditions                          []Condition
-	LastFailure                         *LastFailure
+	LastFailure                         *FailedAttempt // with Text, without Err
 	Stall                               *Stall
 	WaitsFor                            string // what attempts that are Pending wait for
 	Awaits                              string // which jobs must be complete before this one starts
 }
 
 func (v *View) isFinished() bool { return !v.FinishedAt.IsZero() }
-
-// A LastFailure describes the latest failed attempt.
-type LastFailure struct {
-	Attempt                   string
-	Index, Failures, ExitCode int // ExitCode: -1 if there is none
-	Text                      string
-	At                        time.Time
-	Err                       error // of one of [Job.Failures]
-	Overdue                   error // ErrAttemptTimeout or ErrNoProgress, if it failed for that
-
-	seq int64
-}
 
 // A Stall is that a job waits for something outside of it.
 type Stall struct {
@@ -122,7 +110,7 @@ func (j *Job) presentLocked() View {
 	}
 	j.lastText.describe(v.LastFailure)
 	if j.mirror != nil {
-		v.LastFailure = j.mirror.describeLastFailure()
+		v.LastFailure = j.mirror.lastFailureShown()
 	}
 	return v
 }
@@ -142,17 +130,17 @@ func (r *Runner) conditions(list []engine.Condition) []Condition {
 }
 
 // lastFailure lacks the text; see failureText.
-func (r *Runner) lastFailure(id engine.Identity, f engine.Failure) *LastFailure {
+func (r *Runner) lastFailure(id engine.Identity, f engine.Failure) *FailedAttempt {
 	if f.At == 0 {
 		return nil
 	}
-	return &LastFailure{Attempt: id.Name(f.Seq, f.Index), Index: f.Index, Failures: f.Failures,
-		ExitCode: f.ExitCode, At: r.date(f.At), seq: f.Seq}
+	return &FailedAttempt{Name: id.Name(f.Seq, f.Index), Seq: f.Seq, Index: f.Index, Failures: f.Failures,
+		ExitCode: f.ExitCode, At: r.date(f.At)}
 }
 
 // describe says what a failure was, if it is the one whose text this is.
-func (t *failureText) describe(f *LastFailure) {
-	if f != nil && t.seq == f.seq {
+func (t *failureText) describe(f *FailedAttempt) {
+	if f != nil && t.seq == f.Seq {
 		f.Text = t.text
 	}
 }
