@@ -554,40 +554,24 @@ func (c *Controller) Report(ctx context.Context, name string, r Report) error {
 		return err
 	}
 	faults, err := j.Report(runnerReport(&r))
-	if err != nil {
+	if err = cmp.Or(err, validationError(name, faults)); err != nil {
 		return err
 	}
-	var errs []spec.FieldError
-	for _, f := range faults {
-		kind := "Invalid"
-		if f.Required {
-			kind = "Required"
-		}
-		errs = append(errs, spec.FieldError{Field: f.Field, Kind: kind, Value: f.Value, Detail: f.Detail})
-	}
-	return cmp.Or(validationError(name, errs), j.Durable(ctx))
+	return j.Durable(ctx)
 }
 
 // runnerReport is a report as the runner wants it.
 func runnerReport(r *Report) *runner.Report {
-	report := &runner.Report{UID: r.UID, Status: reportedStatus(r.Status),
+	report := &runner.Report{UID: r.UID, Status: reportedStatus(r.Status), Attempts: seq.Slice(r.Attempts, attemptView),
 		Results: make(map[string][]byte), Logs: make(map[string][]logtail.Line)}
-	for _, a := range r.Attempts {
-		report.Attempts = append(report.Attempts, attemptView(a))
-	}
 	for uid, data := range r.Results {
 		report.Results[uid] = bytes.Clone(data)
 	}
 	for uid, lines := range r.Logs {
-		for _, line := range lines {
-			report.Logs[uid] = append(report.Logs[uid], line.tail())
-		}
+		report.Logs[uid] = seq.Slice(lines, LogLine.tail)
 	}
-	if r.Events != nil {
-		report.Events = make([]runner.Event, len(r.Events))
-	}
-	for i, e := range r.Events {
-		report.Events[i] = runner.Event{Warning: e.Type == "Warning", Reason: e.Reason, Message: e.Message, At: e.At}
+	if r.Events != nil { // none is not the same
+		report.Events = append([]runner.Event{}, seq.Slice(r.Events, Event.view)...)
 	}
 	return report
 }

@@ -602,31 +602,23 @@ func attemptOf(v runner.AttemptView) AttemptStatus {
 
 // attemptView undoes attemptOf.
 func attemptView(a AttemptStatus) runner.AttemptView {
-	var runs []runner.Run
-	for _, run := range a.Runs {
-		runs = append(runs, runner.Run(run))
-	}
+	runs := seq.Slice(a.Runs, func(r AttemptRun) runner.Run { return runner.Run(r) })
 	return runner.AttemptView{
 		Name: a.Name, UID: a.UID, JobUID: a.JobUID, JobRun: a.JobRun, Index: a.Index, Number: a.Number,
 		Phase: engine.Phase(max(0, slices.Index(attemptPhases[:], a.Phase))), Reason: a.Reason, Text: a.Message,
 		ExitCode: a.ExitCode, Err: a.Err, Restarts: a.Restarts, Runs: runs, Failures: a.Failures,
 		Ignored: a.IgnoredFailures, CreatedAt: a.CreatedAt, StartedAt: a.StartedAt, FinishedAt: a.FinishedAt,
 		RestartAt: a.RestartAt, DeletedAt: a.DeletedAt,
-		DeletedBy: engine.Deleter(max(0, slices.Index(deleters[:],
-			a.DeletedBy))), Abandoned: a.Abandoned, Ready: a.Ready,
-		Conditions: runnerConditions(a.Conditions), Output: a.Output,
+		DeletedBy: engine.Deleter(max(0, slices.Index(deleters[:], a.DeletedBy))),
+		Abandoned: a.Abandoned, Ready: a.Ready,
+		Conditions: seq.Slice(a.Conditions, Condition.view), Output: a.Output,
 		Progress: runner.Progress{Done: a.Progress.Done, Total: a.Progress.Total, Phase: a.Progress.Phase},
 	}
 }
 
-// runnerConditions undoes conditionsOf.
-func runnerConditions(list []Condition) []runner.Condition {
-	var out []runner.Condition
-	for _, c := range list {
-		out = append(out, runner.Condition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message,
-			At: c.LastTransitionTime})
-	}
-	return out
+// view undoes conditionOf.
+func (c Condition) view() runner.Condition {
+	return runner.Condition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message, At: c.LastTransitionTime}
 }
 
 // reportedStatus is what of a status the manager of a job decides.
@@ -635,7 +627,7 @@ func reportedStatus(s *Status) *runner.ReportedStatus {
 		return nil
 	}
 	r := &runner.ReportedStatus{StartTime: s.StartTime, CompletionTime: s.CompletionTime,
-		Conditions: runnerConditions(s.Conditions), Active: s.Active, Pending: s.Pending, Ready: s.Ready,
+		Conditions: seq.Slice(s.Conditions, Condition.view), Active: s.Active, Pending: s.Pending, Ready: s.Ready,
 		Terminating: s.Terminating, Succeeded: s.Succeeded, Failed: s.Failed, Completed: s.CompletedIndexes.set}
 	if s.FailedIndexes != nil {
 		r.GivenUp = &s.FailedIndexes.set
@@ -650,6 +642,11 @@ func eventOf(e runner.Event) Event {
 		event.Type = "Warning"
 	}
 	return event
+}
+
+// view undoes eventOf.
+func (e Event) view() runner.Event {
+	return runner.Event{Warning: e.Type == "Warning", Reason: e.Reason, Message: e.Message, At: e.At}
 }
 
 // failed is the error of a job that has failed.

@@ -7,6 +7,8 @@ import (
 	"github.com/runtocompletion/batch/internal/engine"
 	"github.com/runtocompletion/batch/internal/indexset"
 	"github.com/runtocompletion/batch/internal/logtail"
+	"github.com/runtocompletion/batch/internal/seq"
+	"github.com/runtocompletion/batch/internal/spec"
 )
 
 // A Report is what the manager of a job knows of it.
@@ -31,7 +33,7 @@ type ReportedStatus struct {
 
 // Report takes in what the manager of a job knows, all of it or, if there are faults,
 // nothing.
-func (j *Job) Report(r *Report) (faults []engine.ReportFault, err error) {
+func (j *Job) Report(r *Report) (faults []spec.FieldError, err error) {
 	if !j.r.visit() {
 		return nil, ErrShutdown
 	}
@@ -50,7 +52,7 @@ func (j *Job) Report(r *Report) (faults []engine.ReportFault, err error) {
 	}
 	status := j.reportedLocked(r.Status)
 	if status != nil {
-		if faults = j.engine.CheckReport(status); len(faults) > 0 {
+		if faults = seq.Slice(j.engine.CheckReport(status), fieldError); len(faults) > 0 {
 			return faults, nil
 		}
 	}
@@ -64,6 +66,14 @@ func (j *Job) Report(r *Report) (faults []engine.ReportFault, err error) {
 		j.settleFailuresLocked()
 	}
 	return nil, nil
+}
+
+func fieldError(f engine.ReportFault) spec.FieldError {
+	kind := "Invalid"
+	if f.Required {
+		kind = "Required"
+	}
+	return spec.FieldError{Field: f.Field, Kind: kind, Value: f.Value, Detail: f.Detail}
 }
 
 // isKnownLocked reports whether a report says nothing new. Managers watch what they have
