@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
+	"github.com/runtocompletion/batch/internal/disktest"
 	"github.com/runtocompletion/batch/internal/effort"
 )
 
@@ -77,17 +78,17 @@ func TestOpen_NoPermission(t *testing.T) {
 	}
 }
 
-// mounted is a folder that is a small disk of its own.
-func mounted(t *testing.T, options string) string {
+// mounted is a folder that is a disk of that many bytes.
+func mounted(t *testing.T, size int64) string {
 	t.Helper()
-	folder := t.TempDir()
-	effort.Need(t, os.NewSyscallError("mount", syscall.Mount("none", folder, "tmpfs", 0, options)))
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(folder, 0)) })
-	return folder
+	disk, err := disktest.New(size)
+	effort.Need(t, err)
+	t.Cleanup(func() { require.NoError(t, disk.Close()) })
+	return disk.Folder
 }
 
 func TestOpen_ReadOnlyDisk(t *testing.T) {
-	folder := mounted(t, "size=1m")
+	folder := mounted(t, 1<<20)
 	path := filepath.Join(folder, "jobs.db")
 	require.NoError(t, open(t, path).Close())
 	require.NoError(t, syscall.Mount("none", folder, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
@@ -100,7 +101,7 @@ func TestOpen_ReadOnlyDisk(t *testing.T) {
 }
 
 func TestOpen_FullDisk(t *testing.T) {
-	folder := mounted(t, "size=64k")
+	folder := mounted(t, 64<<10)
 	filler := filepath.Join(folder, "filler")
 	write(t, filler, make([]byte, 60<<10))
 	path := filepath.Join(folder, "jobs.db")
@@ -117,7 +118,7 @@ func TestOpen_FullDisk(t *testing.T) {
 }
 
 func TestCommit_FullDisk(t *testing.T) {
-	folder := mounted(t, "size=2m")
+	folder := mounted(t, 2<<20)
 	filler := filepath.Join(folder, "filler")
 	write(t, filler, make([]byte, 1<<20))
 	p := newPatient(t, filepath.Join(folder, "jobs.db"))

@@ -28,7 +28,7 @@ func fillDisk(t *testing.T, filler string) {
 // On a disk without a free byte jobs can be removed, and then as much can be
 // committed as they had room for. The file does not grow.
 func TestCommit_RoomOfRemovedJobsOnAFullDisk(t *testing.T) {
-	folder := mounted(t, "size=16m")
+	folder := mounted(t, 16<<20)
 	path := filepath.Join(folder, "jobs.db")
 	s := open(t, path)
 	const jobs, size = 300, 3000

@@ -6,6 +6,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/runtocompletion/batch/internal/engine"
+)
+
+// The condition that the engine does not know, and its reasons.
+const (
+	Stalled             = "Stalled"
+	ExecutorNotDeclared = "ExecutorNotDeclared"
+	StoreFailed         = "StoreFailed"
 )
 
 // A Job is what is known of a job. Its fields are those of the public status.
@@ -50,20 +59,20 @@ func (j *Job) Explain() string {
 	if !j.Exists {
 		return "there is no job"
 	}
-	if c, ok := j.condition("Complete"); ok {
+	if c, ok := j.condition(engine.JobComplete); ok {
 		return fmt.Sprintf("complete since %s: %s (%s)", clock(c.LastTransitionTime), lower(c.Message), c.Reason)
 	}
-	if c, ok := j.condition("Failed"); ok {
+	if c, ok := j.condition(engine.JobFailed); ok {
 		return fmt.Sprintf(
 			"failed at %s: %s (%s)%s", clock(c.LastTransitionTime), lower(c.Message), c.Reason, j.lastFailure("; ", ""),
 		)
 	}
-	for _, t := range []string{"FailureTarget", "SuccessCriteriaMet"} {
+	for _, t := range []string{engine.FailureTarget, engine.SuccessCriteriaMet} {
 		if c, ok := j.condition(t); ok {
 			return fmt.Sprintf("ending: %s (%s); waits for %s to stop", lower(c.Message), c.Reason, j.stopping())
 		}
 	}
-	if c, ok := j.condition("Stalled"); ok {
+	if c, ok := j.condition(Stalled); ok {
 		return stalledTexts[c.Reason] + c.Message
 	}
 	switch {
@@ -84,8 +93,8 @@ func (j *Job) Explain() string {
 }
 
 var stalledTexts = map[string]string{
-	"ExecutorNotDeclared": "waits to be declared: ",
-	"StoreFailed":         "starts nothing, as the store fails: ",
+	ExecutorNotDeclared: "waits to be declared: ",
+	StoreFailed:         "starts nothing, as the store fails: ",
 }
 
 func (j *Job) explainRunning() string {
@@ -202,7 +211,7 @@ func (j *Job) String() string {
 	if j.Terminating > 0 {
 		fmt.Fprintf(&b, ", %d terminating", j.Terminating)
 	}
-	if c, ok := j.condition("Stalled"); ok {
+	if c, ok := j.condition(Stalled); ok {
 		fmt.Fprintf(&b, ", stalled: %s", c.Reason)
 	}
 	return b.String()

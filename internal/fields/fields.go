@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 )
 
 // isCode reports whether a value of the type is code itself.
@@ -14,8 +15,20 @@ func isCode(t reflect.Type) bool {
 	return t.Kind() == reflect.Func || t.Kind() == reflect.Interface && t.NumMethod() > 0
 }
 
+// withCode is, by type, whether hasCode: it is asked of the same few for each job.
+var withCode sync.Map
+
 // hasCode reports whether there may be code anywhere in a value of the type.
 func hasCode(t reflect.Type) bool {
+	if known, ok := withCode.Load(t); ok {
+		return known.(bool)
+	}
+	has := findsCode(t)
+	withCode.Store(t, has)
+	return has
+}
+
+func findsCode(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Pointer, reflect.Map:
 		return hasCode(t.Elem())

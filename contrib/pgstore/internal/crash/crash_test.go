@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch/internal/disktest"
 	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/runtocompletion/batch/internal/pgtest"
 )
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 // runOnDisk runs the tests with a server whose disk can be full.
 func runOnDisk(m *testing.M) (code int, err error) {
 	folder := "" // that of the system
-	here.disk, err = pgtest.NewDisk(512 << 20)
+	here.disk, err = disktest.New(512 << 20)
 	switch {
 	case err == nil:
 		folder = here.disk.Folder

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/runtocompletion/batch/internal/disktest"
 	"github.com/runtocompletion/batch/internal/pgtest"
 )
 
@@ -115,7 +116,7 @@ func (r *round) hold(p *replica) error {
 // A host is the server of all rounds that run at once, and its disk.
 type host struct {
 	server *pgtest.Server
-	disk   *pgtest.Disk // nil if there is no small one
+	disk   *disktest.Disk // nil if there is no small one
 
 	mu sync.Mutex // held during a fault
 }

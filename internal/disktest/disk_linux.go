@@ -1,4 +1,5 @@
-package pgtest
+// Package disktest has disks that are small enough to be full.
+package disktest
 
 import (
 	"errors"
@@ -13,9 +14,9 @@ type Disk struct {
 	size   int64
 }
 
-// NewDisk returns a disk of that many bytes, in a new folder.
-func NewDisk(size int64) (*Disk, error) {
-	folder, err := os.MkdirTemp("", "pgtest-disk-")
+// New returns a disk of that many bytes, in a new folder.
+func New(size int64) (*Disk, error) {
+	folder, err := os.MkdirTemp("", "disktest-")
 	if err != nil {
 		return nil, err
 	}
