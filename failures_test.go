@@ -301,7 +301,9 @@ func TestFailedAttemptsSayWhen(t *testing.T) {
 		var list []failure
 		for _, a := range failed(t, err, batch.ReasonFailedIndexes).Attempts {
 			require.NotEmpty(t, a.Attempt)
-			list = append(list, failure{Index: a.Index, Failures: a.Failures, ExitCode: a.ExitCode, Message: a.Message, At: a.At})
+			list = append(list, failure{
+				Index: a.Index, Failures: a.Failures, ExitCode: a.ExitCode, Message: a.Message, At: a.At,
+			})
 		}
 		require.Equal(t, []failure{
 			{Failures: 1, ExitCode: 3, Message: "part 1: exit", At: start},

@@ -107,7 +107,8 @@ func (s *suite) cpu() error {
 		return err
 	}
 	duel.table(
-		fmt.Sprintf("10 µs OF CPU, these two alone, %s tasks, %d rounds", count(duel.work.n), duel.rounds), []string{nameRaw},
+		fmt.Sprintf("10 µs OF CPU, these two alone, %s tasks, %d rounds", count(duel.work.n), duel.rounds),
+		[]string{nameRaw},
 	).print(s.out)
 	s.atMostRatio("10 µs of CPU: batch / goroutines + counter", duel.ratio(nameBatch, nameRaw), 1.02)
 	s.atMostRatio("10 µs of CPU: the same, CPU time", duel.results[nameBatch].cpuRatio(duel.results[nameRaw]), 1.02)

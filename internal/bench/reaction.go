@@ -113,7 +113,8 @@ func (s *suite) reaction() error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	t := newTable("REACTION with "+count(jobs)+" active jobs", "", "p50", "p90", "p99", "max", "times", "p99 × time.Sleep")
+	t := newTable("REACTION with "+count(jobs)+" active jobs",
+		"", "p50", "p90", "p99", "max", "times", "p99 × time.Sleep")
 	floor := sleepers(jobs)
 	for _, row := range []struct {
 		what string

@@ -126,12 +126,14 @@ func FuzzDecode(f *testing.F) {
 
 func TestTextsAreCut(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"short":              {text: "bad", want: "bad"},
-		"as long as may be":  {text: strings.Repeat("a", 256), want: strings.Repeat("a", 256)},
-		"longer":             {text: strings.Repeat("a", 257), want: strings.Repeat("a", 253) + "…"},
-		"within a character": {text: strings.Repeat("a", 252) + strings.Repeat("é", 9), want: strings.Repeat("a", 252) + "…"},
-		"not UTF-8":          {text: "a\xffb", want: "ab"},
-		"nothing":            {text: "", want: ""},
+		"short":             {text: "bad", want: "bad"},
+		"as long as may be": {text: strings.Repeat("a", 256), want: strings.Repeat("a", 256)},
+		"longer":            {text: strings.Repeat("a", 257), want: strings.Repeat("a", 253) + "…"},
+		"within a character": {
+			text: strings.Repeat("a", 252) + strings.Repeat("é", 9), want: strings.Repeat("a", 252) + "…",
+		},
+		"not UTF-8": {text: "a\xffb", want: "ab"},
+		"nothing":   {text: "", want: ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

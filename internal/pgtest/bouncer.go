@@ -37,8 +37,16 @@ func StartBouncer(s *Server, mode string) (*Bouncer, error) {
 		return nil, err
 	}
 	config := filepath.Join(s.folder, fmt.Sprintf("bouncer-%d.ini", b.port))
-	text := fmt.Sprintf("[databases]\n* = host=127.0.0.1 port=%d user=postgres\n"+
-		"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = any\npool_mode = %s\ndefault_pool_size = 50\n", s.port, b.port, mode)
+	text := fmt.Sprintf(`[databases]
+* = host=127.0.0.1 port=%d user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = any
+pool_mode = %s
+default_pool_size = 50
+`, s.port, b.port, mode)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
