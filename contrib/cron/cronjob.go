@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"reflect"
@@ -180,6 +181,26 @@ func (c CronJob) Validate() error {
 func (c CronJob) ValidateChange(old CronJob) error {
 	d, before := c.withDefaults(), old.withDefaults()
 	return d.validate(&before, before.Job.Executor == nil)
+}
+
+// Times returns an iterator over the times after a given one that Schedule, TimeZone and
+// EachTimeOnce mean, for a look ahead. It has no end, unless there are no more: none at
+// all for "0 0 30 2 *". "@every" counts from the given time. Other fields are not looked
+// at. The error is a [*ValidationError].
+func (c CronJob) Times(after time.Time) (iter.Seq[time.Time], error) {
+	none := func(func(time.Time) bool) {}
+	if faults := slices.Concat(c.checkSchedule(nil), c.checkZone(nil)); len(faults) > 0 {
+		return none, &ValidationError{CronJob: c.Name, Fields: faults}
+	}
+	zone, _ := c.location()
+	parsed, err := schedule.Parse(c.Schedule, zone, c.EachTimeOnce)
+	if err != nil {
+		return none, err
+	}
+	return func(yield func(time.Time) bool) {
+		for at, ok := parsed.After(after.Unix()); ok && yield(time.Unix(at, 0).In(zone)); at, ok = parsed.After(at) {
+		}
+	}, nil
 }
 
 // validate returns everything that is wrong with c as a change of old, or as new if

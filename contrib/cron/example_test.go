@@ -77,6 +77,32 @@ func ExampleScheduledTime() {
 	// Output:
 }
 
+// The backup of each night, also of those in which the clock is put forward or back.
+func ExampleCronJob_Times() {
+	backup := cron.CronJob{Name: "backup", Schedule: "30 2 * * *", TimeZone: "Europe/Berlin", EachTimeOnce: true}
+	for _, noon := range []string{"2026-03-27T12:00:00Z", "2026-10-23T12:00:00Z"} {
+		after, _ := time.Parse(time.RFC3339, noon)
+		times, err := backup.Times(after)
+		if err != nil {
+			log.Fatal(err)
+		}
+		nights := 0
+		for at := range times {
+			fmt.Println(at.Format("Mon 2 Jan 15:04 MST"))
+			if nights++; nights == 3 {
+				break
+			}
+		}
+	}
+	// Output:
+	// Sat 28 Mar 02:30 CET
+	// Sun 29 Mar 03:00 CEST
+	// Mon 30 Mar 02:30 CEST
+	// Sat 24 Oct 02:30 CEST
+	// Sun 25 Oct 02:30 CEST
+	// Mon 26 Oct 02:30 CET
+}
+
 func ExampleController_Trigger() {
 	jobs, _ := batch.New(context.Background(), batch.Options{})
 	c, _ := cron.New(jobs, cron.Options{})
