@@ -393,18 +393,14 @@ func (c *Controller) declare(j *runner.Job, job Job) (done bool, err error) {
 	if job.Input == nil {
 		job.Input = old.job.Input
 	}
-	otherInput := validationError(job.Name, job.spec().CheckInputUpdate(old.job.spec()))
-	if !before.Declared {
-		job.Input = old.job.Input // it has waited for its functions, and continues with what it has
+	changed := job.apply(&old.job, old.declaration())
+	faults := changed.spec().ValidateUpdate(old.job.spec())
+	if before.Declared || !spec.OnlyInput(faults) {
+		return c.revise(j, before, changed, &job)
 	}
-	done, err = c.revise(j, before, job.apply(&old.job, old.declaration()), &job)
-	if before.Declared || !done || otherInput == nil {
-		return done, err
-	}
-	if others, ok := err.(*ValidationError); ok {
-		others.Fields = append(others.Fields, otherInput.(*ValidationError).Fields...)
-	}
-	return true, cmp.Or(err, otherInput)
+	// It has waited for its functions, and continues with what it has.
+	done = j.Revise(before, c.define(old.job.withFunctionsOf(&job), old.declared), false)
+	return done, validationError(job.Name, faults)
 }
 
 // revise puts a changed job in the place of what it was before.

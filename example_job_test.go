@@ -263,13 +263,13 @@ func ExampleInput() {
 	}
 	ctx := context.Background()
 	store := new(batchtest.MemoryStore) // contrib/boltstore keeps jobs in a file
-	start := func(suspend bool, customers ...string) (*batch.Controller, error) {
+	start := func(customers ...string) (*batch.Controller, error) {
 		c, err := batch.New(ctx, batch.Options{Store: store})
 		if err != nil {
 			log.Fatal(err)
 		}
 		_, err = c.Apply(ctx, batch.Job{
-			Name: "bills", Suspend: suspend,
+			Name: "bills", Suspend: true,
 			Completions: new(len(customers)), CompletionMode: batch.Indexed,
 			Input: bills{"2024-05", customers},
 			Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
@@ -283,10 +283,11 @@ func ExampleInput() {
 		return c, err
 	}
 
-	c, _ := start(true, "Ann", "Bo", "Cy")
+	c, _ := start("Ann", "Bo", "Cy")
 	c.Shutdown(ctx)
 
-	c, err := start(false, "Bo", "Cy", "Di")
+	c, err := start("Bo", "Cy", "Di")
+	c.Resume(ctx, "bills")
 	fmt.Println(c.Wait(ctx, "bills"))
 	fmt.Println(errors.As(err, new(*batch.ValidationError)))
 	c.Shutdown(ctx)

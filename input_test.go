@@ -240,6 +240,29 @@ func TestAllMistakesBesideAnotherInput(t *testing.T) {
 	})
 }
 
+// TestAnotherInputAfterARestart wants nothing of a declaration with another input but its
+// functions.
+func TestAnotherInputAfterARestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := new(batchtest.MemoryStore)
+		job := batch.Job{Name: "j", Input: 1, Executor: lasting(time.Minute), Labels: map[string]string{"of": "monday"}}
+		c := newController(t, batch.Options{Store: store})
+		apply(t, c, job)
+		shut(t, c)
+		c = newController(t, batch.Options{Store: store})
+		job.Input, job.Labels, job.Priority, job.ActiveDeadline = 2, map[string]string{"of": "tuesday"}, 7, new(time.Hour)
+		_, err := c.Apply(t.Context(), job)
+		require.Len(t, validation(t, err).Fields, 1)
+		kept, err := c.Job("j")
+		require.NoError(t, err)
+		require.Equal(t, "monday", kept.Labels["of"])
+		require.Zero(t, kept.Priority)
+		require.Nil(t, kept.ActiveDeadline)
+		settle()
+		require.Equal(t, 1, get(t, c, "j").Active)
+	})
+}
+
 // TestInputIsStoredOnce wants one record of an input, however often the job changes.
 func TestInputIsStoredOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -58,6 +58,11 @@ var goWords = strings.NewReplacer("OnPodConditions", "OnConditions", "Policy.Rul
 var manifestWords = regexp.MustCompile(`\b(spec\.)?(backoffLimitPerIndex|maxFailedIndexes|completions|` +
 	`completion mode|parallelism|podFailurePolicy|successPolicy|succeededIndexes|succeededCount|OnPodConditions)\b`)
 
+// goDetails say what is different in Go.
+var goDetails = strings.NewReplacer(
+	"must be one of the container or initContainer names in the pod template", "must be the job's ContainerName",
+	"one of OnExitCodes and OnPodConditions is", "one of OnExitCodes, OnConditions and OnError is")
+
 // GoDetail is a detail of an error with the names of GoField.
 func GoDetail(path, detail string) string {
 	switch path {
@@ -66,8 +71,7 @@ func GoDetail(path, detail string) string {
 	case "metadata.name":
 		detail = strings.ReplaceAll(detail, "name or generateName is required", "a job needs a name")
 	}
-	detail = strings.ReplaceAll(detail, "must be one of the container or initContainer names in the pod template",
-		"must be the job's ContainerName")
+	detail = goDetails.Replace(detail)
 	return manifestWords.ReplaceAllStringFunc(detail, func(word string) string {
 		if word == "completion mode" {
 			return "CompletionMode"

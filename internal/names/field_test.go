@@ -47,7 +47,7 @@ func TestGoDetail(t *testing.T) {
 		{path: "spec.maxFailedIndexes", detail: "requires indexed completion mode", want: "requires indexed CompletionMode"},
 		{
 			path: "spec.podFailurePolicy.rules[0]", detail: "specifying one of OnExitCodes and OnPodConditions is required",
-			want: "specifying one of OnExitCodes and OnConditions is required",
+			want: "specifying one of OnExitCodes, OnConditions and OnError is required",
 		},
 		{
 			path:   "spec.template.spec.restartPolicy",

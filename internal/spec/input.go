@@ -35,29 +35,33 @@ func (j *Job) InputBytes() []byte {
 	return data
 }
 
+const inputPath = "spec.input"
+
 func checkInput(input any) []FieldError {
-	const path = "spec.input"
 	switch input := input.(type) {
 	case unencodable:
-		return []FieldError{Invalid(path, fmt.Sprintf("%T", input.value), input.err.Error())}
+		return []FieldError{Invalid(inputPath, fmt.Sprintf("%T", input.value), input.err.Error())}
 	case json.RawMessage:
 		if len(input) > largestInput {
-			return []FieldError{{Field: path, Kind: "TooLong", Value: Raw(fmt.Sprintf("%d bytes", len(input))),
+			return []FieldError{{Field: inputPath, Kind: "TooLong", Value: Raw(fmt.Sprintf("%d bytes", len(input))),
 				Detail: fmt.Sprintf("may not be more than %d bytes of JSON", largestInput)}}
 		}
 	}
 	return nil
 }
 
-// CheckInputUpdate wants the input to stay. Inputs may be large: they are distinguished by
+// checkInputUpdate wants the input to stay. Inputs may be large: they are distinguished by
 // their sizes and digests.
-func (j *Job) CheckInputUpdate(old *Job) []FieldError {
+func (j *Job) checkInputUpdate(old *Job) []FieldError {
 	now, was := j.InputBytes(), old.InputBytes()
 	if _, bad := j.Input.(unencodable); bad || bytes.Equal(now, was) {
 		return nil
 	}
-	return []FieldError{Invalid("spec.input", Raw(digest(now)), "field is immutable: the job has "+digest(was))}
+	return []FieldError{Invalid(inputPath, Raw(digest(now)), "field is immutable: the job has "+digest(was))}
 }
+
+// OnlyInput reports whether nothing is wrong with an update but that it has another input.
+func OnlyInput(faults []FieldError) bool { return len(faults) == 1 && faults[0].Field == inputPath }
 
 func digest(input []byte) string {
 	if input == nil {

@@ -26,7 +26,7 @@ func (j *Job) ValidateUpdate(old *Job) []FieldError {
 		immutable("spec.after", slices.Equal(j.After, old.After), Raw(fmt.Sprintf("%q", j.After))),
 		immutable("spec.limits", slices.Equal(j.Limits, old.Limits), Raw(fmt.Sprintf("%q", j.Limits))),
 		immutable("spec.successPolicy", sameSuccessRules(j.SuccessPolicy, old.SuccessPolicy), objectOrNull(j.SuccessPolicy)),
-		j.CheckInputUpdate(old),
+		j.checkInputUpdate(old),
 	)
 }
 
