@@ -239,6 +239,7 @@ func TestLimitKeyNeverReturns(t *testing.T) {
 		mustCreate(t, c, sharing("b", 3, succeed, "customer"))
 		complete(t, c, "b")
 		settle()
+		require.Contains(t, get(t, c, "a").Explain(), "not started yet: LimitKey has not returned")
 		left, ok := errors.AsType[*batch.AbandonedError](c.Shutdown(ended(errors.New("over"))))
 		require.True(t, ok)
 		require.Equal(t, 1, left.Calls)

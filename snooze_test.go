@@ -35,7 +35,11 @@ func TestSnooze(t *testing.T) {
 						}
 						return nil
 					})
-					status, err := batch.Run(t.Context(), job)
+					c := newController(t, batch.Options{})
+					apply(t, c, job)
+					settle()
+					require.Contains(t, get(t, c, "j").Explain(), " came too early ("+err.Error()+"), next try at 00:01:00")
+					status, err := c.Wait(t.Context(), "j")
 					require.NoError(t, err)
 					require.Equal(t, 50*time.Minute, time.Since(start))
 					require.Zero(t, status.Failed)

@@ -427,7 +427,7 @@ func (e *JobError) Unwrap() []error {
 type AttemptError struct {
 	Attempt  string    `json:"attempt"`            // its name; empty for an index that was cancelled
 	Index    int       `json:"index"`              // its completion index; -1 if the job is not Indexed
-	Failures int       `json:"failures,omitempty"` // in a row of that index, or job; 0 if it is not known
+	Failures int       `json:"failures,omitempty"` // in a row of that index, or job; 0: a [Snooze], or not known
 	ExitCode int       `json:"exitCode"`           // see [ExitCode]; -1 if it has none, as for a lost attempt
 	At       time.Time `json:"at,omitzero"`        // when it ended
 	// Err is what the executor returned; [ErrDisrupted] if it was lost and returned nothing.

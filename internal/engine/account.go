@@ -328,5 +328,8 @@ func (j *Job) noteFailure(a *Attempt, n int, at Time) {
 	if a.HasExit {
 		code = a.ExitCode
 	}
+	if a.snoozed { // it says what the job waits for, and is none in a row
+		n = 0
+	}
 	j.LastFailure = Failure{Seq: a.Seq, Index: a.Index, Failures: n, ExitCode: code, At: at}
 }

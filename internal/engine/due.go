@@ -36,8 +36,7 @@ func (j *Job) snooze(a *Attempt) {
 	if !j.Spec.Indexed {
 		j.snoozes++
 	}
-	// It is shown all the same: it says what the job waits for.
-	j.noteFailure(a, 1, a.countedAt)
+	j.noteFailure(a, 0, a.countedAt)
 	j.retry.asleep = max(j.retry.asleep, a.countedAt.Add(a.retryAfter))
 }
 

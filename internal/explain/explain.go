@@ -40,7 +40,7 @@ type Condition struct {
 // A Failure is the latest failed attempt.
 type Failure struct {
 	Index    int // -1 if the job has none
-	Failures int // in a row
+	Failures int // in a row; 0 for one that does not count, as it was only too early
 	ExitCode int // -1 if there is none
 	Message  string
 }
@@ -125,6 +125,9 @@ func (j *Job) lastFailure(before, after string) string {
 	who := "the job"
 	if f.Index >= 0 {
 		who = "index " + strconv.Itoa(f.Index)
+	}
+	if f.Failures == 0 {
+		return before + who + " came too early (" + inline(f.Message) + ")" + after
 	}
 	how := "without an exit code"
 	if f.ExitCode >= 0 {

@@ -311,6 +311,9 @@ func (j *Job) describeLinesLocked() string {
 	if j.queue != nil {
 		look(j.queue)
 	}
+	if j.isKeying {
+		texts = append(texts, "LimitKey has not returned")
+	}
 	looked := 0
 	for _, q := range j.queues {
 		if looked++; looked > enough {
