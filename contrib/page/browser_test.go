@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -162,30 +161,24 @@ func eval[T any](b *browser, expression string) T {
 	return value
 }
 
-// until waits until an expression is true on the page, or on one that follows it.
+// until waits until an expression is true on the page, or on one that follows it, which may
+// not have all of its elements yet. It asks again and again: what waits in a page stays
+// behind with it when the page is kept for "back".
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	for {
-		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression,
-			chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0)))
-		switch {
-		case err == nil:
+		is, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && is {
 			return
-		case ctx.Err() != nil:
-			shown := eval[string](b, `document.body.innerText.slice(0, 3000)`)
-			require.NoError(b.t, err, "waiting for %s, with the page\n%s", expression, shown)
-		case !navigated(err):
-			require.NoError(b.t, err, expression)
 		}
+		if ctx.Err() != nil {
+			shown := eval[string](b, `document.body.innerText.slice(0, 3000)`)
+			require.Fail(b.t, "waiting in vain for "+expression, "%v, with the page\n%s", err, shown)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-// navigated reports whether an error says that another page has come meanwhile.
-func navigated(err error) bool {
-	return slices.ContainsFunc([]string{"Cannot find context", "context was destroyed", "navigated or closed", "No frame"},
-		func(part string) bool { return strings.Contains(err.Error(), part) })
 }
 
 // scheme makes the browser prefer light or dark.

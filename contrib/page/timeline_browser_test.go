@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runtocompletion/batch"
@@ -71,6 +72,43 @@ func TestBrowserTimelineShowsWhatHappens(t *testing.T) {
 	require.Empty(t, eval[string](b, marks), "what is over has no deadline to come")
 }
 
+func TestBrowserTimeline(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3),
+		BackoffLimitPerIndex: new(2),
+		Backoff:              batch.ConstantBackoff(100 * time.Millisecond),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index == 4 && a.Number == 0 {
+				return errors.New("once")
+			}
+			return work(3*time.Millisecond).Execute(ctx, a)
+		})})
+	w.finish("lanes")
+	b.open(w.url + "job/lanes")
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 10`)
+	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
+	b.run(chromedp.Click("[data-do=lanes]"))
+	require.Equal(
+		t, "0 1 2 3 4 5 6 7 8",
+		eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`),
+	)
+
+	width := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("width"))`
+	before := eval[float64](b, width)
+	b.run(chromedp.Focus("#timeline .chart"), chromedp.KeyEvent("+"))
+	require.InDelta(t, 2*before, eval[float64](b, width), 0.1, "zoomed in")
+	place := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("x"))`
+	x := eval[float64](b, place)
+	b.run(chromedp.KeyEvent(kb.ArrowRight))
+	require.Less(t, eval[float64](b, place), x)
+	b.run(chromedp.KeyEvent("0"))
+	require.InDelta(t, before, eval[float64](b, width), 0.1)
+	b.run(chromedp.KeyEvent("f"))
+	require.Equal(t, "true", eval[string](b, `document.querySelector("[data-do=follow]").getAttribute("aria-pressed")`))
+}
+
 func unique(list []string) map[string]bool {
 	set := make(map[string]bool)
 	for _, s := range list {
@@ -122,22 +160,35 @@ func TestBrowserReadsTheReportOfAJobThatRuns(t *testing.T) {
 	b.accessible()
 }
 
-// TestBrowserWithoutSharedWorkers: where browsers have no such workers, as on some
-// phones, each page has a stream of its own.
-func TestBrowserWithoutSharedWorkers(t *testing.T) {
+// TestBrowserRestarts: each run of an attempt that is restarted in place is a piece of
+// its lane, with its outcome, and the back-off is between them.
+func TestBrowserRestarts(t *testing.T) {
 	b := newBrowser(t, 1200, 900)
-	b.before(`delete globalThis.SharedWorker`)
 	w := newWorld(t, page.Options{})
-	w.create(batch.Job{Name: "first", Suspend: true})
-	b.open(w.url)
-	require.Equal(t, "undefined", eval[string](b, `typeof SharedWorker`))
-	b.until(isLive)
-	require.NoError(t, w.controller.Resume(t.Context(), "first"))
-	b.until(text("jobs") + `.includes("Complete")`)
-	b.run(chromedp.Click(`a[href="./job/first"]`))
-	b.until(isLive + ` && location.pathname.endsWith("/job/first")`)
-	b.run(chromedp.NavigateBack())
-	b.until(isLive + ` && document.getElementById("jobs") !== null`)
-	w.create(batch.Job{Name: "second", Suspend: true})
-	b.until(text("jobs") + `.includes("second")`)
+	w.create(batch.Job{Name: "flaky", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9),
+		RestartBackoff: batch.ConstantBackoff(40 * time.Millisecond),
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Restarts == 3 {
+				return nil
+			}
+			return errors.Join(work(20*time.Millisecond).Execute(ctx, a), errors.New("not yet"))
+		})})
+	w.finish("flaky")
+	b.open(w.url + "job/flaky")
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 4`)
+	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.box.failed").length`))
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.box.succeeded").length`))
+	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`))
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`))
+	ends := `[...document.querySelectorAll("#timeline svg.box, #timeline svg.wait")]
+		.map(e => [e.x.baseVal.value, e.x.baseVal.value + e.width.baseVal.value]).sort((a, b) => a[0] - b[0])`
+	gaps := ends + `.reduce((worst, e, i, all) => i ? Math.max(worst, Math.abs(e[0] - all[i - 1][1])) : 0, 0)`
+	require.Less(t, eval[float64](b, gaps), 4.0, "runs and back-offs follow each other without gaps or overlaps")
+	require.Contains(
+		t, eval[string](b, `document.querySelector("#timeline svg.box.failed title").textContent`), "exit code 1",
+	)
+	b.accessible()
+	b.run(chromedp.Click("#attempts a", chromedp.AtLeast(1)))
+	b.until(`document.querySelectorAll("#runs li").length === 4 && ` + text("runs") + `.includes("exit code 1")`)
+	b.accessible()
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,43 +92,6 @@ func TestBrowserJobIsLive(t *testing.T) {
 	b.accessible()
 }
 
-func TestBrowserTimeline(t *testing.T) {
-	b := newBrowser(t, 1200, 900)
-	w := newWorld(t, page.Options{})
-	w.create(batch.Job{Name: "lanes", CompletionMode: batch.Indexed, Completions: new(9), Parallelism: new(3),
-		BackoffLimitPerIndex: new(2),
-		Backoff:              batch.ConstantBackoff(100 * time.Millisecond),
-		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			if a.Index == 4 && a.Number == 0 {
-				return errors.New("once")
-			}
-			return work(3*time.Millisecond).Execute(ctx, a)
-		})})
-	w.finish("lanes")
-	b.open(w.url + "job/lanes")
-	b.until(`document.querySelectorAll("#timeline svg.box").length === 10`)
-	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
-	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
-	b.run(chromedp.Click("[data-do=lanes]"))
-	require.Equal(
-		t, "0 1 2 3 4 5 6 7 8",
-		eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`),
-	)
-
-	width := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("width"))`
-	before := eval[float64](b, width)
-	b.run(chromedp.Focus("#timeline .chart"), chromedp.KeyEvent("+"))
-	require.InDelta(t, 2*before, eval[float64](b, width), 0.1, "zoomed in")
-	place := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("x"))`
-	x := eval[float64](b, place)
-	b.run(chromedp.KeyEvent(kb.ArrowRight))
-	require.Less(t, eval[float64](b, place), x)
-	b.run(chromedp.KeyEvent("0"))
-	require.InDelta(t, before, eval[float64](b, width), 0.1)
-	b.run(chromedp.KeyEvent("f"))
-	require.Equal(t, "true", eval[string](b, `document.querySelector("[data-do=follow]").getAttribute("aria-pressed")`))
-}
-
 func TestBrowserTenThousandJobs(t *testing.T) {
 	b := newBrowser(t, 1200, 900)
 	w := newWorld(t, page.Options{})
@@ -174,62 +135,6 @@ func TestBrowserMapOfTenMillionIndexes(t *testing.T) {
 	b.run(chromedp.MouseClickXY(box[0]+3.5*box[2], box[1]+0.5*box[2]))
 	b.until(`location.search === "?from=30000&to=40000" && ` + isLive)
 	require.Equal(t, "10", eval[string](b, `document.querySelector("svg.map").dataset.each`))
-}
-
-func TestBrowserReconnects(t *testing.T) {
-	b := newBrowser(t, 1200, 900)
-	b.expect("net::ERR_CONNECTION_REFUSED")
-	b.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	serve := func(listener net.Listener, suspended bool) (stop func()) {
-		w := &world{t: t, controller: newController(t, batch.Options{})}
-		w.create(batch.Job{Name: "job", Suspend: suspended})
-		server := &http.Server{Handler: page.Handler(w.controller, page.Options{})}
-		go func() { _ = server.Serve(listener) }()
-		return func() { require.NoError(t, server.Close()) }
-	}
-	stop := serve(listener, true)
-	b.open("http://" + address + "/job/job")
-	b.until(isLive + ` && ` + text("summary") + `.includes("Suspended")`)
-	stop()
-	b.until(text("live") + ` === "no connection"`)
-	listener, err = net.Listen("tcp", address)
-	require.NoError(t, err)
-	stop = serve(listener, false)
-	defer stop()
-	b.until(isLive + ` && ` + text("summary") + `.includes("Complete")`)
-}
-
-// TestBrowserHasOneStream opens two pages in one browser.
-func TestBrowserHasOneStream(t *testing.T) {
-	b := newBrowser(t, 1200, 900)
-	w := newWorld(t, page.Options{})
-	var open atomic.Int64
-	handler := w.server.Config.Handler
-	w.server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/stream") {
-			defer open.Add(-1)
-			open.Add(1)
-		}
-		handler.ServeHTTP(rw, r)
-	})
-	w.create(batch.Job{Name: "a", Suspend: true})
-	b.open(w.url)
-	b.until(isLive)
-	other := b.tab()
-	other.open(w.url + "job/a")
-	other.until(isLive)
-	require.NoError(t, w.controller.Resume(t.Context(), "a"))
-	other.until(text("summary") + `.includes("Complete")`)
-	b.until(text("jobs") + `.includes("Complete")`)
-	require.Equal(t, int64(1), open.Load())
-	other.open("about:blank")
-	b.open("about:blank")
-	for open.Load() > 0 { // a closed page costs nothing
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func TestBrowserOnAPhone(t *testing.T) {
@@ -370,39 +275,6 @@ func TestBrowserReadsTheReport(t *testing.T) {
 	b.open("file://" + filepath.ToSlash(file))
 	b.until(`document.querySelectorAll("#timeline svg.box").length === 5`)
 	require.Contains(t, eval[string](b, text("main")), "no such <table>")
-	b.accessible()
-}
-
-// TestBrowserRestarts: each run of an attempt that is restarted in place is a piece of
-// its lane, with its outcome, and the back-off is between them.
-func TestBrowserRestarts(t *testing.T) {
-	b := newBrowser(t, 1200, 900)
-	w := newWorld(t, page.Options{})
-	w.create(batch.Job{Name: "flaky", RestartPolicy: batch.RestartOnFailure, BackoffLimit: new(9),
-		RestartBackoff: batch.ConstantBackoff(40 * time.Millisecond),
-		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			if a.Restarts == 3 {
-				return nil
-			}
-			return errors.Join(work(20*time.Millisecond).Execute(ctx, a), errors.New("not yet"))
-		})})
-	w.finish("flaky")
-	b.open(w.url + "job/flaky")
-	b.until(`document.querySelectorAll("#timeline svg.box").length === 4`)
-	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.box.failed").length`))
-	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.box.succeeded").length`))
-	require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`))
-	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`))
-	ends := `[...document.querySelectorAll("#timeline svg.box, #timeline svg.wait")]
-		.map(e => [e.x.baseVal.value, e.x.baseVal.value + e.width.baseVal.value]).sort((a, b) => a[0] - b[0])`
-	gaps := ends + `.reduce((worst, e, i, all) => i ? Math.max(worst, Math.abs(e[0] - all[i - 1][1])) : 0, 0)`
-	require.Less(t, eval[float64](b, gaps), 4.0, "runs and back-offs follow each other without gaps or overlaps")
-	require.Contains(
-		t, eval[string](b, `document.querySelector("#timeline svg.box.failed title").textContent`), "exit code 1",
-	)
-	b.accessible()
-	b.run(chromedp.Click("#attempts a", chromedp.AtLeast(1)))
-	b.until(`document.querySelectorAll("#runs li").length === 4 && ` + text("runs") + `.includes("exit code 1")`)
 	b.accessible()
 }
 

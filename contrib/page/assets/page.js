@@ -118,7 +118,15 @@ function connect() {
 	connection.show(main.dataset.view);
 }
 
-addEventListener("pagehide", () => connection.hide());
+// A page that is kept for "back" freezes the worker with it, and the stream would stay open.
+// So it is left before; a page that stays after all, as with a download, goes on.
+let staying = 0;
+addEventListener("beforeunload", () => {
+	connection.hide();
+	clearTimeout(staying);
+	staying = setTimeout(() => connection.show(main.dataset.view), 2000);
+});
+addEventListener("pagehide", () => { clearTimeout(staying); connection.hide(); });
 addEventListener("pageshow", event => { if (event.persisted) connection.show(main.dataset.view); });
 connect();
 
