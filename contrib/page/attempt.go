@@ -68,7 +68,7 @@ func newAttemptPage(c *batch.Controller, job, attempt string) (*attemptPage, err
 	}
 	a := list[i]
 	return &attemptPage{
-		attemptRow: attemptRow{a, "../../../", job, outcomeOf(a)}, Notice: err,
+		attemptRow: attemptRow{a, "../../../", job, outcomeOf(a), false}, Notice: err,
 		Log: readLog(c, attemptLog{UID: a.UID, Most: logLines}, job),
 	}, nil
 }

@@ -260,8 +260,10 @@ func (w *world) create(jobs ...batch.Job) {
 
 func (w *world) finish(names ...string) {
 	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
 	for _, name := range names {
-		_, err := w.controller.Wait(w.t.Context(), name)
+		_, err := w.controller.Wait(ctx, name)
 		if _, failed := err.(*batch.JobError); !failed {
 			require.NoError(w.t, err)
 		}

@@ -40,6 +40,7 @@ type attemptRow struct {
 	Base    string `json:"-"`
 	Job     string `json:"-"`
 	Outcome string `json:"outcome"`
+	Over    bool   `json:"-"` // its index was given up: no attempt follows
 }
 
 // Address is that of the attempt's page, or its place in a file that has it all.
@@ -103,7 +104,8 @@ func (p *jobPage) choose(attempts []batch.AttemptStatus, most int) {
 				continue
 			}
 			if room--; room >= 0 {
-				p.Attempts = append(p.Attempts, attemptRow{a, p.Base, p.Name, outcomeOf(a)})
+				over := p.FailedIndexes != nil && p.FailedIndexes.Contains(a.Index)
+				p.Attempts = append(p.Attempts, attemptRow{a, p.Base, p.Name, outcomeOf(a), over})
 			}
 		}
 	}
@@ -146,7 +148,7 @@ func (p *jobPage) parts(k *kept) []part {
 		if a.FinishedAt.IsZero() {
 			list = append(list, row())
 		} else {
-			list = append(list, k.part(a.UID, row))
+			list = append(list, k.part(fmt.Sprint(a.UID, a.Over), row))
 		}
 	}
 	for _, e := range p.Events {

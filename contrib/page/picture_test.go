@@ -71,7 +71,9 @@ func (w *world) show() {
 // reached waits for a status of a job.
 func (w *world) reached(job string, is func(batch.Status) bool) {
 	w.t.Helper()
-	for change, err := range w.controller.Watch(w.t.Context(), 0) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	for change, err := range w.controller.Watch(ctx, 0) {
 		require.NoError(w.t, err)
 		if change.Status.Name == job && is(change.Status) {
 			return

@@ -246,8 +246,8 @@ func TestAFastJobIsSentSeldom(t *testing.T) {
 	w := newWorld(t, page.Options{})
 	s := w.stream("", "job/fast")
 	s.next()
+	begin := time.Now() // before the first change
 	w.create(batch.Job{Name: "fast", Completions: new(100_000_000), Parallelism: new(2)})
-	begin := time.Now()
 	events, size := 0, 0
 	for ; events < 4; events++ {
 		e, ok := s.next()

@@ -3,6 +3,7 @@ package page_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -90,23 +91,80 @@ func TestBrowserTimeline(t *testing.T) {
 	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
 	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
 	b.run(chromedp.Click("[data-do=lanes]"))
-	require.Equal(
-		t, "0 1 2 3 4 5 6 7 8",
-		eval[string](b, `[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ")`),
-	)
+	b.until(`[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ") === "0 1 2 3 4 5 6 7 8"`)
 
-	width := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("width"))`
-	before := eval[float64](b, width)
+	is := func(attribute, test string, value float64) {
+		b.until(fmt.Sprintf(`(is => `+test+`)(parseFloat(document.querySelector("#timeline svg.wait").getAttribute(%q)))`,
+			value, attribute))
+	}
+	width := eval[float64](b, `parseFloat(document.querySelector("#timeline svg.wait").getAttribute("width"))`)
 	b.run(chromedp.Focus("#timeline .chart"), chromedp.KeyEvent("+"))
-	require.InDelta(t, 2*before, eval[float64](b, width), 0.1, "zoomed in")
-	place := `parseFloat(document.querySelector("#timeline svg.box").getAttribute("x"))`
-	x := eval[float64](b, place)
+	is("width", "Math.abs(is - 2 * %f) < 0.1", width)
+	place := eval[float64](b, `parseFloat(document.querySelector("#timeline svg.wait").getAttribute("x"))`)
 	b.run(chromedp.KeyEvent(kb.ArrowRight))
-	require.Less(t, eval[float64](b, place), x)
+	is("x", "is < %f", place)
 	b.run(chromedp.KeyEvent("0"))
-	require.InDelta(t, before, eval[float64](b, width), 0.1)
+	is("width", "Math.abs(is - %f) < 0.1", width)
 	b.run(chromedp.KeyEvent("f"))
-	require.Equal(t, "true", eval[string](b, `document.querySelector("[data-do=follow]").getAttribute("aria-pressed")`))
+	b.until(`document.querySelector("[data-do=follow]").getAttribute("aria-pressed") === "true"`)
+}
+
+// TestBrowserShowsEveryBackOff: a slot that another attempt takes at once hides no back-off.
+// The times are those of the test.
+func TestBrowserShowsEveryBackOff(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	w.create(batch.Job{Name: "taken", CompletionMode: batch.Indexed, Completions: new(3), Parallelism: new(2),
+		BackoffLimitPerIndex: new(1), Backoff: batch.ConstantBackoff(0), Executor: batch.ExecutorFunc(
+			func(ctx context.Context, a batch.Attempt) error {
+				if a.Index == 0 && a.Number == 0 {
+					return errors.New("once")
+				}
+				return nil
+			})})
+	w.finish("taken")
+	b.before(`document.addEventListener("readystatechange", () => {
+		if (document.readyState !== "interactive") return; // before the script of the page
+		const scale = document.getElementById("scale").dataset, start = Number(scale.start);
+		scale.end = start + 400;
+		const times = { "0/0": [0, 100], "1/0": [0, 100], "2/0": [100, 200], "0/1": [300, 400] };
+		const rows = [...document.querySelectorAll("#attempts > tr")];
+		const at = row => times[row.dataset.index + "/" + row.dataset.number];
+		for (const row of rows) [row.dataset.a, row.dataset.b] = at(row).map(at => start + at);
+		document.getElementById("attempts").append(...rows.sort((x, y) => at(y)[0] - at(x)[0] || y.dataset.index - x.dataset.index));
+	})`)
+	b.open(w.url + "job/taken")
+	b.until(`document.querySelectorAll("#timeline svg.box").length === 4`)
+	require.Equal(t, 2, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`))
+	const share = `(s => [parseFloat(s.getAttribute("x")), parseFloat(s.getAttribute("width"))])`
+	require.InDeltaSlice(t, []float64{25 / 1.02, 50 / 1.02},
+		eval[[]float64](b, share+`(document.querySelector("#timeline svg.wait"))`), 0.1)
+	require.Empty(t, eval[string](b, `[...document.querySelectorAll("#timeline svg.wait line")].filter(line =>
+		[...document.querySelectorAll("#timeline svg.box rect")].some(box => {
+			const l = line.getBoundingClientRect(), r = box.getBoundingClientRect();
+			return l.top < r.bottom && l.bottom > r.top && l.left < r.right - 1 && l.right > r.left + 1;
+		})).map(line => line.outerHTML).join()`), "nothing is drawn over it")
+}
+
+// TestBrowserShowsNoBackOffOfWhatWasGivenUp: an index that is not tried again waits for
+// nothing, while another one does.
+func TestBrowserShowsNoBackOffOfWhatWasGivenUp(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	forGood := errors.New("for good")
+	w.create(batch.Job{Name: "waits", CompletionMode: batch.Indexed, Completions: new(2), BackoffLimitPerIndex: new(1),
+		Backoff:       batch.ConstantBackoff(time.Hour),
+		FailurePolicy: []batch.FailureRule{{Action: batch.ActionFailIndex, OnError: batch.ErrorIs(forGood)}},
+		Executor: batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index == 0 {
+				return forGood
+			}
+			return errors.New("once")
+		})})
+	w.reached("waits", func(s batch.Status) bool { return s.FailedIndexes.Len() == 1 && !s.NextRetry.IsZero() })
+	b.open(w.url + "job/waits")
+	b.until(`document.querySelectorAll("#timeline svg.box.failed").length === 2`)
+	b.until(`document.querySelectorAll("#timeline svg.wait").length === 1`)
 }
 
 func unique(list []string) map[string]bool {
@@ -137,7 +195,7 @@ func TestBrowserInTheDark(t *testing.T) {
 		"job/eventful/change/cancel":              "Cancel job eventful?",
 	} {
 		b.open(w.url + path)
-		require.Contains(t, eval[string](b, `document.querySelector("main").innerText`), part)
+		b.until(fmt.Sprintf(`document.querySelector("main").innerText.includes(%q)`, part))
 		require.Equal(t, "rgb(15, 18, 22)", eval[string](b, `getComputedStyle(document.body).backgroundColor`), path)
 		b.accessible()
 	}

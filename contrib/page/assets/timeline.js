@@ -23,7 +23,7 @@ function read() {
 		const d = row.dataset, link = row.querySelector("a");
 		return {
 			id: row.id, a: Number(d.a), b: d.b ? Number(d.b) : Infinity, again: d.again ? Number(d.again) : 0, is: d.is.toLowerCase(),
-			index: Number(d.index), number: Number(d.number), restarts: Number(d.restarts), name: link.textContent, href: link.getAttribute("href"),
+			index: Number(d.index), number: Number(d.number), restarts: Number(d.restarts), over: "over" in d, name: link.textContent, href: link.getAttribute("href"),
 			runs: (d.runs ?? "").split(" ").filter(Boolean).map(run => run.split("/")),
 			text: [...row.cells].slice(2).map(cell => cell.textContent.trim()).filter(Boolean).join(" · "),
 		};
@@ -68,24 +68,26 @@ function pieces(attempt) {
 }
 
 // restarts are the times between the runs of an attempt, and before the first of them
-// that is known.
+// that is known if there were others.
 function restarts(attempt) {
-	const ends = [attempt.a, ...attempt.runs.map(run => Number(run[1]))];
+	const unknown = attempt.restarts + 1 - attempt.runs.length;
+	const ends = [unknown > 0 ? attempt.a : 0, ...attempt.runs.map(run => Number(run[1]))];
 	const starts = [...attempt.runs.map(run => Number(run[0])), attempt.again];
-	return ends.map((a, i) => ({ id: `w${attempt.id}r${attempt.restarts - attempt.runs.length + i}`, lane: attempt.lane, a, b: starts[i] }))
+	return ends.map((a, i) => ({ id: `w${attempt.id}r${unknown - 1 + i}`, lane: attempt.lane, a, b: starts[i] }))
 		.filter(wait => wait.a && wait.b > wait.a);
 }
 
-// waits are the times between a failed attempt and the next of its index.
+// waits are the times between a failed attempt and the next of its index. A slot may be
+// taken meanwhile: then the wait is drawn below what is in its lane.
 function waits(attempts, retry) {
 	const list = [];
 	for (const [i, attempt] of attempts.entries()) {
 		if (attempt.runs.length) list.push(...restarts(attempt));
-		if (!["failed", "disrupted"].includes(attempt.is)) continue;
+		if (attempt.over || !["failed", "disrupted"].includes(attempt.is)) continue;
 		const next = attempts.slice(i + 1).find(other => attempt.index < 0 ? other.a >= attempt.b : other.index === attempt.index);
-		const blocked = attempts.slice(i + 1).find(other => other.lane === attempt.lane)?.a ?? Infinity;
-		const b = Math.min(next?.a ?? retry, blocked);
-		if (b > attempt.b) list.push({ id: "w" + attempt.id, lane: attempt.lane, a: attempt.b, b });
+		const b = next?.a ?? retry;
+		const below = attempts.slice(i + 1).some(other => other.lane === attempt.lane && other.a < b);
+		if (b > attempt.b) list.push({ id: "w" + attempt.id, lane: attempt.lane, a: attempt.b, b, below });
 	}
 	return list;
 }
@@ -176,11 +178,13 @@ class Timeline {
 			there.add(wait.id);
 			let box = this.boxes.get(wait.id);
 			if (!box) {
-				box = svg("svg", { class: "wait", height: "20" }, svg("line", { x1: "2", x2: "100%", y1: "10", y2: "10" }));
+				box = svg("svg", { class: "wait", height: "20", overflow: "visible" }, svg("line", { x1: "0", x2: "100%" }));
 				this.back.append(box);
 				this.boxes.set(wait.id, box);
 			}
 			box.times = wait;
+			const y = wait.below ? "22" : "10";
+			set(box.firstChild, { y1: y, y2: y });
 			set(box, { y: String(wait.lane * laneHeight + 3) });
 		}
 		for (const [id, box] of this.boxes) {
