@@ -78,20 +78,9 @@ func runPod(text string, functions *Functions) int {
 // signalled is a context that SIGTERM cancels.
 func signalled() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	stop := context.AfterFunc(ctx, func() { signal.Stop(signals) })
-	go func() {
-		select {
-		case <-signals:
-			cancel(batch.ErrDeleted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		stop()
-	}
+	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(signals, func() { cancel(batch.ErrDeleted) })
+	return ctx, stop
 }
 
 // A pod runs one attempt.
