@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -159,13 +160,4 @@ func secondsOf(d *time.Duration) *int64 {
 }
 
 // escaped keeps the kubelet from expanding references to variables.
-func escaped(text string) string {
-	var out []byte
-	for i := range len(text) {
-		if text[i] == '$' {
-			out = append(out, '$')
-		}
-		out = append(out, text[i])
-	}
-	return string(out)
-}
+func escaped(text string) string { return strings.ReplaceAll(text, "$", "$$") }
