@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -105,11 +106,7 @@ func (c *check) checkPolicy() {
 		if rule.OnExitCodes == nil {
 			continue
 		}
-		for k, code := range rule.OnExitCodes.In {
-			c.forbid(isReserved(code), fmt.Sprintf("%s.onExitCodes.values[%d]", path, k), code,
-				fmt.Sprintf("exit codes from %d to %d are those of package cluster", firstReserved, lastReserved))
-		}
-		for k, code := range rule.OnExitCodes.NotIn {
+		for k, code := range slices.Concat(rule.OnExitCodes.In, rule.OnExitCodes.NotIn) { // one of them is empty
 			c.forbid(isReserved(code), fmt.Sprintf("%s.onExitCodes.values[%d]", path, k), code,
 				fmt.Sprintf("exit codes from %d to %d are those of package cluster", firstReserved, lastReserved))
 		}
