@@ -78,17 +78,18 @@ func (c *check) checkNumbers() {
 	}
 }
 
-func valueOf(n *int) any {
-	if n == nil {
+// valueOf is what p points to, or nil.
+func valueOf[T any](p *T) any {
+	if p == nil {
 		return nil
 	}
-	return *n
+	return *p
 }
 
 // checkDurations wants whole seconds, which is all that Kubernetes has.
 func (c *check) checkDurations() {
 	whole := func(field string, d *time.Duration) {
-		c.forbid(d != nil && *d%time.Second != 0, field, d, "Kubernetes counts whole seconds")
+		c.forbid(d != nil && *d%time.Second != 0, field, valueOf(d), "Kubernetes counts whole seconds")
 	}
 	j := c.job
 	whole("spec.activeDeadlineSeconds", j.ActiveDeadline)

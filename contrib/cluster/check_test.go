@@ -72,6 +72,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// The values of what is refused are those of the job, and no pointers into it.
+func TestRefusedValues(t *testing.T) {
+	err := Check(batch.Job{Name: "far", Completions: new(1 << 40), ActiveDeadline: new(1500 * time.Millisecond)})
+	invalid, ok := errors.AsType[*batch.ValidationError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, []any{1 << 40, 1500 * time.Millisecond}, []any{invalid.Fields[0].Value, invalid.Fields[1].Value})
+	require.EqualError(t, err, `batch: job "far" is invalid: `+
+		`Completions: Forbidden: 1099511627776: a cluster takes at most 2147483647; `+
+		`ActiveDeadline: Forbidden: 1.5s: Kubernetes counts whole seconds`)
+}
+
 // Slots are those of this process.
 func TestMaxActiveIsRefused(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{MaxActive: 3,
