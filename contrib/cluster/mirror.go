@@ -28,7 +28,7 @@ type podReport struct {
 
 // report says how a Job of the cluster is. A pod is let go when that is durable.
 func (d *driver) report(ctx context.Context, status *batch.Status, found *batchv1.Job) error {
-	pods := d.podsOf(status.Name)
+	pods := d.podsNamed(status.Name)
 	if isFinished(found) {
 		// What is known of pods may be older than what is known of their Job.
 		list, err := d.client.CoreV1().Pods(d.o.Namespace).List(ctx, metav1.ListOptions{
@@ -42,9 +42,7 @@ func (d *driver) report(ctx context.Context, status *batch.Status, found *batchv
 		}
 		sortPods(pods)
 	}
-	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool {
-		return p.Labels[batchv1.ControllerUidLabel] != string(found.UID)
-	})
+	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !belongsTo(p, found) })
 	report, ended, err := d.attemptsOf(ctx, status, pods)
 	if err != nil {
 		return err
@@ -280,15 +278,7 @@ func attemptOf(pod *corev1.Pod) batch.AttemptStatus {
 	case corev1.PodFailed:
 		a.Phase = batch.AttemptFailed
 	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			a.Ready = c.Status == corev1.ConditionTrue
-		}
-		if c.Type == corev1.DisruptionTarget {
-			a.Conditions = append(a.Conditions, batch.Condition{Type: string(c.Type), Status: string(c.Status),
-				Reason: c.Reason, Message: c.Message, LastTransitionTime: c.LastTransitionTime.Time})
-		}
-	}
+	setConditions(&a, pod)
 	if pod.DeletionTimestamp != nil {
 		grace := time.Duration(0)
 		if pod.DeletionGracePeriodSeconds != nil {
@@ -306,6 +296,18 @@ func attemptOf(pod *corev1.Pod) batch.AttemptStatus {
 		a.Message = cmp.Or(a.Message, batch.ErrDisrupted.Error())
 	}
 	return a
+}
+
+func setConditions(a *batch.AttemptStatus, pod *corev1.Pod) {
+	for _, c := range pod.Status.Conditions {
+		switch c.Type {
+		case corev1.PodReady:
+			a.Ready = c.Status == corev1.ConditionTrue
+		case corev1.DisruptionTarget:
+			a.Conditions = append(a.Conditions, batch.Condition{Type: string(c.Type), Status: string(c.Status),
+				Reason: c.Reason, Message: c.Message, LastTransitionTime: c.LastTransitionTime.Time})
+		}
+	}
 }
 
 // eventsOf are the events of a Job, oldest first.

@@ -11,45 +11,12 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/runtocompletion/batch"
 )
-
-// What was handed on is remembered in the controller's store: so a job that is deleted
-// while nobody watches is deleted in the cluster as well.
-
-// A handedOn is a job that has a Job in the cluster.
-type handedOn struct{ Name, Namespace, UID string }
-
-const recordPrefix = "cluster/"
-
-func (d *driver) handedOn() (list []handedOn) {
-	for _, data := range d.controller.Records(recordPrefix) {
-		var h handedOn
-		if json.Unmarshal(data, &h) == nil && h.Namespace == d.o.Namespace {
-			list = append(list, h)
-		}
-	}
-	return list
-}
-
-// remember notes that a job is handed on, before it is.
-func (d *driver) remember(ctx context.Context, s *batch.Status) error {
-	for _, h := range d.handedOn() {
-		if h.UID == s.UID {
-			return nil
-		}
-	}
-	data, err := json.Marshal(handedOn{s.Name, d.o.Namespace, s.UID})
-	if err != nil {
-		return err
-	}
-	return d.controller.SaveRecord(ctx, recordPrefix+s.UID, data)
-}
 
 // reconcile brings the Job of that name to where the job wants it, and reports what has
 // become of it.
@@ -59,114 +26,42 @@ func (d *driver) reconcile(ctx context.Context, name string) error {
 	if err != nil && !gone {
 		return err
 	}
-	for _, h := range d.handedOn() {
-		if h.Name == name && (gone || h.UID != status.UID) {
-			return d.removeLeft(ctx, h)
-		}
+	handed, left := d.handedOnAs(name, status.UID)
+	if left != nil {
+		return d.removeLeft(ctx, left)
 	}
 	if gone || status.ManagedBy != Manager {
 		return nil // a Job of another service, or of this one before it has created its job
 	}
-	found, err := d.jobs.Get(name)
-	if err != nil && !apierrors.IsNotFound(err) {
+	found, err := d.find(name)
+	if err != nil {
 		return err
-	}
-	if apierrors.IsNotFound(err) {
-		found = nil
 	}
 	switch {
 	case status.Finished():
-		return d.release(ctx, name)
+		return d.releaseAll(ctx, d.podsOf(handed, found))
 	case !status.DeletedAt.IsZero(), isCancelled(&status):
-		return d.end(ctx, &status, found)
+		return d.end(ctx, &status, handed, found)
 	}
-	if found, err = d.submit(ctx, &status, found); err != nil || found == nil {
+	if found, err = d.submit(ctx, &status, handed, found); err != nil || found == nil {
 		return err
 	}
 	return d.report(ctx, &status, found)
+}
+
+// find finds a Job by its name, as far as is known; nil if there is none.
+func (d *driver) find(name string) (*batchv1.Job, error) {
+	found, err := d.jobs.Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return found, err
 }
 
 // isCancelled reports whether a user has cancelled the job.
 func isCancelled(s *batch.Status) bool {
 	c, ok := s.Condition(batch.ConditionFailureTarget)
 	return ok && c.Reason == batch.ReasonCancelled
-}
-
-// submit makes sure that the cluster has the Job as it is wanted, and returns it; nil if
-// there is nothing to be reported.
-func (d *driver) submit(ctx context.Context, status *batch.Status, found *batchv1.Job) (*batchv1.Job, error) {
-	job, err := d.controller.Job(status.Name)
-	if err != nil {
-		return nil, err
-	}
-	if found == nil && !status.StartTime.IsZero() {
-		found, err = d.client.BatchV1().Jobs(d.o.Namespace).Get(ctx, status.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil, d.fail(ctx, status, "JobDeleted", "Job was deleted in the cluster")
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if found == nil && job.Executor == nil {
-		return nil, nil // it is declared later, and its status says so
-	}
-	if err := Check(job); err != nil {
-		return nil, d.fail(ctx, status, "Refused", err.Error()) // Create refuses it if it knows Check
-	}
-	wanted, err := d.jobOf(&job)
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		if err := d.remember(ctx, status); err != nil {
-			return nil, err
-		}
-		found, err = d.client.BatchV1().Jobs(d.o.Namespace).Create(ctx, wanted, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			found, err = d.client.BatchV1().Jobs(d.o.Namespace).Get(ctx, status.Name, metav1.GetOptions{})
-		}
-		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
-			return nil, d.stall(ctx, status, "ClusterRefuses", err.Error())
-		}
-		if stalled, ok := d.reach.stalled(); ok && err != nil {
-			return nil, d.stall(ctx, status, stalled.Reason, stalled.Message)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if hash := found.Annotations[hashKey]; job.Executor != nil && hash != wanted.Annotations[hashKey] {
-		return nil, d.stall(ctx, status, "ClusterConflict",
-			fmt.Sprintf("the cluster has another Job %q in namespace %q: "+
-				"its spec has the hash %q, and this one %q", status.Name, d.o.Namespace, hash, wanted.Annotations[hashKey]))
-	}
-	if found.DeletionTimestamp != nil {
-		return nil, d.stall(ctx, status, "ClusterDeletes",
-			fmt.Sprintf("Job %q is being deleted in the cluster", status.Name))
-	}
-	if err := d.remember(ctx, status); err != nil {
-		return nil, err
-	}
-	return d.update(ctx, found, &job)
-}
-
-// update changes what has changed since of a Job.
-func (d *driver) update(ctx context.Context, found *batchv1.Job, job *batch.Job) (*batchv1.Job, error) {
-	next := found.DeepCopy()
-	setMutable(&next.Spec, job)
-	if equality.Semantic.DeepEqual(found.Spec, next.Spec) || isFinished(found) {
-		return found, nil
-	}
-	patch, err := json.Marshal(map[string]any{"spec": map[string]any{
-		"parallelism": next.Spec.Parallelism, "completions": next.Spec.Completions, "backoffLimit": next.Spec.BackoffLimit,
-		"maxFailedIndexes": next.Spec.MaxFailedIndexes, "activeDeadlineSeconds": next.Spec.ActiveDeadlineSeconds,
-		"suspend": next.Spec.Suspend}})
-	if err != nil {
-		return nil, err
-	}
-	return d.client.BatchV1().Jobs(d.o.Namespace).Patch(ctx, found.Name, types.MergePatchType, patch,
-		metav1.PatchOptions{})
 }
 
 func isFinished(job *batchv1.Job) bool {
@@ -199,50 +94,15 @@ func (d *driver) fail(ctx context.Context, status *batch.Status, reason, message
 	return d.controller.Report(ctx, status.Name, batch.Report{UID: status.UID, Status: &next})
 }
 
-// removeLeft removes the Job of a job that is gone, and then what is remembered of it.
-func (d *driver) removeLeft(ctx context.Context, h handedOn) error {
-	err := d.deleteJob(ctx, h.Name)
-	if err == nil {
-		err = d.release(ctx, h.Name)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := d.jobs.Get(h.Name); err == nil {
-		return nil // its deletion will be seen
-	}
-	if err := d.controller.SaveRecord(ctx, recordPrefix+h.UID, nil); err != nil {
-		return err
-	}
-	d.queue.Add(h.Name) // there may be a new job of that name
-	return nil
-}
-
-func (d *driver) deleteJob(ctx context.Context, name string) error {
-	found, err := d.jobs.Get(name)
-	if apierrors.IsNotFound(err) || err == nil && found.DeletionTimestamp != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = d.client.BatchV1().Jobs(d.o.Namespace).Delete(ctx, name, metav1.DeleteOptions{
-		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &found.UID}})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
-}
-
 // end ends the Job of a job that was cancelled or is being deleted, and reports that when
 // nothing of it runs any more.
-func (d *driver) end(ctx context.Context, status *batch.Status, found *batchv1.Job) error {
-	if found != nil {
-		if err := d.deleteJob(ctx, status.Name); err != nil {
+func (d *driver) end(ctx context.Context, status *batch.Status, handed *handedOn, found *batchv1.Job) error {
+	if handed.owns(found) {
+		if err := d.deleteJob(ctx, found); err != nil {
 			return err
 		}
 	}
-	report, ended, err := d.attemptsOf(ctx, status, d.podsOf(status.Name))
+	report, ended, err := d.attemptsOf(ctx, status, d.podsOf(handed, found))
 	if err != nil {
 		return err
 	}
@@ -263,11 +123,19 @@ func (d *driver) end(ctx context.Context, status *batch.Status, found *batchv1.J
 	return d.releaseAll(ctx, ended)
 }
 
-// release lets the pods of a job go whose results were read, or are not wanted.
-func (d *driver) release(ctx context.Context, name string) error {
-	return d.releaseAll(ctx, d.podsOf(name))
+func (d *driver) deleteJob(ctx context.Context, found *batchv1.Job) error {
+	if found.DeletionTimestamp != nil {
+		return nil
+	}
+	err := d.client.BatchV1().Jobs(d.o.Namespace).Delete(ctx, found.Name, metav1.DeleteOptions{
+		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &found.UID}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
 }
 
+// releaseAll lets pods go whose results were read, or are not wanted.
 func (d *driver) releaseAll(ctx context.Context, pods []*corev1.Pod) error {
 	for _, pod := range pods {
 		at := slices.Index(pod.Finalizers, resultMark)
@@ -315,8 +183,25 @@ func (k *known) drop(uid types.UID) {
 	delete(k.jobs, uid)
 }
 
-// podsOf are the pods of a job in the order of their creation, as far as is known.
-func (d *driver) podsOf(name string) []*corev1.Pod {
+// podsOf are the pods of a job in the order of their creation, as far as is known. If the
+// Job of its name is another one, the pods of that are not among them.
+func (d *driver) podsOf(handed *handedOn, found *batchv1.Job) []*corev1.Pod {
+	if handed == nil {
+		return nil
+	}
+	pods := d.podsNamed(handed.Name)
+	if found == nil || handed.owns(found) {
+		return pods
+	}
+	return slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return belongsTo(p, found) })
+}
+
+func belongsTo(pod *corev1.Pod, job *batchv1.Job) bool {
+	return pod.Labels[batchv1.ControllerUidLabel] == string(job.UID)
+}
+
+// podsNamed are the pods of all Jobs that have had that name, as far as is known.
+func (d *driver) podsNamed(name string) []*corev1.Pod {
 	found, err := d.pods.ByIndex(byJob, name)
 	if err != nil {
 		return nil

@@ -223,7 +223,8 @@ func TestCheckpointOnCluster(t *testing.T) {
 	require.Equal(t, []string{"Failed", "Succeeded"}, []string{attempts[0].Phase, attempts[1].Phase})
 }
 
-// A Job of the same name and another spec is nobody's but its own.
+// A Job of the same name and another spec is nobody's but its own: it goes on when the job
+// that is not it is deleted, and its pods keep their results for it.
 func TestOtherSpecOnCluster(t *testing.T) {
 	p := newPlace(t)
 	first := p.service(p.options())
@@ -235,9 +236,31 @@ func TestOtherSpecOnCluster(t *testing.T) {
 		Executor: functions.Executor("wait")}))
 	s := await(t, second, "same", func(s batch.Status) bool { return s.Is(batch.ConditionStalled) })
 	require.Contains(t, s.Explain(), `the cluster has another Job "same"`)
+	require.NoError(t, second.Cancel(t.Context(), "same", errors.New("not here")))
+	_, err := second.Wait(t.Context(), "same")
+	require.ErrorContains(t, err, "not here")
+	remove(t, second, "same", batch.DeleteForeground)
 	list, err := p.admin.BatchV1().Jobs(p.namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"same"}, namesOf(list))
+	require.Nil(t, list.Items[0].DeletionTimestamp)
+	pods, err := p.admin.CoreV1().Pods(p.namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, pods.Items, 1)
+	require.Contains(t, pods.Items[0].Finalizers, resultMark)
+}
+
+// remove deletes a job, and waits until it is gone.
+func remove(t *testing.T, c *batch.Controller, name, propagation string) {
+	t.Helper()
+	before := c.Revision()
+	require.NoError(t, c.Delete(t.Context(), name, propagation))
+	for change, err := range c.Watch(t.Context(), before) {
+		require.NoError(t, err)
+		if change.Deleted && change.Status.Name == name {
+			return
+		}
+	}
 }
 
 func namesOf(list *batchv1.JobList) (names []string) {
