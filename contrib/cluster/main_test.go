@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if slices.Contains(os.Args, "-old") {
 		Main(new(Functions)) // an image of another build
 	}
+	if dir := os.Getenv("CLUSTER_TEST_RESULTS"); dir != "" {
+		functions.Results = folder(dir)
+	}
 	Main(functions)
 	switch os.Getenv("CLUSTER_TEST_ROLE") {
 	case "start":

@@ -45,7 +45,7 @@ func (d *driver) report(ctx context.Context, status *batch.Status, found *batchv
 	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !belongsTo(p, found) })
 	report, ended, err := d.attemptsOf(ctx, status, pods)
 	if err != nil {
-		return err
+		return d.stall(ctx, status, "ResultUnreadable", err.Error())
 	}
 	if isFinished(found) && report.running > 0 {
 		return nil // its log is still being read, and then it is looked at again
