@@ -31,7 +31,8 @@ type Options struct {
 	// Namespace is where the Jobs are. Empty means "default".
 	Namespace string
 	// Image is that of the pods, which has to be one of the service. Empty means the image
-	// of the pod in which the service runs, by digest; see also Template.
+	// of the pod in which the service runs, by digest: that of its first container. See
+	// also Template.
 	Image string
 	// Template is what pods have besides: resources, node selectors, tolerations, service
 	// account, variables, volumes. The container of the attempt is the one that has the
@@ -129,13 +130,15 @@ func (d *driver) findImage(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster: Options.Image: empty, and the pod of this process is not found: %w", err)
 	}
+	container := pod.Spec.Containers[0].Name // sidecars come after it
 	for _, s := range pod.Status.ContainerStatuses {
-		if strings.Contains(s.ImageID, "@sha256:") {
+		if s.Name == container && strings.Contains(s.ImageID, "@sha256:") {
 			d.image = strings.TrimPrefix(s.ImageID, "docker-pullable://")
 			return nil
 		}
 	}
-	return fmt.Errorf("cluster: Options.Image: empty, and pod %s has no image with a digest", name)
+	return fmt.Errorf("cluster: Options.Image: empty, and container %s of pod %s has no image with a digest",
+		container, name)
 }
 
 func (d *driver) run(ctx context.Context) error {
