@@ -41,6 +41,12 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
+// An exitError is a failure with that exit code.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e exitError) ExitCode() int { return int(e) }
+
 var errQuota = errors.New("quota is used up")
 
 // functions are what the pods of the tests run: their image is this test binary.
@@ -79,6 +85,32 @@ var functions = &Functions{
 			case <-time.After(5 * time.Second): // a real process
 			}
 			return a.SetResult(a.Index)
+		}),
+		"gated": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if err := passGate(ctx, os.Getenv("CLUSTER_TEST_GATE")); err != nil {
+				return err
+			}
+			return a.SetResult(a.Index)
+		}),
+		"first": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
+			if a.Index == 0 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}),
+		"nothing": batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil }),
+		"fail-once": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Number == 0 {
+				return exitError(7)
+			}
+			return nil
+		}),
+		"odd": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			if a.Index%2 == 1 {
+				return exitError(1)
+			}
+			return nil
 		}),
 		"large": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			return a.SetResult(make([]byte, 5000))
@@ -179,18 +211,32 @@ func (p *place) options() Options {
 		Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{ServiceAccountName: "pods"}}}
 }
 
-// service is a controller whose jobs run on the cluster.
+// service is a controller whose jobs run on the cluster, until the test ends.
 func (p *place) service(o Options) *batch.Controller {
 	c := newController(p.t, nil)
+	p.t.Cleanup(p.hand(c, o))
+	return c
+}
+
+// hand hands jobs of a controller to the cluster until stop is called, which shuts the
+// controller down.
+func (p *place) hand(c *batch.Controller, o Options) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, c, o) }()
-	p.t.Cleanup(func() {
+	return func() {
 		cancel()
 		require.ErrorIs(p.t, <-done, context.Canceled)
 		require.NoError(p.t, c.Shutdown(context.Background()))
-	})
-	return c
+	}
+}
+
+// share lets pods see a folder of this machine, and its name in a variable.
+func share(o *Options, dir, variable, value string) {
+	o.Template.Spec.Volumes = []corev1.Volume{{Name: "shared",
+		VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: dir}}}}
+	o.Template.Spec.Containers = []corev1.Container{{Name: "main", Env: []corev1.EnvVar{{Name: variable, Value: value}},
+		VolumeMounts: []corev1.VolumeMount{{Name: "shared", MountPath: dir}}}}
 }
 
 func newController(t *testing.T, store batch.Store) *batch.Controller {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/runtocompletion/batch"
 )
@@ -32,11 +31,7 @@ func TestResultStoreOnCluster(t *testing.T) {
 	p := newPlace(t)
 	dir := t.TempDir()
 	o := p.options()
-	o.Template.Spec.Volumes = []corev1.Volume{{Name: "results",
-		VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: dir}}}}
-	o.Template.Spec.Containers = []corev1.Container{{Name: "main",
-		Env:          []corev1.EnvVar{{Name: "CLUSTER_TEST_RESULTS", Value: dir}},
-		VolumeMounts: []corev1.VolumeMount{{Name: "results", MountPath: dir}}}}
+	share(&o, dir, "CLUSTER_TEST_RESULTS", dir)
 	job := batch.Job{Name: "large", ManagedBy: new(Manager), Executor: functions.Executor("large"),
 		CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2)}
 	without := p.service(o)
