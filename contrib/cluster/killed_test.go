@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,13 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/runtocompletion/batch/internal/effort"
 )
+
+var kills = flag.Int("kills", effort.Of(3, 20), "how often a service is killed; 200 take half an hour")
 
 // A service that is killed at any instant neither submits a job twice nor loses a result.
 func TestServiceIsKilled(t *testing.T) {
 	p := newPlace(t)
-	const kills = 20
-	for i := range kills {
+	for i := range *kills {
 		name := fmt.Sprintf("killed-%d", i)
 		patience := time.Duration(rand.IntN(1500)) * time.Millisecond
 		t.Logf("%s: killed after %v", name, patience)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -77,14 +76,6 @@ var functions = &Functions{
 			<-ctx.Done()
 			fmt.Fprintln(a.Stdout(), "stopped:", context.Cause(ctx))
 			return ctx.Err()
-		}),
-		"pause": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(5 * time.Second): // a real process
-			}
-			return a.SetResult(a.Index)
 		}),
 		"gated": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			if err := passGate(ctx, os.Getenv("CLUSTER_TEST_GATE")); err != nil {

@@ -319,9 +319,13 @@ func (r *reach) stalled() (batch.Condition, bool) {
 	if r.err == nil {
 		return batch.Condition{}, false
 	}
-	return batch.Condition{Type: batch.ConditionStalled, Status: "True", Reason: "ClusterUnreachable",
-		Message: "the cluster cannot be reached: " + r.err.Error(), LastTransitionTime: r.since}, true
+	return batch.Condition{Type: batch.ConditionStalled, Status: "True", Reason: unreachable,
+		Message: unreachableMessage(r.err), LastTransitionTime: r.since}, true
 }
+
+const unreachable = "ClusterUnreachable"
+
+func unreachableMessage(err error) string { return "the cluster cannot be reached: " + err.Error() }
 
 // A reachTripper notes how each request went.
 type reachTripper struct {

@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/runtocompletion/batch"
-	"github.com/runtocompletion/batch/internal/kubelitetest"
 )
 
 func squares(name string, n int) batch.Job {
@@ -188,23 +187,6 @@ func (p *place) awaitEmpty() {
 		}
 		<-w.ResultChan()
 	}
-}
-
-// While the API server is away, jobs say so, and go on when it is back.
-func TestAPIServerIsAway(t *testing.T) {
-	p := newPlace(t)
-	c := p.service(p.options())
-	require.NoError(t, c.Create(t.Context(), batch.Job{Name: "patient", ManagedBy: new(Manager),
-		Executor: functions.Executor("pause"), CompletionMode: batch.Indexed, Completions: new(2), Parallelism: new(2)}))
-	await(t, c, "patient", func(s batch.Status) bool { return s.Ready > 0 })
-	require.NoError(t, p.cluster.Kill(kubelitetest.APIServer))
-	s := await(t, c, "patient", func(s batch.Status) bool { return s.Is(batch.ConditionStalled) })
-	require.Contains(t, s.Explain(), "the cluster cannot be reached")
-	require.NoError(t, p.cluster.Start(kubelitetest.APIServer))
-	s, err := c.Wait(t.Context(), "patient")
-	require.NoError(t, err)
-	require.False(t, s.Is(batch.ConditionStalled))
-	require.Equal(t, map[int]int{0: 0, 1: 1}, resultsOf[int](t, c, "patient"))
 }
 
 // An attempt goes on from what the one before it has saved.

@@ -84,10 +84,7 @@ func (d *driver) create(ctx context.Context, status *batch.Status, wanted *batch
 	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
 		return nil, d.stall(ctx, status, "ClusterRefuses", err.Error())
 	}
-	if stalled, ok := d.reach.stalled(); ok {
-		return nil, d.stall(ctx, status, stalled.Reason, stalled.Message)
-	}
-	return nil, err
+	return nil, d.stall(ctx, status, unreachable, unreachableMessage(err))
 }
 
 // claim notes that a Job is that of the job. One with another spec is not.
