@@ -24,7 +24,7 @@ import (
 )
 
 // clientOf is a client of an administrator.
-func clientOf(t *testing.T, c *kubelitetest.Cluster) *kubernetes.Clientset {
+func clientOf(t testing.TB, c *kubelitetest.Cluster) *kubernetes.Clientset {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	require.NoError(t, err)
 	config.QPS, config.Burst = 500, 1000

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,16 +48,31 @@ func (l *logs) wait() {
 	l.group.Wait()
 }
 
-// take returns what was read since it was last called, and whether that was all.
-func (l *logs) take(pod *corev1.Pod) (lines []batch.LogLine, progress batch.Progress, complete bool) {
+// look returns what was read of a pod's log and has not been dropped, and whether that was
+// all.
+func (l *logs) look(pod *corev1.Pod) (lines []batch.LogLine, progress batch.Progress, complete bool) {
 	p := l.follow(pod)
 	if p == nil {
 		return nil, batch.Progress{}, true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	lines, p.lines = p.lines, nil
-	return lines, p.progress, p.complete
+	return slices.Clone(p.lines), p.progress, p.complete
+}
+
+// drop drops lines that have been reported, by the UIDs of pods.
+func (l *logs) drop(reported map[string][]batch.LogLine) {
+	for uid, lines := range reported {
+		l.mu.Lock()
+		p := l.followed[types.UID(uid)]
+		l.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		p.mu.Lock()
+		p.lines = slices.Delete(p.lines, 0, len(lines))
+		p.mu.Unlock()
+	}
 }
 
 // follow begins to read the log of a pod that has one; nil if it has none.
@@ -150,8 +166,8 @@ func (p *podLog) add(at time.Time, line string) {
 	p.lines = append(p.lines, batch.LogLine{Time: at, Stream: "stdout", Text: line})
 }
 
-// drop forgets what was read of a pod's log.
-func (l *logs) drop(uid types.UID) {
+// forget forgets what was read of a pod's log.
+func (l *logs) forget(uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.followed, uid)

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
+const chattyLines = 20_000
+
 // An exitError is a failure with that exit code.
 type exitError int
 
@@ -103,6 +105,12 @@ var functions = &Functions{
 			}
 			return nil
 		}),
+		"chatty": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
+			for i := range chattyLines {
+				fmt.Fprintln(a.Stdout(), "line", i)
+			}
+			return nil
+		}),
 		"large": batch.ExecutorFunc(func(ctx context.Context, a batch.Attempt) error {
 			return a.SetResult(make([]byte, 5000))
 		}),
@@ -136,21 +144,21 @@ func testImages() map[string][]string {
 
 // A place is a namespace of a cluster for one test, with the least rights.
 type place struct {
-	t         *testing.T
+	t         testing.TB
 	cluster   *kubelitetest.Cluster
 	admin     *kubernetes.Clientset
 	namespace string
 	config    *rest.Config // of the service
 }
 
-func newPlace(t *testing.T) *place {
+func newPlace(t testing.TB) *place {
 	kubelitetest.Require(t)
 	c, err := shared()
 	require.NoError(t, err)
 	return newPlaceIn(t, c)
 }
 
-func newPlaceIn(t *testing.T, c *kubelitetest.Cluster) *place {
+func newPlaceIn(t testing.TB, c *kubelitetest.Cluster) *place {
 	p := &place{t: t, cluster: c, admin: clientOf(t, c)}
 	ns, err := p.admin.CoreV1().Namespaces().Create(t.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}, metav1.CreateOptions{})
@@ -230,7 +238,7 @@ func share(o *Options, dir, variable, value string) {
 		VolumeMounts: []corev1.VolumeMount{{Name: "shared", MountPath: dir}}}}
 }
 
-func newController(t *testing.T, store batch.Store) *batch.Controller {
+func newController(t testing.TB, store batch.Store) *batch.Controller {
 	c, err := batch.New(context.Background(), batch.Options{Store: store,
 		Managers: map[string]func(batch.Job) error{Manager: Check}})
 	require.NoError(t, err)

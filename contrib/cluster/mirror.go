@@ -26,44 +26,66 @@ type podReport struct {
 	running int // pods that have not ended
 }
 
-// report says how a Job of the cluster is. A pod is let go when that is durable.
+// report says how a Job of the cluster is. Its end is reported when nothing of its pods is
+// left to be read.
 func (d *driver) report(ctx context.Context, status *batch.Status, found *batchv1.Job) error {
-	pods := d.podsNamed(status.Name)
-	if isFinished(found) {
-		// What is known of pods may be older than what is known of their Job.
-		list, err := d.client.CoreV1().Pods(d.o.Namespace).List(ctx, metav1.ListOptions{
-			LabelSelector: batchv1.ControllerUidLabel + "=" + string(found.UID)})
-		if err != nil {
-			return err
-		}
-		pods = nil
-		for i := range list.Items {
-			pods = append(pods, &list.Items[i])
-		}
-		sortPods(pods)
-	}
-	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !belongsTo(p, found) })
-	report, ended, err := d.attemptsOf(ctx, status, pods)
+	pods, err := d.podsNow(ctx, found)
 	if err != nil {
-		return d.stall(ctx, status, "ResultUnreadable", err.Error())
-	}
-	if isFinished(found) && report.running > 0 {
-		return nil // its log is still being read, and then it is looked at again
+		return err
 	}
 	next, err := d.statusOf(status, found)
 	if err != nil {
 		return err
 	}
 	next.Pending = countPending(pods)
-	report.Status = next
-	if report.Events, err = d.eventsOf(found); err != nil {
+	events, err := d.eventsOf(found)
+	if err != nil {
 		return err
 	}
+	_, err = d.reportPods(ctx, status, pods, func(r *podReport) {
+		if !isFinished(found) || r.running == 0 {
+			r.Status, r.Events = next, events
+		}
+	})
+	return err
+}
+
+// podsNow are the pods of a Job. What is known of them may be older than what is known of
+// their Job. When that has ended, all its pods have to have: those that are known will be
+// seen to, and if there have been more, they are asked for.
+func (d *driver) podsNow(ctx context.Context, found *batchv1.Job) ([]*corev1.Pod, error) {
+	pods := d.podsOfJob(found)
+	ended, all := countEnded(pods), int(found.Status.Succeeded+found.Status.Failed)
+	if !isFinished(found) || ended < len(pods) || ended >= all {
+		return pods, nil
+	}
+	list, err := d.client.CoreV1().Pods(d.o.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: batchv1.ControllerUidLabel + "=" + string(found.UID)})
+	if err != nil {
+		return nil, err
+	}
+	pods = nil
+	for i := range list.Items {
+		pods = append(pods, &list.Items[i])
+	}
+	sortPods(pods)
+	return pods, nil
+}
+
+// reportPods reports what there is to be said of pods, and more, and lets those go that
+// have ended. It returns how many have not.
+func (d *driver) reportPods(ctx context.Context, status *batch.Status, pods []*corev1.Pod, more func(*podReport)) (
+	running int, err error) {
+	report, ended, err := d.attemptsOf(ctx, status, pods)
+	if err != nil {
+		return 0, d.stall(ctx, status, "ResultUnreadable", err.Error())
+	}
+	more(&report)
 	if err := d.controller.Report(ctx, status.Name, report.Report); err != nil {
-		return err
+		return 0, err
 	}
-	d.known.add(ended, status.UID)
-	return d.releaseAll(ctx, ended)
+	d.logs.drop(report.Logs)
+	return report.running, d.settle(ctx, status, ended)
 }
 
 func sortPods(pods []*corev1.Pod) {
@@ -158,6 +180,19 @@ func timeOf(t *metav1.Time) time.Time {
 	return t.Time
 }
 
+func countEnded(pods []*corev1.Pod) (n int) {
+	for _, p := range pods {
+		if hasEnded(p) {
+			n++
+		}
+	}
+	return n
+}
+
+func hasEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
 func countPending(pods []*corev1.Pod) (n int) {
 	for _, p := range pods {
 		if p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
@@ -184,19 +219,18 @@ func (d *driver) attemptsOf(ctx context.Context, status *batch.Status, pods []*c
 			ended = append(ended, pod) // it may not have been let go
 			continue
 		}
-		lines, progress, complete := d.logs.take(pod)
+		lines, progress, complete := d.logs.look(pod)
 		if len(lines) > 0 {
 			report.Logs[a.UID] = lines
 		}
 		a.Progress = progress
-		isOver := a.Phase == batch.AttemptSucceeded || a.Phase == batch.AttemptFailed
-		if isOver && !complete {
+		switch {
+		case !hasEnded(pod):
 			report.running++
-			continue // it is reported when its log has been read
-		}
-		if !isOver {
+		case !complete:
 			report.running++
-		} else {
+			a = unread(a)
+		default:
 			ended = append(ended, pod)
 			if err := d.readMessage(ctx, pod, &a, report.Results); err != nil {
 				return report, nil, err
@@ -205,6 +239,13 @@ func (d *driver) attemptsOf(ctx context.Context, status *batch.Status, pods []*c
 		report.Attempts = append(report.Attempts, a)
 	}
 	return report, ended, nil
+}
+
+// unread is an attempt that has ended, and seems to run until its log has been read: of
+// one that has ended, nothing changes any more.
+func unread(a batch.AttemptStatus) batch.AttemptStatus {
+	a.Phase, a.FinishedAt, a.ExitCode, a.Err = batch.AttemptRunning, time.Time{}, nil, nil
+	return a
 }
 
 // readMessage takes in what a pod has said at its end.

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -102,25 +102,25 @@ func (d *driver) end(ctx context.Context, status *batch.Status, handed *handedOn
 			return err
 		}
 	}
-	report, ended, err := d.attemptsOf(ctx, status, d.podsOf(handed, found))
-	if err != nil {
-		return err
+	_, err := d.reportPods(ctx, status, d.podsOf(handed, found), func(r *podReport) { r.Status = ended(status, r.running) })
+	if errors.Is(err, batch.ErrNotFound) {
+		return nil
 	}
+	return err
+}
+
+// ended is the status of a job that ends while so many of its pods run.
+func ended(status *batch.Status, running int) *batch.Status {
 	next := *status
-	next.Active, next.Ready, next.Pending, next.Terminating = 0, 0, 0, report.running
+	next.Active, next.Ready, next.Pending, next.Terminating = 0, 0, 0, running
 	if next.StartTime.IsZero() {
 		next.StartTime = status.CreatedAt
 	}
-	if c, ok := status.Condition(batch.ConditionFailureTarget); ok && report.running == 0 {
+	if c, ok := status.Condition(batch.ConditionFailureTarget); ok && running == 0 {
 		c.Type = batch.ConditionFailed
 		next.Conditions = append(slices.Clone(status.Conditions), c)
 	}
-	report.Status = &next
-	if err := d.controller.Report(ctx, status.Name, report.Report); err != nil && !errors.Is(err, batch.ErrNotFound) {
-		return err
-	}
-	d.known.add(ended, status.UID)
-	return d.releaseAll(ctx, ended)
+	return &next
 }
 
 func (d *driver) deleteJob(ctx context.Context, found *batchv1.Job) error {
@@ -135,52 +135,42 @@ func (d *driver) deleteJob(ctx context.Context, found *batchv1.Job) error {
 	return err
 }
 
+// settle notes that the ends of pods are durable at the controller, and lets the pods go.
+func (d *driver) settle(ctx context.Context, status *batch.Status, ended []*corev1.Pod) error {
+	d.known.add(ended, status.UID)
+	for _, pod := range ended {
+		d.logs.forget(pod.UID)
+	}
+	return d.releaseAll(ctx, ended)
+}
+
 // releaseAll lets pods go whose results were read, or are not wanted.
 func (d *driver) releaseAll(ctx context.Context, pods []*corev1.Pod) error {
+	var group errgroup.Group
+	group.SetLimit(workers)
 	for _, pod := range pods {
-		at := slices.Index(pod.Finalizers, resultMark)
-		if at < 0 {
-			continue
-		}
-		path := fmt.Sprintf("/metadata/finalizers/%d", at)
-		patch, err := json.Marshal([]map[string]any{{"op": "test", "path": path, "value": resultMark},
-			{"op": "remove", "path": path}})
-		if err != nil {
-			return err
-		}
-		_, err = d.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.JSONPatchType, patch,
-			metav1.PatchOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return err
+		if at := slices.Index(pod.Finalizers, resultMark); at >= 0 && !d.known.isReleased(pod.UID) {
+			group.Go(func() error { return d.releasePod(ctx, pod, at) })
 		}
 	}
+	return group.Wait()
+}
+
+// releasePod removes the finalizer that is at that place.
+func (d *driver) releasePod(ctx context.Context, pod *corev1.Pod, at int) error {
+	path := fmt.Sprintf("/metadata/finalizers/%d", at)
+	patch, err := json.Marshal([]map[string]any{{"op": "test", "path": path, "value": resultMark},
+		{"op": "remove", "path": path}})
+	if err != nil {
+		return err
+	}
+	_, err = d.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.JSONPatchType, patch,
+		metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	d.known.release(pod.UID)
 	return nil
-}
-
-// A known is a set of pods that have been reported as ended, and for which job.
-type known struct {
-	mu   sync.Mutex // guards the field below
-	jobs map[types.UID]string
-}
-
-func (k *known) has(pod *corev1.Pod, jobUID string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.jobs[pod.UID] == jobUID
-}
-
-func (k *known) add(pods []*corev1.Pod, jobUID string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, pod := range pods {
-		k.jobs[pod.UID] = jobUID
-	}
-}
-
-func (k *known) drop(uid types.UID) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.jobs, uid)
 }
 
 // podsOf are the pods of a job in the order of their creation, as far as is known. If the
@@ -194,6 +184,11 @@ func (d *driver) podsOf(handed *handedOn, found *batchv1.Job) []*corev1.Pod {
 		return pods
 	}
 	return slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return belongsTo(p, found) })
+}
+
+// podsOfJob are the pods of a Job in the order of their creation, as far as is known.
+func (d *driver) podsOfJob(found *batchv1.Job) []*corev1.Pod {
+	return slices.DeleteFunc(d.podsNamed(found.Name), func(p *corev1.Pod) bool { return !belongsTo(p, found) })
 }
 
 func belongsTo(pod *corev1.Pod, job *batchv1.Job) bool {

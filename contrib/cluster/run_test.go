@@ -51,7 +51,7 @@ func TestJobOnCluster(t *testing.T) {
 	require.Len(t, pods.Items, 4)
 }
 
-func resultsOf[T any](t *testing.T, c *batch.Controller, job string) map[int]T {
+func resultsOf[T any](t testing.TB, c *batch.Controller, job string) map[int]T {
 	results, err := batch.Results[T](t.Context(), c, job)
 	require.NoError(t, err)
 	return maps.Collect(results)
@@ -63,6 +63,22 @@ func linesOf(t *testing.T, c *batch.Controller, job, attempt string) (lines []st
 		lines = append(lines, line.Text)
 	}
 	return lines
+}
+
+// A job has ended when its log has been read, all of it.
+func TestLogOnCluster(t *testing.T) {
+	p := newPlace(t)
+	c := p.service(p.options())
+	_, err := c.Run(t.Context(), batch.Job{Name: "chatty", ManagedBy: new(Manager), LogLimit: new(1 << 20),
+		Executor: functions.Executor("chatty")})
+	require.NoError(t, err)
+	attempts, err := c.Attempts(t.Context(), "chatty")
+	require.NoError(t, err)
+	var want []string
+	for i := range chattyLines {
+		want = append(want, fmt.Sprint("line ", i))
+	}
+	require.Equal(t, want, linesOf(t, c, "chatty", attempts[0].Name))
 }
 
 // What an error means is found out in the pod, and its texts are those that it has here.
@@ -161,7 +177,7 @@ func TestVerbsOnCluster(t *testing.T) {
 }
 
 // await waits until a job is as wanted.
-func await(t *testing.T, c *batch.Controller, name string, wanted func(batch.Status) bool) batch.Status {
+func await(t testing.TB, c *batch.Controller, name string, wanted func(batch.Status) bool) batch.Status {
 	t.Helper()
 	for change, err := range c.Watch(t.Context(), 0) {
 		require.NoError(t, err)
@@ -233,7 +249,7 @@ func TestOtherSpecOnCluster(t *testing.T) {
 }
 
 // remove deletes a job, and waits until it is gone.
-func remove(t *testing.T, c *batch.Controller, name, propagation string) {
+func remove(t testing.TB, c *batch.Controller, name, propagation string) {
 	t.Helper()
 	before := c.Revision()
 	require.NoError(t, c.Delete(t.Context(), name, propagation))

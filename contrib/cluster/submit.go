@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,16 +97,7 @@ func (d *driver) claim(ctx context.Context, status *batch.Status, found *batchv1
 // yield waits for a Job that somebody deletes in the cluster. It may be waiting itself, for
 // its pods, which are let go here.
 func (d *driver) yield(ctx context.Context, status *batch.Status, found *batchv1.Job) error {
-	pods := slices.DeleteFunc(d.podsNamed(found.Name), func(p *corev1.Pod) bool { return !belongsTo(p, found) })
-	report, ended, err := d.attemptsOf(ctx, status, pods)
-	if err != nil {
-		return err
-	}
-	if err := d.controller.Report(ctx, status.Name, report.Report); err != nil {
-		return err
-	}
-	d.known.add(ended, status.UID)
-	if err := d.releaseAll(ctx, ended); err != nil {
+	if _, err := d.reportPods(ctx, status, d.podsOfJob(found), func(*podReport) {}); err != nil {
 		return err
 	}
 	return d.stall(ctx, status, "ClusterDeletes", fmt.Sprintf("Job %q is being deleted in the cluster", found.Name))
