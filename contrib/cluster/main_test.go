@@ -105,6 +105,7 @@ var functions = &Functions{
 			}
 			return nil
 		}),
+		"plan": batch.ExecutorFunc(playPlan),
 		"chatty": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			for i := range chattyLines {
 				fmt.Fprintln(a.Stdout(), "line", i)

@@ -56,6 +56,7 @@ type ending struct {
 	Succeeded, Failed                 int
 	CompletedIndexes, FailedIndexes   string
 	Active, Ready, Pending, Terminate int
+	Accepted                          []bool // changes of the user
 }
 
 // podName is a name in a message. Each pod has its own.
