@@ -26,7 +26,8 @@ import (
 	"github.com/runtocompletion/batch/contrib/kube"
 )
 
-var real = flag.String("real", "", "a kubeconfig of a cluster with a kubelet, whose objects take the place of the recorded ones")
+var real = flag.String("real", "",
+	"a kubeconfig of a cluster with a kubelet, whose objects take the place of the recorded ones")
 
 // A scene is a manifest of testdata/real, and when its objects are looked at. A
 // CronJob has a job made of it by hand, which is called as it is, and is looked at.
@@ -74,7 +75,8 @@ func newStage(t testing.TB, config *rest.Config) *stage {
 }
 
 func (s *stage) of(group, plural string) dynamic.ResourceInterface {
-	return s.client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural}).Namespace(namespace)
+	resource := schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural}
+	return s.client.Resource(resource).Namespace(namespace)
 }
 
 // play creates the objects of a scene, and returns what has become of them: an object

@@ -180,7 +180,8 @@ func (s *support) checkSource(c *corev1.Container, from *corev1.EnvVarSource, pa
 		}
 	case from.ConfigMapKeyRef != nil:
 		ref := from.ConfigMapKeyRef
-		s.wants(known, ref.Optional, path.Child("configMapKeyRef"), fmt.Sprintf("config map %q with key %q", ref.Name, ref.Key))
+		what := fmt.Sprintf("config map %q with key %q", ref.Name, ref.Key)
+		s.wants(known, ref.Optional, path.Child("configMapKeyRef"), what)
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
 		s.wants(known, ref.Optional, path.Child("secretKeyRef"), fmt.Sprintf("secret %q with key %q", ref.Name, ref.Key))
@@ -191,7 +192,8 @@ func (s *support) checkSource(c *corev1.Container, from *corev1.EnvVarSource, pa
 
 func (s *support) checkEnvFrom(from *corev1.EnvFromSource, path *field.Path) {
 	if ref := from.ConfigMapRef; ref != nil {
-		s.wants(s.values.HasConfigMap(ref.Name), ref.Optional, path.Child("configMapRef"), fmt.Sprintf("config map %q", ref.Name))
+		what := fmt.Sprintf("config map %q", ref.Name)
+		s.wants(s.values.HasConfigMap(ref.Name), ref.Optional, path.Child("configMapRef"), what)
 	}
 	if ref := from.SecretRef; ref != nil {
 		s.wants(s.values.HasSecret(ref.Name), ref.Optional, path.Child("secretRef"), fmt.Sprintf("secret %q", ref.Name))

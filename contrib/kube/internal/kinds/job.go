@@ -39,7 +39,8 @@ func (h *Host) jobs() *Kind {
 		Columns: table.JobColumns, Cells: cellsOf(table.Job),
 		Fields: jobFields, NoField: "field label %q not supported for batchv1.Job", JobName: jobOfJob,
 		Writer: &jobWriter{h, fieldmanager.New(h.Scheme, jobKind, empty)}, Delete: h.deleteJob,
-		Parts: []Part{{Name: "scale", Instead: "set spec.parallelism of the job"}, status("jobs, with managedBy or without,")}}
+		Parts: []Part{{Name: "scale", Instead: "set spec.parallelism of the job"},
+			status("jobs, with managedBy or without,")}}
 }
 
 // buildJob makes the manifest of a job.

@@ -92,7 +92,8 @@ func TestMounts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := job(t, shell(c.script, "volumeMounts: ["+c.mounts+"]")+"volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]")
+			const volumes = "volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]"
+			m := job(t, shell(c.script, "volumeMounts: ["+c.mounts+"]")+volumes)
 			r := run(t, m, Settings{}, nil)
 			require.Equal(t, c.want, r.log)
 			require.Equal(t, batch.AttemptSucceeded, r.Phase, r.Message)

@@ -490,7 +490,10 @@ func giveUp(policy string) []batch.FailureRule {
 func TestInitMessage(t *testing.T) {
 	const pod = `
 initContainers:
-- {name: first, image: process, command: [sh, -c, 'echo -n early >/dev/termination-log; exit $CODE'], env: [{name: CODE, value: "%"}]}
+- name: first
+  image: process
+  command: [sh, -c, 'echo -n early >/dev/termination-log; exit $CODE']
+  env: [{name: CODE, value: "%"}]
 `
 	good := run(t, job(t, strings.Replace(pod, "%", "0", 1)+shell("true")), Settings{}, nil)
 	require.Empty(t, good.Output)
