@@ -83,7 +83,8 @@ type Server struct{ api *api.Server }
 //     warning, where a cluster keeps them. kubectl always names a policy.
 //   - Deleting a pod that has ended hides it. One that runs has the grace period
 //     of its template, with a warning if another one was asked for, or force.
-//   - Status cannot be written, also not that of a job that another controller manages.
+//   - jobs/status can be written if spec.managedBy names another controller, by the rules
+//     of an API server, but not in a dry run; of uncountedTerminatedPods nothing is kept.
 //   - A job that changes all the time is shown as it was a moment ago: 10 ms, and 1 ms
 //     for each open watch, up to a second. Its conditions are shown at once.
 //   - Finalizers are refused, and owner references to

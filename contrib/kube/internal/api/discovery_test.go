@@ -120,7 +120,7 @@ func TestRefusedVerbs(t *testing.T) {
 		{method: "OPTIONS", path: jobsPath}, {method: "TRACE", path: jobsPath},
 		{method: "GET", path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"},
 		{method: "PUT", path: jobsPath}, {method: "PATCH", path: jobsPath},
-		{method: "PUT", path: jobsPath + "/x/status"}, {method: "PATCH", path: podsPath + "/x/status"},
+		{method: "POST", path: jobsPath + "/x/status"}, {method: "PATCH", path: podsPath + "/x/status"},
 	} {
 		w.fails(w.do(c), http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed)
 	}

@@ -41,7 +41,8 @@ var accessReviewTests = map[string]struct {
 		want: authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec"},
 	},
 	"write status": {
-		want: authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"},
+		want:  authorizationv1.ResourceAttributes{Verb: "update", Group: "batch", Resource: "jobs", Subresource: "status"},
+		write: true,
 	},
 	"everything": {want: authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}},
 	"what is not there": {

@@ -141,7 +141,9 @@ func (a *answer) servePart(q *query, verb string) error {
 		return err
 	}
 	if part.Serve == nil {
-		return a.get(q)
+		ofPart := *q.kind
+		ofPart.Writer, q.kind = part.Writer, &ofPart
+		return a.verbs()[verb](q)
 	}
 	o, err := a.find(q)
 	if err != nil {

@@ -2,7 +2,9 @@ package clients
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -44,6 +46,7 @@ func TestControllerRuntime_Client(t *testing.T) {
 	require.Len(t, list.Items, 1)
 	err = c.Status().Update(ctx, train)
 	require.True(t, apierrors.IsMethodNotSupported(err), "%v", err)
+	require.ErrorContains(t, err, "the status of a job without managedBy is set by this server alone")
 
 	require.NoError(
 		t,
@@ -53,6 +56,48 @@ func TestControllerRuntime_Client(t *testing.T) {
 	)
 	err = c.Get(ctx, client.ObjectKeyFromObject(train), train)
 	require.True(t, apierrors.IsNotFound(err), "%v", err)
+}
+
+// TestControllerRuntime_ManagedBy runs a job somewhere else: an operator finds it by its
+// spec, applies its status, and ends it. Whoever waits for the job sees that.
+func TestControllerRuntime_ManagedBy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, kube.Options{Write: true})
+	c, err := client.New(w.config(), client.Options{})
+	require.NoError(t, err)
+	ctx := t.Context()
+	train := job("train", "wait")
+	train.Spec.ManagedBy = new("acme.io/operator")
+	require.NoError(t, c.Create(ctx, train))
+	begun := metav1.NewTime(time.Now().Truncate(time.Second))
+
+	applied := applybatchv1.Job("train", namespace).WithStatus(applybatchv1.JobStatus().WithStartTime(begun).WithActive(1))
+	require.NoError(t, c.Status().Apply(ctx, applied, client.FieldOwner("operator")))
+	require.NoError(t, c.Get(ctx, client.ObjectKeyFromObject(train), train))
+	require.EqualValues(t, 1, train.Status.Active)
+	require.True(t, slices.ContainsFunc(train.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager == "operator" && m.Subresource == "status"
+	}), "%v", train.ManagedFields)
+
+	stale := train.DeepCopy()
+	train.Status.Active, train.Status.Ready = 1, new(int32(1))
+	require.NoError(t, c.Status().Update(ctx, train))
+	stale.Status.Active = 0
+	err = c.Status().Update(ctx, stale)
+	require.True(t, apierrors.IsConflict(err), "%v", err)
+
+	base := train.DeepCopy()
+	train.Status.Active, train.Status.Ready, train.Status.Succeeded = 0, new(int32(0)), 1
+	train.Status.CompletionTime = &begun
+	train.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+	err = c.Status().Patch(ctx, train.DeepCopy(), client.MergeFrom(base))
+	require.True(t, apierrors.IsInvalid(err), "%v", err)
+	require.ErrorContains(t, err, "cannot set Complete=True condition without the SuccessCriteriaMet=true condition")
+	train.Status.Conditions = append([]batchv1.JobCondition{{
+		Type: batchv1.JobSuccessCriteriaMet, Status: corev1.ConditionTrue}}, train.Status.Conditions...)
+	require.NoError(t, c.Status().Patch(ctx, train, client.MergeFrom(base)))
+	_, err = w.controller.Wait(ctx, "train")
+	require.NoError(t, err)
 }
 
 // TestControllerRuntime_Manager runs a controller that resumes jobs.

@@ -131,8 +131,8 @@ func putSpec(spec *batchv1.JobSpec, job batch.Job) {
 }
 
 func statusOf(job batch.Job, s batch.Status) batchv1.JobStatus {
-	if s.ManagedBy != "" && s.StartTime.IsZero() && len(s.Conditions) == 0 { // its manager has not reported it
-		return batchv1.JobStatus{}
+	if s.ManagedBy != "" && s.StartTime.IsZero() && len(s.Conditions) == 0 && s.Active+s.Succeeded+s.Failed == 0 {
+		return batchv1.JobStatus{} // its manager has not reported it
 	}
 	status := batchv1.JobStatus{
 		Conditions:              jobConditions(s.Conditions),

@@ -71,13 +71,18 @@ func successPolicy(p *batchv1.SuccessPolicy) []batch.SuccessRule {
 	for _, r := range p.Rules {
 		rule := batch.SuccessRule{SucceededCount: count(r.SucceededCount)}
 		if r.SucceededIndexes != nil {
-			// Kubernetes reads numbers with a sign, package batch does not.
-			set, _ := batch.ParseIndexSet(strings.ReplaceAll(*r.SucceededIndexes, "+", "")) // valid: see Validate
-			rule.SucceededIndexes = &set
+			rule.SucceededIndexes = new(parseIndexes(*r.SucceededIndexes))
 		}
 		policy = append(policy, rule)
 	}
 	return policy
+}
+
+// parseIndexes reads a valid text. Kubernetes takes numbers with a sign, package batch
+// does not.
+func parseIndexes(text string) batch.IndexSet {
+	set, _ := batch.ParseIndexSet(strings.ReplaceAll(text, "+", ""))
+	return set
 }
 
 // onError is the condition by which a manifest shows that a rule of the failure

@@ -217,10 +217,15 @@ func Change(job *batch.Job, m *batchv1.Job) error {
 	return nil
 }
 
+// ChangeMetadata sets the labels and annotations of a job, but for what it keeps in these.
+func ChangeMetadata(job *batch.Job, m *batchv1.Job) {
+	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)
+}
+
 // setChangeable sets all that a job may change besides its template.
 func setChangeable(job *batch.Job, m *batchv1.Job) {
 	spec := &m.Spec
-	job.Labels, job.Annotations = m.Labels, carry(job.Annotations, m.Annotations)
+	ChangeMetadata(job, m)
 	job.Completions = count(spec.Completions)
 	job.Parallelism = count(spec.Parallelism)
 	job.BackoffLimit = count(spec.BackoffLimit)

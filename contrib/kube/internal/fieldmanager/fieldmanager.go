@@ -39,13 +39,15 @@ type Manager struct {
 	scheme *runtime.Scheme
 	kind   schema.GroupVersionKind
 	empty  Object
+	part   string
 	load   func() (*managedfields.FieldManager, error)
 }
 
-// New returns a manager for a kind that scheme knows. Reading its schema takes a
+// New returns a manager for a kind that scheme knows, or for the part "status" of it: who
+// writes one of both cannot own fields of the other. Reading its schema takes a
 // while, and is put off until it is needed.
-func New(scheme *runtime.Scheme, kind schema.GroupVersionKind, empty Object) *Manager {
-	m := &Manager{scheme: scheme, kind: kind, empty: empty}
+func New(scheme *runtime.Scheme, kind schema.GroupVersionKind, empty Object, part string) *Manager {
+	m := &Manager{scheme: scheme, kind: kind, empty: empty, part: part}
 	m.load = sync.OnceValues(m.open)
 	return m
 }
@@ -57,10 +59,11 @@ func (m *Manager) open() (*managedfields.FieldManager, error) {
 	}
 	model := reflect.Zero(reflect.TypeOf(m.empty).Elem()).Interface()
 	name := model.(interface{ OpenAPIModelName() string }).OpenAPIModelName()
-	status := fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
+	other := map[string]string{"": "status", "status": "spec"}[m.part]
+	filter := fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie(other)))
 	return managedfields.NewDefaultFieldManager(converter{parser.Type(name)}, m.scheme, m.scheme, m.scheme,
-		m.kind, m.kind.GroupVersion(), "", map[fieldpath.APIVersion]fieldpath.Filter{
-			fieldpath.APIVersion(m.kind.GroupVersion().String()): status})
+		m.kind, m.kind.GroupVersion(), m.part, map[fieldpath.APIVersion]fieldpath.Filter{
+			fieldpath.APIVersion(m.kind.GroupVersion().String()): filter})
 }
 
 // New returns an object that has nothing but its kind.

@@ -13,7 +13,7 @@ import (
 func newManager(t *testing.T) *Manager {
 	scheme := runtime.NewScheme()
 	require.NoError(t, batchv1.AddToScheme(scheme))
-	return New(scheme, batchv1.SchemeGroupVersion.WithKind("Job"), new(batchv1.Job))
+	return New(scheme, batchv1.SchemeGroupVersion.WithKind("Job"), new(batchv1.Job), "")
 }
 
 // applied is a manifest that sets one variable of a container.

@@ -34,7 +34,7 @@ func (h *Host) cronJobs() *Kind {
 		Build:   func(o *watchcache.Object) Object { return h.cronJob(o) },
 		Columns: table.CronJobColumns, Cells: cellsOf(table.CronJob),
 		Fields: metaFields, NoField: "field label not supported: %s", JobName: jobOfJob,
-		Writer: &cronJobWriter{h, fieldmanager.New(h.Scheme, cronJobKind, empty)}, Delete: h.deleteCronJob,
+		Writer: &cronJobWriter{h, fieldmanager.New(h.Scheme, cronJobKind, empty, "")}, Delete: h.deleteCronJob,
 		Parts: []Part{status("cronjobs")}}
 }
 

@@ -33,14 +33,14 @@ var (
 
 func (h *Host) jobs() *Kind {
 	empty := new(batchv1.Job)
+	writer := &jobWriter{h, fieldmanager.New(h.Scheme, jobKind, empty, "")}
 	return &Kind{GroupVersionKind: jobKind, Plural: "jobs", Singular: "job",
 		Namespaced: true, Categories: []string{"all"}, Verbs: jobVerbs,
 		Objects: h.Cache.Of(watchcache.Jobs), Empty: empty, Build: h.buildJob,
 		Columns: table.JobColumns, Cells: cellsOf(table.Job),
 		Fields: jobFields, NoField: "field label %q not supported for batchv1.Job", JobName: jobOfJob,
-		Writer: &jobWriter{h, fieldmanager.New(h.Scheme, jobKind, empty)}, Delete: h.deleteJob,
-		Parts: []Part{{Name: "scale", Instead: "set spec.parallelism of the job"},
-			status("jobs, with managedBy or without,")}}
+		Writer: writer, Delete: h.deleteJob,
+		Parts: []Part{{Name: "scale", Instead: "set spec.parallelism of the job"}, writer.status()}}
 }
 
 // buildJob makes the manifest of a job.
@@ -176,6 +176,8 @@ func fieldErrors(list []batch.FieldError) field.ErrorList {
 		value := e.Value
 		if d, ok := value.(time.Duration); ok {
 			value = fmt.Sprint(d.Seconds())
+		} else if value == nil {
+			value = field.OmitValueType{}
 		}
 		errs = append(errs, &field.Error{Type: errorTypes[e.Kind], Field: e.Field, BadValue: value, Detail: e.Detail})
 	}

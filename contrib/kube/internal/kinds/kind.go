@@ -82,6 +82,8 @@ type Part struct {
 	// and discovery does not tell of it.
 	Verbs []string
 	Serve func(a *wire.Answer, o *watchcache.Object, params url.Values) error
+	// Writer, if Serve is nil, changes the part by the verbs of whole objects.
+	Writer Writer
 	// Kind is what is sent there; empty means the object's own.
 	Kind schema.GroupVersionKind
 	// Instead says why there are no other verbs, and what to do.

@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// CheckIndexes says why a text is none that countIndexes can count.
+func CheckIndexes(text string, completions int32) error {
+	_, err := countIndexes(text, completions)
+	return err
+}
+
 // countIndexes says how many indexes a text such as "0,2-4" has: intervals in
 // increasing order, all below completions. Of a malformed text it counts nothing.
 func countIndexes(text string, completions int32) (int32, error) {
