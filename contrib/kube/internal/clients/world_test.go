@@ -92,6 +92,10 @@ func functions(released <-chan struct{}) map[string]kube.Function {
 		"wait": func(ctx context.Context, a batch.Attempt, _ kube.Container) error {
 			return wait(ctx, a, released)
 		},
+		"stubborn": func(context.Context, batch.Attempt, kube.Container) error {
+			<-released
+			return nil
+		},
 		"fail": func(_ context.Context, a batch.Attempt, _ kube.Container) error {
 			fmt.Fprintln(a.Stderr(), "cannot open the database")
 			return exitError(3)
