@@ -32,8 +32,9 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata: lo
 // begin with "$ ", and compares all that is printed with what stands there. Each
 // file has a server of its own, readonly.txt a read-only one, and cronjob.txt one with
 // CronJobs, of which Go code has declared the one called code; in after.txt, Go code has
-// declared the jobs greeted and never, which are to start after others. Commands are run
-// by sh, with a kubectl in its PATH, but for these:
+// declared the jobs greeted and never, which are to start after others; volumes.txt needs a
+// system that lets this process mount. Commands are run by sh, with a kubectl in its PATH,
+// but for these:
 //
 //	COMMAND &   run COMMAND until the next "lines", with its watch begun
 //	lines N     wait until it has printed N lines that differ from the one
@@ -55,11 +56,22 @@ func TestTranscripts(t *testing.T) {
 					continue
 				}
 				t.Run(name, func(t *testing.T) {
+					if name == "volumes" {
+						needMounts(t)
+					}
 					t.Parallel()
 					replay(t, k, k.transcript(t, name))
 				})
 			}
 		})
+	}
+}
+
+// needMounts skips a test on systems that let nobody mount.
+func needMounts(t *testing.T) {
+	asUser := exec.CommandContext(t.Context(), "unshare", "--map-current-user", "--keep-caps", "--mount", "true").Run()
+	if asUser != nil {
+		effort.Need(t, exec.CommandContext(t.Context(), "unshare", "--mount", "true").Run())
 	}
 }
 
