@@ -16,7 +16,6 @@ import (
 	"github.com/runtocompletion/batch/contrib/cron"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
-	"github.com/runtocompletion/batch/contrib/kube/internal/table"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
@@ -32,7 +31,7 @@ func (h *Host) cronJobs() *Kind {
 		Namespaced: true, ShortNames: []string{"cj"}, Categories: []string{"all"}, Verbs: jobVerbs,
 		Objects: h.Cache.Of(watchcache.CronJobs), Empty: empty,
 		Build:   func(o *watchcache.Object) Object { return h.cronJob(o) },
-		Columns: table.CronJobColumns, Cells: cellsOf(table.CronJob),
+		Columns: cronJobColumns, Cells: cellsOf(cronJobCells),
 		Fields: metaFields, NoField: "field label not supported: %s", JobName: jobOfJob,
 		Writer: &cronJobWriter{h, fieldmanager.New(h.Scheme, cronJobKind, empty, "")}, Delete: h.deleteCronJob,
 		Parts: []Part{status("cronjobs")}}
@@ -151,4 +150,39 @@ func (j *jobWriter) jobOf(m *batchv1.Job, from *watchcache.CronJob) (job batch.J
 		job.Annotations[cron.OwnerAnnotation] = from.Status.UID
 	}
 	return job, warnings, err
+}
+
+var (
+	cronSpecDoc   = batchv1.CronJobSpec{}.SwaggerDoc()
+	cronStatusDoc = batchv1.CronJobStatus{}.SwaggerDoc()
+)
+
+var cronJobColumns = []metav1.TableColumnDefinition{
+	nameColumn(0),
+	column("Schedule", "string", "", cronSpecDoc["schedule"], 0),
+	column("Timezone", "string", "", cronSpecDoc["timeZone"], 0),
+	column("Suspend", "boolean", "", cronSpecDoc["suspend"], 0),
+	column("Active", "integer", "", cronStatusDoc["active"], 0),
+	column("Last Schedule", "string", "", cronStatusDoc["lastScheduleTime"], 0),
+	ageColumn(),
+	column("Containers", "string", "", "Names of each container in the template.", 1),
+	column("Images", "string", "", "Images referenced by each container in the template.", 1),
+	column("Selector", "string", "", batchv1.JobSpec{}.SwaggerDoc()["selector"], 1),
+}
+
+func cronJobCells(c *batchv1.CronJob) []any {
+	zone, last, suspend := none, none, "False"
+	if c.Spec.TimeZone != nil {
+		zone = *c.Spec.TimeZone
+	}
+	if c.Status.LastScheduleTime != nil {
+		last = since(*c.Status.LastScheduleTime)
+	}
+	if s := c.Spec.Suspend; s != nil && *s {
+		suspend = "True"
+	}
+	template := &c.Spec.JobTemplate.Spec
+	names, images := containers(template.Template.Spec.Containers)
+	return []any{c.Name, c.Spec.Schedule, zone, suspend, int64(len(c.Status.Active)), last, since(c.CreationTimestamp),
+		names, images, selector(template.Selector)}
 }

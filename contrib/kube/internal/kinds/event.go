@@ -7,11 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
-	"github.com/runtocompletion/batch/contrib/kube/internal/table"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 )
 
@@ -20,7 +20,7 @@ func (h *Host) events() *Kind {
 		Namespaced: true, ShortNames: []string{"ev"}, Verbs: ReadVerbs,
 		Objects: h.Cache.Of(watchcache.Events), Empty: new(corev1.Event),
 		Build:   func(o *watchcache.Object) Object { return h.event(o) },
-		Columns: table.EventColumns, Cells: cellsOf(table.Event),
+		Columns: eventColumns, Cells: cellsOf(eventCells),
 		Fields: eventFields, NoField: "field label not supported: %s", JobName: jobOfEvent}
 }
 
@@ -29,7 +29,7 @@ func (h *Host) newEvents() *Kind {
 	k := h.events()
 	k.GroupVersionKind, k.Empty = eventsv1.SchemeGroupVersion.WithKind("Event"), new(eventsv1.Event)
 	k.Build = func(o *watchcache.Object) Object { return convert.EventsV1(h.event(o)) }
-	k.Cells = func(o Object) []any { return table.Event(oldEvent(o)) }
+	k.Cells = func(o Object) []any { return eventCells(oldEvent(o)) }
 	k.Label = strings.NewReplacer("involvedObject.", "", "regarding.", "involvedObject.",
 		"reportingComponent", "", "reportingController", "reportingComponent").Replace
 	return k
@@ -84,4 +84,29 @@ func eventFields(o Object) fields.Set {
 		"source": cmp.Or(e.Source.Component, e.ReportingController), "type": e.Type,
 	})
 	return set
+}
+
+var eventDoc, seriesDoc = corev1.Event{}.SwaggerDoc(), corev1.ObjectReference{}.SwaggerDoc()
+
+var eventColumns = []metav1.TableColumnDefinition{
+	column("Last Seen", "string", "", eventDoc["lastTimestamp"], 0),
+	column("Type", "string", "", eventDoc["type"], 0),
+	column("Reason", "string", "", eventDoc["reason"], 0),
+	column("Object", "string", "", eventDoc["involvedObject"], 0),
+	column("Subobject", "string", "", seriesDoc["fieldPath"], 1),
+	column("Source", "string", "", eventDoc["source"], 1),
+	column("Message", "string", "", eventDoc["message"], 0),
+	column("First Seen", "string", "", eventDoc["firstTimestamp"], 1),
+	column("Count", "string", "", eventDoc["count"], 1),
+	nameColumn(1),
+}
+
+func eventCells(e *corev1.Event) []any {
+	source := e.Source.Component
+	if e.Source.Host != "" {
+		source += ", " + e.Source.Host
+	}
+	return []any{since(e.LastTimestamp), e.Type, e.Reason,
+		strings.ToLower(e.InvolvedObject.Kind) + "/" + e.InvolvedObject.Name, e.InvolvedObject.FieldPath,
+		source, strings.TrimSpace(e.Message), since(e.FirstTimestamp), int64(e.Count), e.Name}
 }

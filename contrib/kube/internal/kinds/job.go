@@ -15,13 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/duration"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
-	"github.com/runtocompletion/batch/contrib/kube/internal/table"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
@@ -37,7 +37,7 @@ func (h *Host) jobs() *Kind {
 	return &Kind{GroupVersionKind: jobKind, Plural: "jobs", Singular: "job",
 		Namespaced: true, Categories: []string{"all"}, Verbs: jobVerbs,
 		Objects: h.Cache.Of(watchcache.Jobs), Empty: empty, Build: h.buildJob,
-		Columns: table.JobColumns, Cells: cellsOf(table.Job),
+		Columns: jobColumns, Cells: cellsOf(jobCells),
 		Fields: jobFields, NoField: "field label %q not supported for batchv1.Job", JobName: jobOfJob,
 		Writer: writer, Delete: h.deleteJob,
 		Parts: []Part{{Name: "scale", Instead: "set spec.parallelism of the job"}, writer.status()}}
@@ -182,4 +182,73 @@ func fieldErrors(list []batch.FieldError) field.ErrorList {
 		errs = append(errs, &field.Error{Type: errorTypes[e.Kind], Field: e.Field, BadValue: value, Detail: e.Detail})
 	}
 	return errs
+}
+
+var jobColumns = []metav1.TableColumnDefinition{
+	nameColumn(0),
+	column("Status", "string", "", "Status of the job.", 0),
+	column("Completions", "string", "", batchv1.JobStatus{}.SwaggerDoc()["succeeded"], 0),
+	column("Duration", "string", "", "Time required to complete the job.", 0),
+	ageColumn(),
+	column("Containers", "string", "", "Names of each container in the template.", 1),
+	column("Images", "string", "", "Images referenced by each container in the template.", 1),
+	column("Selector", "string", "", batchv1.JobSpec{}.SwaggerDoc()["selector"], 1),
+}
+
+func jobCells(job *batchv1.Job) []any {
+	names, images := containers(job.Spec.Template.Spec.Containers)
+	return []any{job.Name, jobStatus(job), completions(job), jobDuration(job), since(job.CreationTimestamp),
+		names, images, selector(job.Spec.Selector)}
+}
+
+// jobStatus is the first state that holds.
+func jobStatus(job *batchv1.Job) string {
+	switch {
+	case jobIs(job, batchv1.JobComplete):
+		return "Complete"
+	case jobIs(job, batchv1.JobFailed):
+		return "Failed"
+	case job.DeletionTimestamp != nil:
+		return "Terminating"
+	case jobIs(job, batchv1.JobSuspended):
+		return "Suspended"
+	case jobIs(job, batchv1.JobFailureTarget):
+		return "FailureTarget"
+	case jobIs(job, batchv1.JobSuccessCriteriaMet):
+		return "SuccessCriteriaMet"
+	}
+	return "Running"
+}
+
+func jobIs(job *batchv1.Job, kind batchv1.JobConditionType) bool {
+	for _, c := range job.Status.Conditions {
+		if c.Type == kind && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+// completions are the successes and how many are wanted; a work queue wants one of as
+// many as run at once.
+func completions(job *batchv1.Job) string {
+	if job.Spec.Completions != nil {
+		return fmt.Sprintf("%d/%d", job.Status.Succeeded, *job.Spec.Completions)
+	}
+	if parallelism := job.Spec.Parallelism; parallelism != nil && *parallelism > 1 {
+		return fmt.Sprintf("%d/1 of %d", job.Status.Succeeded, *parallelism)
+	}
+	return fmt.Sprintf("%d/1", job.Status.Succeeded)
+}
+
+// jobDuration goes on growing for a failed job, as it does on a cluster.
+func jobDuration(job *batchv1.Job) string {
+	switch start, end := job.Status.StartTime, job.Status.CompletionTime; {
+	case start == nil:
+		return ""
+	case end == nil:
+		return since(*start)
+	default:
+		return duration.HumanDuration(max(0, end.Sub(start.Time)))
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/runtocompletion/batch/contrib/kube/internal/table"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 )
 
@@ -19,7 +18,7 @@ func (h *Host) namespaces() *Kind {
 		ShortNames: []string{"ns"}, Verbs: ReadVerbs,
 		Objects: watchcache.Fixed(h.Started, &watchcache.Object{Name: h.Namespace, Version: h.Started}),
 		Empty:   new(corev1.Namespace), Build: h.buildNamespace,
-		Columns: table.NamespaceColumns, Cells: cellsOf(table.Namespace),
+		Columns: namespaceColumns, Cells: cellsOf(namespaceCells),
 		Fields: namespaceFields, NoField: "field label not supported: %s",
 		Parts: []Part{status("namespaces"), {Name: "finalize", Instead: "there is one namespace, which stays"}}}
 }
@@ -38,4 +37,14 @@ func (h *Host) buildNamespace(o *watchcache.Object) Object {
 func namespaceFields(o Object) fields.Set {
 	return fields.Set{"metadata.name": o.GetName(), "name": o.GetName(),
 		"status.phase": string(o.(*corev1.Namespace).Status.Phase)}
+}
+
+var namespaceColumns = []metav1.TableColumnDefinition{
+	nameColumn(0),
+	column("Status", "string", "", "The status of the namespace", 0),
+	ageColumn(),
+}
+
+func namespaceCells(n *corev1.Namespace) []any {
+	return []any{n.Name, string(n.Status.Phase), since(n.CreationTimestamp)}
 }

