@@ -2,6 +2,7 @@ package pod
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -149,4 +150,83 @@ func (e *environment) expandOne(b *strings.Builder, after string) (rest string) 
 	}
 	b.WriteByte('$')
 	return after
+}
+
+// An input is [batch.Job.Input] of a job whose container is a function: what is the
+// same for all attempts of what the function sees of its container.
+type input struct {
+	Args []string          `json:"args"`
+	Env  map[string]string `json:"env"`
+}
+
+// largestInput is how much an input may be. A function sees its container in any case.
+const largestInput = 1 << 20
+
+// Input returns the input of a job with that container; nil if it is not a function, or
+// its variables are too much. Variables that each attempt has its own value of are left
+// out, and references to them are left as they are.
+func Input(c *corev1.Container) any {
+	if !strings.HasPrefix(c.Image, FunctionPrefix) {
+		return nil
+	}
+	env := &environment{values: make(map[string]string, len(c.Env))}
+	for _, v := range c.Env {
+		if v.ValueFrom == nil {
+			env.set(v.Name, env.expand(v.Value))
+		}
+	}
+	in := input{Args: env.expandAll(slices.Concat(c.Command, c.Args)), Env: env.values}
+	if env.check() != nil {
+		return nil
+	}
+	data, _ := json.Marshal(in) // cannot fail
+	if len(data) > largestInput {
+		return nil
+	}
+	return json.RawMessage(data)
+}
+
+// Values are what config maps and secrets hold for the variables of containers.
+type Values struct{ configMaps, secrets map[string]map[string]string }
+
+// NewValues returns the values of objects; of two with one name, the last one counts.
+func NewValues(configMaps []*corev1.ConfigMap, secrets []*corev1.Secret) Values {
+	v := Values{make(map[string]map[string]string), make(map[string]map[string]string)}
+	for _, c := range configMaps {
+		v.configMaps[c.Name] = maps.Collect(maps.All(c.Data))
+	}
+	for _, s := range secrets {
+		values := make(map[string]string, len(s.Data)+len(s.StringData))
+		for key, value := range s.Data {
+			values[key] = string(value)
+		}
+		maps.Copy(values, s.StringData)
+		v.secrets[s.Name] = values
+	}
+	return v
+}
+
+// HasConfigMap reports whether there is a config map of that name.
+func (v Values) HasConfigMap(name string) bool { return v.configMaps[name] != nil }
+
+// HasSecret reports whether there is a secret of that name.
+func (v Values) HasSecret(name string) bool { return v.secrets[name] != nil }
+
+// Of is the value of a key of a config map or secret.
+func (v Values) Of(from *corev1.EnvVarSource) (value string, ok bool) {
+	if ref := from.ConfigMapKeyRef; ref != nil {
+		value, ok = v.configMaps[ref.Name][ref.Key]
+	}
+	if ref := from.SecretKeyRef; ref != nil {
+		value, ok = v.secrets[ref.Name][ref.Key]
+	}
+	return value, ok
+}
+
+// all are the values of a config map or secret.
+func (v Values) all(from *corev1.EnvFromSource) map[string]string {
+	if from.ConfigMapRef != nil {
+		return v.configMaps[from.ConfigMapRef.Name]
+	}
+	return v.secrets[from.SecretRef.Name]
 }

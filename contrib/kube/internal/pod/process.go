@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -199,4 +200,89 @@ func readStart(name string) ([]byte, error) {
 	}
 	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, maxMessage))
+}
+
+// How much of the end of a log makes a termination message.
+const (
+	tailBytes = 2048
+	tailLines = 80
+)
+
+// A tail keeps the end of what is written to it. It may be used by several
+// goroutines at once.
+type tail struct {
+	mu   sync.Mutex // guards text
+	text []byte     // at most twice tailBytes
+}
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p[max(0, len(p)-tailBytes):]...)
+	if n := len(t.text); n > 2*tailBytes {
+		t.text = append(t.text[:0], t.text[n-tailBytes:]...)
+	}
+	return len(p), nil
+}
+
+// String gives the last lines, as many as fit.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := string(t.text[max(0, len(t.text)-tailBytes):])
+	lines := strings.SplitAfter(text, "\n")
+	ended := 0
+	if lines[len(lines)-1] == "" {
+		ended = 1
+	}
+	return strings.Join(lines[max(0, len(lines)-tailLines-ended):], "")
+}
+
+// mentions reports whether a path stands in any of the texts.
+func mentions(texts []string, path string) bool {
+	for _, text := range texts {
+		if replacePath(text, path, "") != text {
+			return true
+		}
+	}
+	return false
+}
+
+func replaceIn(texts []string, path, by string) {
+	for i, text := range texts {
+		texts[i] = replacePath(text, path, by)
+	}
+}
+
+// replacePath replaces a path where it stands alone, that is not as a part of a
+// longer one.
+func replacePath(text, path, by string) string {
+	if path == "" {
+		return text
+	}
+	var b strings.Builder
+	last := byte(0) // what comes before text
+	for {
+		before, after, found := strings.Cut(text, path)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if before != "" {
+			last = before[len(before)-1]
+		}
+		if inPath(last) || after != "" && inPath(after[0]) {
+			b.WriteString(path)
+		} else {
+			b.WriteString(by)
+		}
+		last, text = path[len(path)-1], after
+	}
+}
+
+// inPath reports whether a byte may belong to a longer path.
+func inPath(c byte) bool {
+	return c == '/' || c == '.' || c == '-' || c == '_' || c >= 0x80 ||
+		'0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }

@@ -217,3 +217,17 @@ func (c *checker) volumeSource(source *corev1.VolumeSource, path *field.Path) {
 	}
 	c.fields(source, path)
 }
+
+// VolumeKinds are the names of the sources that a volume has, as in a manifest,
+// in the order of the type's fields. A good volume has one.
+func VolumeKinds(source *corev1.VolumeSource) []string {
+	var kinds []string
+	value := reflect.ValueOf(*source)
+	for i := range value.NumField() {
+		if !value.Field(i).IsNil() {
+			name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+			kinds = append(kinds, name)
+		}
+	}
+	return kinds
+}
