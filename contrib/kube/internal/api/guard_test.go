@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/runtocompletion/batch/contrib/kube/internal/patch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,7 +106,7 @@ func TestLimits(t *testing.T) {
 		http.StatusRequestURITooLong, "RequestURITooLong")
 	w.fails(w.do(call{method: "POST", path: jobsPath, body: strings.Repeat(" ", wire.LargestBody+1)}),
 		http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge)
-	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", patch.Largest+1),
+	w.fails(w.do(call{method: "PATCH", path: jobsPath + "/a", body: strings.Repeat(" ", largestPatch+1),
 		contentType: "application/merge-patch+json"}), http.StatusRequestEntityTooLarge,
 		metav1.StatusReasonRequestEntityTooLarge)
 }

@@ -1,28 +1,31 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
-	"github.com/runtocompletion/batch/contrib/kube/internal/patch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
 // patch changes an object by a patch of one of four types.
 func (a *answer) patch(q *query) error {
 	kind := types.PatchType(a.ContentType())
-	if !slices.Contains(patch.Types, kind) && kind != types.ApplyYAMLPatchType {
+	if !slices.Contains(patchTypes, kind) && kind != types.ApplyYAMLPatchType {
 		return wire.UnsupportedMediaType(string(types.JSONPatchType), string(types.MergePatchType),
 			string(types.StrategicMergePatchType), string(types.ApplyYAMLPatchType))
 	}
@@ -33,7 +36,7 @@ func (a *answer) patch(q *query) error {
 	if err := wire.InvalidOptions("PatchOptions", metavalidation.ValidatePatchOptions(&options, kind)); err != nil {
 		return err
 	}
-	body, err := a.ReadBody(patch.Largest)
+	body, err := a.ReadBody(largestPatch)
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func patched(d wire.Decoder, k *kinds.Kind, live kinds.Object, kind types.PatchT
 	if err != nil {
 		return nil, err
 	}
-	after, err := patch.Apply(kind, before, body, k.Empty)
+	after, err := patchJSON(kind, before, body, k.Empty)
 	if err != nil {
 		return nil, err
 	}
@@ -182,4 +185,115 @@ func (a *answer) createApplied(q *query, manager string, fields map[string]any, 
 		return nil, err
 	}
 	return a.start(q, m, dry)
+}
+
+const (
+	// largestPatch is how long a patch may be: what a short patch does to a long list
+	// grows with the product of both.
+	largestPatch = 1 << 20
+	// mostOperations and mostCopies limit what a JSON patch does.
+	mostOperations = 1000
+	mostCopies     = 100
+	// mostComparisons limits what merging lists costs.
+	mostComparisons = 1_000_000
+)
+
+// patchTypes are those that patchJSON knows.
+var patchTypes = []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType}
+
+// patchJSON returns what a patch of one of the patchTypes makes of an object. Sample is a
+// value of the object's Go type, which says how lists are merged.
+func patchJSON(kind types.PatchType, live, patch []byte, sample any) ([]byte, error) {
+	switch kind {
+	case types.JSONPatchType:
+		return applyJSONPatch(live, patch)
+	case types.StrategicMergePatchType:
+		return applyStrategicPatch(live, patch, sample)
+	}
+	after, err := jsonpatch.MergePatch(live, patch)
+	if err != nil {
+		return nil, wire.BadRequest("%v", err)
+	}
+	return after, nil
+}
+
+// applyStrategicPatch merges lists by comparing each item of one with each of the
+// other.
+func applyStrategicPatch(live, patch []byte, sample any) ([]byte, error) {
+	if bytes.Count(live, []byte{','})*bytes.Count(patch, []byte{','}) > mostComparisons {
+		if items(live)*items(patch) > mostComparisons {
+			return nil, apierrors.NewRequestEntityTooLargeError(
+				"the lists of the object and of the patch are too long to be merged",
+			)
+		}
+	}
+	after, err := strategicpatch.StrategicMergePatch(live, patch, sample)
+	if err != nil {
+		return nil, wire.BadRequest("%v", err)
+	}
+	return after, nil
+}
+
+// items counts the items of all lists in a JSON value.
+func items(data []byte) int {
+	var v any
+	if kjson.UnmarshalCaseSensitivePreserveInts(data, &v) != nil {
+		return 0 // whoever reads it next says so
+	}
+	return itemsOf(v)
+}
+
+func itemsOf(v any) (n int) {
+	switch v := v.(type) {
+	case []any:
+		n = len(v)
+		for _, item := range v {
+			n += itemsOf(item)
+		}
+	case map[string]any:
+		for _, field := range v {
+			n += itemsOf(field)
+		}
+	}
+	return n
+}
+
+// applyJSONPatch applies a patch in parts that end with a copy: copies of copies
+// can stand for any amount of memory.
+func applyJSONPatch(live, patch []byte) ([]byte, error) {
+	operations, err := decodeJSONPatch(patch)
+	if err != nil {
+		return nil, err
+	}
+	copies, begin := 0, 0
+	for i, operation := range operations {
+		isCopy := operation.Kind() == "copy"
+		if !isCopy && i < len(operations)-1 {
+			continue
+		}
+		if isCopy {
+			copies++
+		}
+		if live, err = operations[begin : i+1].Apply(live); err != nil {
+			return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "",
+				err.Error(), 0, false)
+		}
+		if len(live) > wire.LargestBody || copies > mostCopies {
+			return nil, apierrors.NewRequestEntityTooLargeError("the JSON patch makes too much of the object")
+		}
+		begin = i + 1
+	}
+	return live, nil
+}
+
+func decodeJSONPatch(patch []byte) (jsonpatch.Patch, error) {
+	operations, err := jsonpatch.DecodePatch(patch)
+	if err != nil {
+		return nil, wire.BadRequest("%v", err)
+	}
+	if len(operations) > mostOperations {
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"The allowed maximum operations in a JSON patch is %d, got %d", mostOperations, len(operations)))
+	}
+	return operations, nil
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/runtocompletion/batch/contrib/kube/internal/patch"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,7 +84,7 @@ var patchTests = map[string]struct {
 	"a JSON patch that is none": {kind: jsonPatch, patch: `{}`, code: 400, message: "cannot unmarshal object"},
 	"too many operations": {
 		kind:  jsonPatch,
-		patch: "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, patch.MostOperations) + `{"op":"remove","path":"/x"}]`,
+		patch: "[" + strings.Repeat(`{"op":"remove","path":"/x"},`, mostOperations) + `{"op":"remove","path":"/x"}]`,
 		code:  413, message: "maximum operations",
 	},
 	"copies of copies": {kind: jsonPatch, patch: `[{"op":"add","path":"/metadata/annotations","value":{"a":["` +

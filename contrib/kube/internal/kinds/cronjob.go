@@ -58,47 +58,17 @@ func (h *Host) cronJobManifest(c *watchcache.CronJob, version uint64) *batchv1.C
 // deleteCronJob removes a CronJob. It returns the CronJob if that waits for its jobs.
 func (h *Host) deleteCronJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (
 	*watchcache.Object, error) {
-	propagation, orphan := batch.DeleteBackground, options.OrphanDependents //lint:ignore SA1019 older clients send it
-	switch {
-	case options.PropagationPolicy != nil:
-		propagation = string(*options.PropagationPolicy)
-	case orphan != nil && *orphan:
-		propagation = batch.DeleteOrphan
-	}
+	propagation, _ := propagationOf(options)
 	if len(options.DryRun) > 0 {
 		return nil, nil
 	}
 	if err := h.CronJobs.Delete(a.Request.Context(), o.Name, propagation); err != nil {
-		return nil, cronJobError(o.Name, err)
+		return nil, errorOf(cronJobKind, cronJobResource, o.Name, err)
 	}
 	if left := h.Cache.CronJob(o.Name); left != nil && UIDOf(left) == UIDOf(o) {
 		return left, nil
 	}
 	return nil, nil
-}
-
-// cronJobError is the answer to what the controller, or the runner, says about a
-// CronJob.
-func cronJobError(name string, err error) error {
-	if invalid, ok := errors.AsType[*cron.ValidationError](err); ok {
-		return invalidCronJob(name, fieldErrors(invalid.Fields))
-	}
-	if errs := fieldErrorsOf(err); len(errs) > 0 {
-		return invalidCronJob(name, errs)
-	}
-	switch {
-	case errors.Is(err, cron.ErrExists):
-		return apierrors.NewAlreadyExists(cronJobResource, name)
-	case errors.Is(err, cron.ErrNotFound):
-		return apierrors.NewNotFound(cronJobResource, name)
-	case errors.Is(err, cron.ErrShutdown):
-		return apierrors.NewServiceUnavailable("the controller of the CronJobs is shut down")
-	}
-	return err
-}
-
-func invalidCronJob(name string, errs field.ErrorList) error {
-	return apierrors.NewInvalid(cronJobKind.GroupKind(), name, errs[:min(len(errs), mostErrors)])
 }
 
 func isCronJob(r metav1.OwnerReference) bool {
@@ -215,12 +185,12 @@ func (c *cronJobWriter) Default(m Object) { validation.DefaultCronJob(m.(*batchv
 func (c *cronJobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, error) {
 	m := o.(*batchv1.CronJob)
 	if errs := append(validation.ValidateCronJob(m), checkOwned(m, new(batchv1.CronJob))...); len(errs) > 0 {
-		return nil, invalidCronJob(m.Name, errs)
+		return nil, invalid(cronJobKind, m.Name, errs)
 	}
 	warn(a, validation.CronJobWarnings(m, nil))
 	job, warnings, err := c.Runner.CronJob(m)
 	if err != nil {
-		return nil, cronJobError(m.Name, err)
+		return nil, errorOf(cronJobKind, cronJobResource, m.Name, err)
 	}
 	warn(a, warnings)
 	if job.Annotations, err = keepMetadata(m, job.Annotations); err != nil {
@@ -230,7 +200,7 @@ func (c *cronJobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, erro
 		return c.pretend(job)
 	}
 	if err := c.CronJobs.Create(a.Request.Context(), job); err != nil {
-		return nil, cronJobError(m.Name, err)
+		return nil, errorOf(cronJobKind, cronJobResource, m.Name, err)
 	}
 	if o := c.Cache.CronJob(m.Name); o != nil {
 		return c.cronJob(o), nil
@@ -268,7 +238,7 @@ func (c *cronJobWriter) Check(a *wire.Answer, o, l Object) error {
 	updated, live := o.(*batchv1.CronJob), l.(*batchv1.CronJob)
 	errs := append(validation.ValidateCronJobUpdate(updated, live), checkOwned(updated, live)...)
 	if len(errs) > 0 {
-		return invalidCronJob(updated.Name, errs)
+		return invalid(cronJobKind, updated.Name, errs)
 	}
 	warn(a, validation.CronJobWarnings(updated, live))
 	found := c.Cache.CronJob(updated.Name)
@@ -278,7 +248,7 @@ func (c *cronJobWriter) Check(a *wire.Answer, o, l Object) error {
 	changed := found.CronJob.Spec
 	warnings, err := c.Runner.ChangeCronJob(&changed, updated)
 	if err != nil {
-		return cronJobError(updated.Name, err)
+		return errorOf(cronJobKind, cronJobResource, updated.Name, err)
 	}
 	warn(a, warnings)
 	return nil
@@ -293,7 +263,7 @@ func (c *cronJobWriter) Change(ctx context.Context, name string, modify func() (
 		}
 	})
 	if err := errors.Join(err, refused); err != nil {
-		return cronJobError(name, err)
+		return errorOf(cronJobKind, cronJobResource, name, err)
 	}
 	return nil
 }

@@ -1,23 +1,18 @@
 package kinds
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
@@ -93,12 +88,16 @@ func jobFields(o Object) fields.Set {
 // deleteJob removes a job. It returns the job if that lingers.
 func (h *Host) deleteJob(a *wire.Answer, o *watchcache.Object, options *metav1.DeleteOptions) (*watchcache.Object,
 	error) {
-	propagation := propagationOf(a, options)
+	propagation, given := propagationOf(options)
+	if !given {
+		a.Warn("child pods are deleted by default when jobs are deleted on this server; " +
+			"set propagationPolicy=Orphan to preserve them or set propagationPolicy=Background to suppress this warning")
+	}
 	if len(options.DryRun) > 0 {
 		return nil, nil
 	}
 	if err := h.Controller.Delete(a.Request.Context(), o.Name, propagation); err != nil {
-		return nil, jobError(o.Name, err)
+		return nil, errorOf(jobKind, jobResource, o.Name, err)
 	}
 	if left := h.Cache.Job(o.Name); left != nil && left.Job.Status.UID == o.Job.Status.UID {
 		return left, nil
@@ -106,82 +105,18 @@ func (h *Host) deleteJob(a *wire.Answer, o *watchcache.Object, options *metav1.D
 	return nil, nil
 }
 
-// propagationOf is what becomes of a job's pods. A cluster keeps them if the
-// client does not say; processes that nobody owns any more are no good here.
-func propagationOf(a *wire.Answer, options *metav1.DeleteOptions) string {
+// propagationOf is what becomes of what an object owns, and whether the client says so.
+// Otherwise a cluster keeps the pods of a job; processes that nobody owns any more are no
+// good here.
+func propagationOf(options *metav1.DeleteOptions) (propagation string, given bool) {
 	orphan := options.OrphanDependents //lint:ignore SA1019 older clients send it
 	switch {
 	case options.PropagationPolicy != nil:
-		return string(*options.PropagationPolicy)
+		return string(*options.PropagationPolicy), true
 	case orphan != nil && *orphan:
-		return batch.DeleteOrphan
-	case orphan == nil:
-		a.Warn("child pods are deleted by default when jobs are deleted on this server; " +
-			"set propagationPolicy=Orphan to preserve them or set propagationPolicy=Background to suppress this warning")
+		return batch.DeleteOrphan, true
 	}
-	return batch.DeleteBackground
-}
-
-// jobError is the answer to what the controller, or the runner, says about a job.
-func jobError(name string, err error) error {
-	if invalid, ok := errors.AsType[*batch.ValidationError](err); ok {
-		return invalidJob(name, fieldErrors(invalid.Fields))
-	}
-	if errs := fieldErrorsOf(err); len(errs) > 0 {
-		return invalidJob(name, errs)
-	}
-	switch {
-	case errors.Is(err, batch.ErrExists):
-		return apierrors.NewAlreadyExists(jobResource, name)
-	case errors.Is(err, batch.ErrNotFound):
-		return apierrors.NewNotFound(jobResource, name)
-	}
-	return err
-}
-
-// mostErrors is how many errors of one object are told: to make a text of them
-// costs the square of their number.
-const mostErrors = 200
-
-// invalidJob is the answer to a manifest with errors.
-func invalidJob(name string, errs field.ErrorList) error {
-	return apierrors.NewInvalid(jobKind.GroupKind(), name, errs[:min(len(errs), mostErrors)])
-}
-
-// fieldErrorsOf finds the field errors that an error consists of.
-func fieldErrorsOf(err error) field.ErrorList {
-	var errs field.ErrorList
-	if all, ok := errors.AsType[utilerrors.Aggregate](err); ok {
-		for _, each := range all.Errors() {
-			errs = append(errs, fieldErrorsOf(each)...)
-		}
-		return errs
-	}
-	if one, ok := errors.AsType[*field.Error](err); ok {
-		errs = append(errs, one)
-	}
-	return errs
-}
-
-// errorTypes are the API's names of the kinds of errors.
-var errorTypes = map[string]field.ErrorType{
-	"Required": field.ErrorTypeRequired, "Invalid": field.ErrorTypeInvalid,
-	"NotSupported": field.ErrorTypeNotSupported, "Forbidden": field.ErrorTypeForbidden,
-	"TooLong": field.ErrorTypeTooLong, "TooMany": field.ErrorTypeTooMany, "Duplicate": field.ErrorTypeDuplicate,
-}
-
-func fieldErrors(list []batch.FieldError) field.ErrorList {
-	var errs field.ErrorList
-	for _, e := range list {
-		value := e.Value
-		if d, ok := value.(time.Duration); ok {
-			value = fmt.Sprint(d.Seconds())
-		} else if value == nil {
-			value = field.OmitValueType{}
-		}
-		errs = append(errs, &field.Error{Type: errorTypes[e.Kind], Field: e.Field, BadValue: value, Detail: e.Detail})
-	}
-	return errs
+	return batch.DeleteBackground, orphan != nil
 }
 
 var jobColumns = []metav1.TableColumnDefinition{

@@ -64,7 +64,7 @@ func (s *jobStatusWriter) Check(a *wire.Answer, o, l Object) error {
 	errs = append(errs, checkOwned(updated, live)...)
 	_, more := convert.Reported(&updated.Status, batch.Status{})
 	if errs = append(errs, more...); len(errs) > 0 {
-		return invalidJob(updated.Name, errs)
+		return invalid(jobKind, updated.Name, errs)
 	}
 	if pods := updated.Status.UncountedTerminatedPods; pods != nil && len(pods.Succeeded)+len(pods.Failed) > 0 {
 		a.Warn("status.uncountedTerminatedPods: not kept here")
@@ -89,7 +89,7 @@ func (s *jobStatusWriter) Change(ctx context.Context, name string, modify func()
 	next.Conditions = slices.DeleteFunc(next.Conditions,
 		func(c batch.Condition) bool { return c.Type == string(ConditionFinished) })
 	if err := s.Controller.Report(ctx, name, batch.Report{UID: string(updated.UID), Status: &next}); err != nil {
-		return jobError(name, err)
+		return errorOf(jobKind, jobResource, name, err)
 	}
 	return s.changeMetadata(ctx, s.buildJob(live).(*batchv1.Job), updated)
 }
@@ -105,7 +105,7 @@ func (s *jobStatusWriter) changeMetadata(ctx context.Context, live, updated *bat
 		job.Annotations, refused = keepMetadata(updated, job.Annotations)
 	})
 	if err := errors.Join(err, refused); err != nil {
-		return jobError(live.Name, err)
+		return errorOf(jobKind, jobResource, live.Name, err)
 	}
 	return nil
 }

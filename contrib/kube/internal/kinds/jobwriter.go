@@ -39,12 +39,12 @@ func (j *jobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, error) {
 	m := o.(*batchv1.Job)
 	from, errs := j.cronJobOf(m)
 	if errs = append(validation.Validate(m), errs...); len(errs) > 0 {
-		return nil, invalidJob(m.Name, errs)
+		return nil, invalid(jobKind, m.Name, errs)
 	}
 	warn(a, validation.Warnings(m))
 	job, warnings, err := j.jobOf(m, from)
 	if err != nil {
-		return nil, jobError(m.Name, err)
+		return nil, errorOf(jobKind, jobResource, m.Name, err)
 	}
 	warn(a, warnings)
 	if job.Annotations, err = keepMetadata(m, job.Annotations); err != nil {
@@ -54,7 +54,7 @@ func (j *jobWriter) Create(a *wire.Answer, o Object, dry bool) (Object, error) {
 		return j.pretend(job)
 	}
 	if err := j.Controller.Create(a.Request.Context(), job); err != nil {
-		return nil, jobError(job.Name, err)
+		return nil, errorOf(jobKind, jobResource, job.Name, err)
 	}
 	if o := j.Cache.Job(job.Name); o != nil {
 		return j.buildJob(o), nil
@@ -95,14 +95,14 @@ func (j *jobWriter) Check(a *wire.Answer, o, l Object) error {
 	updated, live := o.(*batchv1.Job), l.(*batchv1.Job)
 	errs := append(validation.ValidateUpdate(updated, live), checkOwned(updated, live)...)
 	if len(errs) > 0 {
-		return invalidJob(updated.Name, errs)
+		return invalid(jobKind, updated.Name, errs)
 	}
 	if equality.Semantic.DeepEqual(live.Spec.Template, updated.Spec.Template) {
 		return nil
 	}
 	warnings, err := j.Runner.Check(updated)
 	if err != nil {
-		return jobError(updated.Name, err)
+		return errorOf(jobKind, jobResource, updated.Name, err)
 	}
 	warn(a, warnings)
 	return nil
@@ -139,7 +139,7 @@ func (j *jobWriter) Change(ctx context.Context, name string, modify func() (Obje
 		}
 	})
 	if err := errors.Join(err, refused); err != nil {
-		return jobError(name, err)
+		return errorOf(jobKind, jobResource, name, err)
 	}
 	return nil
 }

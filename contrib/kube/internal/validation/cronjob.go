@@ -106,20 +106,30 @@ func startingDeadline(seconds *int64) *time.Duration {
 }
 
 // cronErrors are the errors of a CronJob in the API's form.
-func cronErrors(err error) (errs field.ErrorList) {
-	invalid, ok := errors.AsType[*cron.ValidationError](err)
-	if !ok {
-		return nil
+func cronErrors(err error) field.ErrorList {
+	if invalid, ok := errors.AsType[*cron.ValidationError](err); ok {
+		return FieldErrors(invalid.Fields)
 	}
-	types := map[string]field.ErrorType{
-		"Required": field.ErrorTypeRequired, "Invalid": field.ErrorTypeInvalid,
-		"NotSupported": field.ErrorTypeNotSupported, "Forbidden": field.ErrorTypeForbidden}
-	for _, e := range invalid.Fields {
+	return nil
+}
+
+// errorTypes are the API's names of the kinds of errors.
+var errorTypes = map[string]field.ErrorType{
+	"Required": field.ErrorTypeRequired, "Invalid": field.ErrorTypeInvalid,
+	"NotSupported": field.ErrorTypeNotSupported, "Forbidden": field.ErrorTypeForbidden,
+	"TooLong": field.ErrorTypeTooLong, "TooMany": field.ErrorTypeTooMany, "Duplicate": field.ErrorTypeDuplicate,
+}
+
+// FieldErrors are errors of package batch in the API's form. Durations are in seconds.
+func FieldErrors(list []batch.FieldError) (errs field.ErrorList) {
+	for _, e := range list {
 		value := e.Value
 		if d, ok := value.(time.Duration); ok {
-			value = int64(d / time.Second)
+			value = d.Seconds()
+		} else if value == nil {
+			value = field.OmitValueType{}
 		}
-		errs = append(errs, &field.Error{Type: types[e.Kind], Field: e.Field, BadValue: value, Detail: e.Detail})
+		errs = append(errs, &field.Error{Type: errorTypes[e.Kind], Field: e.Field, BadValue: value, Detail: e.Detail})
 	}
 	return errs
 }
