@@ -52,11 +52,11 @@ func (a *answer) start(q *query, m kinds.Object, dry bool) (kinds.Object, error)
 
 // writeChanged answers with an object that was written, in the form asked for.
 func (a *answer) writeChanged(q *query, code int, o kinds.Object) error {
-	f, err := formOf(a.Request, q)
+	f, err := formOf(a.Request, q, wire.AsProtobuf)
 	if err != nil {
 		f = form{} // it is done: better another form than an error
 	}
-	return a.WriteJSON(code, wire.JSON, f.one(q.kind, o, true))
+	return a.writeOne(code, f, q.kind, o)
 }
 
 // prepare refuses a manifest that does not go with the request's path, and

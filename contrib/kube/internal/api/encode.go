@@ -1,14 +1,18 @@
 package api
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
@@ -21,8 +25,9 @@ type form struct {
 	include metav1.IncludeObjectPolicy // of a table
 }
 
-func formOf(r *http.Request, q *query) (form, error) {
-	s, err := wire.Negotiate(r, wire.AsTable, wire.AsMetadata)
+// formOf is the form that a client asks for, one of those that may have columns or others.
+func formOf(r *http.Request, q *query, others ...wire.Shape) (form, error) {
+	s, err := wire.Negotiate(r, append(others, wire.AsTable, wire.AsMetadata)...)
 	if err != nil || s != wire.AsTable {
 		return form{shape: s}, err
 	}
@@ -117,14 +122,54 @@ func (f form) change(r *kinds.Kind, c *watchcache.Change, kind string, o *watchc
 	})
 }
 
-// frame writes one step of a watch as a line.
-func (f form) frame(r *kinds.Kind, kind string, o kinds.Object, columns bool) ([]byte, error) {
-	return line(frame{kind, f.one(r, o, columns)})
+// writeOne answers with an object, in the form asked for.
+func (a *answer) writeOne(code int, f form, k *kinds.Kind, o kinds.Object) error {
+	if f.shape != wire.AsProtobuf {
+		return a.WriteJSON(code, wire.JSON, f.one(k, o, true))
+	}
+	body, err := inProtobuf(o)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	return a.Write(code, wire.Protobuf, body)
 }
 
-func line(v any) ([]byte, error) {
-	data, err := json.Marshal(v)
-	return append(data, '\n'), err
+// frame writes one step of a watch.
+func (f form) frame(r *kinds.Kind, kind string, o kinds.Object, columns bool) ([]byte, error) {
+	return f.encode(kind, f.one(r, o, columns))
+}
+
+// encode writes one step of a watch: as a line or, in protobuf, with its length before it.
+func (f form) encode(kind string, o any) ([]byte, error) {
+	if f.shape != wire.AsProtobuf {
+		data, err := json.Marshal(frame{kind, o})
+		return append(data, '\n'), err
+	}
+	raw, err := inProtobuf(o.(runtime.Object))
+	if err != nil {
+		return nil, err
+	}
+	event := metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: raw}}
+	data := binary.BigEndian.AppendUint32(nil, uint32(event.Size()))
+	raw, err = event.Marshal()
+	return append(data, raw...), err
+}
+
+// toProtobuf writes objects, and does not read any.
+var toProtobuf = protobuf.NewSerializer(nil, nil)
+
+func inProtobuf(o runtime.Object) ([]byte, error) {
+	var buffer bytes.Buffer
+	err := toProtobuf.Encode(o, &buffer)
+	return buffer.Bytes(), err
+}
+
+// stream is the content type of a watch.
+func (f form) stream() string {
+	if f.shape == wire.AsProtobuf {
+		return wire.Protobuf + ";stream=watch"
+	}
+	return wire.JSON
 }
 
 const (

@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"iter"
 	"net/http"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/runtocompletion/batch/contrib/kube/internal/kinds"
 	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
@@ -27,7 +30,7 @@ func (a *answer) find(q *query) (*watchcache.Object, error) {
 }
 
 func (a *answer) get(q *query) error {
-	f, err := formOf(a.Request, q)
+	f, err := formOf(a.Request, q, wire.AsProtobuf)
 	if err != nil {
 		return err
 	}
@@ -35,16 +38,20 @@ func (a *answer) get(q *query) error {
 	if err != nil {
 		return err
 	}
-	return a.WriteJSON(http.StatusOK, wire.JSON, f.one(q.kind, q.kind.Build(o), true))
+	return a.writeOne(http.StatusOK, f, q.kind, q.kind.Build(o))
 }
 
 // list answers with the objects of a collection, or a part of them.
 func (a *answer) list(q *query) error {
-	f, err := formOf(a.Request, q)
+	s, err := a.selection(q)
 	if err != nil {
 		return err
 	}
-	s, err := a.selection(q)
+	var others []wire.Shape
+	if s.options.Limit > 0 { // a page fits in memory
+		others = []wire.Shape{wire.AsProtobuf}
+	}
+	f, err := formOf(a.Request, q, others...)
 	if err != nil {
 		return err
 	}
@@ -52,7 +59,35 @@ func (a *answer) list(q *query) error {
 	if err != nil {
 		return err
 	}
+	if f.shape == wire.AsProtobuf {
+		return a.writePage(q.kind, meta, objects)
+	}
 	return a.writeList(q.kind, f, meta, objects)
+}
+
+// writePage answers with a list in protobuf: field 1 are its metadata, and 2 its items.
+func (a *answer) writePage(k *kinds.Kind, meta metav1.ListMeta, objects iter.Seq[kinds.Object]) error {
+	data, err := protobufField(nil, 1, &meta)
+	for o := range objects {
+		if err == nil {
+			data, err = protobufField(data, 2, o.(interface{ Marshal() ([]byte, error) }))
+		}
+	}
+	list := runtime.Unknown{Raw: data,
+		TypeMeta: runtime.TypeMeta{Kind: k.Kind + "List", APIVersion: k.GroupVersion().String()}}
+	text, failed := list.Marshal()
+	if err := errors.Join(err, failed); err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	return a.Write(http.StatusOK, wire.Protobuf, append([]byte(protobufMagic), text...))
+}
+
+// protobufMagic is what everything begins with that API servers write in protobuf.
+const protobufMagic = "k8s\x00"
+
+func protobufField(to []byte, number byte, value interface{ Marshal() ([]byte, error) }) ([]byte, error) {
+	data, err := value.Marshal()
+	return append(binary.AppendUvarint(append(to, number<<3|2), uint64(len(data))), data...), err
 }
 
 // largestPage is the most objects that a list with a limit gives at once.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,7 +36,7 @@ type watch struct {
 
 // watch answers with the changes of a collection until the client has gone.
 func (a *answer) watch(q *query) error {
-	f, err := formOf(a.Request, q)
+	f, err := formOf(a.Request, q, wire.AsProtobuf)
 	if err != nil {
 		return err
 	}
@@ -58,7 +57,7 @@ func (a *answer) watch(q *query) error {
 	defer w.watcher.Close()
 	ctx, cancel := context.WithTimeout(a.Request.Context(), w.duration())
 	defer cancel()
-	a.Begin(http.StatusOK, wire.JSON)
+	a.Begin(http.StatusOK, f.stream())
 	w.run(ctx, snapshot)
 	return nil
 }
@@ -207,27 +206,19 @@ func (w *watch) bookmark(version uint64, annotations map[string]string) {
 	if !w.options.AllowWatchBookmarks {
 		return
 	}
-	r := w.query.kind
-	kind := metav1.TypeMeta{Kind: r.Kind, APIVersion: r.GroupVersion().String()}
-	meta := metav1.ObjectMeta{ResourceVersion: kinds.FormatVersion(version), Annotations: annotations}
-	var o any = metav1.PartialObjectMetadata{TypeMeta: kind, ObjectMeta: meta}
-	switch w.form.shape {
-	case wire.AsTable:
-		t := newTable(r, !w.described)
-		w.described = true
-		t.ResourceVersion = kinds.FormatVersion(version)
-		t.Rows = []metav1.TableRow{}
-		o = t
-	case wire.AsMetadata:
-		o = metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata",
-			APIVersion: "meta.k8s.io/v1"},
-			ObjectMeta: meta}
+	o := w.query.kind.New()
+	o.GetObjectKind().SetGroupVersionKind(w.query.kind.GroupVersionKind)
+	o.SetResourceVersion(kinds.FormatVersion(version))
+	o.SetAnnotations(annotations)
+	shown := w.form.one(w.query.kind, o, !w.described)
+	if t, ok := shown.(*metav1.Table); ok {
+		w.described, t.Rows = true, []metav1.TableRow{}
 	}
-	w.add(line(frame{"BOOKMARK", o}))
+	w.add(w.form.encode("BOOKMARK", shown))
 }
 
 func (w *watch) sendError(err error) {
-	w.add(line(frame{"ERROR", wire.StatusOf(err)}))
+	w.add(w.form.encode("ERROR", wire.StatusOf(err)))
 	w.flush()
 }
 
@@ -235,7 +226,7 @@ func (w *watch) sendError(err error) {
 // whether the client is still there.
 func (w *watch) add(data []byte, err error) bool {
 	if err != nil {
-		data, _ = json.Marshal(frame{"ERROR", wire.StatusOf(apierrors.NewInternalError(err))})
+		data, _ = w.form.encode("ERROR", wire.StatusOf(apierrors.NewInternalError(err)))
 	}
 	w.buffer = append(w.buffer, data...)
 	return err == nil && (len(w.buffer) < writeSize || w.flush())

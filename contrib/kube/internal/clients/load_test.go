@@ -16,50 +16,61 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube"
+	"github.com/runtocompletion/batch/internal/kubelitetest"
 )
 
-// How much there is of everything.
 const (
-	loadJobs    = 1_000
-	loadPods    = 10_000
 	loadPage    = 500
-	loadWatches = 1_000
 	loadChanges = 20
 	loadWorkers = 16
+	// longestLoad is after how long a benchmark gives up.
+	longestLoad = 2 * time.Minute
 )
 
+// A scale is how much there is of everything.
+type scale struct{ jobs, pods, watches int }
+
+func newScale() scale {
+	if testing.Short() {
+		return scale{100, 1_000, 100}
+	}
+	return scale{1_000, 10_000, 1_000}
+}
+
 // BenchmarkLoad creates 1,000 jobs, lists 10,000 pods in pages of 500, and has 1,000
-// watches see 20 jobs come: here and, with -real, on a cluster, in one run.
+// watches see 20 jobs come: here and on a cluster, in one run. With -short there is a
+// tenth of everything.
 //
-//	go test -run '^$' -bench Load -benchtime 1x -real KUBECONFIG ./contrib/kube/internal/clients
+//	go test -run '^$' -bench Load -benchtime 1x ./contrib/kube/internal/clients
 func BenchmarkLoad(b *testing.B) {
+	n := newScale()
 	b.Run("batch", func(b *testing.B) {
 		c, err := batch.New(b.Context(), batch.Options{})
 		require.NoError(b, err)
 		w := newWorldOf(b, c, kube.Options{Write: true})
 		const each = 1_000 // as many attempts as are kept of a job
-		nothing := batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return nil })
-		for i := range loadPods / each {
+		for i := range n.pods / each {
 			_, err := c.Run(b.Context(), batch.Job{Name: fmt.Sprint("pods-", i), Completions: new(each),
 				Parallelism: new(loadWorkers), Executor: nothing})
 			require.NoError(b, err)
 		}
-		measure(b, w.config())
+		measure(b, n, w.config())
 	})
-	if *real == "" {
-		return
-	}
 	b.Run("cluster", func(b *testing.B) {
-		config, err := clientcmd.BuildConfigFromFlags("", *real)
+		if err := kubelitetest.Unavailable(); err != nil {
+			b.Skip(err)
+		}
+		cluster := kubelitetest.Start(b, kubelitetest.Options{Nodes: -1})
+		config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig)
 		require.NoError(b, err)
 		clientset := unlimited(b, config)
-		inParallel(loadPods, func(i int) {
+		inParallel(n.pods, func(i int) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("pod-", i)}, Spec: corev1.PodSpec{
 				SchedulerName: "nobody", Containers: []corev1.Container{{Name: "main", Image: "busybox:1.37"}}}}
 			_, err := clientset.CoreV1().Pods(namespace).Create(b.Context(), pod, metav1.CreateOptions{})
 			require.NoError(b, err)
 		})
-		measure(b, config)
+		measure(b, n, config)
 	})
 }
 
@@ -83,13 +94,13 @@ func inParallel(n int, do func(i int)) {
 	group.Wait()
 }
 
-func measure(b *testing.B, config *rest.Config) {
+func measure(b *testing.B, n scale, config *rest.Config) {
 	clientset := unlimited(b, config)
 	jobs := clientset.BatchV1().Jobs(namespace)
 	round := 0
-	create := func(n int) {
+	create := func(count int) {
 		round++
-		inParallel(n, func(i int) {
+		inParallel(count, func(i int) {
 			m := job(fmt.Sprintf("load-%d-%d", round, i), "hello")
 			m.Spec.Suspend = new(true)
 			_, err := jobs.Create(b.Context(), m, metav1.CreateOptions{})
@@ -98,12 +109,12 @@ func measure(b *testing.B, config *rest.Config) {
 	}
 	for b.Loop() {
 		begun := time.Now()
-		create(loadJobs)
-		b.ReportMetric(time.Since(begun).Seconds(), "s/1000-jobs")
+		create(n.jobs)
+		b.ReportMetric(time.Since(begun).Seconds(), "s/jobs")
 		begun = time.Now()
-		require.Equal(b, loadPods, countPods(b, clientset))
-		b.ReportMetric(time.Since(begun).Seconds(), "s/10000-pods")
-		b.ReportMetric(watchAll(b, clientset, create).Seconds(), "s/20-jobs-to-1000-watches")
+		require.Equal(b, n.pods, countPods(b, clientset))
+		b.ReportMetric(time.Since(begun).Seconds(), "s/pods")
+		b.ReportMetric(watchAll(b, n, clientset, create).Seconds(), "s/20-jobs-to-watches")
 	}
 }
 
@@ -120,13 +131,13 @@ func countPods(b *testing.B, clientset *kubernetes.Clientset) (n int) {
 }
 
 // watchAll is how long it takes until all watches have seen jobs that are created.
-func watchAll(b *testing.B, clientset *kubernetes.Clientset, create func(n int)) time.Duration {
+func watchAll(b *testing.B, n scale, clientset *kubernetes.Clientset, create func(n int)) time.Duration {
 	list, err := clientset.BatchV1().Jobs(namespace).List(b.Context(), metav1.ListOptions{Limit: 1})
 	require.NoError(b, err)
-	ctx, cancel := context.WithCancel(b.Context())
+	ctx, cancel := context.WithTimeout(b.Context(), longestLoad)
 	defer cancel()
 	var seen sync.WaitGroup
-	inParallel(loadWatches, func(int) {
+	inParallel(n.watches, func(int) {
 		w, err := clientset.BatchV1().Jobs(namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
 		require.NoError(b, err)
 		seen.Go(func() {
@@ -145,5 +156,6 @@ func watchAll(b *testing.B, clientset *kubernetes.Clientset, create func(n int))
 	begun := time.Now()
 	create(loadChanges)
 	seen.Wait()
+	require.NoError(b, ctx.Err())
 	return time.Since(begun)
 }

@@ -26,6 +26,7 @@ const (
 	AsTable            // as=Table
 	AsMetadata         // as=PartialObjectMetadata(List)
 	AsDiscovery2       // as=APIGroupDiscoveryList, v=v2
+	AsProtobuf         // whole, in another encoding than JSON
 )
 
 // mostAlternatives is how many media types of an Accept header are looked at.
@@ -63,7 +64,7 @@ func shapeOf(text string) (Shape, bool) {
 	switch mediaType {
 	case JSON, "application/*", "*/*":
 	default:
-		return Whole, false
+		return AsProtobuf, mediaType == Protobuf && params["as"] == ""
 	}
 	group, version := params["g"], params["v"]
 	switch as := params["as"]; {
