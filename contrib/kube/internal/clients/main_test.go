@@ -17,8 +17,8 @@ import (
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
-// TestMain runs the tests. In a process that they start by the name of kubectl, stern
-// or perl, it is that program: the test binary has all of kubectl and stern in it.
+// TestMain runs the tests. In a process that they start by the name of kubectl, stern,
+// perl or watches, it is that program: the test binary has all of kubectl and stern in it.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "kubectl":
@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 		stern()
 	case "perl":
 		perl()
+	case "watches":
+		watches()
 	default:
 		ctrl.SetLogger(logr.Discard())
 		leaktest.Main(m)

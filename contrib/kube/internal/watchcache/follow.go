@@ -37,6 +37,7 @@ const (
 // A follower follows the controller while there are watchers. Its fields are
 // guarded by Cache.mu.
 type follower struct {
+	begun    time.Time
 	watching [kinds]int
 	cancel   context.CancelFunc // of the goroutines; nil if there are none
 	running  sync.WaitGroup
@@ -51,6 +52,7 @@ type follower struct {
 }
 
 func (f *follower) init() {
+	f.begun = time.Now()
 	f.closed, f.changed = make(chan struct{}), make(chan struct{})
 	f.awake = make(chan struct{}, 1)
 	f.dirty = make(map[*job]struct{})
@@ -63,9 +65,11 @@ func (f *follower) watchers() (n int) {
 	return n
 }
 
-// pause is how long a job, or its pods and events, is left alone after a look.
-func (f *follower) pause() time.Duration {
-	return min(longestJobPause, jobPause+time.Duration(f.watchers())*watcherJobPause)
+// after is until when a job, or its pods and events, is left alone after a look. Jobs are
+// looked at together, so that what is new about all of them is sent at once.
+func (f *follower) after(now time.Time) time.Time {
+	pause := min(longestJobPause, jobPause+time.Duration(f.watchers())*watcherJobPause)
+	return now.Add(pause - now.Sub(f.begun)%pause)
 }
 
 // touch has a job, and its pods and events, looked at, if somebody watches.
@@ -259,7 +263,7 @@ func (c *Cache) take(change batch.Change) {
 	default:
 		c.applyLocked(change.Status)
 		if j := c.jobs[change.Status.Name]; j != nil {
-			j.next = time.Now().Add(c.follower.pause())
+			j.next = c.follower.after(time.Now())
 		}
 	}
 }
@@ -313,7 +317,7 @@ func (c *Cache) lookAtJob(j *job) time.Duration {
 		return wait
 	}
 	if j.late {
-		j.late, j.next = false, now.Add(c.follower.pause())
+		j.late, j.next = false, c.follower.after(now)
 		c.refreshJobLocked(j.name)
 	}
 	if wait := j.due.Sub(now); wait > 0 {
@@ -325,7 +329,7 @@ func (c *Cache) lookAtJob(j *job) time.Duration {
 			changes += c.lookLocked(j, kind)
 		}
 	}
-	j.due = now.Add(c.follower.pause() + time.Duration(changes)*changePause)
+	j.due = c.follower.after(now).Add(time.Duration(changes) * changePause)
 	if _, lingers := c.removed[j]; lingers && len(j.pods) > 0 && c.follower.watching[Pods] > 0 {
 		j.due = now.Add(lingerPause) // the controller does not tell when attempts of a deleted job change
 		return lingerPause
