@@ -361,7 +361,7 @@ type AttemptOptions struct {
 	// [Iteration], or empty. Nil means that there are no checkpoints.
 	Checkpoint     func(name string) []byte
 	SaveCheckpoint func(ctx context.Context, name string, data []byte) error
-	// Progress is told of each [Attempt.Progress]. Nil means nobody.
+	// Progress is called for each [Attempt.Progress]. If nil, it is not.
 	Progress func(Progress)
 }
 
