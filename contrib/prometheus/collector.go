@@ -33,6 +33,7 @@ func (c *collector) Describe(ch chan<- *client.Desc) {
 	}
 	c.metrics.executions.describe(ch)
 	c.metrics.commits.describe(ch)
+	c.metrics.limits.describe(ch)
 	c.whole.describe(ch)
 }
 
@@ -63,15 +64,21 @@ func (c *collector) collectWhole(ch chan<- client.Metric) []batch.Status {
 	debts := &c.metrics.executions.debts
 	gone := debts.debtors() // before the walk, which may miss newer jobs
 	sums, chosen := newSums(), selection{most: c.metrics.options.MaxJobs}
+	phases := make(map[string]map[string]int) // by limit
 	for status := range c.controller.All() {
 		if !status.Finished() {
 			delete(gone, status.UID)
 		}
 		sums.add(&status)
+		if status.Active+status.Terminating > 0 {
+			spec, _ := c.controller.Job(status.Name) // none if it was removed meanwhile
+			c.metrics.limits.count(phases, &status, spec.Limits)
+		}
 		chosen.add(status)
 	}
 	debts.forgive(gone)
 	chosen.cut()
+	c.metrics.limits.collect(ch, c.metrics.options.Limits, phases)
 	c.whole.collect(ch, sums, len(chosen.jobs), c.metrics.options.MaxActive)
 	return chosen.jobs
 }
@@ -103,17 +110,10 @@ type sums struct {
 // newSums has a zero for whatever may be counted, as a series that appears with its
 // first value has no rate.
 func newSums() *sums {
-	zeros := func(keys ...string) map[string]int {
-		m := make(map[string]int, len(keys))
-		for _, key := range keys {
-			m[key] = 0
-		}
-		return m
-	}
 	return &sums{
 		states: zeros("Complete", "Failed", "FailureTarget", "Running", "SuccessCriteriaMet", "Suspended",
 			"Terminating"),
-		phases:      zeros("pending", "running", "terminating", "abandoned"),
+		phases:      noPhases(),
 		completions: zeros("succeeded", "failed"),
 		stalled:     zeros(string(batch.ReasonExecutorNotDeclared), string(batch.ReasonStoreFailed)),
 	}
@@ -122,10 +122,7 @@ func newSums() *sums {
 func (s *sums) add(j *batch.Status) {
 	s.jobs++
 	s.states[j.State()]++
-	s.phases["pending"] += j.Pending
-	s.phases["running"] += j.Active - j.Pending
-	s.phases["terminating"] += j.Terminating - j.Abandoned
-	s.phases["abandoned"] += j.Abandoned
+	addPhases(s.phases, j)
 	s.completions["succeeded"] += j.Succeeded
 	s.completions["failed"] += j.Failed
 	if c, ok := j.Condition(batch.ConditionStalled); ok && c.Status == "True" {
@@ -134,6 +131,24 @@ func (s *sums) add(j *batch.Status) {
 	if !j.NextRetry.IsZero() {
 		s.backingOff++
 	}
+}
+
+func zeros(keys ...string) map[string]int {
+	m := make(map[string]int, len(keys))
+	for _, key := range keys {
+		m[key] = 0
+	}
+	return m
+}
+
+func noPhases() map[string]int { return zeros("pending", "running", "terminating", "abandoned") }
+
+// addPhases counts the attempts of a job.
+func addPhases(phases map[string]int, j *batch.Status) {
+	phases["pending"] += j.Pending
+	phases["running"] += j.Active - j.Pending
+	phases["terminating"] += j.Terminating - j.Abandoned
+	phases["abandoned"] += j.Abandoned
 }
 
 // whole are the metrics of all jobs together.

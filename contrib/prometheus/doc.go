@@ -45,6 +45,9 @@
 //   - batch_jobs_backing_off, batch_jobs_stalled: those that wait for a retry
 //     delay, for their executor, or for the store
 //   - batch_executors_limit: the limit over all jobs
+//   - batch_limit_attempts: attempts of jobs that need a limit of [batch.Options], by
+//     limit and phase; those pending are in line, the others have it
+//   - batch_limit_slots: how many may have the limit at once
 //
 // # Cardinality
 //
@@ -53,5 +56,5 @@
 // more, finished jobs go first, those that are complete before those that have
 // failed, and the others are counted in the metrics of the whole only:
 // batch_jobs_without_series says how many those are. CronJobs have the same bound.
-// At most 100 names of executors are told apart.
+// At most 100 names of executors, and of limits, are told apart.
 package prometheus

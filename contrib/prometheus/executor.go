@@ -2,18 +2,12 @@ package prometheus
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	client "github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/internal/around"
-)
-
-const (
-	maxNames  = 100
-	otherName = "other"
 )
 
 // executions are what is measured of executors.
@@ -23,9 +17,7 @@ type executions struct {
 	retries   *client.CounterVec
 	running   *client.GaugeVec
 	debts     debts
-
-	mu    sync.Mutex
-	names map[string]struct{}
+	names     names
 }
 
 func newExecutions(buckets []float64) *executions {
@@ -48,7 +40,6 @@ func newExecutions(buckets []float64) *executions {
 			Name: "batch_executors_running",
 			Help: "Executors that are at work, also for attempts that were given up.",
 		}, []string{"executor"}),
-		names: make(map[string]struct{}),
 	}
 }
 
@@ -63,19 +54,7 @@ func (m *Metrics) Executor(name string, next batch.Executor) batch.Executor {
 	if next == nil {
 		return nil
 	}
-	return executor{Next: next, Observer: observer{m.executions, m.executions.label(name)}}
-}
-
-// label is a name, or otherName if there are too many.
-func (x *executions) label(name string) string {
-	name = valid(name)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if _, ok := x.names[name]; !ok && len(x.names) >= maxNames {
-		return otherName
-	}
-	x.names[name] = struct{}{}
-	return name
+	return executor{Next: next, Observer: observer{m.executions, m.executions.names.label(name)}}
 }
 
 type executor = around.Executor[batch.Attempt, batch.Executor, observer]

@@ -20,6 +20,9 @@ type Options struct {
 	// MaxActive is that of [batch.Options], for batch_executors_limit. Zero means
 	// that there is no limit, and no such series.
 	MaxActive int
+	// Limits are those of [batch.Options], for batch_limit_slots. Nil means that there are
+	// no such series.
+	Limits map[string]batch.Limit
 	// MaxJobs is how many jobs, and how many CronJobs, have series of their own.
 	// Zero means 1000.
 	MaxJobs int
@@ -52,6 +55,7 @@ type Metrics struct {
 	options    Options
 	executions *executions
 	commits    *commits
+	limits     *limits
 	jobs       []jobFamily
 	cronJobs   []cronJobFamily
 }
@@ -72,7 +76,7 @@ func New(o Options) (*Metrics, error) {
 	if o.Buckets == nil {
 		o.Buckets = defaultBuckets
 	}
-	m := &Metrics{options: o, executions: newExecutions(o.Buckets), commits: newCommits()}
+	m := &Metrics{options: o, executions: newExecutions(o.Buckets), commits: newCommits(), limits: newLimits()}
 	m.jobs = append(jobFamilies(), m.ownerFamily(), labelFamily(labels), annotationFamily(annotations))
 	m.cronJobs = append(cronJobFamilies(), cronLabelFamily(labels), cronAnnotationFamily(annotations))
 	return m, nil
