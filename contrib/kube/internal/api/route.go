@@ -140,14 +140,19 @@ func (a *answer) servePart(q *query, verb string) error {
 	if err := a.allow(q, verb); err != nil {
 		return err
 	}
-	if part.Serve == nil {
-		ofPart := *q.kind
-		ofPart.Writer, q.kind = part.Writer, &ofPart
-		return a.verbs()[verb](q)
-	}
 	o, err := a.find(q)
 	if err != nil {
 		return err
+	}
+	if part.Serve == nil {
+		if verb != "get" && part.Refuse != nil {
+			if err := part.Refuse(o); err != nil {
+				return err
+			}
+		}
+		ofPart := *q.kind
+		ofPart.Writer, q.kind = part.Writer, &ofPart
+		return a.verbs()[verb](q)
 	}
 	if a.Request.Method == http.MethodHead {
 		q.params.Del("follow")

@@ -16,6 +16,7 @@ import (
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/kube/internal/convert"
 	"github.com/runtocompletion/batch/contrib/kube/internal/fieldmanager"
+	"github.com/runtocompletion/batch/contrib/kube/internal/watchcache"
 	"github.com/runtocompletion/batch/contrib/kube/internal/wire"
 )
 
@@ -24,6 +25,12 @@ func (j *jobWriter) status() Part {
 	part := status("jobs")
 	part.Verbs = []string{"get", "patch", "update"}
 	part.Writer = &jobStatusWriter{jobWriter: j, managed: fieldmanager.New(j.Scheme, jobKind, new(batchv1.Job), part.Name)}
+	part.Refuse = func(o *watchcache.Object) error {
+		if o.Job.Status.ManagedBy != "" {
+			return nil
+		}
+		return wire.NotAllowed("the status of a job without managedBy is set by this server alone: it can be read")
+	}
 	return part
 }
 
@@ -54,9 +61,6 @@ func (s *jobStatusWriter) Complete(_ *wire.Answer, o, l Object) {
 // Check leaves to the controller how a status may follow another one.
 func (s *jobStatusWriter) Check(a *wire.Answer, o, l Object) error {
 	updated, live := o.(*batchv1.Job), l.(*batchv1.Job)
-	if by := live.Spec.ManagedBy; by == nil || *by == batchv1.JobControllerName {
-		return wire.NotAllowed("the status of a job without managedBy is set by this server alone: it can be read")
-	}
 	if a.Request.URL.Query().Get("dryRun") != "" {
 		return wire.BadRequest("a status cannot be written in a dry run: it is compared with the last one when it is taken")
 	}

@@ -82,8 +82,10 @@ type Part struct {
 	// and discovery does not tell of it.
 	Verbs []string
 	Serve func(a *wire.Answer, o *watchcache.Object, params url.Values) error
-	// Writer, if Serve is nil, changes the part by the verbs of whole objects.
+	// Writer, if Serve is nil, changes the part by the verbs of whole objects, unless
+	// Refuse says why it does not change that of an object.
 	Writer Writer
+	Refuse func(o *watchcache.Object) error
 	// Kind is what is sent there; empty means the object's own.
 	Kind schema.GroupVersionKind
 	// Instead says why there are no other verbs, and what to do.
