@@ -53,7 +53,7 @@ func (p *process) end() {
 func (p *process) logs(text string) {
 	p.Helper()
 	require.Eventually(
-		p, func() bool { return strings.Contains(p.log.String(), text) }, 20*time.Second, time.Millisecond, text,
+		p, func() bool { return strings.Contains(p.log.String(), text) }, 2*time.Minute, time.Millisecond, text,
 	)
 }
 
@@ -127,7 +127,7 @@ func (p *process) make(runner *kube.Runner, manifest string) batch.Job {
 // complete wants a job to complete.
 func (p *process) complete(name string) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.Context(), 2*time.Minute)
 	defer cancel()
 	status, err := p.controller.Wait(ctx, name)
 	require.NoError(p, err, status.Explain())

@@ -161,7 +161,7 @@ func (w *world) post(body string) *batchv1.Job {
 // eventually waits until something holds.
 func (w *world) eventually(holds func() bool) {
 	w.Helper()
-	require.Eventually(w, holds, 10*time.Second, 2*time.Millisecond)
+	require.Eventually(w, holds, 2*time.Minute, 2*time.Millisecond)
 }
 
 // finish waits until a job has finished.

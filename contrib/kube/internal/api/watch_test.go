@@ -126,7 +126,7 @@ func TestWatchEnds(t *testing.T) {
 			started := time.Now()
 			watch := w.open(path+"?watch=1&timeoutSeconds=1&resourceVersion="+fmt.Sprint(w.server.host.Cache.Version()), "")
 			require.Empty(t, watch.rest())
-			require.WithinRange(t, time.Now(), started.Add(time.Second), started.Add(5*time.Second))
+			require.GreaterOrEqual(t, time.Since(started), time.Second)
 		})
 	}
 	watch := w.open(jobsPath+"?watch=1", "")

@@ -75,7 +75,7 @@ func (w *world) until(c *kubernetes.Clientset, name string, kind batchv1.JobCond
 		},
 		WatchFuncWithContext: jobs.Watch,
 	}
-	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
 	defer cancel()
 	event, err := watchtools.UntilWithSync(ctx, lw, &batchv1.Job{}, nil, func(e watch.Event) (bool, error) {
 		j := e.Object.(*batchv1.Job)

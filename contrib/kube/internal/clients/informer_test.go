@@ -63,7 +63,7 @@ func run[K comparable](t *testing.T, factory interface {
 		factory.Shutdown()
 	})
 	giveUp := make(chan struct{})
-	defer time.AfterFunc(30*time.Second, func() { close(giveUp) }).Stop()
+	defer time.AfterFunc(2*time.Minute, func() { close(giveUp) }).Stop()
 	for kind, synced := range factory.WaitForCacheSync(giveUp) {
 		require.True(t, synced, kind)
 	}

@@ -41,7 +41,9 @@ var rules = []rule{
 	{pattern: regexp.MustCompile(`(resourceVersion"?: ")\d+"`), by: `${1}1"`},
 	{pattern: regexp.MustCompile(`127\.0\.0\.1:\d+`), by: "127.0.0.1:6443"},
 	{pattern: regexp.MustCompile(`kubelet  spec\.containers\{main\}: `), by: "kubelet  "}, // newer kubectls say where
-	{pattern: regexp.MustCompile(` deleted from default namespace`), by: " deleted"},      // newer kubectls say it
+	// "1 (12s ago)" is wider than "1 (1s ago)".
+	{pattern: regexp.MustCompile(`RESTARTS {6,}AGE`), by: "RESTARTS     AGE"},
+	{pattern: regexp.MustCompile(` deleted from default namespace`), by: " deleted"}, // newer kubectls say it
 	{pattern: regexp.MustCompile(`/\S*/(LIVE|MERGED)-\d+/`), by: "/tmp/$1/"},
 }
 
@@ -66,7 +68,7 @@ func TestNormalize(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"a table": {
 			text: "NAME       READY   STATUS    RESTARTS      AGE\npi-x7k2p   0/1     Running   1 (12s ago)   75s\n",
-			want: "NAME       READY   STATUS    RESTARTS      AGE\npi-xxxxx   0/1     Running   1 (1s ago)   1s\n",
+			want: "NAME       READY   STATUS    RESTARTS     AGE\npi-xxxxx   0/1     Running   1 (1s ago)   1s\n",
 		},
 		"a column of ages": {
 			text: "Age   From\n10s   job-controller\n9s    job-controller\n",

@@ -109,7 +109,7 @@ func (s *stage) play(c scene) map[string][]map[string]any {
 			return false
 		}
 		return len(objects["jobs"]) == 1 && c.done(look(objects["jobs"][0]), look(pod))
-	}, time.Minute, 50*time.Millisecond)
+	}, 3*time.Minute, 50*time.Millisecond)
 	return objects
 }
 

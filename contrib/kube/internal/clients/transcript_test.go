@@ -266,7 +266,7 @@ func (t *terminal) finish(lines int) {
 	b := t.background
 	require.NotNil(t, b)
 	t.background = nil
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for len(changes(b.stdout.String())) < lines && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -131,7 +131,7 @@ func (e exitError) ExitCode() int { return int(e) }
 // eventually waits until something holds.
 func (w *world) eventually(holds func() bool) {
 	w.Helper()
-	require.Eventually(w, holds, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(w, holds, 2*time.Minute, 10*time.Millisecond)
 }
 
 func readFile(t testing.TB, name string) string {
