@@ -94,7 +94,7 @@ func (l *logs) follow(pod *corev1.Pod) *podLog {
 		p.mu.Lock()
 		p.complete = true
 		p.mu.Unlock()
-		l.d.queue.Add(job)
+		l.d.queue.AddAfter(job, patience)
 	})
 	return p
 }
@@ -142,7 +142,7 @@ func (l *logs) stream(p *podLog, namespace, pod, container, job string, since *t
 			if when, err := time.Parse(time.RFC3339Nano, at); err == nil && (last == nil || when.After(*last)) {
 				last = &when
 				p.add(when, line)
-				l.d.queue.AddAfter(job, 200*time.Millisecond) // many lines are reported at once
+				l.d.queue.AddAfter(job, patience)
 			}
 		}
 		if err == io.EOF {

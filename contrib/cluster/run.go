@@ -84,8 +84,9 @@ type driver struct {
 }
 
 const (
-	byJob   = "job"
-	workers = 8
+	byJob    = "job"
+	workers  = 8
+	patience = 200 * time.Millisecond // in which what comes of a job is looked at once
 )
 
 func newDriver(controller *batch.Controller, o Options) (*driver, error) {
@@ -192,19 +193,16 @@ func (d *driver) startInformers(ctx context.Context) (stop func(), err error) {
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = "involvedObject.kind=Job" }))
 	jobs, pods, events := own.Batch().V1().Jobs(), own.Core().V1().Pods(), told.Core().V1().Events()
 	d.jobs, d.events = jobs.Lister().Jobs(d.o.Namespace), events.Lister().Events(d.o.Namespace)
-	err = pods.Informer().AddIndexers(cache.Indexers{byJob: func(obj any) ([]string, error) {
-		return []string{obj.(*corev1.Pod).Labels[labelJobName]}, nil
-	}})
-	if err != nil {
+	if err := pods.Informer().AddIndexers(cache.Indexers{byJob: nameOfJob}); err != nil {
 		return nil, err
 	}
 	d.pods = pods.Informer().GetIndexer()
-	for informer, name := range map[cache.SharedIndexInformer]func(any) string{
-		jobs.Informer():   func(o any) string { return o.(metav1.Object).GetName() },
-		pods.Informer():   func(o any) string { return o.(metav1.Object).GetLabels()[labelJobName] },
-		events.Informer(): func(o any) string { return o.(*corev1.Event).InvolvedObject.Name },
+	for informer, look := range map[cache.SharedIndexInformer]func(any){
+		jobs.Informer():   func(o any) { d.queue.Add(o.(metav1.Object).GetName()) },
+		pods.Informer():   func(o any) { d.queue.AddAfter(o.(metav1.Object).GetLabels()[labelJobName], patience) },
+		events.Informer(): func(o any) { d.queue.AddAfter(o.(*corev1.Event).InvolvedObject.Name, patience) },
 	} {
-		if _, err := informer.AddEventHandler(d.handler(name)); err != nil {
+		if _, err := informer.AddEventHandler(handler(look)); err != nil {
 			return nil, err
 		}
 	}
@@ -226,14 +224,19 @@ func (d *driver) startInformers(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-func (d *driver) handler(name func(any) string) cache.ResourceEventHandler {
-	look := func(o any) {
+// nameOfJob is an index of pods.
+func nameOfJob(pod any) ([]string, error) {
+	return []string{pod.(*corev1.Pod).Labels[labelJobName]}, nil
+}
+
+// handler calls a function for each change.
+func handler(look func(any)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, o any) { look(o) }, DeleteFunc: func(o any) {
 		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
 			o = gone.Obj
 		}
-		d.queue.Add(name(o))
-	}
-	return cache.ResourceEventHandlerFuncs{AddFunc: look, DeleteFunc: look, UpdateFunc: func(_, o any) { look(o) }}
+		look(o)
+	}}
 }
 
 func (d *driver) forget(o any) {
@@ -259,7 +262,7 @@ func (d *driver) watch(ctx context.Context) error {
 			}
 			since = change.Status.Revision
 			if change.Status.ManagedBy == Manager {
-				d.queue.Add(change.Status.Name)
+				d.queue.AddAfter(change.Status.Name, patience) // it may be what was just reported
 			}
 		}
 		if ctx.Err() != nil {
