@@ -7,7 +7,8 @@
 // service's own program: [Main], which comes first in main, runs the attempt that the pod
 // is. [Run] submits Jobs and reports status, conditions, attempts, events, logs, progress,
 // output and results to the controller, where all of them are seen as if the job had run
-// there. Without the field the job runs here, with the same functions.
+// there. Without the field the job runs here, with the same functions; [ManagerInCluster]
+// says whether there is a cluster.
 //
 // # Nothing is lost
 //

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/runtocompletion/batch"
 )
@@ -17,6 +18,16 @@ type Functions struct {
 	// Results keeps results that are larger than a termination message. Nil means that
 	// they are refused.
 	Results ResultStore
+}
+
+// ManagerInCluster returns the [Manager] in a pod of a Kubernetes cluster, and elsewhere
+// nil: for [batch.Job.ManagedBy] of a job that runs in a cluster where there is one, and in
+// this process where there is none. A pod is told by the variables that Kubernetes sets.
+func ManagerInCluster() *string {
+	if os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return nil
+	}
+	return new(Manager)
 }
 
 // A ResultStore keeps large results where the pods and the service reach it. Keys are
