@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	case "drive":
 		driveSquares()
 	}
+	if err := os.Unsetenv("KUBERNETES_SERVICE_HOST"); err != nil { // of a cluster that runs these tests
+		panic(err)
+	}
 	leaktest.Main(m)
 }
 
@@ -105,7 +108,8 @@ var functions = &Functions{
 			}
 			return nil
 		}),
-		"plan": batch.ExecutorFunc(playPlan),
+		"describe": batch.ExecutorFunc(describe),
+		"plan":     batch.ExecutorFunc(playPlan),
 		"chatty": batch.ExecutorFunc(func(_ context.Context, a batch.Attempt) error {
 			for i := range chattyLines {
 				fmt.Fprintln(a.Stdout(), "line", i)

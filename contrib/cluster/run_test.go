@@ -157,10 +157,14 @@ func TestVerbsOnCluster(t *testing.T) {
 	await(t, c, "waiting", func(s batch.Status) bool {
 		return s.Is(batch.ConditionSuspended) && s.Active+s.Terminating == 0
 	})
-	require.NoError(t, c.Update(t.Context(), "waiting", func(j *batch.Job) {
-		j.Suspend, j.Completions, j.Parallelism = false, new(3), new(3)
-	}))
-	await(t, c, "waiting", func(s batch.Status) bool { return s.Ready == 3 })
+	require.NoError(t, c.Resume(t.Context(), "waiting"))
+	await(t, c, "waiting", func(s batch.Status) bool { return s.Ready == 2 })
+	for _, n := range []int{3, 1} { // elastic, up and down
+		require.NoError(t, c.Update(t.Context(), "waiting", func(j *batch.Job) {
+			j.Completions, j.Parallelism = &n, &n
+		}))
+		await(t, c, "waiting", func(s batch.Status) bool { return s.Ready == n && s.Active == n && s.Terminating == 0 })
+	}
 	cause := errors.New("not needed any more")
 	require.NoError(t, c.Cancel(t.Context(), "waiting", cause))
 	_, err := c.Wait(t.Context(), "waiting")
