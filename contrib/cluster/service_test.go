@@ -151,6 +151,15 @@ func statusOfContainer(pod *corev1.Pod, container string) corev1.ContainerStatus
 	return corev1.ContainerStatus{}
 }
 
+// newerBuild is a program that does the same, and is another build.
+func newerBuild(t *testing.T) string {
+	program, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	newer := filepath.Join(t.TempDir(), "newer")
+	require.NoError(t, os.WriteFile(newer, append(program, 0), 0o700))
+	return newer
+}
+
 // Where the build matters, a pod of another one says so, and the job fails at once.
 func TestSameBuildOnCluster(t *testing.T) {
 	p := newPlace(t)
@@ -159,11 +168,7 @@ func TestSameBuildOnCluster(t *testing.T) {
 	require.Equal(t, "0=0 1=10 2=40 3=90 4=160 5=250", line(t, out))
 	require.NoError(t, same.Wait())
 
-	program, err := os.ReadFile(os.Args[0])
-	require.NoError(t, err)
-	newer := filepath.Join(t.TempDir(), "newer")
-	require.NoError(t, os.WriteFile(newer, append(program, 0), 0o700))
-	other, out := p.startService(newer, serviceSpec{Job: "other", SameBuild: true})
+	other, out := p.startService(newerBuild(t), serviceSpec{Job: "other", SameBuild: true})
 	require.Equal(t, "begun", line(t, out))
 	answer := line(t, out)
 	require.Error(t, other.Wait())
