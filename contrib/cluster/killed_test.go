@@ -15,7 +15,7 @@ import (
 	"github.com/runtocompletion/batch/internal/effort"
 )
 
-var kills = flag.Int("kills", effort.Of(3, 20), "how often a service is killed; 200 take half an hour")
+var kills = flag.Int("kills", effort.Of(3, 20), "how often a service is killed; 200 take a quarter of an hour")
 
 // A service that is killed at any instant neither submits a job twice nor loses a result.
 func TestServiceIsKilled(t *testing.T) {
