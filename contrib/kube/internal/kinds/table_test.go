@@ -167,8 +167,10 @@ func TestPodCells(t *testing.T) {
 						FinishedAt: *ago(2 * time.Minute),
 					}}}}},
 	}
-	require.Equal(t, []any{"a-x", "1/1", "Running", "3 (2m ago)", "12m", "1.2.3.4", "here", "<none>", "<none>"}, podCells(pod))
-	require.Equal(t, []any{"", "0/0", "", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"}, podCells(new(corev1.Pod)))
+	require.Equal(t, []any{"a-x", "1/1", "Running", "3 (2m ago)", "12m", "1.2.3.4", "here", "<none>", "<none>"},
+		podCells(pod))
+	require.Equal(t, []any{"", "0/0", "", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"},
+		podCells(new(corev1.Pod)))
 }
 
 func TestEventCells(t *testing.T) {
