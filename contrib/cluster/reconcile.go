@@ -102,7 +102,9 @@ func (d *driver) end(ctx context.Context, status *batch.Status, handed *handedOn
 			return err
 		}
 	}
-	_, err := d.reportPods(ctx, status, d.podsOf(handed, found), func(r *podReport) { r.Status = ended(status, r.running) })
+	_, err := d.reportPods(ctx, status, d.podsOf(handed, found), func(r *podReport) {
+		r.Status = ended(status, r.running)
+	})
 	if errors.Is(err, batch.ErrNotFound) {
 		return nil
 	}
