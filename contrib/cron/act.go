@@ -3,6 +3,7 @@ package cron
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/runtocompletion/batch"
@@ -51,10 +52,8 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	r.c.mu.Lock()
 	spec := r.spec
 	r.c.mu.Unlock()
-	at := time.Unix(a.Time, 0).UTC()
-	if zone, err := spec.location(); err == nil && spec.TimeZone != "" {
-		at = at.In(zone)
-	}
+	zone, _ := spec.location()
+	at := time.Unix(a.Time, 0).In(zone)
 	job := newJob(&spec, r.uid, a.Job.Name, at, r.gate)
 	switch err := r.c.batch.Create(context.Background(), job); {
 	case errors.Is(err, batch.ErrExists):
@@ -74,6 +73,29 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 		r.inbox = append(r.inbox, input{Input: engine.Input{Kind: engine.Gone, Job: created}})
 	}
 	return &engine.Input{Kind: engine.Created, Job: created}
+}
+
+// createByHand creates a job without a time. By the worker: otherwise it could be created
+// after a deletion has looked for the jobs there are.
+func (r *run) createByHand(name string) (engine.Job, error) {
+	r.c.mu.Lock()
+	spec := r.spec
+	r.c.mu.Unlock()
+	if spec.Job.Executor == nil {
+		return engine.Job{}, fmt.Errorf("%w: %q", ErrNotDeclared, spec.Name)
+	}
+	job := newJob(&spec, r.uid, name, time.Time{}, closed)
+	if err := r.c.batch.Create(context.Background(), job); err != nil {
+		return engine.Job{}, storeError(err)
+	}
+	status, err := r.c.batch.Get(name)
+	if err != nil {
+		return engine.Job{}, nil // it is gone already
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.owners[status.UID] = r
+	return jobOf(status, job.Annotations), nil
 }
 
 // replaceSpec puts a revision in its place, and declares the jobs there are.

@@ -62,13 +62,14 @@ type Controller struct {
 	timer    *time.Timer
 	armed    engine.Time // what timer waits for; 0 if it has fired
 	stopping bool
+	unsaved  error // what could not be stored at last
 }
 
 // maxWorkers is how many CronJobs create jobs at once: they share commits.
 const maxWorkers = 512
 
-// New returns a controller of CronJobs that creates jobs with b. CronJobs found in
-// the store of b wait to be declared by [Controller.Apply]. Call Shutdown before
+// New returns a controller of CronJobs that creates jobs with b, the only one. CronJobs
+// found in the store of b wait to be declared by [Controller.Apply]. Call Shutdown before
 // that of b. The error is that of a record which cannot be read.
 //
 // With [batch.Options.Standby], call New when b works: see [batch.Controller.Claimed].
@@ -273,7 +274,8 @@ func (c *Controller) Owner(job batch.Job) (owner JobRef, blocks, ok bool) {
 // makes of it is validated and looked at at once. Any field but the name may change.
 // If the CronJob was updated meanwhile, change is called again. Setting Job.Executor
 // of a stored CronJob declares it. The errors are a [*ValidationError],
-// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
+// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx: after the last two the
+// change may yet be made, once the store works.
 func (c *Controller) Update(ctx context.Context, name string, change func(*CronJob)) error {
 	return c.revise(ctx, name, func(live, declared *CronJob) (CronJob, *CronJob) {
 		changed := live.clone()
@@ -334,7 +336,8 @@ func (c *Controller) present(ctx context.Context, name string) (r *run, live, de
 // Delete removes a CronJob. [batch.DeleteBackground] removes it and its jobs at once,
 // [batch.DeleteForeground] removes it when its jobs are gone, except those that were made
 // by hand, and [batch.DeleteOrphan] leaves the jobs to themselves. The errors are
-// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx.
+// [ErrNotFound], [ErrShutdown], [batch.ErrStore] or that of ctx: after the last two it is
+// removed once the store works.
 func (c *Controller) Delete(ctx context.Context, name string, p string) error {
 	how, ok := map[string]engine.Propagation{
 		batch.DeleteBackground: engine.Background, batch.DeleteForeground: engine.Foreground,
@@ -354,24 +357,24 @@ func (c *Controller) Delete(ctx context.Context, name string, p string) error {
 // [ErrNotFound], [ErrNotDeclared], [ErrShutdown], or those of
 // [batch.Controller.Create], such as [batch.ErrExists].
 func (c *Controller) Trigger(ctx context.Context, name, job string) error {
-	r, spec, _, _, err := c.present(ctx, name)
-	switch {
-	case err != nil:
+	r, _, _, _, err := c.present(ctx, name)
+	if err != nil {
 		return err
-	case spec.Job.Executor == nil:
-		return fmt.Errorf("%w: %q", ErrNotDeclared, name)
 	}
-	return storeError(c.batch.Create(ctx, newJob(&spec, r.uid, job, time.Time{}, closed)))
+	return r.ask(ctx, input{trigger: job})
 }
 
 // Shutdown starts nothing more and waits until what has been begun is stored. Jobs
 // go on: they are for [batch.Controller.Shutdown], which is to be called afterwards.
-// The error is that of ctx.
+// The error is that of ctx, or a [batch.ErrStore]: then the next process may start a time
+// again whose job is gone.
 func (c *Controller) Shutdown(ctx context.Context) error {
 	c.stop()
 	select {
 	case <-c.over:
-		return nil
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.unsaved
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -381,6 +384,11 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 func (c *Controller) stop() {
 	c.mu.Lock()
 	first := !c.stopping
+	for _, r := range c.runs {
+		if r.failures > 0 { // its state is not stored
+			r.post(input{Input: engine.Input{Kind: engine.Look}})
+		}
+	}
 	c.stopping = true
 	if c.timer != nil {
 		c.timer.Stop()

@@ -29,11 +29,11 @@
 // A time is started if it is later than the last one that was. Of several that were
 // missed, while the process was down, the CronJob was suspended, or a job under
 // [Forbid] was active, only the most recent one is started, at once, unless it is as
-// old as StartingDeadline. More than 100 missed times are reported. Jobs are named
-// after the minute, and there is one of a name at a time: intervals below a minute
-// start one job a minute, unless no history is kept. If the job's name belongs to
-// another, nothing is started until something changes; [Status].Problem says
-// so.
+// old as StartingDeadline. More than 100 missed times, as the distance of the first
+// two tells, are reported. Jobs are named after the minute, and there is one of a name
+// at a time: intervals below a minute start one job a minute, unless no history is
+// kept. If the job's name belongs to another, nothing is started until something
+// changes; [Status].Problem says so.
 //
 // Times are those of the clock on the wall. If that is set back, no time is started
 // twice: nothing starts until it has passed the last time again. If it is put

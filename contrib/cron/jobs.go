@@ -79,7 +79,11 @@ func newJob(c *CronJob, owner, name string, at time.Time, recorded chan struct{}
 	if at.IsZero() {
 		annotations[InstantiateAnnotation] = "manual"
 	} else {
-		annotations[ScheduledAnnotation] = at.Format(time.RFC3339)
+		said := at
+		if c.TimeZone == "" { // as in Kubernetes, whatever zone the process is in
+			said = at.UTC()
+		}
+		annotations[ScheduledAnnotation] = said.Format(time.RFC3339)
 	}
 	job.Annotations = annotations
 	job.Executor = &scheduled{job.Executor, at, recorded}

@@ -25,6 +25,7 @@ type run struct {
 	gate     chan struct{} // of jobs that may run once the state is stored; nil without any
 	removing bool          // the records are to be removed
 	unsaved  bool          // the state is to be stored
+	waiting  *waiting      // for that; nil if nothing does
 
 	// What follows is guarded by Controller.mu.
 	place       duequeue.Place // in Controller.due
@@ -42,11 +43,18 @@ type run struct {
 	shown       shown
 }
 
+// A waiting is what waits until the state is stored.
+type waiting struct {
+	todo []engine.Action
+	late []input // what was said of jobs while it could not be: it is not said again
+}
+
 // An input is what the engine is to be told, or a change of the spec.
 type input struct {
 	engine.Input
-	change *revision
-	done   chan error // has room for one; nil if no caller waits
+	change  *revision
+	trigger string     // the name of a job to be created by hand
+	done    chan error // has room for one; nil if no caller waits
 }
 
 // A revision is a change of a spec.
@@ -126,10 +134,7 @@ func (c *Controller) work() {
 			if !ok {
 				break
 			}
-			err := r.handle(in)
-			if in.done != nil {
-				in.done <- err
-			}
+			r.handle(in)
 		}
 	}
 }
@@ -160,6 +165,12 @@ func (r *run) next() (input, bool) {
 			}
 		}
 		r.inbox, r.busy = nil, false
+		if c.stopping && r.unsaved {
+			c.mu.Unlock()
+			err := r.saveAtLast()
+			c.mu.Lock()
+			c.unsaved = errors.Join(c.unsaved, err)
+		}
 		r.setTimer()
 		return input{}, false
 	}
@@ -168,27 +179,96 @@ func (r *run) next() (input, bool) {
 	return in, true
 }
 
-// handle lets the engine record an input, and does what it wants. Nothing is done
-// before what was decided earlier is stored.
-func (r *run) handle(in input) error {
-	if r.unsaved {
-		if err := r.save(); err != nil {
-			return err
+// handle does what an input asks for, after what could not be done before.
+func (r *run) handle(in input) {
+	inputs := []input{in}
+	if r.unsaved || r.waiting != nil {
+		if err := r.settle(); err != nil {
+			r.putOff(in, err)
+			return
 		}
 	}
-	if in.change != nil {
+	if w := r.waiting; w != nil {
+		inputs = append(w.late, in)
+		r.waiting = nil
+	}
+	for i, in := range inputs {
+		err := r.record(in)
+		if in.done != nil {
+			in.done <- err
+		}
+		if r.unsaved {
+			for _, in := range inputs[i+1:] {
+				r.putOff(in, err)
+			}
+			return
+		}
+	}
+}
+
+// putOff has an input wait, unless somebody waits for it.
+func (r *run) putOff(in input, err error) {
+	switch {
+	case in.done != nil:
+		in.done <- err
+	case in.Kind == engine.Changed || in.Kind == engine.Gone:
+		w := r.waits()
+		w.late = slices.DeleteFunc(w.late, func(before input) bool {
+			return before.Kind == engine.Changed && before.Job.UID == in.Job.UID
+		})
+		w.late = append(w.late, in)
+	}
+}
+
+// waits returns r.waiting, to be added to.
+func (r *run) waits() *waiting {
+	if r.waiting == nil {
+		r.waiting = new(waiting)
+	}
+	return r.waiting
+}
+
+// record lets the engine record an input, and does what it wants.
+func (r *run) record(in input) error {
+	switch {
+	case r.isGone():
+		return fmt.Errorf("%w: %q", ErrNotFound, r.spec.Name)
+	case in.change != nil:
 		spec, err := r.replaceSpec(in.change)
 		if err != nil {
 			return err
 		}
 		in.Input = engine.Input{Kind: engine.Respecified, Spec: spec}
-	}
-	actions := r.step(in.Input)
-	if in.Kind == engine.Deleted {
-		if err := r.save(); err != nil {
+	case in.trigger != "":
+		job, err := r.createByHand(in.trigger)
+		if err != nil || job.UID == "" {
 			return err
 		}
+		in.Input = engine.Input{Kind: engine.Changed, Job: job}
 	}
+	actions := r.step(in.Input)
+	if in.Kind == engine.Deleted { // it is not undone by what comes of that
+		r.waits().todo = actions
+		return r.settle()
+	}
+	r.carryOutAll(actions)
+	return r.save()
+}
+
+// settle stores what was decided, and does what waits for that.
+func (r *run) settle() error {
+	err := r.save()
+	if w := r.waiting; err == nil && w != nil && len(w.todo) > 0 {
+		todo := w.todo
+		w.todo = nil
+		r.carryOutAll(todo)
+		err = r.save()
+	}
+	return err
+}
+
+// carryOutAll does what the engine wants, and what it wants then.
+func (r *run) carryOutAll(actions []engine.Action) {
 	for len(actions) > 0 {
 		answer := r.carryOut(actions[0])
 		actions = actions[1:]
@@ -201,7 +281,12 @@ func (r *run) handle(in input) error {
 		}
 		actions = append(actions, more...)
 	}
-	return r.save()
+}
+
+func (r *run) isGone() bool {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	return r.gone
 }
 
 // step gives the engine an input, with the time.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/contrib/cron/internal/engine"
 )
 
@@ -109,6 +111,19 @@ func (r *run) save() error {
 		c.feed.Changed(&r.entry)
 	}
 	return nil
+}
+
+// saveAtLast stores the state of a run that does nothing any more, unless the store fails
+// for seconds.
+func (r *run) saveAtLast() (err error) {
+	const tries = 6
+	for range tries {
+		if err = r.save(); err == nil || errors.Is(err, ErrShutdown) || errors.Is(err, batch.ErrStoreInUse) {
+			return err
+		}
+		time.Sleep(time.Duration(r.retryAt - r.c.now()))
+	}
+	return fmt.Errorf("cron: CronJob %q: %w", r.spec.Name, err)
 }
 
 // saveLater lets the state be stored after a while. It needs c.mu.

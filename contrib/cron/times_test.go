@@ -1,11 +1,15 @@
 package cron
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
 )
 
 // TestTimes wants the times of a declaration without a controller, as long as there are
@@ -49,4 +53,30 @@ func TestTimes(t *testing.T) {
 	for range times {
 		require.Fail(t, "times of what is wrong")
 	}
+}
+
+// TestScheduledTimeInTheLocalZone wants the day of the process's zone where no other is
+// named, whatever zone the annotation is in.
+func TestScheduledTimeInTheLocalZone(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	before := time.Local
+	time.Local = berlin
+	t.Cleanup(func() { time.Local = before })
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		job := f.cronJob("report", "@daily")
+		job.TimeZone = ""
+		var got time.Time
+		job.Job.Executor = batch.ExecutorFunc(func(ctx context.Context, _ batch.Attempt) error {
+			got, _ = ScheduledTime(ctx)
+			return nil
+		})
+		require.NoError(t, f.Create(t.Context(), job))
+		next := f.get("report").Next[0]
+		time.Sleep(24 * time.Hour)
+		f.close()
+		require.Equal(t, next, got)
+		require.Equal(t, "2000-01-02T00:00:00+01:00", got.Format(time.RFC3339))
+	})
 }

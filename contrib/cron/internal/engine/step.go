@@ -107,7 +107,7 @@ func (c *CronJob) take(in Input) {
 	case Gone:
 		c.gone(in.Job, in.At)
 	case Respecified:
-		c.Spec = in.Spec
+		c.Spec, c.Refused = in.Spec, ""
 	case Deleted:
 		c.Deleting, c.How, c.changed = true, in.How, true
 	case Created, Taken, Refused, Done, NotDone:
@@ -157,8 +157,9 @@ func (c *CronJob) note(j Job) {
 	if j.Phase == Complete && j.Finished > c.LastSuccess {
 		c.LastSuccess, c.changed = j.Finished, true
 	}
-	if j.Phase != Unfinished && j.Finished >= c.Last.Finished && j.Name != c.Last.Job {
-		c.Last, c.changed = Result{j.Name, j.Started, j.Finished, j.Phase == Complete, j.Reason}, true
+	result := Result{j.Name, j.Started, j.Finished, j.Phase == Complete, j.Reason}
+	if j.Phase != Unfinished && j.Finished >= c.Last.Finished && result != c.Last {
+		c.Last, c.changed = result, true
 	}
 }
 
