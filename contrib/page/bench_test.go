@@ -32,7 +32,7 @@ func BenchmarkPage(b *testing.B) {
 			for b.Loop() {
 				page, err := content.look()
 				require.NoError(b, err)
-				page.parts(&kept{now: make(map[string]part)})
+				page.parts(func(_ string, make func() part) part { return make() })
 			}
 		})
 	}

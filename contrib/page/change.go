@@ -47,26 +47,19 @@ type changePage struct {
 	Asked                   bool  // it was
 }
 
-// ask answers with the form that asks whether to change the job.
-func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
-	p := changePage{
-		Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.URL.Query().Get("value"), Token: s.token,
-	}
-	if _, err := s.controller.Get(p.Job); err != nil || execute("question", p) == "" {
+// change answers with the form that asks whether to change the job, or makes the change
+// and says what the controller said. The guard has seen to it that the request may.
+func (s *Server) change(w http.ResponseWriter, r *http.Request) {
+	p := changePage{Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.FormValue("value"),
+		Token: s.token, Asked: r.Method == http.MethodPost}
+	status := http.StatusOK
+	if p.Asked {
+		if p.Answer = s.makeChange(r.Context(), p.Name, p.Job, p.Value); p.Answer != nil {
+			status = statusOf(p.Answer)
+		}
+	} else if _, err := s.controller.Get(p.Job); err != nil || execute("question", p) == "" {
 		s.fail(w, r, cmp.Or(err, errAddress))
 		return
-	}
-	s.render(w, r, http.StatusOK, "change-page", frame{Page: p})
-}
-
-// change makes a change, and answers with what the controller said. The guard has
-// seen to it that the request may.
-func (s *Server) change(w http.ResponseWriter, r *http.Request) {
-	p := changePage{Job: r.PathValue("job"), Name: r.PathValue("change"), Value: r.PostFormValue("value"), Asked: true}
-	p.Answer = s.makeChange(r.Context(), p.Name, p.Job, p.Value)
-	status := http.StatusOK
-	if p.Answer != nil {
-		status = statusOf(p.Answer)
 	}
 	s.render(w, r, status, "change-page", frame{Page: p})
 }

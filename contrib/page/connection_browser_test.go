@@ -79,7 +79,8 @@ func TestBrowserHasOneStream(t *testing.T) {
 	}), "one for both, and no other")
 	other.open("about:blank")
 	b.open("about:blank")
-	require.NoError(t, awaits(ctx, changes, func(c streamChange) bool { return c.open == 0 }), "a closed page costs nothing")
+	none := func(c streamChange) bool { return c.open == 0 }
+	require.NoError(t, awaits(ctx, changes, none), "a closed page costs nothing")
 }
 
 // TestBrowserLeaves: a page ends its stream before another one takes its place, which the

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -15,34 +16,26 @@ import (
 
 // templateFuncs are what templates may call.
 var templateFuncs = template.FuncMap{
-	"clean":   clean,
-	"count":   func(n any) string { return formatCount(number(n)) },
-	"since":   func(t time.Time) string { return formatDuration(time.Since(t)) },
-	"span":    func(from, to time.Time) string { return formatDuration(to.Sub(from)) },
-	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05.000") },
-	"day":     func(t time.Time) string { return t.Format("Mon 2 Jan 15:04 MST") },
-	"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"percent": formatPercent,
-	"ms":      func(t time.Time) string { return strconv.FormatFloat(milliseconds(t), 'f', 3, 64) },
-	"tone":    func(value any) string { return "is-" + strings.ToLower(fmt.Sprint(value)) },
-	"until":   func(t time.Time) string { return formatDuration(max(0, time.Until(t))) },
-	"seconds": func(t time.Time) float64 { return milliseconds(t) / 1000 },
-	"add":     func(a, b any) int { return number(a) + number(b) },
-	"limit":   formatLimit,
-	"mul":     func(a, b int) int { return a * b },
-	"event":   eventID,
-	"chain":   errorChain,
-	"share":   func(n, of any) float64 { return min(1, float64(number(n))/float64(max(number(of), 1))) },
-	"less":    func(share float64) float64 { return 1 - share },
-	"xml":     escapeXML,
-	"json":    escapeJSON,
+	"clean": clean,
+	"count": func(n any) string { return formatCount(number(n)) },
+	"now":   time.Now,
+	"span":  func(from, to time.Time) string { return formatDuration(max(0, to.Sub(from))) },
+	"clock": func(t time.Time) string { return t.Local().Format("15:04:05.000") },
+	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"ms":    func(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMicro())/1000, 'f', 3, 64) },
+	"tone":  func(value any) string { return "is-" + strings.ToLower(fmt.Sprint(value)) },
+	"add":   func(a, b any) int { return number(a) + number(b) },
+	"mul":   func(a, b int) int { return a * b },
+	"share": func(n, of any) string { // in percent
+		return fmt.Sprintf("%.3f%%", 100*min(1, float64(number(n))/float64(max(number(of), 1))))
+	},
+	"event": eventID,
+	"chain": errorChain,
+	"json":  func(value any) (string, error) { data, err := json.Marshal(value); return string(data), err },
 }
 
 // number is an integer of any size, as templates come by them.
 func number(n any) int { return int(reflect.ValueOf(n).Int()) }
-
-// milliseconds is the time of a browser.
-func milliseconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1000 }
 
 // execute makes the HTML of a part. Its templates fit its data.
 func execute(name string, data any) string {
@@ -56,7 +49,7 @@ func execute(name string, data any) string {
 // longestText is how many bytes of a text a page shows.
 const longestText = 4096
 
-var escapes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+var escapes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])|\r")
 
 // clean makes a text that user code wrote fit to be shown: without the escape
 // sequences of terminals, control characters and what changes the direction of
@@ -66,18 +59,12 @@ func clean(text string) string {
 	if extra := len(text) - longestText; extra > 0 {
 		text, cut = text[:longestText], fmt.Sprintf(" … (%s more bytes)", formatCount(extra))
 	}
-	text = escapes.ReplaceAllString(text, "")
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case r == '\r':
-			return -1
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), unicode.Is(unicode.Co, r), r == '\uFEFF':
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Co, unicode.Bidi_Control) || r == '\uFEFF' {
 			return utf8.RuneError
 		}
 		return r
-	}, strings.ToValidUTF8(text, "\uFFFD")) + cut
+	}, strings.ToValidUTF8(escapes.ReplaceAllString(text, ""), "\uFFFD")) + cut
 }
 
 // formatCount writes 1234567 as 1,234,567.
@@ -89,44 +76,30 @@ func formatCount(n int) string {
 	return text
 }
 
-// formatLimit writes how often something may fail.
-func formatLimit(n int) string {
-	if n == math.MaxInt32 {
-		return "none" // jobs with a limit for each index have this one, as in Kubernetes
-	}
-	return formatCount(n)
-}
-
 // formatRate writes a number per second, or in the unit that makes it one or more.
 func formatRate(n float64) string {
-	unit := "s"
-	if n < 1 {
-		n, unit = n*60, "min"
-	}
-	if n < 1 {
-		n, unit = n*60, "h"
+	units := []string{"s", "min", "h"}
+	for ; n < 1 && len(units) > 1; n *= 60 {
+		units = units[1:]
 	}
 	if n >= 10 {
-		return formatCount(int(math.Round(n))) + "/" + unit
+		return formatCount(int(math.Round(n))) + "/" + units[0]
 	}
-	return strconv.FormatFloat(n, 'g', 2, 64) + "/" + unit
+	return fmt.Sprintf("%.2g/%s", n, units[0])
 }
 
-// formatDuration writes a duration with its two highest units: 3d4h, 5m20s, 0.25s.
+// formatDuration writes a duration with its two highest units: 3d04h, 5m20s, 0.25s.
 func formatDuration(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "-" + formatDuration(-d)
+	switch s := int(d.Seconds()); {
 	case d < 10*time.Second:
-		return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + "s"
+		return fmt.Sprintf("%.2fs", d.Seconds())
 	case d < time.Minute:
-		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
+		return fmt.Sprintf("%.1fs", d.Seconds())
 	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
 	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
 	}
-	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
-
-func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 3, 64) + "%" }

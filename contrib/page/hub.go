@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -36,10 +37,12 @@ type hub struct {
 	wake  func()          // ends the waiting for a change
 }
 
-// close lets no further pages open, and returns when the last one has left.
+// close ends the streams, and lets no further pages open.
 func (h *hub) close() {
 	h.mu.Lock()
-	h.shut = true
+	if h.shut = true; h.end != nil {
+		h.end()
+	}
 	h.mu.Unlock()
 	h.runs.Wait()
 }
@@ -47,44 +50,38 @@ func (h *hub) close() {
 var errShut = errors.New("page: the handler is closed")
 
 // join makes a page one of those that are open, and makes its views.
-func (h *hub) join(addresses []string) ([]*view, error) {
-	views, err := h.find(addresses)
-	if err != nil {
-		h.leave(views)
-		return nil, err
-	}
-	for _, v := range views {
-		if v.now() == nil {
+func (h *hub) join(addresses []string) (views []*view, err error) {
+	for _, address := range addresses {
+		v, err := h.find(address)
+		if err != nil {
+			h.leave(views)
+			return nil, err
+		}
+		if views = append(views, v); v.now() == nil {
 			v.make()
 		}
 	}
 	return views, nil
 }
 
-// find finds the views of a page. With an error it has found some.
-func (h *hub) find(addresses []string) (views []*view, err error) {
+// find finds a view for one more page.
+func (h *hub) find(address string) (*view, error) {
+	c, err := h.content(address)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.shut {
-		return nil, errShut
+	if h.shut || err != nil {
+		return nil, cmp.Or(err, errShut)
 	}
 	if len(h.views) == 0 {
 		h.begin()
 	}
-	for _, address := range addresses {
-		v := h.views[address]
-		if v == nil {
-			c, err := h.content(address)
-			if err != nil {
-				return views, err
-			}
-			v = &view{address: address, content: c, controller: h.controller, grown: h.touch, ended: h.ended}
-			h.views[address] = v
-		}
-		v.pages++
-		views = append(views, v)
+	v := h.views[address]
+	if v == nil {
+		v = &view{hub: h, address: address, content: c, ended: h.ended}
+		h.views[address] = v
 	}
-	return views, nil
+	v.pages++
+	return v, nil
 }
 
 // leave takes a page off its views; with the last page the hub comes to rest.
@@ -153,10 +150,7 @@ func (h *hub) wait(ctx context.Context, since uint64) bool {
 	}
 	h.mu.Unlock()
 	for _, err := range h.controller.Watch(waiting, since) {
-		switch {
-		case err == nil, errors.Is(err, batch.ErrTooOld): // something has
-			return true
-		case ctx.Err() == nil && waiting.Err() != nil:
+		if err == nil || errors.Is(err, batch.ErrTooOld) || waiting.Err() != nil && ctx.Err() == nil {
 			return true
 		}
 	}

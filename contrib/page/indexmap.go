@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"math"
 	"net/url"
 	"strconv"
@@ -27,8 +28,14 @@ type cellRun struct {
 	Kind        string
 }
 
-// A cell counts its indexes.
-type cell struct{ done, failed, active int }
+// A cell counts its indexes of each kind.
+type cell [3]int
+
+const (
+	done = iota
+	failed
+	active
+)
 
 func newIndexMap(s batch.Status, attempts []batch.AttemptStatus, q url.Values) *indexMap {
 	m := &indexMap{All: int(s.Progress.Total), To: int(s.Progress.Total), Status: s}
@@ -41,30 +48,28 @@ func newIndexMap(s batch.Status, attempts []batch.AttemptStatus, q url.Values) *
 	cells := make([]cell, (n+m.Each-1)/m.Each)
 	m.Columns = max(1, min(50, len(cells), max(10, int(2*math.Sqrt(float64(len(cells)))))))
 	m.Rows = (len(cells) + m.Columns - 1) / m.Columns
-	for first, last := range s.CompletedIndexes.Intervals() {
-		m.add(cells, first, last, func(c *cell, n int) { c.done += n })
-	}
-	if s.FailedIndexes != nil {
-		for first, last := range s.FailedIndexes.Intervals() {
-			m.add(cells, first, last, func(c *cell, n int) { c.failed += n })
+	over := cmp.Or(s.FailedIndexes, new(batch.IndexSet))
+	for kind, set := range []batch.IndexSet{done: s.CompletedIndexes, failed: *over} {
+		for first, last := range set.Intervals() {
+			m.add(cells, kind, first, last)
 		}
 	}
 	for _, a := range attempts {
 		if a.FinishedAt.IsZero() && a.JobUID == s.UID {
-			m.add(cells, a.Index, a.Index, func(c *cell, n int) { c.active += n })
+			m.add(cells, active, a.Index, a.Index)
 		}
 	}
 	m.draw(cells)
 	return m
 }
 
-// add counts the indexes from first to last in their cells.
-func (m *indexMap) add(cells []cell, first, last int, count func(c *cell, n int)) {
+// add counts the indexes from first to last, which are of a kind, in their cells.
+func (m *indexMap) add(cells []cell, kind, first, last int) {
 	first, last = max(first, m.From)-m.From, min(last, m.To-1)-m.From
 	for first <= last {
 		i := first / m.Each
 		n := min(last+1, (i+1)*m.Each) - first
-		count(&cells[i], n)
+		cells[i][kind] += n
 		first += n
 	}
 }
@@ -84,13 +89,13 @@ func (m *indexMap) draw(cells []cell) {
 // kind says what is to be seen of a cell of so many indexes.
 func (c cell) kind(size int) string {
 	switch {
-	case c.failed > 0:
+	case c[failed] > 0:
 		return "failed"
-	case c.done == size:
+	case c[done] == size:
 		return "done"
-	case c.active > 0:
+	case c[active] > 0:
 		return "active"
-	case c.done > 0:
+	case c[done] > 0:
 		return "some"
 	}
 	return "open"

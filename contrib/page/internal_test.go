@@ -129,6 +129,7 @@ func TestErrorChain(t *testing.T) {
 	}
 	require.Equal(t, []int{0, 1, 2, 2}, depths)
 	require.Equal(t, "stack", chain[3].Stack)
+	require.Len(t, errorChain(&batch.PanicError{Value: inner}), 2, "what was panicked with")
 	require.Contains(t, errorChain(wild{})[0].Text, "panic: no text")
 	require.Len(t, errorChain(loop{}), mostErrors)
 	require.Empty(t, errorChain(nil))
@@ -219,7 +220,7 @@ func TestWait(t *testing.T) {
 func TestAContentThatPanicsSaysSo(t *testing.T) {
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)
-	v := &view{controller: c, content: &content{look: func() (shown, error) { panic("oops") }}}
+	v := &view{hub: &hub{controller: c}, content: &content{look: func() (shown, error) { panic("oops") }}}
 	v.make()
 	require.Len(t, v.now().list, 1)
 	require.Contains(t, v.now().list[0].HTML, "page: panic: oops")

@@ -21,17 +21,17 @@ const (
 
 // A jobPage is what the page of a job shows.
 type jobPage struct {
-	jobRow
-	Job      batch.Job
-	Notice   error
-	Index    int // of the attempts that are shown; -1: all
-	Attempts []attemptRow
-	Others   int // attempts that are kept, and not shown
-	Events   []batch.Event
-	Map      *indexMap
-	Logs     []attemptLog
-	Deadline time.Time // zero if there is none
-	Now      time.Time
+	jobRow   `json:"status"`
+	Job      batch.Job     `json:"spec"`
+	Notice   error         `json:"-"`
+	Index    int           `json:"-"` // of the attempts that are shown; -1: all
+	Attempts []attemptRow  `json:"attempts"`
+	Others   int           `json:"-"` // attempts that are kept, and not shown
+	Events   []batch.Event `json:"events"`
+	Map      *indexMap     `json:"-"`
+	Logs     []attemptLog  `json:"-"`
+	Deadline time.Time     `json:"-"` // zero if there is none
+	Now      time.Time     `json:"-"`
 }
 
 // An attemptRow is an attempt as the page of its job shows it.
@@ -51,14 +51,13 @@ func (a attemptRow) Address() string {
 	return a.Base + "job/" + a.Job + "/attempt/" + a.UID
 }
 
-// newJobPage looks at a job, with at most so many attempts. Its status comes
-// first: the rest is at least as new.
-func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobPage, error) {
+// newJobPage looks at a job. Its status comes first: the rest is at least as new.
+func newJobPage(c *batch.Controller, name, base string, q url.Values) (*jobPage, error) {
 	status, err := c.Get(name)
 	if err != nil {
 		return nil, err
 	}
-	p := &jobPage{Now: time.Now(), Index: -1}
+	p, most := &jobPage{Now: time.Now(), Index: -1}, mostAttempts
 	var failed [3]error
 	var attempts []batch.AttemptStatus
 	p.Job, failed[0] = c.Job(name)
@@ -69,9 +68,12 @@ func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobP
 	if p.Notice = errors.Join(failed[:]...); errors.Is(p.Notice, batch.ErrNotFound) {
 		return nil, p.Notice
 	}
-	p.jobRow = newJobRow("../", status, p.Job.Labels)
+	p.jobRow = newJobRow(base, status, p.Job.Labels)
 	if index, err := strconv.Atoi(q.Get("index")); err == nil {
 		p.Index = index
+	}
+	if q.Has("all") {
+		most = math.MaxInt
 	}
 	if p.Job.ActiveDeadline != nil && !status.StartTime.IsZero() {
 		p.Deadline = status.StartTime.Add(*p.Job.ActiveDeadline)
@@ -84,14 +86,6 @@ func newJobPage(c *batch.Controller, name string, q url.Values, most int) (*jobP
 		p.Logs = append(p.Logs, readLog(c, attemptLog{Address: a.Address(), Name: a.Name, UID: a.UID, Most: tailLines}, name))
 	}
 	return p, nil
-}
-
-// attemptsOf is how many attempts a page shows.
-func attemptsOf(q url.Values) int {
-	if q.Has("all") {
-		return math.MaxInt
-	}
-	return mostAttempts
 }
 
 // choose takes the attempts to show, the newest first: those that have not ended
@@ -137,18 +131,14 @@ func outcomeOf(a batch.AttemptStatus) string {
 
 func (p *jobPage) logs() []attemptLog { return p.Logs }
 
-func (p *jobPage) json() any {
-	return map[string]any{"status": p.jobRow, "spec": p.Job, "attempts": p.Attempts, "events": p.Events}
-}
-
-func (p *jobPage) parts(k *kept) []part {
+func (p *jobPage) parts(keep keep) []part {
 	list := newParts(p.Notice, p, "summary", "facts", "scale", "map", "conditions", "others")
 	for _, a := range p.Attempts {
 		row := func() part { return newPart("a-"+a.UID, "attempts", "attempt", a) }
 		if a.FinishedAt.IsZero() {
 			list = append(list, row())
 		} else {
-			list = append(list, k.part(fmt.Sprint(a.UID, a.Over), row))
+			list = append(list, keep(fmt.Sprint(a.UID, a.Over), row))
 		}
 	}
 	for _, e := range p.Events {

@@ -20,12 +20,6 @@ const pageSize = 100
 type filter struct {
 	State, Text string
 	Label       string // "key" and "key=value", joined by commas
-	Page        int    // from 0
-}
-
-func parseFilter(q url.Values) filter {
-	n, _ := strconv.Atoi(q.Get("page")) // 0, the first page, if it is no number
-	return filter{State: q.Get("state"), Text: q.Get("q"), Label: q.Get("label"), Page: max(n-1, 0)}
 }
 
 // matches reports whether the list shows a job, apart from its state.
@@ -51,25 +45,27 @@ func containsFold(text, part string) bool {
 
 // A listPage is what the list shows.
 type listPage struct {
-	Base             string
-	Filter           filter
-	States           map[string]int // how many jobs that match are in each; empty stands for all
-	Rows             []jobRow
-	First, Last, All int // numbers of jobs, from 1
-	Previous, Next   int // numbers of pages, from 1; 0: none
-	CronJobs         []CronJob
+	Base        string         `json:"-"`
+	Filter      filter         `json:"-"`
+	States      map[string]int `json:"-"` // how many jobs that match are in each; empty stands for all
+	Rows        []jobRow       `json:"jobs"`
+	First, Last int            `json:"-"` // numbers of jobs, from 1
+	All         int            `json:"count"`
+	Previous    int            `json:"-"` // numbers of pages, from 1; 0: none
+	Next        int            `json:"next"`
+	CronJobs    []CronJob      `json:"cronJobs"`
 }
 
 // newListPage chooses among all jobs, the newest first.
 func newListPage(c *batch.Controller, cronJobs iter.Seq[CronJob], q url.Values) *listPage {
-	f := parseFilter(q)
-	counts := map[string]int{"Running": 0, "Suspended": 0, "Complete": 0, "Failed": 0}
+	p := &listPage{Base: "./", Filter: filter{q.Get("state"), q.Get("q"), q.Get("label")},
+		States: map[string]int{"Running": 0, "Suspended": 0, "Complete": 0, "Failed": 0}}
 	var shown []batch.Status
 	for s := range c.All() {
-		if f.matches(c, s) {
-			counts[""]++
-			counts[s.State()]++
-			if f.State == "" || f.State == s.State() {
+		if p.Filter.matches(c, s) {
+			p.States[""]++
+			p.States[s.State()]++
+			if p.Filter.State == "" || p.Filter.State == s.State() {
 				shown = append(shown, s)
 			}
 		}
@@ -77,14 +73,14 @@ func newListPage(c *batch.Controller, cronJobs iter.Seq[CronJob], q url.Values) 
 	slices.SortFunc(shown, func(a, b batch.Status) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.Name, b.Name))
 	})
-	at := min(f.Page, max(len(shown)-1, 0)/pageSize)
-	first, last := at*pageSize, min((at+1)*pageSize, len(shown))
-	p := &listPage{Base: "./", Filter: f, States: counts,
-		First: min(first+1, last), Last: last, All: len(shown)}
-	if p.Previous = at; last < len(shown) {
-		p.Next = at + 2
+	n, _ := strconv.Atoi(q.Get("page")) // 0, the first page, if it is no number
+	p.Previous = min(max(n-1, 0), max(len(shown)-1, 0)/pageSize)
+	first := p.Previous * pageSize
+	p.All, p.Last = len(shown), min(first+pageSize, len(shown))
+	if p.First = min(first+1, p.Last); p.Last < p.All {
+		p.Next = p.Previous + 2
 	}
-	for _, s := range shown[first:last] {
+	for _, s := range shown[first:p.Last] {
 		p.Rows = append(p.Rows, newJobRow(p.Base, s, labelsOf(c, s.Name)))
 	}
 	if cronJobs != nil {
@@ -95,14 +91,10 @@ func newListPage(c *batch.Controller, cronJobs iter.Seq[CronJob], q url.Values) 
 
 func (p *listPage) logs() []attemptLog { return nil }
 
-func (p *listPage) json() any {
-	return map[string]any{"jobs": p.Rows, "count": p.All, "next": p.Next, "cronJobs": p.CronJobs}
-}
-
-func (p *listPage) parts(k *kept) []part {
+func (p *listPage) parts(keep keep) []part {
 	list := newParts(nil, p, "states", "cronjobs", "pager")
 	for _, r := range p.Rows {
-		list = append(list, k.part(fmt.Sprint(r.UID, r.Revision), func() part {
+		list = append(list, keep(fmt.Sprint(r.UID, r.Revision), func() part {
 			return newPart("j-"+r.UID, "jobs", "row", r)
 		}))
 	}

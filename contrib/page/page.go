@@ -4,12 +4,12 @@ package page
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"embed"
 	"html/template"
 	"iter"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	text "text/template"
 
@@ -54,9 +54,7 @@ type Server struct {
 	token      string // that of forms
 	routes     *http.ServeMux
 	hub        *hub
-	streams    atomic.Int64    // that are open
-	ctx        context.Context // of all streams
-	stop       context.CancelFunc
+	streams    atomic.Int64 // that are open
 }
 
 // Handler serves web pages that show the jobs of a controller while they run: a
@@ -77,12 +75,8 @@ type Server struct {
 func Handler(c *batch.Controller, o Options) *Server {
 	o.Title = cmp.Or(o.Title, "Jobs")
 	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
-	s := &Server{
-		controller: c, options: o,
-		token: rand.Text(),
-	}
+	s := &Server{controller: c, options: o, token: rand.Text()}
 	s.hub = &hub{controller: c, content: s.content}
-	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.routes = s.newRoutes()
 	return s
 }
@@ -95,17 +89,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if status, text := s.guard(r); status != 0 {
-		http.Error(w, text, status)
+	if text := s.refusal(r); text != "" {
+		http.Error(w, text, http.StatusForbidden)
 		return
 	}
-	s.routes.ServeHTTP(w, relative(r, rest))
+	routed := r.WithContext(r.Context())
+	routed.URL = &url.URL{Path: "/" + rest, RawQuery: r.URL.RawQuery}
+	s.routes.ServeHTTP(w, routed)
 }
 
 // Close ends the streams of all open pages, and lets no further ones open. An
 // [http.Server] waits for them when it shuts down, so close this before it, or
 // shut down the controller, which ends them too. Pages can still be loaded.
-func (s *Server) Close() {
-	s.stop()
-	s.hub.close()
-}
+func (s *Server) Close() { s.hub.close() }

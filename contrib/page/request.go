@@ -1,19 +1,16 @@
 package page
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"path"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/internal/hostname"
@@ -30,26 +27,23 @@ func setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// guard refuses what no page of this handler sends. A status of 0 lets it in.
-func (s *Server) guard(r *http.Request) (status int, text string) {
-	if !hostname.Allowed(r.Host, s.options.Hosts) {
-		return http.StatusForbidden, "This page does not answer to the host name of the request. " +
-			"Names other than localhost belong in page.Options.Hosts."
-	}
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return 0, ""
-	}
-	if !s.options.Write {
-		return http.StatusForbidden, "This page changes nothing: page.Options.Write is not set."
-	}
-	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		return http.StatusForbidden, "This request comes from another site."
-	}
+// refusal says why a request is none that a page of this handler sends; empty lets it in.
+func (s *Server) refusal(r *http.Request) string {
 	r.Body = http.MaxBytesReader(nil, r.Body, 64<<10)
-	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("token")), []byte(s.token)) != 1 {
-		return http.StatusForbidden, "The form is older than this process. Load its page again."
+	switch {
+	case !hostname.Allowed(r.Host, s.options.Hosts):
+		return "This page does not answer to the host name of the request. " +
+			"Names other than localhost belong in page.Options.Hosts."
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		return ""
+	case !s.options.Write:
+		return "This page changes nothing: page.Options.Write is not set."
+	case http.NewCrossOriginProtection().Check(r) != nil:
+		return "This request comes from another site."
+	case subtle.ConstantTimeCompare([]byte(r.PostFormValue("token")), []byte(s.token)) != 1:
+		return "The form is older than this process. Load its page again."
 	}
-	return 0, ""
+	return ""
 }
 
 // below returns the path of a request below the handler's own prefix. That is
@@ -69,15 +63,7 @@ func below(r *http.Request) (rest string, ok bool) {
 			return "", false // a pattern for one page leaves no room for the others
 		}
 	}
-	clean := path.Clean("/" + rest)
-	return rest, clean == "/"+rest
-}
-
-// relative is r as the routes want it, its path without the prefix.
-func relative(r *http.Request, rest string) *http.Request {
-	r = r.WithContext(r.Context())
-	r.URL = &url.URL{Path: "/" + rest, RawQuery: r.URL.RawQuery}
-	return r
+	return rest, path.Clean("/"+rest) == "/"+rest
 }
 
 // baseOf is the relative address of the list.
@@ -93,7 +79,7 @@ func (s *Server) newRoutes() *http.ServeMux {
 	mux.HandleFunc("GET /job/{job}", s.show)
 	mux.HandleFunc("GET /job/{job}/attempt/{attempt}", s.show)
 	mux.HandleFunc("GET /job/{job}/file/{file}", s.export)
-	mux.HandleFunc("GET /job/{job}/change/{change}", s.ask)
+	mux.HandleFunc("GET /job/{job}/change/{change}", s.change)
 	mux.HandleFunc("POST /job/{job}/change/{change}", s.change)
 	return mux
 }
@@ -141,10 +127,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, batch.ErrAttemptEnded), errors.Is(err, batch.ErrExists), errors.Is(err, batch.ErrJobFinished):
 		return http.StatusConflict
-	case errors.Is(err, batch.ErrShutdown), errors.Is(err, errShut):
-		return http.StatusServiceUnavailable
-	}
-	if errors.Is(err, batch.ErrStore) {
+	case errors.Is(err, batch.ErrShutdown), errors.Is(err, errShut), errors.Is(err, batch.ErrStore):
 		return http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*batch.JobError](err); ok { // it has not finished
@@ -167,12 +150,11 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 // asset answers with a file of the pages. The browser asks whether it has changed.
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
-	data, err := assets.ReadFile("assets/" + name)
-	if err != nil || !strings.HasSuffix(name, ".js") && !strings.HasSuffix(name, ".css") {
-		http.NotFound(w, r)
+	if data, _ := assets.ReadFile("assets/" + name); path.Ext(name) == ".js" || path.Ext(name) == ".css" {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, digest(string(data))))
+		http.ServeFileFS(w, r, assets, "assets/"+name)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", `"`+strconv.FormatUint(digest(string(data)), 36)+`"`)
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
+	http.NotFound(w, r)
 }

@@ -50,10 +50,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	defer s.hub.leave(views)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	s.send(ctx, w, views, strings.Split(r.Header.Get("Last-Event-ID"), "."))
+	s.send(r.Context(), w, views, strings.Split(r.Header.Get("Last-Event-ID"), "."))
 }
 
 // send sends what changes until ctx or the views end, to a browser that shows what
@@ -108,10 +105,7 @@ func event(views []*view, shown []*made) string {
 
 func newUpdate(address string, now, shown *made) update {
 	u := update{View: address, All: shown == nil}
-	switch shown {
-	case now:
-		return u
-	case nil:
+	if shown == nil {
 		shown = new(made)
 	}
 	last := make(map[string]string) // part of each element

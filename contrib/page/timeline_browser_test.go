@@ -91,7 +91,8 @@ func TestBrowserTimeline(t *testing.T) {
 	require.LessOrEqual(t, eval[int](b, `document.querySelectorAll("#timeline .lanes li").length`), 4)
 	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#timeline svg.wait").length`), "the back-off shows")
 	b.run(chromedp.Click("[data-do=lanes]"))
-	b.until(`[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ") === "0 1 2 3 4 5 6 7 8"`)
+	b.until(`[...document.querySelectorAll("#timeline .lanes li")].map(e => e.textContent).join(" ") === ` +
+		`"0 1 2 3 4 5 6 7 8"`)
 
 	is := func(attribute, test string, value float64) {
 		b.until(fmt.Sprintf(`(is => `+test+`)(parseFloat(document.querySelector("#timeline svg.wait").getAttribute(%q)))`,
@@ -131,7 +132,8 @@ func TestBrowserShowsEveryBackOff(t *testing.T) {
 		const rows = [...document.querySelectorAll("#attempts > tr")];
 		const at = row => times[row.dataset.index + "/" + row.dataset.number];
 		for (const row of rows) [row.dataset.a, row.dataset.b] = at(row).map(at => start + at);
-		document.getElementById("attempts").append(...rows.sort((x, y) => at(y)[0] - at(x)[0] || y.dataset.index - x.dataset.index));
+		rows.sort((x, y) => at(y)[0] - at(x)[0] || y.dataset.index - x.dataset.index);
+		document.getElementById("attempts").append(...rows);
 	})`)
 	b.open(w.url + "job/taken")
 	b.until(`document.querySelectorAll("#timeline svg.box").length === 4`)

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,29 +46,17 @@ func newParts(notice error, data any, names ...string) []part {
 	return list
 }
 
-func digest(text string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(text))
-	return h.Sum64()
-}
+var seed = maphash.MakeSeed()
 
-// A kept has parts of what does not change any more, from one making of a view to the
-// next.
-type kept struct{ before, now map[string]part }
+func digest(text string) uint64 { return maphash.String(seed, text) }
 
-func (k *kept) part(key string, make func() part) part {
-	p, ok := k.before[key]
-	if !ok {
-		p = make()
-	}
-	k.now[key] = p
-	return p
-}
+// A keep makes a part of what does not change any more, unless it was made with the view
+// before, under the same key.
+type keep func(key string, make func() part) part
 
 // A shown is what a page shows at one moment.
 type shown interface {
-	parts(k *kept) []part // those in one element are in order
-	json() any
+	parts(keep) []part  // those in one element are in order
 	logs() []attemptLog // that are to be followed
 }
 
@@ -101,9 +88,10 @@ func (s *Server) content(address string) (*content, error) {
 	case where == "":
 		return &content{"", "list-page", func() (shown, error) { return newListPage(c, s.options.CronJobs, q), nil }}, nil
 	case len(at) == 2 && at[0] == "job":
-		return &content{at[1], "job-page", func() (shown, error) { return newJobPage(c, at[1], q, attemptsOf(q)) }}, nil
+		return &content{at[1], "job-page", func() (shown, error) { return newJobPage(c, at[1], "../", q) }}, nil
 	case len(at) == 4 && at[0] == "job" && at[2] == "attempt":
-		return &content{at[1], "attempt-page", func() (shown, error) { return newAttemptPage(c, at[1], at[3]) }}, nil
+		stack := q.Has("stack")
+		return &content{at[1], "attempt-page", func() (shown, error) { return newAttemptPage(c, at[1], at[3], stack) }}, nil
 	}
 	return nil, errAddress
 }
@@ -113,18 +101,16 @@ func (s *Server) content(address string) (*content, error) {
 func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	address := strings.TrimSuffix(r.URL.Path[1:]+"?"+r.URL.RawQuery, "?")
 	c, err := s.content(address)
+	address = strings.TrimSuffix(address, "?stack") // which is looked at once
 	var page shown
 	if err == nil {
 		page, err = c.look()
-	}
-	if a, ok := page.(*attemptPage); ok && err == nil && r.URL.Query().Has("stack") {
-		a.standing(s.controller)
 	}
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
 	case wantsJSON(r):
-		writeJSON(w, http.StatusOK, page.json())
+		writeJSON(w, http.StatusOK, page)
 	default:
 		name := r.PathValue("attempt") + r.PathValue("job")
 		s.render(w, r, http.StatusOK, c.template, frame{Name: name, View: address, Live: true, Page: page})
@@ -133,13 +119,12 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 
 // A view is a content that pages show. It is made anew when it is stale.
 type view struct {
-	address    string // as pages name it
-	content    *content
-	controller *batch.Controller
-	grown      func(*view)     // to be called when a log has grown
-	ended      <-chan struct{} // closed when no view is made any more
-	stale      atomic.Bool     // a log has grown
-	pages      int             // that show it; guarded by the hub
+	hub     *hub
+	address string // as pages name it
+	content *content
+	ended   <-chan struct{} // closed when no view is made any more
+	stale   atomic.Bool     // a log has grown
+	pages   int             // that show it; guarded by the hub
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
@@ -161,7 +146,7 @@ type made struct {
 func (v *view) make() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	revision := v.content.revision(v.controller)
+	revision := v.content.revision(v.hub.controller)
 	isSame := v.made != nil && revision == v.revision
 	if isStale := v.stale.Swap(false); v.closed || isSame && !isStale {
 		return
@@ -175,12 +160,10 @@ func (v *view) make() {
 		}
 	}
 	m := &made{list: list, digests: make(map[string]uint64, len(list))}
-	all := fnv.New64a()
 	for _, p := range list {
 		m.digests[p.ID] = p.digest
-		all.Write(strconv.AppendUint(nil, p.digest, 36))
+		m.version = strconv.FormatUint(digest(m.version+strconv.FormatUint(p.digest, 36)), 36)
 	}
-	m.version = strconv.FormatUint(all.Sum64(), 36)
 	v.made, v.updates = m, make(map[*made]string)
 }
 
@@ -195,28 +178,31 @@ func (v *view) parts() (list []part, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kept{v.kept, make(map[string]part)}
-	list = page.parts(k)
-	v.kept = k.now
+	before := v.kept
+	v.kept = make(map[string]part, len(before))
 	v.follow(page.logs())
-	return list, nil
+	return page.parts(func(key string, make func() part) part {
+		p, ok := before[key]
+		if !ok {
+			p = make()
+		}
+		v.kept[key] = p
+		return p
+	}), nil
 }
 
 // follow follows these logs, and no others.
 func (v *view) follow(logs []attemptLog) {
-	for uid, stop := range v.following {
-		if !slices.ContainsFunc(logs, func(l attemptLog) bool { return l.UID == uid }) {
-			stop()
-			delete(v.following, uid)
-		}
-	}
+	before := v.following
+	v.following = make(map[string]func(), len(logs))
 	for _, log := range logs {
-		if v.following == nil {
-			v.following = make(map[string]func())
-		}
-		if v.following[log.UID] == nil {
+		if v.following[log.UID] = before[log.UID]; before[log.UID] == nil {
 			v.following[log.UID] = v.followLog(log)
 		}
+		delete(before, log.UID)
+	}
+	for _, stop := range before {
+		stop()
 	}
 }
 
@@ -228,11 +214,11 @@ func (v *view) followLog(log attemptLog) (stop func()) {
 		defer close(done)
 		begin, taken := time.Now(), 0
 		// The last one may be newer than the page.
-		for _, err := range v.controller.Logs(ctx, v.content.job, log.UID, 1, true) {
+		for _, err := range v.hub.controller.Logs(ctx, v.content.job, log.UID, 1, true) {
 			if err != nil {
 				return // it is no longer kept, or nobody looks
 			}
-			v.grown(v)
+			v.hub.touch(v)
 			if taken++; taken > log.Most {
 				pause(ctx, updateTime-time.Since(begin)) // more than a page can show
 				begin, taken = time.Now(), 0
