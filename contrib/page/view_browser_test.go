@@ -140,6 +140,47 @@ func TestBrowserMapOfTenMillionIndexes(t *testing.T) {
 	require.Equal(t, "10", eval[string](b, `document.querySelector("svg.map").dataset.each`))
 }
 
+// TestBrowserMapByKeyboard: the cells of the map are reached, and read, without a pointer.
+func TestBrowserMapByKeyboard(t *testing.T) {
+	b := newBrowser(t, 1200, 900)
+	w := newWorld(t, page.Options{})
+	step := make(chan error)
+	w.create(batch.Job{Name: "map", CompletionMode: batch.Indexed, Completions: new(25), BackoffLimitPerIndex: new(0),
+		Executor: batch.ExecutorFunc(func(context.Context, batch.Attempt) error { return <-step })})
+	step <- nil
+	step <- errors.New("no such part")
+	b.open(w.url + "job/map")
+	b.until(isLive + ` && document.querySelector("svg.map .active")?.getAttribute("x") === "2"`)
+	b.accessible()
+	says := func(want string) {
+		t.Helper()
+		b.until(fmt.Sprintf(`document.activeElement.id === "cells" && document.activeElement.role === "slider" &&
+			document.activeElement.ariaValueText === %q`, want))
+	}
+	b.run(chromedp.Focus("#cells"))
+	says("Index 0: succeeded")
+	press := func(keys ...string) {
+		for _, key := range keys {
+			b.run(chromedp.KeyEvent(key))
+		}
+	}
+	press(kb.ArrowRight)
+	says("Index 1: failed")
+	press(kb.ArrowRight)
+	says("Index 2: running")
+	b.accessible()
+	step <- nil
+	says("Index 2: succeeded")
+	press(kb.ArrowDown, kb.ArrowDown, kb.ArrowDown)
+	says("Index 22: not begun")
+	press(kb.End)
+	says("Index 24: not begun")
+	press(kb.Home, kb.ArrowLeft, kb.ArrowRight, kb.Enter)
+	b.until(`location.search === "?index=1" && ` + isLive)
+	b.until(`document.querySelectorAll("#attempts > tr").length === 1`)
+	close(step)
+}
+
 func TestBrowserOnAPhone(t *testing.T) {
 	b := newBrowser(t, 360, 740)
 	b.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))

@@ -14,6 +14,9 @@ function parse(html) {
 	return template.content.firstElementChild;
 }
 
+// own are attributes that the page gives by itself.
+const own = /^(open|style|role|tabindex|aria-(label|value.*))$/;
+
 // morph makes one node like another, and leaves what is the same: the focus, the
 // selection and the place of scrolling stay.
 function morph(node, like) {
@@ -25,7 +28,7 @@ function morph(node, like) {
 		if (node.nodeValue !== like.nodeValue) node.nodeValue = like.nodeValue;
 		return;
 	}
-	for (const { name } of [...node.attributes]) if (!like.hasAttribute(name) && name !== "open") node.removeAttribute(name);
+	for (const { name } of [...node.attributes]) if (!like.hasAttribute(name) && !own.test(name)) node.removeAttribute(name);
 	for (const { name, value } of like.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 	const wanted = [...like.childNodes];
 	while (node.childNodes.length > wanted.length) node.lastChild.remove();
@@ -157,28 +160,66 @@ addEventListener("keydown", event => {
 	if (search) { event.preventDefault(); search.focus(); }
 });
 
-// A cell of the map says what it stands for, and leads there.
+// A cell of the map says what it stands for, and leads there. For the keyboard and for
+// screen readers the map is a slider over its cells.
+
+const kinds = { done: "succeeded", some: "some succeeded", active: "running", failed: "failed", open: "not begun" };
+
+function cellOf(map, x, y) {
+	const { from, to, each, columns } = Object.fromEntries(Object.entries(map.dataset).map(([k, v]) => [k, Number(v)]));
+	const first = from + (y * columns + x) * each, last = Math.min(first + each, to) - 1, n = i => i.toLocaleString("en");
+	if (x < 0 || x >= columns || y < 0 || first >= to) return null;
+	const run = [...map.querySelectorAll("rect")].find(({ x: { baseVal: at }, y: { baseVal: row }, width: { baseVal: width } }) =>
+		row.value === y && at.value <= x && x < at.value + width.value);
+	const name = first === last ? `Index ${n(first)}` : `Indexes ${n(first)} to ${n(last)}`;
+	return { text: `${name}: ${kinds[run.getAttribute("class")]}`, search: first === last ? `?index=${first}` : `?from=${first}&to=${last + 1}` };
+}
 
 function cellAt(event) {
 	const map = event.target.closest?.("svg.map");
 	if (!map) return null;
-	const { from, to, each, columns } = Object.fromEntries(Object.entries(map.dataset).map(([k, v]) => [k, Number(v)]));
-	const box = map.getBoundingClientRect(), rows = map.viewBox.baseVal.height;
-	const x = Math.floor((event.clientX - box.left) / box.width * columns), y = Math.floor((event.clientY - box.top) / box.height * rows);
-	const first = from + (y * columns + x) * each;
-	return first < to ? { first, last: Math.min(first + each, to) - 1 } : null;
+	const box = map.getBoundingClientRect(), { width, height } = map.viewBox.baseVal;
+	return cellOf(map, Math.floor((event.clientX - box.left) / box.width * width), Math.floor((event.clientY - box.top) / box.height * height));
 }
 
 addEventListener("pointermove", event => {
-	const output = document.getElementById("cell"), cell = cellAt(event);
-	if (!output || !cell) return;
-	const { first, last } = cell;
-	output.textContent = first === last ? `Index ${first.toLocaleString("en")}` : `Indexes ${first.toLocaleString("en")} to ${last.toLocaleString("en")}`;
+	const cell = cellAt(event);
+	if (cell) document.getElementById("cell").textContent = cell.text;
 });
 addEventListener("click", event => {
 	const cell = cellAt(event);
-	if (cell) location.search = cell.first === cell.last ? `?index=${cell.first}` : `?from=${cell.first}&to=${cell.last + 1}`;
+	if (cell) location.search = cell.search;
 });
+
+const cells = document.getElementById("cells");
+let chosen = 0; // the cell of the slider
+
+function slide(to) {
+	const map = cells.querySelector("svg"), { width: columns, height: rows } = map.viewBox.baseVal;
+	const most = Math.ceil((map.dataset.to - map.dataset.from) / map.dataset.each) - 1;
+	chosen = Math.min(Math.max(to, 0), most);
+	const x = chosen % columns, y = Math.floor(chosen / columns);
+	const is = { role: "slider", tabindex: 0, "aria-label": map.getAttribute("aria-label") + ". Cell of the map, Enter opens it",
+		"aria-valuemin": 0, "aria-valuemax": most, "aria-valuenow": chosen, "aria-valuetext": cellOf(map, x, y).text };
+	for (const [name, value] of Object.entries(is)) if (cells.getAttribute(name) !== String(value)) cells.setAttribute(name, value);
+	const place = { "--x": x / columns, "--y": y / rows, "--w": 1 / columns, "--h": 1 / rows };
+	for (const [name, share] of Object.entries(place)) cells.style.setProperty(name, 100 * share + "%");
+}
+
+if (cells?.querySelector("rect")) {
+	slide(0);
+	document.addEventListener("page:update", () => slide(chosen));
+	cells.addEventListener("keydown", event => {
+		const map = cells.querySelector("svg"), columns = map.viewBox.baseVal.width;
+		const to = { ArrowLeft: chosen - 1, ArrowRight: chosen + 1, ArrowUp: chosen - columns, ArrowDown: chosen + columns, Home: 0, End: Infinity }[event.key];
+		if (event.ctrlKey || event.metaKey || event.altKey) return;
+		if (event.key === "Enter") location.search = cellOf(map, chosen % columns, Math.floor(chosen / columns)).search;
+		if (to === undefined) return;
+		event.preventDefault();
+		if (to >= 0 && to <= Number(cells.getAttribute("aria-valuemax")) || to === Infinity) slide(to);
+		document.getElementById("cell").textContent = cells.getAttribute("aria-valuetext");
+	});
+}
 
 // The clock of the server is that of its last update.
 function setClock() {
