@@ -209,7 +209,8 @@ func (b *browser) accessible() {
 	}
 	eval[int](b, string(script)+";0")
 	found := eval[[]string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.flatMap(
-		v => v.nodes.map(n => [v.id + ":", n.html.slice(0, 200), ...[...n.any, ...n.all, ...n.none].map(c => c.message)].join(" "))))`)
+		v => v.nodes.map(n => [v.id + ":", n.html.slice(0, 200),
+			...[...n.any, ...n.all, ...n.none].map(c => c.message)].join(" "))))`)
 	require.Empty(b.t, found)
 }
 

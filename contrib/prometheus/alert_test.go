@@ -52,7 +52,8 @@ func TestAlertsFireAndResolve(t *testing.T) {
 
 func TestPromtoolHasNoComplaints(t *testing.T) {
 	m := newMetrics(t, prometheus.Options{
-		MaxActive: 3, Limits: map[string]batch.Limit{"db": {Active: new(1)}}, Labels: []string{"app"}, Annotations: []string{"note"},
+		MaxActive: 3, Limits: map[string]batch.Limit{"db": {Active: new(1)}},
+		Labels: []string{"app"}, Annotations: []string{"note"},
 		CronJobs: prometheus.CronJobsFunc(func(yield func(prometheus.CronJob) bool) { yield(fullCronJob()) }),
 	})
 	c := batchtest.NewController(t, batch.Options{Store: m.Store(new(batchtest.MemoryStore))})
