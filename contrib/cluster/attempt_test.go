@@ -59,6 +59,7 @@ var loggedAt = regexp.MustCompile(`time=\S+ `)
 
 // What an attempt has here it has there: who it is, what it is given, where it writes.
 func TestSameAttempt(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	there, here := p.service(p.options()), newController(t, nil)
 	defer func() { require.NoError(t, here.Shutdown(context.Background())) }()
@@ -95,6 +96,7 @@ func TestSameAttempt(t *testing.T) {
 // Of two attempts of one index only one can save: what the other one had read is not what
 // there is any more. Checkpoints go with their Job.
 func TestCheckpointsAreFenced(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	o := p.options()
 	gate := newGate(t, &o)

@@ -15,6 +15,7 @@ import (
 // A job that is deleted while no service runs is deleted in the cluster by the next one,
 // also if there is a new job of its name by then.
 func TestDeletedWhileNoServiceRuns(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	store := new(batchtest.MemoryStore)
 	for _, name := range []string{"left", "again"} {
@@ -47,6 +48,7 @@ func TestDeletedWhileNoServiceRuns(t *testing.T) {
 
 // A job that is removed some time after its end is removed in the cluster as well.
 func TestTTLOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	job := squares("short-lived", 2)
@@ -79,6 +81,7 @@ func TestJobIsDeletedInCluster(t *testing.T) {
 
 // A pod that somebody deletes is replaced.
 func TestPodIsDeletedInCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	o := p.options()
 	gate := newGate(t, &o)

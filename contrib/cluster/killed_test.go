@@ -19,6 +19,7 @@ var kills = flag.Int("kills", effort.Of(3, 20), "how often a service is killed; 
 
 // A service that is killed at any instant neither submits a job twice nor loses a result.
 func TestServiceIsKilled(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	newer := newerBuild(t)
 	for i := range *kills {

@@ -61,6 +61,7 @@ func TestEtcdIsAway(t *testing.T) {
 // The pods of a node that is lost run again, whether it comes back or not. That it does
 // not takes Kubernetes a minute to believe: it is tried with BATCH_TEST=all.
 func TestNodeIsLost(t *testing.T) {
+	t.Parallel()
 	k := kubelitetest.Start(t, kubelitetest.Options{Nodes: 2, Images: testImages()})
 	t.Run("comes back", func(t *testing.T) {
 		attempts := loseNode(t, k, func(*place) error { return k.Start("node1") })

@@ -24,10 +24,12 @@ type script struct {
 	// Stopped are the attempts that were stopped, by index and number. They would run for
 	// ever: so it does not matter how fast the others are.
 	Stopped map[string]bool
+	// Dir is where attempts are counted.
+	Dir string
 }
 
-func scriptOf(c *conformance.Case) script {
-	s := script{c.Scenario, make(map[string]bool)}
+func scriptOf(c *conformance.Case, dir string) script {
+	s := script{c.Scenario, make(map[string]bool), dir}
 	for _, pod := range c.Outcome.Pods {
 		if pod.DeletedBy == "" {
 			continue
@@ -49,7 +51,7 @@ func playPlan(ctx context.Context, a batch.Attempt) error {
 	if err != nil {
 		return err
 	}
-	number, err := claimNumber(filepath.Join(os.Getenv("CLUSTER_TEST_PLANS"), a.Job), a.Index)
+	number, err := claimNumber(filepath.Join(s.Dir, a.Job), a.Index)
 	if err != nil {
 		return err
 	}
@@ -90,10 +92,10 @@ func claimNumber(dir string, index int) (number int, err error) {
 }
 
 // playRecorded plays a case to a controller, and returns how it has ended.
-func playRecorded(t *testing.T, ctl *batch.Controller, c *conformance.Case, managedBy *string) ending {
+func playRecorded(t *testing.T, ctl *batch.Controller, c *conformance.Case, dir string, managedBy *string) ending {
 	job, err := c.Scenario.Job()
 	require.NoError(t, err)
-	job.Name, job.ManagedBy, job.Input, job.Executor = c.Name, managedBy, scriptOf(c), functions.Executor("plan")
+	job.Name, job.ManagedBy, job.Input, job.Executor = c.Name, managedBy, scriptOf(c, dir), functions.Executor("plan")
 	accepted := make(chan []bool, 1)
 	go func() { accepted <- act(t.Context(), ctl, c) }()
 	end := runToEnd(t, ctl, job)
@@ -149,6 +151,7 @@ func recordedEnding(c *conformance.Case) (e ending) {
 // process, side by side: conditions with their words, counters, indexes, and what was
 // accepted of the user. With BATCH_TEST=all there are 51 of them, otherwise ten.
 func TestRecordedOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	cases, err := conformance.Load("../../internal/conformance/testdata/named.json")
 	require.NoError(t, err)
@@ -157,21 +160,20 @@ func TestRecordedOnCluster(t *testing.T) {
 	cases = cases[:effort.Of(10, len(cases))]
 	o := p.options()
 	there, here := t.TempDir(), t.TempDir()
-	share(&o, there, "CLUSTER_TEST_PLANS", there)
-	t.Setenv("CLUSTER_TEST_PLANS", here)
+	share(&o, there, "CLUSTER_TEST_DIR", there)
 	far, near := p.service(o), newController(t, nil)
 	defer func() { require.NoError(t, near.Shutdown(context.Background())) }()
 	type pair struct{ far, near ending }
 	ends := make([]chan pair, len(cases))
-	places := make(chan struct{}, 10)
+	places := make(chan struct{}, 25)
 	for i, c := range cases {
 		ends[i] = make(chan pair, 1)
 		go func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			got := make(chan ending, 1)
-			go func() { got <- playRecorded(t, far, c, new(Manager)) }()
-			ends[i] <- pair{near: playRecorded(t, near, c, nil), far: <-got}
+			go func() { got <- playRecorded(t, far, c, there, new(Manager)) }()
+			ends[i] <- pair{near: playRecorded(t, near, c, here, nil), far: <-got}
 		}()
 	}
 	for i, c := range cases {

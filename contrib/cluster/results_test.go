@@ -28,6 +28,7 @@ func (f folder) path(key string) string {
 // A result that is too large for a termination message goes by the store of the user's. A
 // service that lacks the store says so, and the next one reads the result.
 func TestResultStoreOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := t.TempDir()
 	o := p.options()

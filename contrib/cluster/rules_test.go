@@ -77,6 +77,7 @@ func setOf(text string) batch.IndexSet {
 // A report is accepted, or refused with the same words, if the real API server does so
 // with the same status.
 func TestReportsAreJudgedAsByTheServer(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c, err := batch.New(t.Context(), batch.Options{})
 	require.NoError(t, err)

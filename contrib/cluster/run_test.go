@@ -22,6 +22,7 @@ func squares(name string, n int) batch.Job {
 
 // A job that names the manager runs as pods, and is seen here as if it had run here.
 func TestJobOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	status, err := c.Run(t.Context(), squares("squares", 4))
@@ -67,6 +68,7 @@ func linesOf(t *testing.T, c *batch.Controller, job, attempt string) (lines []st
 
 // A job has ended when its log has been read, all of it.
 func TestLogOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	_, err := c.Run(t.Context(), batch.Job{Name: "chatty", ManagedBy: new(Manager), LogLimit: new(1 << 20),
@@ -83,6 +85,7 @@ func TestLogOnCluster(t *testing.T) {
 
 // What an error means is found out in the pod, and its texts are those that it has here.
 func TestFailuresOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	job := batch.Job{Name: "failing", Executor: functions.Executor("fail"), CompletionMode: batch.Indexed,
 		Completions: new(4), Parallelism: new(4), BackoffLimitPerIndex: new(0),
@@ -111,6 +114,7 @@ func failureOf(t *testing.T, err error) (list []string) {
 
 // A failed job says why in the words of this package, not with a reserved exit code.
 func TestPermanentOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	_, err := c.Run(t.Context(), batch.Job{Name: "permanent", ManagedBy: new(Manager),
@@ -124,6 +128,7 @@ func TestPermanentOnCluster(t *testing.T) {
 
 // A pod whose program lacks the function says so, and the job fails at once.
 func TestOtherBuildOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	o := p.options()
 	o.Image = "service:old"
@@ -137,6 +142,7 @@ func TestOtherBuildOnCluster(t *testing.T) {
 
 // What does not fit into a termination message is refused, never cut.
 func TestTooLargeOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	_, err := c.Run(t.Context(), batch.Job{Name: "large", ManagedBy: new(Manager),
@@ -147,6 +153,7 @@ func TestTooLargeOnCluster(t *testing.T) {
 
 // Users suspend, resume, scale, cancel and delete a job here, and the cluster follows.
 func TestVerbsOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	c := p.service(p.options())
 	job := batch.Job{Name: "waiting", ManagedBy: new(Manager), Executor: functions.Executor("wait"),
@@ -211,6 +218,7 @@ func (p *place) awaitEmpty() {
 
 // An attempt goes on from what the one before it has saved.
 func TestCheckpointOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	o := p.options()
 	o.Checkpoints = true
@@ -228,6 +236,7 @@ func TestCheckpointOnCluster(t *testing.T) {
 // A Job of the same name and another spec is nobody's but its own: it goes on when the job
 // that is not it is deleted, and its pods keep their results for it.
 func TestOtherSpecOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	first := p.service(p.options())
 	require.NoError(t, first.Create(t.Context(), batch.Job{Name: "same", ManagedBy: new(Manager),

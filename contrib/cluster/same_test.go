@@ -36,6 +36,7 @@ var endings = map[string]batch.Job{
 // A job ends there as it ends here: with the same conditions, counters, indexes and
 // attempts.
 func TestSameEnd(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	there, here := p.service(p.options()), newController(t, nil)
 	t.Cleanup(func() { require.NoError(t, here.Shutdown(context.Background())) })

@@ -63,6 +63,7 @@ func (t *countingTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 // A thousand pods cost the API server at most ten calls each: nothing is asked for again
 // and again.
 func TestManyPods(t *testing.T) {
+	t.Parallel()
 	n := effort.Of(200, 1000)
 	p := newStubbedPlace(t)
 	calls := new(counter)

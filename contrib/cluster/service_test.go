@@ -99,6 +99,7 @@ func line(t *testing.T, out *bufio.Reader) string {
 // A service that runs in a pod needs to know nothing: it reaches the API server as its
 // service account, with the least rights, and its jobs have its own image, by digest.
 func TestServiceInPod(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	pods := p.admin.CoreV1().Pods(p.namespace)
 	spec := &serviceSpec{Namespace: p.namespace, Job: "squares"}
@@ -162,6 +163,7 @@ func newerBuild(t *testing.T) string {
 
 // Where the build matters, a pod of another one says so, and the job fails at once.
 func TestSameBuildOnCluster(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	same, out := p.startService(os.Args[0], serviceSpec{Job: "same", SameBuild: true})
 	require.Equal(t, "begun", line(t, out))
