@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -66,7 +65,7 @@ func number(check func(int) []string) rule {
 }
 
 func nonNegative(v reflect.Value, at *field.Path) field.ErrorList {
-	return apivalidation.ValidateNonnegativeField(v.Int(), at)
+	return validation.ValidateNonnegativeField(v.Int(), at)
 }
 
 // known wants one of the values of an enumeration; an empty one is just another wrong
