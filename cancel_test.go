@@ -120,6 +120,29 @@ func TestCancelIndexes(t *testing.T) {
 	}
 }
 
+// A job of which every index is cancelled has failed, though it has not begun: there is
+// nothing to resume it for, nor to wait for others.
+func TestCancelOfAllIndexes(t *testing.T) {
+	for name, job := range map[string]batch.Job{
+		"suspended":                  {Suspend: true},
+		"that waits for others":      {After: []string{"nobody"}},
+		"suspended, with a limit":    {Suspend: true, BackoffLimitPerIndex: new(1), MaxFailedIndexes: new(0)},
+		"without any attempt at all": {Parallelism: new(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newController(t, batch.Options{})
+				job.Name, job.CompletionMode, job.Completions, job.Executor = "j", batch.Indexed, new(2), succeed
+				mustCreate(t, c, job)
+				settle()
+				require.NoError(t, c.Cancel(t.Context(), "j", errCause, 0, 1))
+				require.True(t, get(t, c, "j").Is(batch.ConditionFailed))
+				require.NoError(t, batch.Check(c, "j"))
+			})
+		})
+	}
+}
+
 // What cannot be cancelled is named, and nothing else is cancelled then.
 func TestCancelOfWhatIsOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -70,6 +70,10 @@ func (j *Job) cancelIndexes(indexes []int, now Time) {
 		j.stopUncounted(a, DeletedByController, CauseCancelled, now)
 		j.exempt(a) // also one that was stopping already
 	}
+	// A job that has nothing left to do is not to be resumed, nor does it wait for others.
+	if j.StartTime == 0 && j.decide(now) != nil {
+		j.StartTime = now
+	}
 }
 
 // withdraw takes index i, which has not succeeded, out of those that are to be tried.
