@@ -441,7 +441,7 @@ func (c *Controller) All() iter.Seq[Status] { return seq.Each(c.current().Each, 
 // is validated and takes effect at once. A field that may not change is reported in a
 // [*ValidationError]; then nothing has changed. If the job was updated meanwhile, change
 // is called again; no lock is held, and it must not retain its argument. Of a finished
-// job only a change of TTLAfterFinished has an effect.
+// job a change of TTLAfterFinished has an effect, and the rest is for [Controller.Again].
 //
 // A stored job that waits for its functions has none in the copy, except back-offs that
 // are values. If change sets Executor, the job continues, as after [Controller.Apply].
@@ -579,7 +579,8 @@ func runnerReport(r *Report) *runner.Report {
 // also deadlines, TTL and the budget of retries. Checkpoints are not kept. The condition
 // [ConditionRunAgain] says how the run before has ended.
 //
-// The latest declaration is run: after a restart the job waits for [Controller.Apply].
+// What is run is the spec as it was, and as Update has left it, with the functions that
+// were declared last: after a restart the job waits for [Controller.Apply].
 // The error is a [*JobError] without a Reason if the job has not finished; or
 // [ErrNotFound], [ErrShutdown], [ErrStore] or that of ctx.
 func (c *Controller) Again(ctx context.Context, name string, failedOnly bool) (Status, error) {

@@ -321,9 +321,10 @@ type Job struct {
 	// be positive.
 	AttemptTimeout *time.Duration
 	// ProgressDeadline fails an attempt that has given no sign of life for so long: it has
-	// reported no progress and no output, saved no checkpoint and printed nothing. It is
-	// stopped with [ErrNoProgress], and counts as failed, whatever its executor returns. Zero
-	// means that it need not give any. It may not change.
+	// reported no progress and no output, saved no checkpoint and printed nothing; to wait
+	// for a [Store] that fails is no sign. It is stopped with [ErrNoProgress], and counts as
+	// failed, whatever its executor returns. Zero means that it need not give any. It may not
+	// change.
 	ProgressDeadline time.Duration
 	// TerminationGracePeriod is how long an attempt may take to return after its context was
 	// cancelled. After that a [Command] is killed and a function is abandoned: reported, and

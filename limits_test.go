@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -126,10 +127,12 @@ func TestSetLimit(t *testing.T) {
 
 func TestWrongLimits(t *testing.T) {
 	_, err := batch.New(t.Context(), batch.Options{MaxActive: -1, Limits: map[string]batch.Limit{
-		"A!": {}, "b": {Active: new(-1), Every: -1, Burst: -1}, "c": {Burst: 2}}})
+		"A!": {}, "b": {Active: new(-1), Every: -1, Burst: -1}, "c": {Burst: 2},
+		"d": {Every: math.MaxInt64}}})
 	for _, text := range []string{`Options.MaxActive: -1`, `Options.Limits["A!"]: a lowercase RFC 1123`,
 		`Options.Limits["b"].Active: -1: must not be negative`, `Options.Limits["b"].Every: -1ns: must not`,
-		`Options.Limits["b"].Burst: -1: must not`, `Options.Limits["c"].Burst: 2: needs Every`} {
+		`Options.Limits["b"].Burst: -1: must not`, `Options.Limits["c"].Burst: 2: needs Every`,
+		`Options.Limits["d"].Every: 2562047h47m16.854775807s: must not be negative, nor more than 100 years`} {
 		require.ErrorContains(t, err, text)
 	}
 	c := newController(t, batch.Options{Limits: map[string]batch.Limit{"db": {Active: new(1)}}})

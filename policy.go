@@ -118,8 +118,8 @@ type Limit struct {
 	// pause. A negative value is an error.
 	Active *int
 	// Every is the time between two that begin: 200*time.Millisecond lets five begin a
-	// second. Restarts in place begin, too. Zero means any number. A negative value is an
-	// error.
+	// second. Restarts in place begin, too. Zero means any number. A negative value, or more
+	// than 100 years, is an error.
 	Every time.Duration
 	// Burst is how many may begin at once when none has for a while. Zero means 1. It needs
 	// Every. A negative value is an error.

@@ -17,6 +17,9 @@ type Declaration struct {
 	PerKey bool
 }
 
+// longestEvery leaves room for a burst: times are counted in nanoseconds.
+const longestEvery = 100 * 365 * 24 * time.Hour
+
 // Limit returns the limit, or what is wrong with it; place says where it was declared.
 func (d Declaration) Limit(place, name string) (Limit, error) {
 	var errs []error
@@ -33,8 +36,8 @@ func (d Declaration) Limit(place, name string) (Limit, error) {
 	if d.Active != nil && l.Active < 0 {
 		wrong(".Active", l.Active, "must not be negative")
 	}
-	if l.Every < 0 {
-		wrong(".Every", l.Every, "must not be negative")
+	if l.Every < 0 || l.Every > longestEvery {
+		wrong(".Every", l.Every, "must not be negative, nor more than 100 years")
 	}
 	if l.Burst < 0 {
 		wrong(".Burst", l.Burst, "must not be negative")
