@@ -24,7 +24,7 @@ func TestSubscribeRetries(t *testing.T) {
 		logged  string
 	}{
 		"error": {deliver: func(context.Context) error { return errCause }, takes: 0, logged: "the user's cause"},
-		"panic": {deliver: func(context.Context) error { panic("broken") }, takes: 0, logged: "broken"},
+		"panic": {deliver: func(context.Context) error { panic("broken") }, takes: 0, logged: "receiver panicked: broken"},
 		"exit":  {deliver: func(context.Context) error { runtime.Goexit(); return nil }, takes: 0, logged: "runtime.Goexit"},
 		"hang": {deliver: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, takes: time.Minute,
 			logged: "out of time"},

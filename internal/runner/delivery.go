@@ -134,7 +134,7 @@ func (d *delivery) receive(_ receiverMark, ctx context.Context, change Change, o
 	err := errDeliveryExited
 	defer func() {
 		if v := recover(); v != nil {
-			err = d.s.r.panicked(v, debug.Stack())
+			err = fmt.Errorf("batch: receiver panicked: %v\n\n%s", v, debug.Stack())
 		}
 		d.returned(err)
 		close(over)
