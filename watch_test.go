@@ -235,3 +235,33 @@ func TestFastJobIsWatched(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsSeenToGoIsNotFound wants a job that a watcher has seen go not to be found any
+// more.
+func TestWhatIsSeenToGoIsNotFound(t *testing.T) {
+	c := newController(t, batch.Options{})
+	const jobs = 2000
+	creating := make(chan struct{})
+	go func() {
+		defer close(creating)
+		for i := range jobs {
+			job := batch.Job{Name: fmt.Sprint("j", i), TTLAfterFinished: new(time.Duration(0)), Executor: succeed}
+			if err := c.Create(t.Context(), job); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	gone := 0
+	for change, err := range c.Watch(t.Context(), 0) {
+		require.NoError(t, err)
+		if !change.Deleted {
+			continue
+		}
+		_, err := c.Get(change.Status.Name)
+		require.ErrorIs(t, err, batch.ErrNotFound)
+		if gone++; gone == jobs {
+			break
+		}
+	}
+	<-creating
+}

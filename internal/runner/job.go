@@ -345,10 +345,11 @@ func (j *Job) StoredLocked() {
 // leaveLocked takes a job that is gone out of everything that has it; its last
 // attempts keep it in the runner's sight until they have ended.
 func (j *Job) leaveLocked(finished bool) {
+	var last *tombstone
 	if !j.hasLeft {
 		j.hasLeft = true
 		j.logLocked(slog.LevelInfo, "job removed")
-		j.r.feed.Remove(&j.entry, &tombstone{j.viewLocked(j.entry.Revision())})
+		last = &tombstone{j.viewLocked(j.entry.Revision())}
 		if finished {
 			j.failure = j.failureLocked()
 		}
@@ -358,7 +359,7 @@ func (j *Job) leaveLocked(finished bool) {
 		j.emptyLinesLocked()
 	}
 	live := len(j.engine.Live())+len(j.zombies) > 0
-	j.r.moveOut(j, live)
+	j.r.moveOut(j, last, live)
 	if !live {
 		j.r.alarm.Set(&j.alarm, int64(engine.Never))
 		j.engine.Release()

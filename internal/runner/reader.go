@@ -185,5 +185,5 @@ func (j *Job) vanish() {
 	j.rouseLocked()
 	j.stored.gone = true
 	j.StoredLocked()
-	j.r.moveOut(j, false)
+	j.r.moveOut(j, nil, false)
 }

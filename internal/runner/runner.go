@@ -297,12 +297,16 @@ func (r *Runner) enroll(j *Job) {
 	r.feed.Add(&j.entry)
 }
 
-// moveOut takes a job out that is gone. While it lives, it stays in sight.
-func (r *Runner) moveOut(j *Job, lives bool) {
+// moveOut takes a job out that is gone. While it lives, it stays in sight. Last is what
+// watchers see of its end, if they have not yet: what they have seen go is not found.
+func (r *Runner) moveOut(j *Job, last *tombstone, lives bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.jobs[j.id.Job] == j {
 		delete(r.jobs, j.id.Job)
+	}
+	if last != nil {
+		r.feed.Remove(&j.entry, last)
 	}
 	delete(r.awake, j)
 	r.forgetFinishedLocked(j)
