@@ -172,8 +172,9 @@ func storeError(err error) error {
 // from the last time that was started.
 //
 // Fields whose declaration has changed since Create or Apply was last given it are
-// updated; others keep what Update has made of them, such as Suspend. The errors are
-// those of [Controller.Create].
+// updated; others keep what Update has made of them, such as Suspend. One that is being
+// deleted in the foreground goes nevertheless: see Status.Deleting. The errors are those
+// of [Controller.Create] for a new one, and of [Controller.Update].
 func (c *Controller) Apply(ctx context.Context, job CronJob) (Status, error) {
 	job = job.withDefaults()
 	if err := job.validate(nil, false); err != nil {
