@@ -311,15 +311,15 @@ func (j *Job) describeLinesLocked() string {
 	if j.queue != nil {
 		look(j.queue)
 	}
-	if j.isKeying {
-		texts = append(texts, "LimitKey has not returned")
-	}
 	looked := 0
 	for _, q := range j.queues {
 		if looked++; looked > enough {
 			break
 		}
 		look(q)
+	}
+	if len(texts) == 0 && j.isKeying { // mostly it returns at once
+		return "LimitKey has not returned"
 	}
 	slices.Sort(texts)
 	texts = slices.Compact(texts)
