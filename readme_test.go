@@ -17,6 +17,7 @@ import (
 
 	"github.com/runtocompletion/batch"
 	"github.com/runtocompletion/batch/batchtest"
+	"github.com/runtocompletion/batch/internal/effort"
 )
 
 // The tests of this file hold README.md to what it says. Its fenced blocks are
@@ -178,9 +179,8 @@ func TestReadmeCommands(t *testing.T) {
 
 // runSession runs the commands of a console block and compares their output.
 func runSession(t *testing.T, text string) {
-	if _, err := exec.LookPath("sh"); err != nil {
-		t.Skip("needs a POSIX shell: ", err)
-	}
+	_, err := exec.LookPath("sh")
+	effort.Need(t, err)
 	for _, folder := range []string{"/tmp/backup", "/tmp/import"} {
 		text = strings.ReplaceAll(text, folder, filepath.Join(t.TempDir(), filepath.Base(folder)))
 	}

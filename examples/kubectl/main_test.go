@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runtocompletion/batch/internal/effort"
 	"github.com/runtocompletion/batch/internal/leaktest"
 )
 
@@ -42,8 +43,8 @@ func manifest(name, script, spec string) string {
 }
 
 func TestRunFile_Pi(t *testing.T) {
-	if exec.Command("perl", "-Mbignum=bpi", "-e", "1").Run() != nil {
-		t.Skip("there is no perl on this machine that has bignum")
+	if err := exec.Command("perl", "-Mbignum=bpi", "-e", "1").Run(); err != nil {
+		effort.Need(t, fmt.Errorf("a perl that has bignum: %w", err))
 	}
 	o := runProgram(t, "", "-f", "testdata/manifests/pi.yaml")
 	require.NoError(t, o.err)
@@ -206,13 +207,25 @@ func TestRunFile_GoesOn(t *testing.T) {
 	require.Empty(t, o.stdout, "it is over")
 }
 
+// kubectlProgram is the kubectl of this machine, or else the one that the tests of
+// contrib/kube have in them.
+func kubectlProgram(t *testing.T) string {
+	t.Helper()
+	if installed, err := exec.LookPath("kubectl"); err == nil {
+		return installed
+	}
+	const tests = "github.com/runtocompletion/batch/contrib/kube/internal/clients"
+	built := filepath.Join(t.TempDir(), "kubectl")
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", built, tests).CombinedOutput(); err != nil {
+		effort.Need(t, fmt.Errorf("a kubectl: %w: %s", err, out))
+	}
+	return built
+}
+
 // TestServe_GoesOn stops the server while a client's job runs, and starts it
 // again.
 func TestServe_GoesOn(t *testing.T) {
-	kubectl, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("there is no kubectl on this machine")
-	}
+	kubectl := kubectlProgram(t)
 	dir := t.TempDir()
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	serveWhile := func(commands ...string) {
@@ -260,10 +273,7 @@ func TestServe_AnswersUntilItIsStopped(t *testing.T) {
 		require.NoError(t, <-result)
 	}()
 	stdout.await(t, "export KUBECONFIG="+kubeconfig+"\n")
-	installed, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("there is no kubectl on this machine")
-	}
+	program := kubectlProgram(t)
 	for _, c := range []struct{ command, want string }{
 		{
 			command: "get jobs -o name",
@@ -275,7 +285,7 @@ func TestServe_AnswersUntilItIsStopped(t *testing.T) {
 		{command: "create job shell --image=process -- id", want: `spec.template.spec.containers\[0\].command: Forbidden: `},
 	} {
 		t.Run(c.command, func(t *testing.T) {
-			kubectl := exec.CommandContext(t.Context(), installed, strings.Fields(c.command)...)
+			kubectl := exec.CommandContext(t.Context(), program, strings.Fields(c.command)...)
 			kubectl.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+t.TempDir())
 			out, _ := kubectl.CombinedOutput() // a failure has its own text
 			require.Regexp(t, c.want, string(out))

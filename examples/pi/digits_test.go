@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch/internal/effort"
 )
 
 func TestPi(t *testing.T) {
@@ -46,7 +48,5 @@ func TestPiStopsWithItsContext(t *testing.T) {
 
 func requirePerl(t *testing.T) {
 	t.Helper()
-	if err := checkPerl(t.Context(), 30); err != nil {
-		t.Skip(err)
-	}
+	effort.Need(t, checkPerl(t.Context(), 30))
 }
