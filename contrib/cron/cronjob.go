@@ -185,8 +185,8 @@ func (c CronJob) ValidateChange(old CronJob) error {
 
 // Times returns an iterator over the times after a given one that Schedule, TimeZone and
 // EachTimeOnce mean, for a look ahead. It ends where the next one is more than five years
-// away, and has none for "0 0 30 2 *". "@every" counts from the given time. Other fields are not looked
-// at. The error is a [*ValidationError].
+// away, and has none for "0 0 30 2 *". "@every" counts from the given time. Other fields
+// are not looked at. The error is a [*ValidationError].
 func (c CronJob) Times(after time.Time) (iter.Seq[time.Time], error) {
 	none := func(func(time.Time) bool) {}
 	if faults := slices.Concat(c.checkSchedule(nil), c.checkZone(nil)); len(faults) > 0 {

@@ -46,7 +46,7 @@ type Job struct {
 	Spec *Spec // it does not change: an update brings another one
 
 	CreatedAt  Time
-	StartTime  Time // of the first step that was not suspended, or of the latest resume
+	StartTime  Time // of the first step that was not suspended, of the latest resume, or of the end
 	FinishedAt Time // when it became Complete or Failed
 	DeletedAt  Time // when the job was asked to go
 	Conditions []Condition
@@ -94,7 +94,6 @@ type Job struct {
 	outOfRange bool
 
 	history history
-	lanes   *lanes        // nil until first needed
 	events  []EventRecord // about the job
 	out     []Action
 	tracker *tracker // nil unless the job is saved

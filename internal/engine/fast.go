@@ -92,15 +92,14 @@ func (j *Job) Lane(a *Attempt, now Time) *Lane {
 	if j.tracker != nil || now >= j.steadyUntil || now-a.StartedAt > longest || !a.renewable() || !a.isFirst() {
 		return nil
 	}
-	if j.lanes == nil {
+	if j.history.lanes == nil {
 		// A worker that does not run for a while keeps its lane: hence two for
 		// each core.
-		j.lanes = &lanes{most: 2 * runtime.GOMAXPROCS(0)}
-		j.history.lanes = j.lanes
+		j.history.lanes = &lanes{most: 2 * runtime.GOMAXPROCS(0)}
 	}
 	// Before the lanes are opened: if all are in use, this closes them first.
 	l := j.closedLane()
-	if !j.lanes.isOpen && !j.openLanes() {
+	if !j.history.lanes.isOpen && !j.openLanes() {
 		return nil
 	}
 	l.lock()
@@ -116,7 +115,7 @@ func (a *Attempt) isFirst() bool {
 
 // closedLane returns a lane that is closed, if need be by closing all.
 func (j *Job) closedLane() *Lane {
-	s := j.lanes
+	s := j.history.lanes
 	for _, l := range s.all {
 		if !l.isOpen {
 			return l
@@ -136,7 +135,7 @@ func (j *Job) openLanes() bool {
 	if j.left() < leastLeft || len(j.indexes.numbers()) > 0 || j.indexes.againFrom > 0 {
 		return false
 	}
-	s := j.lanes
+	s := j.history.lanes
 	// An update of the finder for each attempt would need a lock that all workers share.
 	j.history.finder = nil // lanes do not tell it
 	s.isOpen, s.until, s.indexed, s.history = true, j.steadyUntil, j.Spec.Indexed, j.history.limit
@@ -200,7 +199,7 @@ func (l *Lane) lock() {
 // Collect closes the lanes and records what has ended there. It reports whether
 // anything has that Look has not told.
 func (j *Job) Collect() (changed bool) {
-	s := j.lanes
+	s := j.history.lanes
 	if s == nil || !s.isOpen {
 		return false
 	}
@@ -231,7 +230,7 @@ func (j *Job) Collect() (changed bool) {
 // attempts: lanes stay open. Nothing ends in them while f runs, which is told
 // whether anything has since the last time.
 func (j *Job) Look(f func(changed bool)) {
-	s := j.lanes
+	s := j.history.lanes
 	if s == nil || !s.isOpen {
 		f(false)
 		return
@@ -279,7 +278,7 @@ func (s *lanes) lookAround() {
 // Indexed job, the indexes that were handed out except those that run now, and
 // those that ran before.
 func (j *Job) count(given int64) {
-	s := j.lanes
+	s := j.history.lanes
 	j.Succeeded += int(given - s.counted)
 	if s.indexed {
 		// These were handed out before the last look, and still ran then.

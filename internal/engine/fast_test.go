@@ -112,10 +112,10 @@ func succeedInLane(short, long *Job, now Time, random *rand.Rand) int {
 }
 
 func laneOf(j *Job, a *Attempt) *Lane {
-	if j.lanes == nil {
+	if j.history.lanes == nil {
 		return nil
 	}
-	for _, l := range j.lanes.all {
+	for _, l := range j.history.lanes.all {
 		if l.isOpen && l.a == a {
 			return l
 		}

@@ -17,7 +17,7 @@ import "iter"
 type history struct {
 	limit             int
 	plain             briefs // successes of which there is little to tell
-	lanes             *lanes // with what is to go into plain; nil if there are none
+	lanes             *lanes // with what is to go into plain; nil until first needed
 	succeeded, failed list   // failed: also lost and stopped ones
 	free              *Attempt
 	finder            *finder // nil unless attempts are looked up

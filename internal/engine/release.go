@@ -29,7 +29,7 @@ func (j *Job) Release() {
 	h, x := &j.history, &j.indexes
 	// Lanes are let go of below, with what they hold.
 	h.settle()
-	h.free, h.finder, h.lanes, j.lanes = nil, nil, nil, nil
+	h.free, h.finder, h.lanes = nil, nil, nil
 	j.live = nil
 	j.emptyQueues()
 	// What has not been saved yet is still needed.
