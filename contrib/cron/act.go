@@ -49,9 +49,7 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	if r.gate == nil {
 		r.gate = make(chan struct{})
 	}
-	r.c.mu.Lock()
-	spec := r.spec
-	r.c.mu.Unlock()
+	spec := r.currentSpec()
 	zone, _ := spec.location()
 	at := time.Unix(a.Time, 0).In(zone)
 	job := newJob(&spec, r.uid, a.Job.Name, at, r.gate)
@@ -61,41 +59,49 @@ func (r *run) createJob(a engine.Action) *engine.Input {
 	case err != nil:
 		return &engine.Input{Kind: engine.Refused, Text: refusal(a.Job.Name, err)}
 	}
-	created := engine.Job{Ref: a.Job, Scheduled: a.Time, Created: r.c.now()}
-	if status, err := r.c.batch.Get(a.Job.Name); err == nil {
-		created = jobOf(status, job.Annotations)
-	}
-	r.c.mu.Lock()
-	defer r.c.mu.Unlock()
-	if created.UID != "" {
-		r.c.owners[created.UID] = r
-	} else { // it is gone already: that will be missed
+	created, ok := r.own(&job)
+	if !ok { // that it is gone will be missed
+		created = engine.Job{Ref: a.Job, Scheduled: a.Time, Created: r.c.now()}
+		r.c.mu.Lock()
+		defer r.c.mu.Unlock()
 		r.inbox = append(r.inbox, input{Input: engine.Input{Kind: engine.Gone, Job: created}})
 	}
 	return &engine.Input{Kind: engine.Created, Job: created}
 }
 
-// createByHand creates a job without a time. By the worker: otherwise it could be created
-// after a deletion has looked for the jobs there are.
-func (r *run) createByHand(name string) (engine.Job, error) {
+// currentSpec is the spec as it is now.
+func (r *run) currentSpec() CronJob {
 	r.c.mu.Lock()
-	spec := r.spec
-	r.c.mu.Unlock()
-	if spec.Job.Executor == nil {
-		return engine.Job{}, fmt.Errorf("%w: %q", ErrNotDeclared, spec.Name)
-	}
-	job := newJob(&spec, r.uid, name, time.Time{}, closed)
-	if err := r.c.batch.Create(context.Background(), job); err != nil {
-		return engine.Job{}, storeError(err)
-	}
-	status, err := r.c.batch.Get(name)
+	defer r.c.mu.Unlock()
+	return r.spec
+}
+
+// own takes a job that was created for one of this CronJob, unless it is gone already.
+func (r *run) own(job *batch.Job) (created engine.Job, ok bool) {
+	status, err := r.c.batch.Get(job.Name)
 	if err != nil {
-		return engine.Job{}, nil // it is gone already
+		return engine.Job{}, false
 	}
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	r.c.owners[status.UID] = r
-	return jobOf(status, job.Annotations), nil
+	return jobOf(status, job.Annotations), true
+}
+
+// createByHand creates a job without a time. By the worker: otherwise it could be created
+// after a deletion has looked for the jobs there are. It is false if the job is gone
+// already.
+func (r *run) createByHand(name string) (created engine.Job, ok bool, err error) {
+	spec := r.currentSpec()
+	if spec.Job.Executor == nil {
+		return created, false, fmt.Errorf("%w: %q", ErrNotDeclared, spec.Name)
+	}
+	job := newJob(&spec, r.uid, name, time.Time{}, closed)
+	if err := r.c.batch.Create(context.Background(), job); err != nil {
+		return created, false, storeError(err)
+	}
+	created, ok = r.own(&job)
+	return created, ok, nil
 }
 
 // replaceSpec puts a revision in its place, and declares the jobs there are.

@@ -355,8 +355,8 @@ func (c *Controller) Delete(ctx context.Context, name string, p string) error {
 
 // Trigger creates a job by hand, as kubectl create job --from does: it belongs to the
 // CronJob, but is not of its active jobs and has no scheduled time. The errors are
-// [ErrNotFound], [ErrNotDeclared], [ErrShutdown], or those of
-// [batch.Controller.Create], such as [batch.ErrExists].
+// [ErrNotFound], [ErrNotDeclared], [ErrShutdown], that of ctx, after which the job may
+// yet be created, or those of [batch.Controller.Create], such as [batch.ErrExists].
 func (c *Controller) Trigger(ctx context.Context, name, job string) error {
 	r, _, _, _, err := c.present(ctx, name)
 	if err != nil {

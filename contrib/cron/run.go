@@ -240,8 +240,8 @@ func (r *run) record(in input) error {
 		}
 		in.Input = engine.Input{Kind: engine.Respecified, Spec: spec}
 	case in.trigger != "":
-		job, err := r.createByHand(in.trigger)
-		if err != nil || job.UID == "" {
+		job, ok, err := r.createByHand(in.trigger)
+		if !ok {
 			return err
 		}
 		in.Input = engine.Input{Kind: engine.Changed, Job: job}

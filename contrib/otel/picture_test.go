@@ -77,7 +77,9 @@ func barsOf(spans []sdktrace.ReadOnlySpan) (bars []bar) {
 	slices.SortStableFunc(spans, func(a, b sdktrace.ReadOnlySpan) int { return a.StartTime().Compare(b.StartTime()) })
 	first, last := spans[0].StartTime(), spans[0].EndTime()
 	for _, s := range spans {
-		last = slices.MaxFunc([]time.Time{last, s.EndTime()}, time.Time.Compare)
+		if s.EndTime().After(last) {
+			last = s.EndTime()
+		}
 	}
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / last.Sub(first).Seconds() }
 	var below func(parent sdktrace.ReadOnlySpan, depth int)
