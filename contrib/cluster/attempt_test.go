@@ -98,11 +98,7 @@ func TestSameAttempt(t *testing.T) {
 func TestCheckpointsAreFenced(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	o := p.options()
-	gate := newGate(t, &o)
-	c := p.service(o)
-	require.NoError(t, c.Create(t.Context(), gated("fenced", 1)))
-	await(t, c, "fenced", func(s batch.Status) bool { return s.Ready == 1 })
+	c, gate := p.waiting(t, "fenced", 1)
 	job, err := p.admin.BatchV1().Jobs(p.namespace).Get(t.Context(), "fenced", metav1.GetOptions{})
 	require.NoError(t, err)
 	maps := p.admin.CoreV1().ConfigMaps(p.namespace)

@@ -83,11 +83,7 @@ func TestJobIsDeletedInCluster(t *testing.T) {
 func TestPodIsDeletedInCluster(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	o := p.options()
-	gate := newGate(t, &o)
-	c := p.service(o)
-	require.NoError(t, c.Create(t.Context(), gated("replaced", 1)))
-	await(t, c, "replaced", func(s batch.Status) bool { return s.Ready == 1 })
+	c, gate := p.waiting(t, "replaced", 1)
 	attempts, err := c.Attempts(t.Context(), "replaced")
 	require.NoError(t, err)
 	require.NoError(t, p.admin.CoreV1().Pods(p.namespace).Delete(t.Context(), attempts[0].Name, metav1.DeleteOptions{}))
@@ -97,10 +93,4 @@ func TestPodIsDeletedInCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 1}, []int{s.Succeeded, s.Failed})
 	require.Equal(t, map[int]int{0: 0}, resultsOf[int](t, c, "replaced"))
-}
-
-// gated is a job whose attempts wait for the gate.
-func gated(name string, n int) batch.Job {
-	return batch.Job{Name: name, ManagedBy: new(Manager), Executor: functions.Executor("gated"),
-		CompletionMode: batch.Indexed, Completions: &n, Parallelism: &n}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runtocompletion/batch"
 )
 
 // A gate holds the attempts of function "gated" until the test opens it.
@@ -31,6 +33,22 @@ func newGate(t *testing.T, o *Options) *gate {
 	t.Cleanup(func() { _ = g.file.Close() }) // it may be open
 	share(o, dir, "CLUSTER_TEST_GATE", g.path)
 	return g
+}
+
+// gated is a job whose attempts wait for the gate.
+func gated(name string, n int) batch.Job {
+	return batch.Job{Name: name, ManagedBy: new(Manager), Executor: functions.Executor("gated"),
+		CompletionMode: batch.Indexed, Completions: &n, Parallelism: &n}
+}
+
+// waiting has a job with that many attempts, which all wait for the gate.
+func (p *place) waiting(t *testing.T, name string, n int) (*batch.Controller, *gate) {
+	o := p.options()
+	g := newGate(t, &o)
+	c := p.service(o)
+	require.NoError(t, c.Create(t.Context(), gated(name, n)))
+	await(t, c, name, func(s batch.Status) bool { return s.Ready == n })
+	return c, g
 }
 
 // open lets go all attempts that wait, and those that come.

@@ -15,11 +15,7 @@ import (
 // While the API server is away, jobs say so, and go on when it is back.
 func TestAPIServerIsAway(t *testing.T) {
 	p := newPlace(t)
-	o := p.options()
-	gate := newGate(t, &o)
-	c := p.service(o)
-	require.NoError(t, c.Create(t.Context(), gated("patient", 2)))
-	await(t, c, "patient", func(s batch.Status) bool { return s.Ready == 2 })
+	c, gate := p.waiting(t, "patient", 2)
 	require.NoError(t, p.cluster.Kill(kubelitetest.APIServer))
 	s := await(t, c, "patient", func(s batch.Status) bool { return s.Is(batch.ConditionStalled) })
 	require.Contains(t, s.Explain(), "the cluster cannot be reached")
@@ -36,11 +32,7 @@ func TestAPIServerIsAway(t *testing.T) {
 // and the one that ran go on when etcd is back, each once.
 func TestEtcdIsAway(t *testing.T) {
 	p := newPlace(t)
-	o := p.options()
-	gate := newGate(t, &o)
-	c := p.service(o)
-	require.NoError(t, c.Create(t.Context(), gated("before", 2)))
-	await(t, c, "before", func(s batch.Status) bool { return s.Ready == 2 })
+	c, gate := p.waiting(t, "before", 2)
 	require.NoError(t, p.cluster.Kill(kubelitetest.Etcd))
 	gate.open()
 	require.NoError(t, c.Create(t.Context(), gated("meanwhile", 2)))
@@ -84,11 +76,7 @@ func TestNodeIsLost(t *testing.T) {
 // of that one by their phases.
 func loseNode(t *testing.T, k *kubelitetest.Cluster, then func(*place) error) map[string]batch.AttemptStatus {
 	p := newPlaceIn(t, k)
-	o := p.options()
-	gate := newGate(t, &o)
-	c := p.service(o)
-	require.NoError(t, c.Create(t.Context(), gated("moved", 2)))
-	await(t, c, "moved", func(s batch.Status) bool { return s.Ready == 2 })
+	c, gate := p.waiting(t, "moved", 2)
 	require.NoError(t, k.Kill("node1"))
 	require.NoError(t, then(p))
 	await(t, c, "moved", func(s batch.Status) bool { return s.Failed == 1 && s.Ready == 2 })
