@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"hash/fnv"
 
 	batchv1 "k8s.io/api/batch/v1"
 
@@ -23,20 +25,33 @@ func (h *handedOn) owns(found *batchv1.Job) bool {
 
 const recordPrefix = "cluster/"
 
-func (d *driver) handedOn() (list []handedOn) {
-	for _, data := range d.controller.Records(recordPrefix) {
+// prefixOf begins the keys of the records of one name, which may be too long for a key:
+// what is remembered of others is not read then.
+func prefixOf(name string) string {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return fmt.Sprintf("%s%016x/", recordPrefix, h.Sum64())
+}
+
+// handedOn returns what was handed on to the cluster, of the records with that prefix.
+func (d *driver) handedOn(prefix string) (list []handedOn, err error) {
+	for key, data := range d.controller.Records(prefix) {
 		var h handedOn
-		if json.Unmarshal(data, &h) == nil && h.Namespace == d.o.Namespace {
+		if err := json.Unmarshal(data, &h); err != nil {
+			return nil, fmt.Errorf("cluster: record %q: %w", key, err)
+		}
+		if h.Namespace == d.o.Namespace {
 			list = append(list, h)
 		}
 	}
-	return list
+	return list, nil
 }
 
 // handedOnAs is what is remembered of a job, nil if it was not handed on, and of one of
 // its name that is gone.
-func (d *driver) handedOnAs(name, uid string) (now, left *handedOn) {
-	for _, h := range d.handedOn() {
+func (d *driver) handedOnAs(name, uid string) (now, left *handedOn, err error) {
+	list, err := d.handedOn(prefixOf(name))
+	for _, h := range list {
 		switch {
 		case h.Name != name:
 		case h.UID == uid:
@@ -45,20 +60,20 @@ func (d *driver) handedOnAs(name, uid string) (now, left *handedOn) {
 			left = &h
 		}
 	}
-	return now, left
+	return now, left, err
 }
 
 // remember notes that a job is handed on, before it is.
 func (d *driver) remember(ctx context.Context, s *batch.Status, hash string) error {
 	h := handedOn{s.Name, d.o.Namespace, s.UID, hash}
-	if now, _ := d.handedOnAs(s.Name, s.UID); now != nil && *now == h {
-		return nil
+	if now, _, err := d.handedOnAs(s.Name, s.UID); err != nil || now != nil && *now == h {
+		return err
 	}
 	data, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	return d.controller.SaveRecord(ctx, recordPrefix+s.UID, data)
+	return d.controller.SaveRecord(ctx, prefixOf(s.Name)+s.UID, data)
 }
 
 // removeLeft removes the Job of a job that is gone, and then what is remembered of it.
@@ -79,7 +94,7 @@ func (d *driver) removeLeft(ctx context.Context, h *handedOn) error {
 	if h.owns(found) {
 		return nil // its deletion will be seen
 	}
-	if err := d.controller.SaveRecord(ctx, recordPrefix+h.UID, nil); err != nil {
+	if err := d.controller.SaveRecord(ctx, prefixOf(h.Name)+h.UID, nil); err != nil {
 		return err
 	}
 	d.queue.Add(h.Name) // there may be a new job of that name

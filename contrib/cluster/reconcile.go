@@ -26,7 +26,10 @@ func (d *driver) reconcile(ctx context.Context, name string) error {
 	if err != nil && !gone {
 		return err
 	}
-	handed, left := d.handedOnAs(name, status.UID)
+	handed, left, err := d.handedOnAs(name, status.UID)
+	if err != nil {
+		return err
+	}
 	if left != nil {
 		return d.removeLeft(ctx, left)
 	}

@@ -166,8 +166,10 @@ func (d *driver) run(ctx context.Context) error {
 	}
 	defer stopInformers()
 	defer cancel(nil) // before the informers are waited for
+	if err := d.lookAtLeft(); err != nil {
+		return err
+	}
 	group.Go(func() { cancel(d.watch(ctx)) })
-	d.lookAtLeft()
 	for range workers {
 		group.Go(func() {
 			for d.workOnce(ctx) {
@@ -269,7 +271,9 @@ func (d *driver) watch(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		since = 0 // list anew
-		d.lookAtLeft()
+		if err := d.lookAtLeft(); err != nil {
+			return err
+		}
 	}
 }
 
@@ -283,10 +287,12 @@ func (d *driver) lookAtAll() {
 }
 
 // lookAtLeft looks at the jobs that were handed on before, and may be gone since.
-func (d *driver) lookAtLeft() {
-	for _, left := range d.handedOn() {
+func (d *driver) lookAtLeft() error {
+	list, err := d.handedOn(recordPrefix)
+	for _, left := range list {
 		d.queue.Add(left.Name)
 	}
+	return err
 }
 
 func (d *driver) workOnce(ctx context.Context) bool {

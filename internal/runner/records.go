@@ -51,12 +51,16 @@ func (r *Runner) Records(prefix string) iter.Seq2[string, []byte] {
 		if r == nil {
 			return
 		}
+		records := make(map[string][]byte)
 		r.mu.Lock()
-		records := maps.Clone(r.records)
+		for key, value := range r.records {
+			if name := strings.TrimPrefix(key, extensionKey); strings.HasPrefix(name, prefix) {
+				records[name] = value
+			}
+		}
 		r.mu.Unlock()
-		for _, key := range slices.Sorted(maps.Keys(records)) {
-			name := strings.TrimPrefix(key, extensionKey)
-			if strings.HasPrefix(name, prefix) && !yield(name, bytes.Clone(records[key])) {
+		for _, name := range slices.Sorted(maps.Keys(records)) {
+			if !yield(name, bytes.Clone(records[name])) {
 				return
 			}
 		}
